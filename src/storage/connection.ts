@@ -1,0 +1,115 @@
+import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { Agent, type Dispatcher } from 'undici';
+
+/** How to reach an API server and prove who we are. Credentials are asked for on every request, so they may rotate. */
+export interface KubeConnection {
+  /** Origin and optional path prefix of the API server, without a slash at the end. */
+  readonly server: string;
+  readonly dispatcher: Dispatcher;
+  /** Headers that authenticate a request. */
+  headers(): Promise<Record<string, string>>;
+  close(): Promise<void>;
+}
+
+const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
+/** Tokens and exec credentials are replaced minutes before they expire; looking again every half minute is plenty. */
+const CREDENTIALS_REREAD_MS = 30_000;
+
+/** Connections with TLS against `ca` (PEM), kept alive below the API server's own idle limit of 90 s. */
+function pool(ca: string | undefined): Agent {
+  return new Agent({
+    keepAliveTimeout: 60_000,
+    connect: { timeout: 10_000, ...(ca === undefined ? {} : { ca }) },
+  });
+}
+
+/** A connection with a fixed bearer token: the sandbox and tests. */
+export function tokenConnection(options: { server: string; token: string; ca?: string }): KubeConnection {
+  const dispatcher = pool(options.ca);
+  const headers = { authorization: `Bearer ${options.token}` };
+  return {
+    server: options.server.replace(/\/$/, ''),
+    dispatcher,
+    headers: () => Promise.resolve(headers),
+    close: () => dispatcher.close(),
+  };
+}
+
+/** Whether this process runs in a pod that may talk to its API server. */
+export function isInCluster(env: NodeJS.ProcessEnv): boolean {
+  return env['KUBERNETES_SERVICE_HOST'] !== undefined && env['KUBERNETES_SERVICE_PORT'] !== undefined;
+}
+
+/** The namespace of the pod this process runs in, or undefined outside of a cluster. */
+export function ownNamespace(folder = SERVICE_ACCOUNT): string | undefined {
+  try {
+    return readFileSync(`${folder}/namespace`, 'utf8').trim();
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The connection of a pod: its service account's token and CA.
+ *
+ * Read by ourselves, not through client-node, whose import costs 0.3 s and 50 MB before the first request
+ * (docs/decisions/kubernetes-client.md).
+ */
+export function inClusterConnection(env: NodeJS.ProcessEnv, folder = SERVICE_ACCOUNT): KubeConnection {
+  const host = env['KUBERNETES_SERVICE_HOST'] ?? '';
+  const dispatcher = pool(readFileSync(`${folder}/ca.crt`, 'utf8'));
+  let read = { at: Number.NEGATIVE_INFINITY, headers: {} as Record<string, string> };
+  return {
+    server: `https://${host.includes(':') ? `[${host}]` : host}:${env['KUBERNETES_SERVICE_PORT'] ?? '443'}`,
+    dispatcher,
+    async headers() {
+      const now = performance.now();
+      if (now - read.at > CREDENTIALS_REREAD_MS) {
+        const token = (await readFile(`${folder}/token`, 'utf8')).trim();
+        read = { at: now, headers: { authorization: `Bearer ${token}` } };
+      }
+      return read.headers;
+    },
+    close: () => dispatcher.close(),
+  };
+}
+
+/**
+ * The connection a kubeconfig describes, with everything client-node knows about it: client certificates, exec plugins,
+ * OIDC, proxies.
+ *
+ * @param file path of the kubeconfig; undefined for `$KUBECONFIG` or `~/.kube/config`
+ * @throws Error with a plain sentence when the file, the context or its cluster is missing
+ */
+export async function kubeconfigConnection(file: string | undefined, context?: string): Promise<KubeConnection> {
+  const { HttpMethod, KubeConfig, RequestContext } = await import('@kubernetes/client-node');
+  const config = new KubeConfig();
+  if (file === undefined) config.loadFromDefault();
+  else config.loadFromFile(file);
+  if (context !== undefined) config.setCurrentContext(context);
+  const cluster = config.getCurrentCluster();
+  if (cluster === null) {
+    throw new Error(`The kubeconfig has no cluster for the context "${config.getCurrentContext()}"`);
+  }
+  const authenticate = async () => {
+    const request = new RequestContext(cluster.server, HttpMethod.GET);
+    await config.applySecurityAuthentication(request);
+    return request;
+  };
+  // client-node makes a new pool for every request; only the first one is used, so that connections are kept.
+  const first = await authenticate();
+  const dispatcher = first.getDispatcher() ?? pool(undefined);
+  let read = { at: performance.now(), headers: first.getHeaders() };
+  return {
+    server: cluster.server.replace(/\/$/, ''),
+    dispatcher,
+    async headers() {
+      if (performance.now() - read.at > CREDENTIALS_REREAD_MS) {
+        read = { at: performance.now(), headers: (await authenticate()).getHeaders() };
+      }
+      return read.headers;
+    },
+    close: () => dispatcher.close(),
+  };
+}
