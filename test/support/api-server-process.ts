@@ -1,0 +1,106 @@
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** A server that lives no longer than this process, however this process ends. */
+export interface ServerProcess {
+  readonly name: string;
+  /** The shell that guards the server; also the id of its process group. */
+  readonly pid: number;
+  /** The last lines of what it wrote. */
+  readonly output: () => string;
+  readonly exited: () => boolean;
+  /** Ends the whole group at once and waits until it is gone. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The guard: a shell in a session of its own that runs the server and reads a pipe from us. When we end, by whatever
+ * signal, the pipe closes, and it kills its group and removes the folder. No handler of ours has to run for that.
+ */
+const GUARD = `
+exec 3<&0
+folder=$1
+shift
+(read -r _ <&3; [ -z "$folder" ] || rm -rf "$folder"; kill -KILL 0) &
+"$@" </dev/null 3<&-
+code=$?
+echo "ended with $code"
+kill -KILL 0
+`;
+
+/**
+ * Starts a server under a guard.
+ *
+ * @param removeFolder a folder that goes with it when this process dies; `''` for none
+ */
+export function startServerProcess(
+  name: string,
+  command: string,
+  args: readonly string[],
+  removeFolder = '',
+): ServerProcess {
+  const child = spawn('/bin/sh', ['-c', GUARD, 'sh', removeFolder, command, ...args], {
+    detached: true,
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  const { pid } = child;
+  if (pid === undefined) throw new Error(`${name} could not be started: ${command}`);
+  let tail = '';
+  const keep = (chunk: Buffer): void => {
+    tail = (tail + chunk.toString('utf8')).slice(-8_000);
+  };
+  child.stdout.on('data', keep);
+  child.stderr.on('data', keep);
+  child.stdin.on('error', () => undefined);
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  // The pipes must not keep a run alive whose tests are over.
+  child.unref();
+  return {
+    name,
+    pid,
+    output: () => tail,
+    exited: () => child.exitCode !== null || child.signalCode !== null,
+    stop: async () => {
+      try {
+        process.kill(-pid, 'SIGKILL');
+      } catch {
+        // It has ended already.
+      }
+      await ended;
+    },
+  };
+}
+
+/** A free TCP port of the loopback address. Another process may take it before it is used; callers try again. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', resolve);
+  });
+  const address = server.address();
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  if (address === null || typeof address === 'string') throw new Error('No free port could be found');
+  return address.port;
+}
+
+/**
+ * Asks again and again until the answer is not undefined.
+ *
+ * @throws Error naming `what` when the deadline (milliseconds) passes
+ */
+export async function waitFor<T>(
+  what: string,
+  timeoutMs: number,
+  ask: () => Promise<T | undefined> | T | undefined,
+  intervalMs = 20,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain for ${what}`);
+    await delay(intervalMs);
+  }
+}

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import { inject } from 'vitest';
+import { startKubelet, startSandbox } from '../../src/sandbox/index.ts';
+import { type KubeConnection, tokenConnection } from '../../src/storage/connection.ts';
+import { KubeClient } from '../../src/storage/kube-client.ts';
+import type { ApiServerAddress } from './api-server.ts';
+import type { RequestLog } from './cluster-requests.ts';
+import { FaultProxy, type OnCall } from './fault-proxy.ts';
+
+/** What the test kubelet takes: its delays and faults. */
+export type KubeletOptions = Omit<Parameters<typeof startKubelet>[0], 'client'>;
+export type Kubelet = Awaited<ReturnType<typeof startKubelet>>;
+type SandboxOptions = NonNullable<Parameters<typeof startSandbox>[0]>;
+
+export interface ClusterOptions {
+  /** Faults for everything that goes through `connection()` and `server`. */
+  readonly onCall?: OnCall;
+  /** For the sandbox only. It starts without a kubelet of its own; `startKubelet` adds one on either kind. */
+  readonly sandbox?: SandboxOptions;
+}
+
+/** A Kubernetes API for one test file: the sandbox, or the real API server that the whole run shares. */
+export interface TestCluster {
+  readonly kind: 'sandbox' | 'apiserver';
+  /** Whether namespaces terminate and quotas are counted; see `itNeedsControllers`. */
+  readonly controllers: boolean;
+  /** Address of the counting proxy in front of the API server, plain HTTP: for whatever is under test. */
+  readonly server: string;
+  readonly token: string;
+  /** The API server itself, for a client that must not be counted. */
+  readonly direct: { readonly server: string; readonly token: string; readonly ca?: string };
+  /** For the test's own looking and meddling: not counted, no faults. */
+  readonly client: KubeClient;
+  /** Everything that came through `server`. */
+  readonly requests: RequestLog;
+  readonly proxy: FaultProxy;
+  /** A new connection through the proxy; closed with the cluster. */
+  connection(): KubeConnection;
+  /** A name nobody else uses in this run: the real API server is shared by all test files. */
+  uniqueName(prefix: string): string;
+  /** Pods begin to run. Several test files share the real API server: give it a namespace prefix that is yours. */
+  startKubelet(options?: KubeletOptions): Promise<Kubelet>;
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the sandbox, or joins the real API server when the run is `npm run test:apiserver`.
+ * The same test file runs on both.
+ */
+export async function startCluster(options: ClusterOptions = {}): Promise<TestCluster> {
+  const real = process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver';
+  const { direct, controllers, stop } = real ? joinApiServer() : await launchSandbox(options.sandbox);
+  const proxy = await FaultProxy.start({
+    ...direct,
+    ...(options.onCall === undefined ? {} : { onCall: options.onCall }),
+  });
+  const connections = [tokenConnection(direct)];
+  const client = new KubeClient({ connection: connections[0]! });
+  const kubelets: Kubelet[] = [];
+  return {
+    kind: real ? 'apiserver' : 'sandbox',
+    controllers,
+    server: proxy.server,
+    token: direct.token,
+    direct,
+    client,
+    requests: proxy.requests,
+    proxy,
+    connection() {
+      const connection = tokenConnection({ server: proxy.server, token: direct.token });
+      connections.push(connection);
+      return connection;
+    },
+    uniqueName: (prefix) => `${prefix}-${randomBytes(4).toString('hex')}`,
+    async startKubelet(kubeletOptions) {
+      const kubelet = await startKubelet({ ...kubeletOptions, client });
+      kubelets.push(kubelet);
+      return kubelet;
+    },
+    async close() {
+      await Promise.all(kubelets.map((kubelet) => kubelet.close()));
+      await proxy.close();
+      await Promise.all(connections.map((connection) => connection.dispatcher.destroy()));
+      await stop();
+    },
+  };
+}
+
+interface Backend {
+  readonly direct: TestCluster['direct'];
+  readonly controllers: boolean;
+  stop(): Promise<void>;
+}
+
+async function launchSandbox(options: SandboxOptions = {}): Promise<Backend> {
+  const sandbox = await startSandbox({ kubelet: false, ...options });
+  return {
+    direct: { server: sandbox.server, token: sandbox.token },
+    controllers: true,
+    stop: () => sandbox.close(),
+  };
+}
+
+function joinApiServer(): Backend {
+  const address: ApiServerAddress | undefined = inject('apiServer');
+  if (address === undefined) {
+    throw new Error('No API server was started for this run: use `npm run test:apiserver`.');
+  }
+  const { server, token, ca, controllers } = address;
+  return { direct: { server, token, ca }, controllers, stop: () => Promise.resolve() };
+}
