@@ -1,0 +1,35 @@
+import type { z } from 'zod';
+import type { LabResources } from '../domain/lab.ts';
+import type { configSchema } from './schema.ts';
+
+/** `T` and everything in it, not to be written. */
+export type DeepReadonly<T> = T extends readonly (infer Entry)[]
+  ? readonly DeepReadonly<Entry>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+    : T;
+
+/**
+ * The configuration as the program uses it: complete with defaults, checked and frozen. Durations are milliseconds, memory
+ * is bytes, CPU is cores. docs/configuration.md describes each key.
+ */
+export type Config = DeepReadonly<z.output<typeof configSchema>>;
+export type LabConfig = Config['lab'];
+export type LabSizeConfig = LabConfig['sizes'][number];
+export type VolumeConfig = LabConfig['volumes'][number];
+export type VolumeMountConfig = LabConfig['volumeMounts'][number];
+export type InitContainerConfig = LabConfig['initContainers'][number];
+export type CopiedSecretConfig = LabConfig['secrets'][number];
+export type ImageConfig = Config['images']['list'][number];
+export type TokenConfig = Config['auth']['tokens'][number];
+
+/** What a configuration file may contain. */
+export type ConfigInput = z.input<typeof configSchema>;
+
+/** The compute of a size. */
+export function sizeResources(size: LabSizeConfig): LabResources {
+  return {
+    limits: { cpu: size.cpu, memory: size.memory },
+    requests: { cpu: size.cpuRequest, memory: size.memoryRequest },
+  };
+}

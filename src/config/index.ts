@@ -1,0 +1,17 @@
+/** The configuration file: one schema, read once, handed on as a frozen value. */
+export {
+  sizeResources,
+  type Config,
+  type ConfigInput,
+  type CopiedSecretConfig,
+  type ImageConfig,
+  type InitContainerConfig,
+  type LabConfig,
+  type LabSizeConfig,
+  type TokenConfig,
+  type VolumeConfig,
+  type VolumeMountConfig,
+} from './config.ts';
+export { buildConfig, ConfigError, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export { resolveQuota } from './quotas.ts';
+export { sandboxConfig, type SandboxSettings } from './sandbox.ts';

@@ -1,0 +1,202 @@
+import { z } from 'zod';
+import { crossCheck } from './cross-check.ts';
+import { dnsLabel, objectName, qualifiedName } from './kubernetes.ts';
+import { cpu, memory } from './units.ts';
+
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+const SECRET_KEY = /^[A-Za-z0-9._-]{1,253}$/;
+const IMAGE =
+  /^(?:[a-zA-Z0-9][a-zA-Z0-9.-]*(?::\d+)?\/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:\/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*(?::[A-Za-z0-9_][A-Za-z0-9._-]{0,127})?(?:@sha256:[a-f0-9]{64})?$/;
+
+/**
+ * Environment variables that the hub, the spawn or the image decides. A configuration that set one would break every
+ * lab or hide what was asked for, so it is refused; the list is the one Nublado's administrators know.
+ */
+const RESERVED_ENV = new Set([
+  'ACCESS_TOKEN',
+  'CONTAINER_SIZE',
+  'CPU_GUARANTEE',
+  'CPU_LIMIT',
+  'DEBUG',
+  'EXTERNAL_INSTANCE_URL',
+  'IMAGE_DESCRIPTION',
+  'IMAGE_DIGEST',
+  'JPY_API_TOKEN',
+  'JUPYTER_IMAGE',
+  'JUPYTER_IMAGE_SPEC',
+  'KUBERNETES_NODE_NAME',
+  'MEM_GUARANTEE',
+  'MEM_LIMIT',
+  'NUBLADO_TOKEN',
+  'RESET_USER_ENV',
+]);
+
+/** The name of an environment variable that a configuration may set. */
+export const envName = z
+  .string()
+  .regex(ENV_NAME, { error: 'expected the name of an environment variable: letters, digits and _' })
+  .refine((name) => !RESERVED_ENV.has(name) && !name.startsWith('JUPYTERHUB_'), {
+    error: ({ input }) =>
+      `expected a name that is not reserved: ${String(input)} is set for each lab by the hub or by Labwright`,
+  });
+
+/** A place in the lab's file system. */
+export const absolutePath = z
+  .string()
+  .regex(/^\/(?!.*(?:^|\/)\.\.?(?:\/|$))[^\0:]+$/, {
+    error: 'expected an absolute path without . and .. and without a colon',
+  })
+  .transform((path) => path.replaceAll(/\/+/g, '/').replace(/(?<=.)\/$/, ''))
+  .meta({ title: 'path' });
+
+/** An image as a container runs it. */
+export const imageReference = z
+  .string()
+  .max(1024)
+  .regex(IMAGE, { error: 'expected an image such as registry.example.com/name:tag' });
+
+export const labSize = z
+  .strictObject({
+    name: dnsLabel().describe('Name in requests and in the form.'),
+    cpu: cpu.describe('Limit of CPU.'),
+    memory: memory.describe('Limit of memory.'),
+    cpuRequest: cpu.optional().describe('CPU kept free on the node; the limit when absent.'),
+    memoryRequest: memory.optional().describe('Memory kept free on the node; the limit when absent.'),
+    extendedResources: z
+      .record(
+        qualifiedName.regex(/\//, { error: 'expected the name of an extended resource, such as nvidia.com/gpu' }),
+        z.int().min(0).transform(String),
+      )
+      .default({})
+      .describe('GPUs and other devices, each both request and limit: `nvidia.com/gpu: 1`.'),
+  })
+  .check(
+    crossCheck(['cpu', 'cpuRequest'], (size, report) => {
+      if ((size.cpuRequest ?? 0) > size.cpu) report(['cpuRequest'], 'expected no more than cpu, the limit');
+    }),
+    crossCheck(['memory', 'memoryRequest'], (size, report) => {
+      if ((size.memoryRequest ?? 0) > size.memory) report(['memoryRequest'], 'expected no more than memory, the limit');
+    }),
+  )
+  .transform((size) => ({
+    ...size,
+    cpuRequest: size.cpuRequest ?? size.cpu,
+    memoryRequest: size.memoryRequest ?? size.memory,
+  }));
+
+const volumeSources = {
+  hostPath: z
+    .strictObject({
+      path: absolutePath.describe('Path on the node.'),
+      type: z
+        .enum(['DirectoryOrCreate', 'Directory', 'FileOrCreate', 'File', 'Socket', 'CharDevice', 'BlockDevice'])
+        .exactOptional()
+        .describe('What must be there.'),
+    })
+    .exactOptional()
+    .describe('A path of the node. Needs Pod Security `privileged`.'),
+  nfs: z
+    .strictObject({
+      server: z.string().min(1).describe('Host of the NFS server.'),
+      path: absolutePath.describe('Exported path.'),
+      readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
+    })
+    .exactOptional()
+    .describe('An NFS export. Needs Pod Security `baseline`.'),
+  persistentVolumeClaim: z
+    .strictObject({
+      accessModes: z
+        .array(z.enum(['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod']))
+        .min(1)
+        .default(['ReadWriteOnce'])
+        .describe('Access modes of the claim.'),
+      storage: memory.describe('Size of the claim.'),
+      storageClassName: objectName
+        .exactOptional()
+        .describe('Storage class; the default class of the cluster when absent.'),
+      volumeMode: z.enum(['Filesystem', 'Block']).exactOptional().describe('Mode of the volume.'),
+      readOnly: z.boolean().exactOptional().describe('Mount the claim read-only.'),
+      retain: z.boolean().default(false).describe('Keep the claim, and its namespace, when the lab ends.'),
+    })
+    .exactOptional()
+    .describe('A claim of the lab itself, made in its namespace.'),
+  emptyDir: z
+    .strictObject({
+      medium: z.enum(['Memory']).exactOptional().describe('`Memory` for a tmpfs, which counts as memory of the lab.'),
+      sizeLimit: memory.exactOptional().describe('Most it can hold.'),
+    })
+    .exactOptional()
+    .describe('A directory that lives as long as the lab.'),
+  configMap: z
+    .strictObject({
+      name: objectName.describe('ConfigMap in the namespace of the lab, such as `kube-root-ca.crt`.'),
+      optional: z.boolean().exactOptional().describe('Start also when it is not there.'),
+    })
+    .exactOptional()
+    .describe('A ConfigMap that the cluster puts into every namespace. For files of your own see `lab.files`.'),
+  secret: z
+    .strictObject({
+      secretName: objectName.describe('Secret in the namespace of the lab.'),
+      optional: z.boolean().exactOptional().describe('Start also when it is not there.'),
+    })
+    .exactOptional()
+    .describe('A Secret that something else puts into the namespace. To copy one of your own see `lab.secrets`.'),
+};
+const SOURCES = Object.keys(volumeSources) as (keyof typeof volumeSources)[];
+
+/** Names that the builder gives to volumes of its own. */
+const RESERVED_VOLUMES = new Set(['lab-home', 'lab-tmp', 'lab-files', 'lab-secrets', 'lab-env', 'lab-runtime']);
+
+export const volume = z
+  .strictObject({
+    name: dnsLabel(50)
+      .refine((name) => !RESERVED_VOLUMES.has(name), { error: 'expected a name that Labwright does not use itself' })
+      .describe('Name for `volumeMounts`.'),
+    ...volumeSources,
+  })
+  .check(
+    crossCheck(SOURCES, (value, report) => {
+      if (SOURCES.filter((source) => value[source] !== undefined).length !== 1) {
+        report([], `expected exactly one of ${SOURCES.join(', ')}`);
+      }
+    }),
+  );
+
+export const volumeMount = z.strictObject({
+  name: z.string().describe('One of `lab.volumes`.'),
+  mountPath: absolutePath.describe('Where it appears.'),
+  subPath: z
+    .string()
+    .regex(/^(?!\/)(?!.*(?:^|\/)\.\.(?:\/|$))[^\0]+$/, { error: 'expected a relative path without ..' })
+    .exactOptional()
+    .describe('Part of the volume.'),
+  readOnly: z.boolean().default(false).describe('Mount it read-only.'),
+});
+
+export const initContainer = z.strictObject({
+  name: dnsLabel()
+    .refine((name) => name !== 'notebook', { error: 'expected another name than notebook, the lab itself' })
+    .describe('Name of the container.'),
+  image: imageReference.describe('Image it runs.'),
+  imagePullPolicy: z
+    .enum(['Always', 'IfNotPresent', 'Never'])
+    .default('IfNotPresent')
+    .describe('When to pull the image.'),
+  command: z.array(z.string()).min(1).exactOptional().describe('Replaces the entrypoint of the image.'),
+  args: z.array(z.string()).exactOptional().describe('Arguments.'),
+  env: z.record(z.string().regex(ENV_NAME), z.string()).default({}).describe('Environment on top of that of the lab.'),
+  runAsRoot: z.boolean().default(false).describe('Run as uid 0. Needs Pod Security `baseline`.'),
+  privileged: z.boolean().default(false).describe('Run as privileged root. Needs Pod Security `privileged`.'),
+  volumeMounts: z.array(volumeMount).default([]).describe('Volumes it sees besides the home directory and `/tmp`.'),
+});
+
+export const copiedSecret = z.strictObject({
+  secretName: objectName.describe('Secret in the namespace of the controller.'),
+  secretKey: z
+    .string()
+    .regex(SECRET_KEY, { error: 'expected a key of a Secret: letters, digits, - _ and .' })
+    .refine((key) => key !== 'token', { error: 'expected another key than token, which holds the token of the user' })
+    .describe('Key to copy; it keeps its name, so no two entries can share one.'),
+  env: envName.optional().describe('Environment variable that holds it.'),
+  path: absolutePath.optional().describe('File that holds it.'),
+});

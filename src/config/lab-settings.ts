@@ -1,0 +1,208 @@
+import { z } from 'zod';
+import {
+  affinity,
+  annotations,
+  dnsLabel,
+  labels,
+  labelValue,
+  networkPeer,
+  networkPort,
+  cidr,
+  objectName,
+  qualifiedName,
+  toleration,
+  topologySpreadConstraint,
+} from './kubernetes.ts';
+import { absolutePath, copiedSecret, envName, initContainer, labSize, volume, volumeMount } from './lab-pieces.ts';
+import { uniqueBy } from './cross-check.ts';
+import { cpu, duration, memory, positiveDuration } from './units.ts';
+
+const homeSettings = z.strictObject({
+  prefix: absolutePath.default('/home').describe('Directory that holds the home directories.'),
+  schema: z
+    .enum(['username', 'initialThenUsername', 'image'])
+    .default('username')
+    .describe(
+      '`username`: /home/ada. `initialThenUsername`: /home/a/ada. `image`: `prefix` itself is the home directory that the ' +
+        'image brings along (such as /home/jovyan), which stays as it is.',
+    ),
+  suffix: z
+    .string()
+    .regex(/^(?:[A-Za-z0-9._-]+(?:\/[A-Za-z0-9._-]+)*)?$/, { error: 'expected a relative path' })
+    .refine((path) => !path.split('/').some((part) => part === '.' || part === '..'), {
+      error: 'expected a path without . and ..',
+    })
+    .default('')
+    .describe('Directory below the home directory of the user to use instead.'),
+  volume: z
+    .string()
+    .optional()
+    .describe(
+      'One of `lab.volumes` to mount at the home directory. When absent, and no entry of `volumeMounts` covers the home ' +
+        'directory, it is an empty directory that ends with the lab.',
+    ),
+});
+
+const networkRules = z.strictObject({
+  enabled: z.boolean().default(true).describe('Make a NetworkPolicy for each lab.'),
+  hub: z
+    .array(networkPeer)
+    .min(1)
+    .default([{ namespaceSelector: {}, podSelector: { matchLabels: { app: 'jupyterhub', component: 'hub' } } }])
+    .describe('Where the hub is: it may reach the lab, and the lab always may reach it.'),
+  proxy: z
+    .array(networkPeer)
+    .default([{ namespaceSelector: {}, podSelector: { matchLabels: { app: 'jupyterhub', component: 'proxy' } } }])
+    .describe('Where the proxy is: it may reach the lab.'),
+  ingress: z
+    .array(
+      z.strictObject({
+        from: z.array(networkPeer).exactOptional().describe('From where; anywhere when absent.'),
+        ports: z.array(networkPort).exactOptional().describe('To which ports; any when absent.'),
+      }),
+    )
+    .default([])
+    .describe('Further rules of who may reach the lab, as in a NetworkPolicy.'),
+  egress: z
+    .array(
+      z.strictObject({
+        to: z.array(networkPeer).exactOptional().describe('To where; anywhere when absent.'),
+        ports: z.array(networkPort).exactOptional().describe('To which ports; any when absent.'),
+      }),
+    )
+    .default([])
+    .describe('Further rules of what the lab may reach, as in a NetworkPolicy.'),
+  internet: z
+    .boolean()
+    .default(true)
+    .describe('Let the lab reach every address but the blocked ones. Without it: hub, DNS and the `egress` rules.'),
+  blocked: z
+    .array(cidr)
+    .default([])
+    .describe(
+      'Address blocks taken out of `internet`, besides 169.254.169.254/32 and fd00:ec2::254/128, which always are.',
+    ),
+});
+
+const pathKey = absolutePath.refine(
+  (path) => !['/etc/passwd', '/etc/group', '/tmp'].includes(path) && !path.startsWith('/tmp/'),
+  { error: 'expected another path: Labwright itself fills /etc/passwd, /etc/group and /tmp' },
+);
+
+/** The keys of `lab`, one by one; the rules between them are in lab.ts. */
+export const labSettings = z.strictObject({
+  sizes: z
+    .array(labSize)
+    .min(1, { error: 'expected at least one size' })
+    .check(uniqueBy('name'))
+    .describe('Lab sizes, in the order of the form.'),
+  defaultSize: z.string().optional().describe('Size chosen beforehand; the first when absent.'),
+  namespacePrefix: dnsLabel(22).default('lab').describe('Namespaces of labs are called `<prefix>-<slug of the user>`.'),
+  namespaceRetention: duration
+    .default(15 * 60_000)
+    .describe('How long an empty namespace is kept for the next spawn; 0 removes it with the lab.'),
+  failedRetention: duration.default(60 * 60_000).describe('How long the reason of a failed lab is kept.'),
+  port: z.int().min(1024).max(65_535).default(8888).describe('Port the lab listens on.'),
+  spawnTimeout: positiveDuration.default(10 * 60_000).describe('A lab that does not listen by then has failed.'),
+  schedulingTimeout: positiveDuration.default(10 * 60_000).describe('A lab that finds no node by then has failed.'),
+  deleteTimeout: positiveDuration.default(60_000).describe('How long a delete may take.'),
+  terminationGracePeriod: duration.default(5000).describe('Time for the lab to end by itself.'),
+  activityInterval: positiveDuration
+    .default(5 * 60_000)
+    .describe('How often the lab tells the hub that it is in use (JUPYTERHUB_ACTIVITY_INTERVAL).'),
+  command: z.array(z.string()).min(1).optional().describe('Replaces the entrypoint of the image.'),
+  args: z
+    .array(z.string())
+    .optional()
+    .describe('Start command, handed to the entrypoint; `[jupyterhub-singleuser]` when there is no `command` either.'),
+  imagePullPolicy: z
+    .enum(['Always', 'IfNotPresent', 'Never'])
+    .default('IfNotPresent')
+    .describe('When to pull the image.'),
+  env: z.record(envName, z.string()).default({}).describe('Environment; wins over that of the hub.'),
+  files: z.record(pathKey, z.string()).default({}).describe('Files by path, read-only in the lab.'),
+  passwd: z
+    .string()
+    .default('root:x:0:0:root:/root:/bin/bash\n')
+    .describe('Beginning of /etc/passwd; the line of the user follows.'),
+  group: z.string().default('root:x:0:\n').describe('Beginning of /etc/group; the groups of the user follow.'),
+  secrets: z
+    .array(copiedSecret)
+    .check(uniqueBy('secretKey'))
+    .default([])
+    .describe('Keys of Secrets of the controller, copied for each lab.'),
+  pullSecret: objectName
+    .optional()
+    .describe('Secret of the controller with registry credentials, copied for each lab.'),
+  volumes: z.array(volume).check(uniqueBy('name')).default([]).describe('Volumes; each has a name and one source.'),
+  volumeMounts: z.array(volumeMount).default([]).describe('Where the lab sees the volumes.'),
+  initContainers: z
+    .array(initContainer)
+    .check(uniqueBy('name'))
+    .default([])
+    .describe('Containers that run before the lab.'),
+  home: homeSettings.prefault({}).describe('The home directory.'),
+  tmp: z
+    .strictObject({
+      medium: z.enum(['disk', 'memory']).default('disk').describe('Where /tmp is kept.'),
+      sizeLimit: memory
+        .optional()
+        .describe('Most it can hold; a quarter of the memory of the lab when `medium` is memory.'),
+    })
+    .prefault({})
+    .describe('The directory /tmp, empty for each lab.'),
+  runtimeMountsDir: absolutePath
+    .optional()
+    .describe('Directory with environment, secrets and resource limits as files; Nublado images expect /etc/nublado.'),
+  readOnlyRootFilesystem: z.boolean().default(false).describe('Make everything but mounts read-only.'),
+  nodeSelector: labels.default({}).describe('Labels a node must have.'),
+  tolerations: z.array(toleration).default([]).describe('Tolerations, as in a Pod.'),
+  affinity: affinity.optional().describe('Affinity, as in a Pod.'),
+  topologySpreadConstraints: z
+    .array(topologySpreadConstraint)
+    .default([])
+    .describe('Topology spread constraints, as in a Pod.'),
+  priorityClassName: objectName.optional().describe('Priority class of the pod.'),
+  runtimeClassName: objectName.optional().describe('Runtime class of the pod.'),
+  schedulerName: objectName.optional().describe('Scheduler of the pod.'),
+  hostUsers: z.boolean().optional().describe('`false` runs the pod in a user namespace of its own.'),
+  extraLabels: z.record(ownKey(qualifiedName), labelValue).default({}).describe('Labels on every object of a lab.'),
+  extraAnnotations: z
+    .record(ownKey(qualifiedName), z.string())
+    .default({})
+    .describe('Annotations on every object of a lab.'),
+  namespaceAnnotations: annotations
+    .default({})
+    .describe('Annotations on the namespace; `{uid}` and `{gid}` are filled in.'),
+  podSecurity: z
+    .enum(['restricted', 'baseline', 'privileged'])
+    .optional()
+    .describe('Pod Security level of the namespace; the strictest that volumes and init containers allow when absent.'),
+  containerDefaults: z
+    .strictObject({
+      cpu: cpu.default(0.5).describe('Limit of CPU.'),
+      memory: memory.default(512 * 2 ** 20).describe('Limit of memory.'),
+      cpuRequest: cpu.default(0.1).describe('Request of CPU.'),
+      memoryRequest: memory.default(128 * 2 ** 20).describe('Request of memory.'),
+    })
+    .prefault({})
+    .describe('LimitRange: what a container in the namespace gets that says nothing. The lab itself always says.'),
+  networkPolicy: networkRules.prefault({}).describe('Who may reach the lab and what it may reach.'),
+  internalUrl: z
+    .enum(['serviceDns', 'serviceIp', 'podIp'])
+    .default('serviceDns')
+    .describe('What hub and proxy are told: the name of the Service, its address, or the address of the pod.'),
+  clusterDomain: objectName.optional().describe('Appended to Service names, such as `cluster.local`.'),
+});
+
+function ownKey(key: typeof qualifiedName) {
+  return key.refine(
+    (name) =>
+      !/^(?:[a-z0-9.-]*\.)?(?:labwright\.dev|pod-security\.kubernetes\.io)\/|^app\.kubernetes\.io\/managed-by$/.test(
+        name,
+      ),
+    {
+      error: 'expected a key that Labwright does not set itself',
+    },
+  );
+}

@@ -1,0 +1,111 @@
+import type { z } from 'zod';
+import { crossCheck, type Report } from './cross-check.ts';
+import { labSettings } from './lab-settings.ts';
+
+type Settings = z.output<typeof labSettings>;
+type PodSecurity = 'restricted' | 'baseline' | 'privileged';
+const LEVELS: readonly PodSecurity[] = ['restricted', 'baseline', 'privileged'];
+
+/** How labs are made. */
+export const lab = labSettings
+  .check(
+    crossCheck(['sizes', 'defaultSize'], checkDefaultSize),
+    crossCheck(['volumes', 'volumeMounts', 'home', 'initContainers'], checkMounts),
+    crossCheck(['volumeMounts', 'files', 'secrets'], checkPaths),
+    crossCheck(['env', 'secrets'], checkSecretEnv),
+    crossCheck(['volumes', 'initContainers', 'podSecurity'], checkPodSecurity),
+    crossCheck(['schedulingTimeout', 'spawnTimeout'], checkTimeouts),
+  )
+  .transform((settings) => ({
+    ...settings,
+    defaultSize: settings.defaultSize ?? settings.sizes[0]?.name ?? '',
+    args: settings.args ?? (settings.command === undefined ? ['jupyterhub-singleuser'] : []),
+    podSecurity: settings.podSecurity ?? strictestLevel(settings),
+  }));
+
+function checkDefaultSize({ sizes, defaultSize }: Settings, report: Report): void {
+  if (defaultSize !== undefined && !sizes.some(({ name }) => name === defaultSize)) {
+    report(['defaultSize'], `expected one of the sizes: ${sizes.map(({ name }) => name).join(', ')}`);
+  }
+}
+
+function checkMounts({ volumes, volumeMounts, home, initContainers }: Settings, report: Report): void {
+  const names = new Set(volumes.map(({ name }) => name));
+  const expected =
+    names.size === 0 ? 'a volume, and lab.volumes has none' : `one of the volumes: ${[...names].join(', ')}`;
+  const check = (name: string, path: readonly (string | number)[]) => {
+    if (!names.has(name)) report(path, `expected ${expected}`);
+  };
+  volumeMounts.forEach(({ name }, index) => {
+    check(name, ['volumeMounts', index, 'name']);
+  });
+  initContainers.forEach((container, at) => {
+    container.volumeMounts.forEach(({ name }, index) => {
+      check(name, ['initContainers', at, 'volumeMounts', index, 'name']);
+    });
+  });
+  if (home.volume !== undefined) {
+    check(home.volume, ['home', 'volume']);
+    if (home.schema === 'image')
+      report(['home', 'volume'], 'expected no volume: with schema image the home directory is that of the image');
+  }
+}
+
+/** Two things cannot be mounted at one path; Kubernetes would refuse every pod. */
+function checkPaths({ volumeMounts, files, secrets }: Settings, report: Report): void {
+  const taken = new Set(['/etc/passwd', '/etc/group', '/tmp']);
+  const claim = (target: string, path: readonly (string | number)[]) => {
+    if (taken.has(target)) report(path, `expected another path: ${target} is already taken`);
+    taken.add(target);
+  };
+  Object.keys(files).forEach((target) => {
+    claim(target, ['files', target]);
+  });
+  volumeMounts.forEach(({ mountPath }, index) => {
+    claim(mountPath, ['volumeMounts', index, 'mountPath']);
+  });
+  secrets.forEach(({ path }, index) => {
+    if (path !== undefined) claim(path, ['secrets', index, 'path']);
+  });
+}
+
+function checkSecretEnv({ env, secrets }: Settings, report: Report): void {
+  const taken = new Set(Object.keys(env));
+  secrets.forEach((secret, index) => {
+    if (secret.env === undefined) return;
+    if (taken.has(secret.env)) report(['secrets', index, 'env'], `expected another name: ${secret.env} is already set`);
+    taken.add(secret.env);
+  });
+}
+
+/** What asks for more than `restricted`: https://kubernetes.io/docs/concepts/security/pod-security-standards/ */
+function demands({ volumes, initContainers }: Settings): { level: PodSecurity; path: readonly (string | number)[] }[] {
+  const found: { level: PodSecurity; path: readonly (string | number)[] }[] = [];
+  volumes.forEach((volume, index) => {
+    if (volume.hostPath !== undefined) found.push({ level: 'privileged', path: ['volumes', index, 'hostPath'] });
+    if (volume.nfs !== undefined) found.push({ level: 'baseline', path: ['volumes', index, 'nfs'] });
+  });
+  initContainers.forEach(({ privileged, runAsRoot }, index) => {
+    if (privileged) found.push({ level: 'privileged', path: ['initContainers', index, 'privileged'] });
+    else if (runAsRoot) found.push({ level: 'baseline', path: ['initContainers', index, 'runAsRoot'] });
+  });
+  return found;
+}
+
+function strictestLevel(settings: Settings): PodSecurity {
+  return LEVELS[Math.max(0, ...demands(settings).map(({ level }) => LEVELS.indexOf(level)))] ?? 'privileged';
+}
+
+function checkPodSecurity(settings: Settings, report: Report): void {
+  const { podSecurity } = settings;
+  if (podSecurity === undefined) return;
+  for (const { level, path } of demands(settings)) {
+    if (LEVELS.indexOf(level) > LEVELS.indexOf(podSecurity)) {
+      report(path, `expected nothing that needs lab.podSecurity: ${level}, which is set to ${podSecurity}`);
+    }
+  }
+}
+
+function checkTimeouts({ schedulingTimeout, spawnTimeout }: Settings, report: Report): void {
+  if (schedulingTimeout > spawnTimeout) report(['schedulingTimeout'], 'expected no more than spawnTimeout');
+}

@@ -1,0 +1,179 @@
+import { readFile } from 'node:fs/promises';
+import { LineCounter, parseDocument, type Document } from 'yaml';
+import type { z } from 'zod';
+import type { Config, ConfigInput } from './config.ts';
+import { configSchema } from './schema.ts';
+
+/** One fault of a configuration: where it is and what was expected there. */
+export interface ConfigProblem {
+  /** The place as it is written in YAML: `lab.sizes[0].memory`; empty for the file as a whole. */
+  readonly path: string;
+  readonly message: string;
+  /** Line of the file, from 1, when the place is in the file. */
+  readonly line: number | undefined;
+}
+
+/** A configuration that cannot be used. `problems` has everything that is wrong with it, `message` says it all. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'invalid_configuration';
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(source: string, problems: readonly ConfigProblem[], options?: ErrorOptions) {
+    const lines = problems.map(({ path, message, line }) => {
+      const place = [path, ...(line === undefined ? [] : [`(line ${line})`])].filter((part) => part !== '').join(' ');
+      return `\n  ${place === '' ? '' : `${place}: `}${message}`;
+    });
+    super(`${source} cannot be used:${lines.join('')}`, options);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads a configuration file.
+ *
+ * @throws ConfigError when the file cannot be read or used.
+ */
+export async function loadConfig(path: string): Promise<Config> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    const message = `the file cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new ConfigError(path, [{ path: '', message, line: undefined }], { cause });
+  }
+  return parseConfig(text, path);
+}
+
+/**
+ * Reads a configuration from YAML.
+ *
+ * @param name - What to call it in errors.
+ * @throws ConfigError with everything that is wrong with it.
+ */
+export function parseConfig(text: string, name = 'The configuration'): Config {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) {
+    const problems = document.errors.map(({ message, pos }) => ({
+      path: '',
+      message,
+      line: lines.linePos(pos[0]).line,
+    }));
+    throw new ConfigError(name, problems);
+  }
+  let value: unknown;
+  try {
+    value = document.toJS() ?? {};
+  } catch (cause) {
+    // Aliases that are unresolved or multiply without bound are found only here.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError(name, [{ path: '', message, line: undefined }], { cause });
+  }
+  const result = configSchema.safeParse(value);
+  if (result.success) return freeze(result.data);
+  throw new ConfigError(
+    name,
+    result.error.issues.flatMap(describe).map(({ path, message }) => ({
+      path: writePath(path),
+      message,
+      line: lineOf(document, lines, path),
+    })),
+  );
+}
+
+/**
+ * A configuration made by the program itself, such as that of the sandbox.
+ *
+ * @throws ConfigError
+ */
+export function buildConfig(input: ConfigInput): Config {
+  const result = configSchema.safeParse(input);
+  if (result.success) return freeze(result.data);
+  const problems = result.error.issues
+    .flatMap(describe)
+    .map(({ path, message }) => ({ path: writePath(path), message, line: undefined }));
+  throw new ConfigError('The configuration', problems);
+}
+
+interface Fault {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+}
+
+/** One sentence for each thing to mend; values are not repeated, since a file may hold what is nobody's business. */
+function describe(issue: z.core.$ZodIssue): Fault[] {
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'unknown key' }));
+    case 'invalid_type': {
+      const missing = issue.message.endsWith('received undefined');
+      return [
+        { path: issue.path, message: missing ? `missing: expected ${nameOf(issue.expected)}` : typeMessage(issue) },
+      ];
+    }
+    case 'invalid_value':
+      return [{ path: issue.path, message: `expected ${issue.values.map((value) => String(value)).join(' or ')}` }];
+    case 'too_small':
+    case 'too_big':
+      return [{ path: issue.path, message: boundMessage(issue) }];
+    case 'invalid_key':
+      return issue.issues.map(({ message }) => ({ path: issue.path, message }));
+    case 'invalid_union':
+      return [{ path: issue.path, message: issue.message }];
+    default:
+      return [{ path: issue.path, message: issue.message }];
+  }
+}
+
+function typeMessage(issue: z.core.$ZodIssueInvalidType): string {
+  return issue.message.startsWith('Invalid input') ? `expected ${nameOf(issue.expected)}` : issue.message;
+}
+
+function boundMessage(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string {
+  if (!issue.message.startsWith('Too ')) return issue.message;
+  const counted = issue.origin === 'string' ? ' characters' : issue.origin === 'array' ? ' entries' : '';
+  return issue.code === 'too_small'
+    ? `expected at least ${String(issue.minimum)}${counted}`
+    : `expected at most ${String(issue.maximum)}${counted}`;
+}
+
+function nameOf(type: string): string {
+  const names: Readonly<Record<string, string>> = {
+    array: 'a list',
+    boolean: 'true or false',
+    int: 'a whole number',
+    number: 'a number',
+    object: 'keys and values',
+    record: 'keys and values',
+    string: 'text',
+  };
+  return names[type] ?? type;
+}
+
+function writePath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((written, part) => {
+    if (typeof part === 'number') return `${written}[${part}]`;
+    const key = String(part);
+    if (!/^[A-Za-z0-9_-]+$/.test(key)) return `${written}[${JSON.stringify(key)}]`;
+    return written === '' ? key : `${written}.${key}`;
+  }, '');
+}
+
+/** The line of the nearest place that is in the file: a missing key is reported where its parent is. */
+function lineOf(document: Document.Parsed, lines: LineCounter, path: readonly PropertyKey[]): number | undefined {
+  for (let length = path.length; length > 0; length -= 1) {
+    const node = document.getIn(path.slice(0, length), true) as { range?: readonly number[] } | undefined;
+    const start = node?.range?.[0];
+    if (start !== undefined) return lines.linePos(start).line;
+  }
+  return undefined;
+}
+
+function freeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value);
+    Object.values(value).forEach(freeze);
+  }
+  return value;
+}

@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+import type { Config } from './config.ts';
+import { buildConfig } from './load.ts';
+
+/** What a start without a configuration file needs to know. */
+export interface SandboxSettings {
+  readonly host: string;
+  readonly port: number;
+  /** Tokens made for this start, in clear; they are printed for the person who started it. */
+  readonly userToken: string;
+  readonly hubToken: string;
+}
+
+/** The configuration of `npm start` without a file: everything on this machine, for trying it. */
+export function sandboxConfig({ host, port, userToken, hubToken }: SandboxSettings): Config {
+  return buildConfig({
+    listen: { host, port },
+    baseUrl: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    auth: {
+      tokens: [
+        {
+          role: 'user',
+          sha256: sha256(userToken),
+          user: { username: 'ada', name: 'Ada Lovelace', uid: 1000, gid: 1000, groups: [{ name: 'ada', id: 1000 }] },
+        },
+        { role: 'hub', sha256: sha256(hubToken) },
+      ],
+    },
+    images: {
+      list: [
+        { reference: 'quay.io/jupyter/base-notebook:latest', name: 'Jupyter', class: 'recommended' },
+        { reference: 'quay.io/jupyter/scipy-notebook:latest', name: 'Jupyter with SciPy' },
+      ],
+      allowOther: true,
+    },
+    lab: {
+      sizes: [
+        { name: 'small', cpu: 1, memory: '2Gi', cpuRequest: '250m', memoryRequest: '512Mi' },
+        { name: 'medium', cpu: 2, memory: '4Gi', cpuRequest: '500m', memoryRequest: '1Gi' },
+        { name: 'large', cpu: 4, memory: '8Gi', cpuRequest: 1, memoryRequest: '2Gi' },
+      ],
+      // The simulated kubelet gives each pod an address of its own on loopback; there is no DNS for Services.
+      internalUrl: 'podIp',
+    },
+  });
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,81 @@
+import { z } from 'zod';
+import { uniqueBy } from './cross-check.ts';
+import { auth, users } from './identity.ts';
+import { lab } from './lab.ts';
+import { imageReference } from './lab-pieces.ts';
+import { dnsLabel } from './kubernetes.ts';
+import { quotas } from './quotas.ts';
+import { positiveDuration } from './units.ts';
+
+const port = z.int().min(1).max(65_535);
+
+const baseUrl = z
+  .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
+  .refine((url) => !/[?#]/.test(url), { error: 'expected a URL without ? and #' })
+  .transform((url) => url.replace(/\/+$/, ''))
+  .describe('Where users find the hub; labs get it as EXTERNAL_INSTANCE_URL.');
+
+const pathPrefix = z
+  .string()
+  .regex(/^(?:\/[A-Za-z0-9._~-]+)*\/?$/, { error: 'expected a path such as /labwright' })
+  .transform((path) => path.replace(/\/$/, ''))
+  .default('/labwright')
+  .describe('Beginning of the paths of the API.');
+
+const image = z.strictObject({
+  reference: imageReference
+    .regex(/(?::[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[a-f0-9]{64})$/, {
+      error: 'expected an image with a tag or a digest',
+    })
+    .describe('Image with tag or digest.'),
+  name: z.string().min(1).optional().describe('Name in the form; the reference when absent.'),
+  class: z
+    .enum(['recommended', 'latest-release', 'latest-weekly', 'latest-daily'])
+    .optional()
+    .describe('Image class that stands for this image.'),
+});
+
+/** The whole configuration file. */
+export const configSchema = z.strictObject({
+  listen: z
+    .strictObject({
+      host: z.string().min(1).default('0.0.0.0').describe('Address to listen on.'),
+      port: port.default(8080).describe('Port to listen on.'),
+    })
+    .prefault({})
+    .describe('Where the API listens.'),
+  baseUrl,
+  pathPrefix,
+  logLevel: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+    .default('info')
+    .describe('Least level that is logged.'),
+  kubernetes: z
+    .strictObject({
+      namespace: dnsLabel()
+        .optional()
+        .describe('Namespace of the controller; that of its pod, or `labwright`, when absent.'),
+      kubeconfig: z.string().min(1).optional().describe('Kubeconfig file; the credentials of the pod when absent.'),
+      context: z.string().min(1).optional().describe('Context of the kubeconfig; its current one when absent.'),
+      requestTimeout: positiveDuration.default(10_000).describe('Most one call may take.'),
+      requestsPerSecond: z.number().min(1).default(1000).describe('Calls per second, on average.'),
+      burst: z.int().min(1).default(1000).describe('Calls at once after a quiet time.'),
+      concurrency: z.int().min(1).max(1000).default(16).describe('Labs worked on at once.'),
+    })
+    .prefault({})
+    .describe('The cluster.'),
+  auth: auth.describe('Who may call: at least one of the two.'),
+  users: users.prefault({}).describe('Who the users are that a proxy names.'),
+  images: z
+    .strictObject({
+      list: z
+        .array(image)
+        .min(1, { error: 'expected at least one image' })
+        .check(uniqueBy('reference'), uniqueBy('class'))
+        .describe('Images in the form, in this order.'),
+      allowOther: z.boolean().default(false).describe('Let users name any other image.'),
+    })
+    .describe('What labs can run.'),
+  quotas: quotas.prefault({}).describe('What users may have at once.'),
+  lab: lab.describe('How labs are made.'),
+});
