@@ -18,6 +18,8 @@ const SAFE = /^[a-z0-9](?:-?[a-z0-9])*$/;
 
 export const KIND_LABEL = 'labwright.dev/kind';
 export const LAB_LABEL = 'labwright.dev/lab';
+/** Which controller an object belongs to: the namespace that controller runs in. Two of them share a cluster in peace. */
+export const CONTROLLER_LABEL = 'labwright.dev/controller';
 export const MANAGED_BY_LABEL = 'app.kubernetes.io/managed-by';
 export const MANAGED_BY = 'labwright';
 

@@ -1,0 +1,128 @@
+import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
+import type { LabKey, LabSecrets, LabSpec } from '../domain/lab.ts';
+import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
+import type { LabFailure, ObservedIntent } from '../domain/observed.ts';
+import { LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION } from './object-names.ts';
+
+/**
+ * The intent: one Secret per lab in the controller's own namespace. Its name follows from the lab's key, so that the API
+ * server decides which of two creates wins.
+ *
+ * | what | where | seen by the watch |
+ * |---|---|---|
+ * | user, options, image, size, deadline | annotation `spec` | yes |
+ * | environment and token | data | no: it asks for metadata only |
+ * | the lab is to go | annotation `deleting` | yes |
+ * | the lab is over, and why | annotation `failure` | yes |
+ * | pod and secrets of a failed lab are gone | annotation `cleaned` | yes |
+ */
+const SPEC = 'labwright.dev/spec';
+const DELETING = 'labwright.dev/deleting';
+const FAILURE = 'labwright.dev/failure';
+const CLEANED = 'labwright.dev/cleaned';
+const ENV_KEY = 'env.json';
+const TOKEN_KEY = 'token';
+const INTENT_TYPE = 'labwright.dev/lab-intent';
+
+/** Name of a lab's intent in the controller's own namespace. */
+export function intentName(slug: string): string {
+  return `lab-${slug}`;
+}
+
+/**
+ * @param namespace the controller's own
+ * @param resourceVersion given: replace the intent of that version (a lab that is over) and no other
+ */
+export function buildIntent(
+  spec: LabSpec,
+  secrets: LabSecrets,
+  namespace: string,
+  resourceVersion?: string,
+): V1Secret & { metadata: V1ObjectMeta } {
+  const key: LabKey = { username: spec.user.username, servername: spec.servername };
+  const slug = labSlug(key);
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: intentName(slug),
+      namespace,
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      labels: {
+        [MANAGED_BY_LABEL]: MANAGED_BY,
+        [KIND_LABEL]: LAB_INTENT_KIND,
+        [CONTROLLER_LABEL]: namespace,
+        [LAB_LABEL]: slug,
+      },
+      annotations: {
+        [USERNAME_ANNOTATION]: key.username,
+        [SERVERNAME_ANNOTATION]: key.servername,
+        [SPEC]: JSON.stringify(spec),
+      },
+    },
+    type: INTENT_TYPE,
+    data: {
+      [ENV_KEY]: encode(JSON.stringify(secrets.env)),
+      ...(secrets.token === null ? {} : { [TOKEN_KEY]: encode(secrets.token) }),
+    },
+  };
+}
+
+/** Merge patch: the lab is to go. Its secrets go with this call; `uid` makes sure that it is this lab. */
+export function deletingPatch(uid: string, at: number): object {
+  return { metadata: { uid, annotations: { [DELETING]: new Date(at).toISOString() } }, data: null };
+}
+
+/** Merge patch: the lab is over, for this reason. Its secrets go with this call. */
+export function failurePatch(uid: string, failure: LabFailure): object {
+  return { metadata: { uid, annotations: { [FAILURE]: JSON.stringify(failure) } }, data: null };
+}
+
+/** Merge patch: nothing of the failed lab runs any more and nothing secret is left. */
+export function cleanedPatch(uid: string): object {
+  return { metadata: { uid, annotations: { [CLEANED]: 'true' } } };
+}
+
+/** What an intent says, or undefined when it is not one that this version can read. */
+export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
+  const annotations = metadata?.annotations ?? {};
+  const slug = metadata?.labels?.[LAB_LABEL];
+  const spec = parse<LabSpec>(annotations[SPEC]);
+  if (metadata?.name === undefined || slug === undefined || spec === undefined) return undefined;
+  return {
+    slug,
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    resourceVersion: metadata.resourceVersion ?? '',
+    spec,
+    deleting: annotations[DELETING] !== undefined,
+    failure: parse<LabFailure>(annotations[FAILURE]) ?? null,
+    cleaned: annotations[CLEANED] !== undefined,
+  };
+}
+
+/** The secret half of an intent that was read with its data. */
+export function parseSecrets(intent: V1Secret): LabSecrets {
+  const token = intent.data?.[TOKEN_KEY];
+  return {
+    env: parse<Record<string, string>>(decode(intent.data?.[ENV_KEY] ?? '')) ?? {},
+    token: token === undefined ? null : decode(token),
+  };
+}
+
+function parse<T>(text: string | undefined): T | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    return undefined;
+  }
+}
+
+function encode(text: string): string {
+  return Buffer.from(text).toString('base64');
+}
+
+function decode(text: string): string {
+  return Buffer.from(text, 'base64').toString('utf8');
+}

@@ -1,0 +1,31 @@
+import type { LabSpec } from '../domain/lab.ts';
+import type { ObservedPod } from '../domain/pod.ts';
+import { SERVICE_NAME } from './object-names.ts';
+
+/** How hub and proxy reach labs. */
+export interface LabAddressing {
+  /** The name of the lab's Service in the cluster's DNS, the Service's own address, or the pod's. */
+  readonly mode: 'serviceDns' | 'serviceIp' | 'podIp';
+  readonly port: number;
+  /** Domain of the cluster's DNS, such as `cluster.local`. */
+  readonly clusterDomain: string;
+}
+
+/**
+ * The URL of a lab's server as hub and proxy reach it, with the path that the server answers under.
+ *
+ * @returns null while the address is not known yet
+ */
+export function buildInternalUrl(
+  spec: LabSpec,
+  where: { namespace: string; pod: ObservedPod | undefined },
+  { mode, port, clusterDomain }: LabAddressing,
+): string | null {
+  const host = {
+    serviceDns: `${SERVICE_NAME}.${where.namespace}.svc.${clusterDomain}`,
+    serviceIp: where.pod?.serviceIp ?? null,
+    podIp: where.pod?.podIp ?? null,
+  }[mode];
+  if (host === null) return null;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}${spec.servicePrefix}`;
+}

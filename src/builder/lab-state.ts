@@ -1,0 +1,81 @@
+import type { LabPhase, LabState } from '../domain/lab.ts';
+import { currentPod, isRunning, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
+import { LAB_CONTAINER, type ObservedPod } from '../domain/pod.ts';
+import { type Finding, findEnd, findTrouble } from '../domain/reasons.ts';
+import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
+
+/**
+ * What the objects of a lab say about it. It is the only way to a lab's state: for a lab that is being started, one that
+ * was found after a restart, and one whose pod has died.
+ *
+ * @returns undefined when there is no such lab
+ */
+export function recreateLabState(
+  observed: ObservedLab,
+  namespace: string,
+  addressing: LabAddressing,
+): LabState | undefined {
+  const { intent } = observed;
+  if (intent === undefined) return undefined;
+  const pod = currentPod(observed);
+  const verdict = judge(intent, observed, pod);
+  const container = pod?.containers.find(({ name }) => name === LAB_CONTAINER);
+  const reachable = verdict.status === 'running' || verdict.status === 'pending';
+  return {
+    spec: intent.spec,
+    status: verdict.status,
+    phase: verdict.phase,
+    reason: verdict.finding?.reason ?? null,
+    message: verdict.finding?.message ?? null,
+    internalUrl: reachable && pod !== undefined ? buildInternalUrl(intent.spec, { namespace, pod }, addressing) : null,
+    node: pod?.node ?? null,
+    imageDigest: container?.imageDigest ?? null,
+    restarts: container?.restarts ?? 0,
+    startedAt: container?.runningSince ?? null,
+    finishedAt: intent.failure?.at ?? container?.terminated?.finishedAt ?? null,
+  };
+}
+
+interface Verdict {
+  readonly status: LabState['status'];
+  readonly phase: LabPhase;
+  readonly finding?: Finding | undefined;
+}
+
+function judge(intent: ObservedIntent, observed: ObservedLab, pod: ObservedPod | undefined): Verdict {
+  if (intent.deleting) return { status: 'terminating', phase: 'deleting' };
+  if (intent.failure !== null) {
+    return { status: intent.failure.status, phase: intent.failure.status, finding: intent.failure };
+  }
+  if (pod === undefined) return { status: 'pending', phase: phaseWithoutPod(observed) };
+  const end = findEnd(pod);
+  if (end !== undefined) {
+    const status = endStatus(end);
+    return { status, phase: status, finding: end };
+  }
+  if (isRunning(pod)) return { status: 'running', phase: 'running', finding: pod.ready ? undefined : UNREACHABLE };
+  return { status: 'pending', phase: startingPhase(pod), finding: findTrouble(pod) };
+}
+
+/** A lab that has ended without an error is terminated, which the hub reads as "stopped", not as "failed". */
+export function endStatus({ reason }: Finding): 'failed' | 'terminated' {
+  return reason === 'Exited' ? 'terminated' : 'failed';
+}
+
+const UNREACHABLE: Finding = {
+  reason: 'NotReady',
+  message: 'The lab runs, but the machine it runs on does not report at the moment.',
+};
+
+function phaseWithoutPod({ namespace, pod }: ObservedLab): LabPhase {
+  if (namespace === undefined) return 'accepted';
+  return namespace.terminating || pod !== undefined ? 'waiting_for_namespace' : 'creating';
+}
+
+function startingPhase(pod: ObservedPod): LabPhase {
+  if (pod.node === null) return 'scheduling';
+  const pulling = pod.containers.some(({ waiting }) => waiting !== null && /Image/.test(waiting.reason));
+  if (pulling) return 'pulling';
+  const started = pod.containers.some((container) => container.runningSince !== null || container.terminated !== null);
+  return started ? 'starting' : 'pulling';
+}

@@ -1,0 +1,59 @@
+import type { LabSpec } from './lab.ts';
+import type { ObservedPod } from './pod.ts';
+import type { Finding } from './reasons.ts';
+
+/** Why a lab ended, as it is kept for the administrators. */
+export interface LabFailure extends Finding {
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** `terminated` when the lab ended by itself and without an error. */
+  readonly status: 'failed' | 'terminated';
+}
+
+/** What is kept of an intent: all of it but the secrets. */
+export interface ObservedIntent {
+  readonly slug: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly spec: LabSpec;
+  /** Set once the lab is to be deleted; there is no way back. */
+  readonly deleting: boolean;
+  /** Set once the lab is over without having been deleted. */
+  readonly failure: LabFailure | null;
+  /** Whether, after a failure, the pod and everything secret are gone. */
+  readonly cleaned: boolean;
+}
+
+export interface ObservedNamespace {
+  readonly slug: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly username: string;
+  readonly servername: string;
+  readonly terminating: boolean;
+  /** Hash over what stays in it when a lab ends; null when that is not known to be complete. */
+  readonly specHash: string | null;
+  /** Since when it is kept without a lab, in milliseconds since the epoch; null before its first lab has ended. */
+  readonly keptSince: number | null;
+  /** Whether it holds something to be kept for good. */
+  readonly permanent: boolean;
+}
+
+/** Everything the cluster says about one lab at one moment. */
+export interface ObservedLab {
+  readonly intent: ObservedIntent | undefined;
+  readonly namespace: ObservedNamespace | undefined;
+  readonly pod: ObservedPod | undefined;
+}
+
+/** The pod of the spawn that the intent asks for; a pod of an earlier spawn is a leftover. */
+export function currentPod({ intent, pod }: ObservedLab): ObservedPod | undefined {
+  return pod !== undefined && pod.spawnId === intent?.spec.spawnId ? pod : undefined;
+}
+
+/** Whether the lab's server has come up and its pod is not on its way out. */
+export function isRunning(pod: ObservedPod): boolean {
+  return pod.phase === 'Running' && (pod.ready || pod.started) && !pod.terminating;
+}

@@ -1,0 +1,51 @@
+/**
+ * What is kept of a lab's pod: the few fields that decide about a lab, out of the dozens that Kubernetes reports.
+ */
+export interface ObservedContainer {
+  readonly name: string;
+  readonly init: boolean;
+  readonly restarts: number;
+  /** `CrashLoopBackOff`, `ImagePullBackOff`, …, or null when it is not waiting. */
+  readonly waiting: { readonly reason: string; readonly message: string } | null;
+  readonly terminated: {
+    readonly reason: string;
+    readonly exitCode: number;
+    readonly message: string;
+    readonly finishedAt: number | null;
+  } | null;
+  /** Milliseconds since the epoch, or null when it does not run. */
+  readonly runningSince: number | null;
+  readonly imageDigest: string | null;
+}
+
+export interface ObservedPod {
+  readonly namespace: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** The lab it is labelled with. */
+  readonly slug: string;
+  /** The spawn that made it. */
+  readonly spawnId: string;
+  readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
+  /** Condition `Ready`: it also turns false when the node is lost. */
+  readonly ready: boolean;
+  /** Whether the lab's server has answered its startup probe: from then on it has started, whatever comes later. */
+  readonly started: boolean;
+  /** Whether it is being deleted, by us or by somebody else. */
+  readonly terminating: boolean;
+  readonly node: string | null;
+  readonly podIp: string | null;
+  /** The cluster IP of the lab's Service, as noted on the pod; null where labs are not reached by it. */
+  readonly serviceIp: string | null;
+  /** `status.reason`: `Evicted`, `NodeLost`, … */
+  readonly reason: string | null;
+  readonly message: string | null;
+  /** Set while the scheduler finds no place. */
+  readonly unschedulable: string | null;
+  /** The reason of a `DisruptionTarget` condition: the pod is ended by preemption, eviction or a taint. */
+  readonly disruption: string | null;
+  readonly containers: readonly ObservedContainer[];
+}
+
+/** The container in which the lab runs, in every pod that Labwright makes. */
+export const LAB_CONTAINER = 'notebook';

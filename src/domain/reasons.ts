@@ -1,0 +1,191 @@
+import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from './pod.ts';
+
+/**
+ * Why a lab does not run, as one machine word and one sentence for the user. The same words are used by the API, the
+ * events, the logs and the metrics.
+ */
+export type Reason =
+  | 'AdmissionDenied'
+  | 'ContainerConfigError'
+  | 'ContainerCreateError'
+  | 'DeadlineExceeded'
+  | 'DeletedExternally'
+  | 'Error'
+  | 'Evicted'
+  | 'Exited'
+  | 'ImageNotFound'
+  | 'ImagePullError'
+  | 'InitContainerFailed'
+  | 'InvalidImageName'
+  | 'InvalidObject'
+  | 'MissingSecret'
+  | 'NameTaken'
+  | 'NodeLost'
+  | 'NotReady'
+  | 'OOMKilled'
+  | 'PermissionMissing'
+  | 'Preempted'
+  | 'QuotaExceeded'
+  | 'Unschedulable'
+  | 'VolumeMountFailed';
+
+/** What is wrong, or what is being waited for. */
+export interface Finding {
+  readonly reason: Reason;
+  /** One sentence for the user. It holds no secret and nothing of an API server's body. */
+  readonly message: string;
+}
+
+/** A finding that may pass: it is fatal once it has lasted for `afterMs`; 0 is at once, Infinity never by itself. */
+export interface Trouble extends Finding {
+  readonly afterMs: number;
+}
+
+/** Texts of container runtimes and registries that say that no later attempt can succeed. */
+const IMAGE_HOPELESS =
+  /not found|manifest unknown|name unknown|no such image|repository does not exist|denied|unauthorized|authorization failed|forbidden|invalid reference|no match for platform/i;
+
+/** What the kubelet writes as the reason of a waiting container (pkg/kubelet/images, pkg/kubelet/kuberuntime). */
+const PULL_REASONS = new Set([
+  'ErrImagePull',
+  'ImagePullBackOff',
+  'ImageInspectError',
+  'RegistryUnavailable',
+  'SignatureValidationFailed',
+]);
+const CREATE_REASONS = new Set([
+  'CreateContainerError',
+  'RunContainerError',
+  'PreCreateHookError',
+  'PreStartHookError',
+  'PostStartHookError',
+]);
+
+const IMAGE_GRACE_MS = 120_000;
+const CREATE_GRACE_MS = 15_000;
+const CONFIG_GRACE_MS = 3_000;
+
+/** Why this pod is over, or undefined while it is not. A pod that somebody deletes is over. */
+export function findEnd(pod: ObservedPod): Finding | undefined {
+  const ended = pod.phase === 'Failed' || pod.phase === 'Succeeded';
+  if (!ended && !pod.terminating) return undefined;
+  return findDisruption(pod) ?? (ended ? findExit(pod) : undefined) ?? DELETED_EXTERNALLY;
+}
+
+/** The pod is not there any more and nobody asked us to delete it. */
+export const DELETED_EXTERNALLY: Finding = {
+  reason: 'DeletedExternally',
+  message: 'The lab was stopped from outside: its pod was deleted.',
+};
+
+function findDisruption({ reason, disruption }: ObservedPod): Finding | undefined {
+  if (disruption === 'PreemptionByScheduler') {
+    return { reason: 'Preempted', message: 'The lab was stopped to make room for something more important.' };
+  }
+  if (reason === 'NodeLost' || disruption === 'DeletionByTaintManager' || disruption === 'DeletionByPodGC') {
+    return { reason: 'NodeLost', message: 'The machine the lab ran on was lost.' };
+  }
+  if (reason === 'Evicted' || disruption === 'TerminationByKubelet' || disruption === 'EvictionByEvictionAPI') {
+    return {
+      reason: 'Evicted',
+      message: 'The lab was evicted from its machine, which was short of resources or drained.',
+    };
+  }
+  return undefined;
+}
+
+function findExit(pod: ObservedPod): Finding | undefined {
+  if (pod.reason === 'DeadlineExceeded') {
+    return { reason: 'DeadlineExceeded', message: 'The lab ran longer than it may.' };
+  }
+  const failed = pod.containers.find(({ terminated }) => terminated !== null && terminated.exitCode !== 0);
+  const container = failed ?? pod.containers.find(({ name }) => name === LAB_CONTAINER);
+  const terminated = container?.terminated;
+  if (container === undefined || terminated === undefined || terminated === null) {
+    return pod.phase === 'Failed'
+      ? { reason: 'Error', message: 'The lab ended before it could start.' }
+      : { reason: 'Exited', message: 'The lab has ended.' };
+  }
+  if (terminated.reason === 'OOMKilled') {
+    return {
+      reason: 'OOMKilled',
+      message: 'The lab used more memory than it has and was ended. Choose a larger size.',
+    };
+  }
+  if (container.init) {
+    const message = `The preparation step "${container.name}" of the lab failed with exit code ${terminated.exitCode}.`;
+    return { reason: 'InitContainerFailed', message };
+  }
+  if (terminated.exitCode === 0) return { reason: 'Exited', message: 'The lab has ended.' };
+  return { reason: 'Error', message: `The lab's process ended with exit code ${terminated.exitCode}.` };
+}
+
+/** What keeps a living pod from running, if anything is known. */
+export function findTrouble(pod: ObservedPod): Trouble | undefined {
+  for (const container of pod.containers) {
+    const trouble = container.waiting === null ? undefined : waitingTrouble(container, container.waiting);
+    if (trouble !== undefined) return trouble;
+  }
+  if (pod.unschedulable !== null) {
+    const message = 'The cluster has no room for the lab at the moment; it waits for a machine.';
+    return { reason: 'Unschedulable', message, afterMs: Number.POSITIVE_INFINITY };
+  }
+  return undefined;
+}
+
+function waitingTrouble(
+  container: ObservedContainer,
+  { reason, message }: { reason: string; message: string },
+): Trouble | undefined {
+  if (PULL_REASONS.has(reason)) return imageTrouble(message);
+  if (CREATE_REASONS.has(reason)) {
+    return {
+      reason: 'ContainerCreateError',
+      message: `The container "${container.name}" of the lab cannot be started.`,
+      afterMs: CREATE_GRACE_MS,
+    };
+  }
+  switch (reason) {
+    case 'InvalidImageName':
+      return { reason: 'InvalidImageName', message: 'The name of the image is not valid.', afterMs: 0 };
+    case 'ErrImageNeverPull':
+      return { reason: 'ImageNotFound', message: 'The image is not on the machine and may not be pulled.', afterMs: 0 };
+    case 'CreateContainerConfigError':
+      return {
+        reason: 'ContainerConfigError',
+        message: 'The lab refers to a Secret, a ConfigMap or a setting that does not exist or is not allowed.',
+        afterMs: CONFIG_GRACE_MS,
+      };
+    case 'CrashLoopBackOff':
+      return { reason: 'Error', message: 'The lab ends again and again right after its start.', afterMs: 0 };
+    default:
+      return undefined;
+  }
+}
+
+function imageTrouble(message: string): Trouble {
+  if (IMAGE_HOPELESS.test(message)) {
+    return {
+      reason: 'ImageNotFound',
+      message: 'The image does not exist, or the cluster may not read it. Check its name and tag.',
+      afterMs: 0,
+    };
+  }
+  return {
+    reason: 'ImagePullError',
+    message: 'The image cannot be fetched from its registry at the moment.',
+    afterMs: IMAGE_GRACE_MS,
+  };
+}
+
+/** Reasons of Kubernetes events about a lab's pod that say more than its status does. */
+export function findEventTrouble(reason: string, message: string): Trouble | undefined {
+  if (reason !== 'FailedMount' && reason !== 'FailedAttachVolume') return undefined;
+  const missing = /not found|does not exist|no such file/i.test(message);
+  return {
+    reason: 'VolumeMountFailed',
+    message: 'A volume of the lab cannot be mounted.',
+    // The kubelet says "not found" also while its own cache catches up, in the first second or two.
+    afterMs: missing ? CREATE_GRACE_MS : Number.POSITIVE_INFINITY,
+  };
+}

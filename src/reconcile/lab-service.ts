@@ -1,0 +1,51 @@
+import type { LabEvent, LabImage, LabKey, LabOptions, LabResources, LabSecrets, LabState } from '../domain/lab.ts';
+import type { LabUser, Quota } from '../domain/user.ts';
+
+/** A lab to make: everything about it is validated and resolved. */
+export interface CreateLab {
+  readonly key: LabKey;
+  readonly user: LabUser;
+  readonly options: LabOptions;
+  readonly image: LabImage;
+  readonly resources: LabResources;
+  /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities. */
+  readonly extendedResources: Readonly<Record<string, string>>;
+  readonly quota: Quota | null;
+  readonly secrets: LabSecrets;
+  /** `JUPYTERHUB_SERVICE_PREFIX`, with a slash at both ends. */
+  readonly servicePrefix: string;
+}
+
+/** What the rest of the program can ask of the labs. Reads answer from memory and cost no Kubernetes call. */
+export interface LabService {
+  /**
+   * Resolves when the first complete picture of the cluster is there.
+   *
+   * @throws {LabwrightError} `not_ready` (503, with retryAfter) when that takes too long
+   */
+  ready(): Promise<void>;
+  isReady(): boolean;
+  /** Names of the users whose default server is running. */
+  runningUsers(): string[];
+  list(): LabState[];
+  get(key: LabKey): LabState | undefined;
+  /**
+   * Resolves once the intent is durable; the lab then comes up without anybody asking again.
+   *
+   * @throws {LabwrightError} `lab_exists` or `operation_in_progress` (409)
+   */
+  create(request: CreateLab): Promise<void>;
+  /**
+   * Resolves when the lab can be created again.
+   *
+   * @throws {LabwrightError} `unknown_user` (404), `delete_failed` (500)
+   */
+  delete(key: LabKey): Promise<void>;
+  /**
+   * The events of the lab's current or last operation from the start, or from after `lastEventId`, and then as they
+   * come, until one is terminal or `signal` aborts.
+   *
+   * @returns undefined when nothing is known of this lab
+   */
+  events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined;
+}

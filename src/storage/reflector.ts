@@ -1,0 +1,244 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { KubeClient, ListOptions } from './kube-client.ts';
+import { KubeError } from './kube-error.ts';
+import type { Resource } from './resources.ts';
+import { isNewer } from './resource-version.ts';
+
+/** What every kept object has, whatever else the keeper chose to keep. */
+export interface Kept {
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+export interface ReflectorOptions<T extends KubernetesObject, K extends Kept> {
+  readonly client: KubeClient;
+  readonly resource: Resource<T>;
+  readonly select: ListOptions;
+  /** The part of an object that is needed, or undefined when it is none of ours. */
+  readonly keep: (object: T) => K | undefined;
+  /** Called after every change of the store. `current` is undefined when the object is gone. */
+  readonly onChange: (key: string, current: K | undefined, before: K | undefined) => void;
+  readonly logger: Logger;
+  /** Start with the present instead of a list of what is there: for streams of news. */
+  readonly newsOnly?: boolean;
+  readonly minDelayMs?: number;
+  readonly maxDelayMs?: number;
+  /** How long the server keeps one watch open, in seconds. */
+  readonly watchSeconds?: number;
+  /** A watch on which nothing arrives for so long, not even a bookmark, is dead. */
+  readonly silenceMs?: number;
+}
+
+/** Resuming may be what fails, so the store is listed again after a few tries. */
+const RELIST_AFTER_FAILURES = 3;
+/** A watch that was open for so long was healthy, however it ended. */
+const HEALTHY_MS = 1_000;
+/** How many deletions are remembered, so that an answer that arrives late does not bring an object back. */
+const TOMBSTONES = 10_000;
+
+/**
+ * Keeps a local copy of one collection true, for as long as `run` runs.
+ *
+ * It lists page by page, watches from the list's version, and resumes where a watch ended. It never stops by itself:
+ *
+ * | the watch | next |
+ * |---|---|
+ * | was ended by the server after a while | watch again from the last version, at once |
+ * | broke, was refused, was silent | watch again from the last version, after a delay that doubles |
+ * | failed three times in a row, or its version has expired (410) | list again, compare, and watch from there |
+ *
+ * A list is compared with what was known, so that what vanished during an outage is reported as gone. `ready` resolves
+ * with the first complete list; after that the store may be a little old, `staleMs` says by how much.
+ */
+export class Reflector<T extends KubernetesObject, K extends Kept> {
+  readonly ready: Promise<void>;
+  readonly #options: ReflectorOptions<T, K>;
+  readonly #store = new Map<string, K>();
+  readonly #tombstones = new Map<string, string>();
+  #markReady!: () => void;
+  #isReady = false;
+  #resourceVersion = '';
+  #failures = 0;
+  #seenAt = performance.now();
+  #lists = 0;
+  #lastError: KubeError | undefined;
+
+  constructor(options: ReflectorOptions<T, K>) {
+    this.#options = options;
+    this.ready = new Promise((resolve) => {
+      this.#markReady = resolve;
+    });
+  }
+
+  get(key: string): K | undefined {
+    return this.#store.get(key);
+  }
+
+  values(): IterableIterator<K> {
+    return this.#store.values();
+  }
+
+  get size(): number {
+    return this.#store.size;
+  }
+
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** Milliseconds since the server last said anything: a list, an event or a bookmark. */
+  get staleMs(): number {
+    return performance.now() - this.#seenAt;
+  }
+
+  /** How often the whole collection has been listed. */
+  get lists(): number {
+    return this.#lists;
+  }
+
+  /** Why the picture is not there or not fresh; undefined while all is well. */
+  get lastError(): KubeError | undefined {
+    return this.#lastError;
+  }
+
+  /**
+   * Takes the answer of a write of our own into the store, so that what was just written is read. An answer older than
+   * what the watch has already brought, also a deletion, changes nothing.
+   */
+  observe(object: T): void {
+    const key = keyOf(object);
+    const version = object.metadata?.resourceVersion ?? '';
+    const known = this.#store.get(key)?.resourceVersion ?? this.#tombstones.get(key);
+    if (known === undefined || isNewer(version, known)) this.#set(key, object);
+  }
+
+  /** Follows the collection until `signal` aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const stopped = () => signal.aborted;
+    while (!stopped()) {
+      const started = performance.now();
+      const error = await this.#listAndWatch(signal);
+      if (stopped()) return;
+      this.#lastError = error;
+      const healthy = performance.now() - started >= HEALTHY_MS;
+      if (healthy) this.#failures = 0;
+      // A quiet watch is ended by the server now and then; a delay before the next one would leave us blind meanwhile.
+      if (healthy && error === undefined) continue;
+      this.#failures += 1;
+      if (error?.status === 410 || this.#failures >= RELIST_AFTER_FAILURES) this.#resourceVersion = '';
+      if (error?.status === 410 && this.#failures === 1) continue;
+      await delay(this.#backoff(error), undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #listAndWatch(signal: AbortSignal): Promise<KubeError | undefined> {
+    const { resource, logger } = this.#options;
+    try {
+      if (this.#resourceVersion === '') await this.#list(signal);
+      if (!signal.aborted) await this.#watch(signal);
+      return undefined;
+    } catch (error) {
+      if (!signal.aborted) logger.warn({ err: error, resource: resource.plural }, 'watch interrupted');
+      return error instanceof KubeError
+        ? error
+        : new KubeError(
+            { verb: 'watch', kind: resource.kind },
+            { status: 0, reason: 'Unknown', message: 'failed' },
+            { cause: error },
+          );
+    }
+  }
+
+  /** Lists everything and reports what differs from before. */
+  async #list(signal: AbortSignal): Promise<void> {
+    const { client, resource, select, newsOnly = false } = this.#options;
+    const missing = new Set(this.#store.keys());
+    const pages = client.listPages(resource, { ...select, signal, ...(newsOnly ? { pageSize: 1 } : {}) });
+    let version = '';
+    for await (const page of pages) {
+      version ||= page.resourceVersion;
+      if (newsOnly) break;
+      for (const object of page.items) {
+        missing.delete(keyOf(object));
+        this.observe(object);
+      }
+    }
+    for (const key of missing) {
+      const known = this.#store.get(key);
+      // What was written while the list was under way is newer than the list and not gone.
+      if (known !== undefined && !isNewer(known.resourceVersion, version)) this.#remove(key, version);
+    }
+    this.#lists += 1;
+    this.#advance(version);
+    this.#lastError = undefined;
+    if (this.#isReady) return;
+    this.#isReady = true;
+    this.#markReady();
+  }
+
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { client, resource, select, watchSeconds = 300, silenceMs = 90_000 } = this.#options;
+    const events = client.watch(resource, {
+      ...select,
+      resourceVersion: this.#resourceVersion,
+      // Spread, so that the watches of one controller do not all end in the same moment.
+      timeoutSeconds: Math.ceil(watchSeconds * (0.8 + Math.random() * 0.4)),
+      silenceMs,
+      signal,
+    });
+    for await (const { type, object } of events) {
+      this.#lastError = undefined;
+      const version = object.metadata?.resourceVersion ?? this.#resourceVersion;
+      if (type === 'DELETED') this.#remove(keyOf(object), version);
+      else if (type !== 'BOOKMARK') this.#set(keyOf(object), object);
+      this.#advance(version);
+    }
+  }
+
+  #advance(version: string): void {
+    this.#resourceVersion = version;
+    this.#seenAt = performance.now();
+  }
+
+  #set(key: string, object: T): void {
+    const before = this.#store.get(key);
+    const version = object.metadata?.resourceVersion ?? '';
+    // The watch brings our own writes once more; they are known already.
+    if (before !== undefined && !isNewer(version, before.resourceVersion)) return;
+    const current = this.#options.keep(object);
+    if (current === undefined) return;
+    if (this.#options.newsOnly !== true) this.#store.set(key, current);
+    this.#notify(key, current, before);
+  }
+
+  #remove(key: string, version: string): void {
+    const before = this.#store.get(key);
+    if (before !== undefined && isNewer(before.resourceVersion, version)) return;
+    this.#store.delete(key);
+    this.#tombstones.delete(key);
+    this.#tombstones.set(key, version);
+    if (this.#tombstones.size > TOMBSTONES) this.#tombstones.delete(this.#tombstones.keys().next().value ?? '');
+    if (before !== undefined) this.#notify(key, undefined, before);
+  }
+
+  /** A listener that throws must not end the stream. */
+  #notify(key: string, current: K | undefined, before: K | undefined): void {
+    try {
+      this.#options.onChange(key, current, before);
+    } catch (error) {
+      this.#options.logger.error({ err: error, key }, 'change listener threw');
+    }
+  }
+
+  #backoff(error: KubeError | undefined): number {
+    const { minDelayMs = 250, maxDelayMs = 10_000 } = this.#options;
+    const doubled = Math.min(minDelayMs * 2 ** (this.#failures - 1), maxDelayMs);
+    return Math.max(doubled, error?.retryAfterMs ?? 0) * (0.5 + Math.random() / 2);
+  }
+}
+
+function keyOf({ metadata }: KubernetesObject): string {
+  return metadata?.namespace === undefined ? (metadata?.name ?? '') : `${metadata.namespace}/${metadata.name}`;
+}
