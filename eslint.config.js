@@ -16,7 +16,7 @@ export default tseslint.config(
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/no-unnecessary-condition': 'error',
       '@typescript-eslint/prefer-readonly': 'error',
-      complexity: ['error', 14],
+      complexity: ['error', 20],
       'max-depth': ['error', 4],
       'no-console': 'error',
       eqeqeq: 'error',

@@ -1,4 +1,4 @@
-import type { KubernetesObject, V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
+import type { KubernetesObject, V1ContainerStatus, V1Pod, V1PodStatus } from '@kubernetes/client-node';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
 import type { ObservedNamespace } from '../domain/observed.ts';
 import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from '../domain/pod.ts';
@@ -61,31 +61,37 @@ export function observeNamespace({ metadata }: KubernetesObject): ObservedNamesp
 export function observePod({ metadata, spec, status }: V1Pod): ObservedPod | undefined {
   const slug = metadata?.labels?.[LAB_LABEL];
   if (metadata?.namespace === undefined || slug === undefined) return undefined;
-  const condition = (type: string) => status?.conditions?.find((candidate) => candidate.type === type);
-  const scheduled = condition('PodScheduled');
-  const disruption = condition('DisruptionTarget');
-  const lab = status?.containerStatuses?.find(({ name }) => name === LAB_CONTAINER);
   return {
     namespace: metadata.namespace,
     uid: metadata.uid ?? '',
     resourceVersion: metadata.resourceVersion ?? '',
     slug,
     spawnId: metadata.labels?.[SPAWN_LABEL] ?? '',
-    phase: (status?.phase ?? 'Pending') as ObservedPod['phase'],
-    ready: condition('Ready')?.status === 'True',
-    started: lab?.started === true,
     terminating: metadata.deletionTimestamp !== undefined,
     node: spec?.nodeName ?? null,
-    podIp: status?.podIP ?? null,
     serviceIp: metadata.annotations?.[SERVICE_IP_ANNOTATION] ?? null,
-    reason: status?.reason ?? null,
-    message: status?.message ?? null,
-    unschedulable:
-      scheduled?.status === 'False' && scheduled.reason === 'Unschedulable' ? (scheduled.message ?? '') : null,
+    ...observeStatus(status ?? {}),
+  };
+}
+
+function observeStatus(status: V1PodStatus) {
+  const condition = (type: string) => status.conditions?.find((candidate) => candidate.type === type);
+  const scheduled = condition('PodScheduled');
+  const disruption = condition('DisruptionTarget');
+  const lab = status.containerStatuses?.find(({ name }) => name === LAB_CONTAINER);
+  const waitsForNode = scheduled?.status === 'False' && scheduled.reason === 'Unschedulable';
+  return {
+    phase: (status.phase ?? 'Pending') as ObservedPod['phase'],
+    ready: condition('Ready')?.status === 'True',
+    started: lab?.started === true,
+    podIp: status.podIP ?? null,
+    reason: status.reason ?? null,
+    message: status.message ?? null,
+    unschedulable: waitsForNode ? (scheduled.message ?? '') : null,
     disruption: disruption?.status === 'True' ? (disruption.reason ?? '') : null,
     containers: [
-      ...(status?.initContainerStatuses ?? []).map((container) => observeContainer(container, true)),
-      ...(status?.containerStatuses ?? []).map((container) => observeContainer(container, false)),
+      ...(status.initContainerStatuses ?? []).map((container) => observeContainer(container, true)),
+      ...(status.containerStatuses ?? []).map((container) => observeContainer(container, false)),
     ],
   };
 }

@@ -56,6 +56,11 @@ export class WatchFrames extends Transform {
     done();
   }
 
+  /** A clean end of the server's is not passed on where the fault is that there is none. */
+  override _flush(done: TransformCallback): void {
+    if (!this.#over) done(null, this.#partial);
+  }
+
   #frame(line: string): void {
     if (this.#over) return;
     if (this.#passed === this.#fault.frames && this.#fault.then === 'truncate') {
