@@ -114,7 +114,6 @@ const volumeSources = {
       storageClassName: objectName
         .exactOptional()
         .describe('Storage class; the default class of the cluster when absent.'),
-      volumeMode: z.enum(['Filesystem', 'Block']).exactOptional().describe('Mode of the volume.'),
       readOnly: z.boolean().exactOptional().describe('Mount the claim read-only.'),
       retain: z.boolean().default(false).describe('Keep the claim, and its namespace, when the lab ends.'),
     })
