@@ -1,0 +1,46 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
+import { kubeconfigConnection } from '../../src/storage/connection.ts';
+import { KubeClient } from '../../src/storage/kube-client.ts';
+
+/** The real cluster of a run, and a client to look behind the controller's back. */
+export interface RealCluster {
+  readonly kubeconfig: string;
+  /** Reference of the lab image in the cluster's own registry. */
+  readonly labImage: string;
+  /** Address of this host as pods reach it. */
+  readonly host: string;
+  readonly client: KubeClient;
+  /** Begins the names of everything this run makes. */
+  readonly prefix: string;
+  close(): Promise<void>;
+}
+
+const execute = promisify(execFile);
+
+/**
+ * Starts the cluster, or finds it running, and has the lab image made.
+ *
+ * @param folder holds the scripts `cluster` and `images`
+ * @param labImage another image instead
+ */
+export async function startRealCluster(folder: string, labImage?: string): Promise<RealCluster> {
+  const kubeconfig = await lastLine(`${folder}/cluster`, 'up');
+  const image = labImage ?? (await lastLine(`${folder}/images`, 'lab'));
+  const connection = await kubeconfigConnection(kubeconfig);
+  return {
+    kubeconfig,
+    labImage: image,
+    // The API server is on this host, at the address by which pods know the host.
+    host: new URL(connection.server).hostname,
+    client: new KubeClient({ connection }),
+    prefix: `e2e-${randomBytes(3).toString('hex')}`,
+    close: () => connection.close(),
+  };
+}
+
+async function lastLine(command: string, argument: string): Promise<string> {
+  const { stdout } = await execute(command, [argument], { timeout: 20 * 60_000 });
+  return stdout.trim().split('\n').at(-1) ?? '';
+}

@@ -1,0 +1,140 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort, waitFor } from './api-server-process.ts';
+import { LabApi } from './lab-api.ts';
+
+export interface ControllerOptions {
+  readonly kubeconfig: string;
+  /** Namespace of the controller itself; it must exist. */
+  readonly namespace: string;
+  /** Image of every lab. */
+  readonly image: string;
+  /** The `lab` section on top of one small size. */
+  readonly lab?: Readonly<Record<string, unknown>>;
+  /** Further top-level keys of the configuration. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** Address to listen on, default 127.0.0.1. */
+  readonly host?: string;
+  readonly logLevel?: string;
+  /** Further environment of each lab, as a hub would send it. */
+  readonly labEnv?: (username: string) => Readonly<Record<string, string>>;
+}
+
+/** One configuration of the controller, run as a process of its own as often as one likes. */
+export class ControllerProcess {
+  readonly api: LabApi;
+  readonly url: string;
+  readonly configFile: string;
+  readonly #folder: string;
+  #child: ChildProcess | undefined;
+  #output = '';
+
+  static async prepare(options: ControllerOptions): Promise<ControllerProcess> {
+    return new ControllerProcess(options, await freePort());
+  }
+
+  private constructor(options: ControllerOptions, port: number) {
+    const host = options.host ?? '127.0.0.1';
+    const token = randomBytes(16).toString('hex');
+    this.#folder = mkdtempSync(join(tmpdir(), 'labwright-controller-'));
+    this.configFile = join(this.#folder, 'config.yaml');
+    this.url = `http://${host}:${port}`;
+    const size = { name: 'small', cpu: 1, memory: '1Gi', cpuRequest: '10m', memoryRequest: '64Mi' };
+    const config = {
+      listen: { host, port },
+      baseUrl: this.url,
+      logLevel: options.logLevel ?? 'warn',
+      kubernetes: { namespace: options.namespace, kubeconfig: options.kubeconfig },
+      auth: { tokens: [{ sha256: createHash('sha256').update(token).digest('hex'), role: 'admin' }] },
+      users: { defaults: { uid: 1000, gid: 1000 } },
+      images: { list: [{ reference: options.image, name: 'Lab', class: 'recommended' }], allowOther: true },
+      lab: { sizes: [size], ...options.lab },
+      ...options.config,
+    };
+    writeFileSync(this.configFile, JSON.stringify(config), { mode: 0o600 });
+    this.api = new LabApi({
+      url: `${this.url}/labwright`,
+      token,
+      image: options.image,
+      size: size.name,
+      ...(options.labEnv === undefined ? {} : { env: options.labEnv }),
+    });
+  }
+
+  get pid(): number {
+    const pid = this.#child?.pid;
+    if (pid === undefined) throw new Error('The controller is not running');
+    return pid;
+  }
+
+  /** What it wrote, the last part. */
+  get output(): string {
+    return this.#output;
+  }
+
+  /** Starts the process; it may not answer yet. */
+  start(): void {
+    const child = spawn(process.execPath, ['src/main.ts', 'serve', '--config', this.configFile], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const keep = (chunk: Buffer): void => {
+      this.#output = (this.#output + chunk.toString('utf8')).slice(-20_000);
+    };
+    child.stdout.on('data', keep);
+    child.stderr.on('data', keep);
+    this.#child = child;
+  }
+
+  /**
+   * Waits for the first complete answer: the list of labs, asked again until somebody listens.
+   *
+   * @returns names of users whose labs run, and milliseconds since `since` (`performance.now()`)
+   */
+  async firstAnswer(since = performance.now(), timeoutMs = 60_000): Promise<{ running: string[]; ms: number }> {
+    const running = await waitFor(
+      'the controller to answer',
+      timeoutMs,
+      async () => {
+        const child = this.#child;
+        if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
+          throw new Error(`The controller ended: ${this.#output}`);
+        }
+        return this.api.running().catch(() => undefined);
+      },
+      2,
+    );
+    return { running, ms: performance.now() - since };
+  }
+
+  /** Processor time used so far, in milliseconds (Linux counts it in hundredths of a second). */
+  cpuMs(): number {
+    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) * 10;
+  }
+
+  /** Resident memory now and at its highest, in MiB. */
+  memory(): { now: number; peak: number } {
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    const read = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024;
+    return { now: read('VmRSS'), peak: read('VmHWM') };
+  }
+
+  /** Sends a signal and waits for the end of the process. */
+  async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    child.kill(signal);
+    await ended;
+  }
+
+  async close(): Promise<void> {
+    await this.kill();
+    await this.api.close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}

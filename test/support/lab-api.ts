@@ -1,0 +1,142 @@
+import { Agent, request } from 'undici';
+
+/** One event of a lab's stream, as it came over the wire. */
+export interface StreamEvent {
+  readonly id: string | undefined;
+  /** `info`, `error`, `complete`, `failed`. */
+  readonly type: string;
+  readonly message: string;
+  readonly progress: number | undefined;
+}
+
+/** The part of a lab's state that scripts look at. */
+export interface LabView {
+  readonly status: string;
+  readonly internal_url: string | null;
+  readonly phase?: string;
+  readonly reason?: string | null;
+  readonly message?: string | null;
+}
+
+export interface LabApiOptions {
+  /** Origin and path prefix: `http://127.0.0.1:8080/labwright`. */
+  readonly url: string;
+  readonly token: string;
+  /** Sent with every create. */
+  readonly image: string;
+  readonly size: string;
+  /** Further environment of every lab. */
+  readonly env?: (username: string) => Readonly<Record<string, string>>;
+}
+
+/** A client of the lab routes that does what a hub's spawner does, for scripts that measure or try the controller. */
+export class LabApi {
+  readonly #options: LabApiOptions;
+  readonly #base: string;
+  // A spawner holds one stream for each spawn in progress; the pool must never be the bound.
+  readonly #agent = new Agent({ connections: null, bodyTimeout: 0, headersTimeout: 0 });
+
+  constructor(options: LabApiOptions) {
+    this.#options = options;
+    this.#base = `${options.url}/spawner/v1/labs`;
+  }
+
+  /** @returns the status of the answer: 201, or what went wrong */
+  async create(username: string, image = this.#options.image): Promise<number> {
+    const env = {
+      JUPYTERHUB_SERVICE_PREFIX: `/user/${username}/`,
+      JUPYTERHUB_USER: username,
+      ...this.#options.env?.(username),
+    };
+    const body = JSON.stringify({ options: { size: [this.#options.size], image_list: [image] }, env });
+    return (await this.#call('POST', `/${encodeURIComponent(username)}/create`, body)).status;
+  }
+
+  /** @returns the status of the answer: 204, or what went wrong */
+  async delete(username: string): Promise<number> {
+    return (await this.#call('DELETE', `/${encodeURIComponent(username)}`)).status;
+  }
+
+  /** The rich state, or undefined for 404. */
+  async get(username: string): Promise<LabView | undefined> {
+    const { status, text } = await this.#call('GET', `/${encodeURIComponent(username)}?detail=true`);
+    if (status === 404) return undefined;
+    if (status !== 200) throw new Error(`GET lab answered ${status}: ${text}`);
+    return JSON.parse(text) as LabView;
+  }
+
+  /** Names of users whose lab runs; throws when nobody listens. */
+  async running(): Promise<string[]> {
+    const { status, text } = await this.#call('GET', '');
+    if (status !== 200) throw new Error(`GET labs answered ${status}: ${text}`);
+    return JSON.parse(text) as string[];
+  }
+
+  /** The event stream until it ends. */
+  async *events(
+    username: string,
+    options: { lastEventId?: string; signal?: AbortSignal } = {},
+  ): AsyncGenerator<StreamEvent> {
+    const { statusCode, body } = await request(`${this.#base}/${encodeURIComponent(username)}/events`, {
+      dispatcher: this.#agent,
+      headers: {
+        ...this.#headers(),
+        ...(options.lastEventId === undefined ? {} : { 'last-event-id': options.lastEventId }),
+      },
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    if (statusCode !== 200) throw new Error(`GET events answered ${statusCode}: ${await body.text()}`);
+    let buffer = '';
+    for await (const chunk of body) {
+      const frames = (buffer + (chunk as Buffer).toString('utf8')).replaceAll('\r\n', '\n').split('\n\n');
+      buffer = frames.pop() ?? '';
+      for (const frame of frames) {
+        const event = parseFrame(frame);
+        if (event !== undefined) yield event;
+      }
+    }
+  }
+
+  /** Creates a lab and follows its events to the end, as the hub does. */
+  async spawn(username: string, image?: string): Promise<{ status: number; last: StreamEvent | undefined }> {
+    const status = await this.create(username, image);
+    if (status !== 201) return { status, last: undefined };
+    let last: StreamEvent | undefined;
+    for await (const event of this.events(username)) last = event;
+    return { status, last };
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #call(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: string,
+  ): Promise<{ status: number; text: string }> {
+    const answer = await request(`${this.#base}${path}`, {
+      method,
+      dispatcher: this.#agent,
+      headers: { ...this.#headers(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body }),
+    });
+    return { status: answer.statusCode, text: await answer.body.text() };
+  }
+
+  #headers(): Record<string, string> {
+    return { authorization: `Bearer ${this.#options.token}` };
+  }
+}
+
+function parseFrame(frame: string): StreamEvent | undefined {
+  const fields = new Map<string, string>();
+  for (const line of frame.split('\n')) {
+    const colon = line.indexOf(':');
+    if (colon > 0) fields.set(line.slice(0, colon), line.slice(colon + 1).trimStart());
+  }
+  const type = fields.get('event');
+  if (type === undefined) return undefined;
+  const data = JSON.parse(fields.get('data') ?? '{}') as { message?: string; progress?: number };
+  return { id: fields.get('id'), type, message: data.message ?? '', progress: data.progress };
+}
