@@ -1,7 +1,7 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node';
 import type { LabConfig } from '../config/config.ts';
 import type { LabImage, LabSpec } from '../domain/lab.ts';
-import { KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
+import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
 import type { LabUser } from '../domain/user.ts';
 import { LAB_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION, type LabObjectNames } from './object-names.ts';
 
@@ -35,6 +35,8 @@ export interface LabInput {
 export interface BuildContext extends LabInput {
   readonly config: LabConfig;
   readonly baseUrl: string;
+  /** Namespace of the controller: what its objects are labelled with. */
+  readonly controller: string;
   readonly names: LabObjectNames;
 }
 
@@ -49,7 +51,12 @@ export function labMetadata(context: BuildContext, name: string): V1ObjectMeta {
   return {
     name,
     ...(name === names.namespace ? {} : { namespace: names.namespace }),
-    labels: { ...config.extraLabels, [MANAGED_BY_LABEL]: MANAGED_BY, ...labSelector(context) },
+    labels: {
+      ...config.extraLabels,
+      [MANAGED_BY_LABEL]: MANAGED_BY,
+      [CONTROLLER_LABEL]: context.controller,
+      ...labSelector(context),
+    },
     annotations: {
       ...config.extraAnnotations,
       [USERNAME_ANNOTATION]: user.username,

@@ -18,13 +18,13 @@ export interface LabAddressing {
  */
 export function buildInternalUrl(
   spec: LabSpec,
-  where: { namespace: string; pod: ObservedPod | undefined },
+  pod: ObservedPod,
   { mode, port, clusterDomain }: LabAddressing,
 ): string | null {
   const host = {
-    serviceDns: `${SERVICE_NAME}.${where.namespace}.svc.${clusterDomain}`,
-    serviceIp: where.pod?.serviceIp ?? null,
-    podIp: where.pod?.podIp ?? null,
+    serviceDns: `${SERVICE_NAME}.${spec.namespace}.svc.${clusterDomain}`,
+    serviceIp: pod.serviceIp,
+    podIp: pod.podIp,
   }[mode];
   if (host === null) return null;
   return `http://${host.includes(':') ? `[${host}]` : host}:${port}${spec.servicePrefix}`;

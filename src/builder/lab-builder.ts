@@ -54,6 +54,7 @@ export interface LabObjects {
 export class LabBuilder {
   readonly #config: LabConfig;
   readonly #baseUrl: string;
+  readonly #controller: string;
 
   /**
    * @param where - `baseUrl`: where users find the hub; `namespace`: that of the controller, which is not a lab's.
@@ -61,6 +62,7 @@ export class LabBuilder {
   constructor(config: LabConfig, where: { readonly baseUrl: string; readonly namespace: string }) {
     this.#config = config;
     this.#baseUrl = where.baseUrl;
+    this.#controller = where.namespace;
   }
 
   /** The names of a lab's objects. */
@@ -70,8 +72,16 @@ export class LabBuilder {
 
   /** All objects of a lab, in the form in which Kubernetes writes them back. */
   buildLab(input: LabInput): LabObjects {
-    const names = this.buildObjectNames({ username: input.user.username, servername: input.lab.servername });
-    const context: BuildContext = { ...input, config: this.#config, baseUrl: this.#baseUrl, names };
+    const key = { username: input.user.username, servername: input.lab.servername };
+    // The namespace is the one that was chosen when the lab was asked for, whatever the prefix is by now.
+    const names = { ...this.buildObjectNames(key), namespace: input.lab.namespace };
+    const context: BuildContext = {
+      ...input,
+      config: this.#config,
+      baseUrl: this.#baseUrl,
+      controller: this.#controller,
+      names,
+    };
     const staying = defined({
       namespace: buildNamespace(context),
       serviceAccount: buildServiceAccount(context),

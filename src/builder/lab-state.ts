@@ -10,29 +10,33 @@ import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
  *
  * @returns undefined when there is no such lab
  */
-export function recreateLabState(
-  observed: ObservedLab,
-  namespace: string,
-  addressing: LabAddressing,
-): LabState | undefined {
+export function recreateLabState(observed: ObservedLab, addressing: LabAddressing): LabState | undefined {
   const { intent } = observed;
   if (intent === undefined) return undefined;
   const pod = currentPod(observed);
-  const verdict = judge(intent, observed, pod);
-  const container = pod?.containers.find(({ name }) => name === LAB_CONTAINER);
-  const reachable = verdict.status === 'running' || verdict.status === 'pending';
+  const { status, phase, finding = null } = judge(intent, observed, pod);
+  const alive = pod !== undefined && (status === 'running' || status === 'pending');
+  const run = describeRun(pod);
   return {
     spec: intent.spec,
-    status: verdict.status,
-    phase: verdict.phase,
-    reason: verdict.finding?.reason ?? null,
-    message: verdict.finding?.message ?? null,
-    internalUrl: reachable && pod !== undefined ? buildInternalUrl(intent.spec, { namespace, pod }, addressing) : null,
+    status,
+    phase,
+    reason: finding?.reason ?? null,
+    message: finding?.message ?? null,
+    internalUrl: alive ? buildInternalUrl(intent.spec, pod, addressing) : null,
+    ...run,
+    finishedAt: intent.failure?.at ?? run.finishedAt,
+  };
+}
+
+function describeRun(pod: ObservedPod | undefined) {
+  const container = pod?.containers.find(({ name }) => name === LAB_CONTAINER);
+  return {
     node: pod?.node ?? null,
     imageDigest: container?.imageDigest ?? null,
     restarts: container?.restarts ?? 0,
     startedAt: container?.runningSince ?? null,
-    finishedAt: intent.failure?.at ?? container?.terminated?.finishedAt ?? null,
+    finishedAt: container?.terminated?.finishedAt ?? null,
   };
 }
 

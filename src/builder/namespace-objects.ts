@@ -1,5 +1,6 @@
 import type { V1LimitRange, V1Namespace, V1ResourceQuota, V1Service, V1ServiceAccount } from '@kubernetes/client-node';
 import { labMetadata, labSelector, type BuildContext } from './context.ts';
+import { PERMANENT_ANNOTATION } from './object-names.ts';
 import { formatCpu, formatMemory } from './quantities.ts';
 
 /** The lab's namespace, without its hash. */
@@ -14,7 +15,13 @@ export function buildNamespace(context: BuildContext): V1Namespace {
     metadata: {
       ...metadata,
       labels: { ...metadata.labels, 'pod-security.kubernetes.io/enforce': config.podSecurity },
-      annotations: { ...(Object.fromEntries(configured) as Record<string, string>), ...metadata.annotations },
+      annotations: {
+        ...(Object.fromEntries(configured) as Record<string, string>),
+        ...metadata.annotations,
+        ...(config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === true)
+          ? { [PERMANENT_ANNOTATION]: 'true' }
+          : {}),
+      },
     },
   };
 }

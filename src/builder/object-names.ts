@@ -26,6 +26,14 @@ export const LAB_INTENT_KIND = 'lab-intent';
 export const SPAWN_LABEL = 'labwright.dev/spawn';
 /** Annotation of the namespace: hash over everything that stays in it when the lab ends. */
 export const SPEC_HASH_ANNOTATION = 'labwright.dev/spec-hash';
+/** Label of a claim that stays, and keeps its namespace, when the lab ends. */
+export const RETAIN_LABEL = 'labwright.dev/retain';
+/** Annotation of a namespace that holds such a claim: it is never collected. */
+export const PERMANENT_ANNOTATION = 'labwright.dev/permanent';
+/** Annotation of a namespace: since when it is kept without a lab. */
+export const KEPT_SINCE_ANNOTATION = 'labwright.dev/kept-since';
+/** Annotation of a pod: the cluster IP of its lab's Service, where labs are reached by it. */
+export const SERVICE_IP_ANNOTATION = 'labwright.dev/service-ip';
 /** Annotations of every object: the identity as the hub writes it. */
 export const USERNAME_ANNOTATION = 'labwright.dev/username';
 export const SERVERNAME_ANNOTATION = 'labwright.dev/servername';

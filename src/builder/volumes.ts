@@ -2,13 +2,10 @@ import type { V1PersistentVolumeClaim, V1Volume, V1VolumeMount } from '@kubernet
 import type { LabConfig, VolumeConfig, VolumeMountConfig } from '../config/config.ts';
 import { labMetadata, type BuildContext } from './context.ts';
 import { homeDirectory } from './home.ts';
-import { volumeClaimName } from './object-names.ts';
+import { RETAIN_LABEL, volumeClaimName } from './object-names.ts';
 import { formatMemory } from './quantities.ts';
 import { fileMounts, FILES_VOLUME } from './user-files.ts';
 import { copyOf, defined } from './values.ts';
-
-/** Annotation of a claim that stays, and keeps its namespace, when the lab ends. */
-export const RETAIN_ANNOTATION = 'labwright.dev/retain';
 
 const HOME_VOLUME = 'lab-home';
 const TMP_VOLUME = 'lab-tmp';
@@ -21,7 +18,7 @@ export function buildVolumeClaims(context: BuildContext): V1PersistentVolumeClai
   return context.config.volumes.flatMap(({ name, persistentVolumeClaim: claim }) => {
     if (claim === undefined) return [];
     const metadata = labMetadata(context, volumeClaimName(name));
-    if (claim.retain) metadata.annotations = { ...metadata.annotations, [RETAIN_ANNOTATION]: 'true' };
+    if (claim.retain) metadata.labels = { ...metadata.labels, [RETAIN_LABEL]: 'true' };
     return {
       apiVersion: 'v1',
       kind: 'PersistentVolumeClaim',

@@ -45,6 +45,8 @@ export interface LabSpec {
   readonly spawnId: string;
   readonly user: LabUser;
   readonly servername: string;
+  /** The namespace of this lab. Kept here, so that a lab is found again when the configured prefix changes. */
+  readonly namespace: string;
   readonly options: LabOptions;
   readonly image: LabImage;
   readonly resources: LabResources;

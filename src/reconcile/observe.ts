@@ -3,19 +3,15 @@ import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL }
 import type { ObservedNamespace } from '../domain/observed.ts';
 import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from '../domain/pod.ts';
 import {
+  KEPT_SINCE_ANNOTATION,
   LAB_KIND,
+  PERMANENT_ANNOTATION,
   SERVERNAME_ANNOTATION,
+  SERVICE_IP_ANNOTATION,
   SPAWN_LABEL,
   SPEC_HASH_ANNOTATION,
   USERNAME_ANNOTATION,
 } from '../builder/object-names.ts';
-
-/** Annotation of a namespace: since when it is kept without a lab. */
-export const KEPT_SINCE_ANNOTATION = 'labwright.dev/kept-since';
-/** Annotation of a namespace that holds a volume to be kept for good. */
-export const PERMANENT_ANNOTATION = 'labwright.dev/permanent';
-/** Annotation of a pod: the cluster IP of its lab's Service, where labs are reached by it. */
-export const SERVICE_IP_ANNOTATION = 'labwright.dev/service-ip';
 
 /** Selects what belongs to the labs of one controller. */
 export function labSelector(controller: string, kind: string): string {

@@ -114,6 +114,12 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
     if (known === undefined || isNewer(version, known)) this.#set(key, object);
   }
 
+  /** The same for a delete of our own that the server has confirmed: the object of this uid is not there any more. */
+  forget(key: string, uid: string): void {
+    const known = this.#store.get(key);
+    if (known?.uid === uid) this.#remove(key, known.resourceVersion);
+  }
+
   /** Follows the collection until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const stopped = () => signal.aborted;

@@ -1,0 +1,121 @@
+import PQueue from 'p-queue';
+
+/** What a run of a key asks for when it did not throw. */
+export interface Result {
+  /** Run this key again after so many milliseconds even if nothing changes. */
+  readonly requeueAfterMs?: number;
+}
+
+export interface WorkQueueOptions {
+  /** How many keys run at the same moment. */
+  readonly concurrency: number;
+  /** First delay after a failure; it doubles with each further one. */
+  readonly baseDelayMs?: number;
+  readonly maxDelayMs?: number;
+  readonly onError?: (key: string, error: unknown, failures: number) => void;
+  /** Between 0 and 1; tests own it. */
+  readonly random?: () => number;
+}
+
+/** setTimeout holds no more than 31 bits. */
+const LONGEST_TIMER_MS = 2_147_483_647;
+
+/**
+ * Keys waiting to be reconciled.
+ *
+ * A key is in at most one of three places, and changes place only here:
+ *
+ * | place | enters by | leaves by |
+ * |---|---|---|
+ * | waiting (`#dirty`) | `add` | its turn: to running |
+ * | running | its turn | its end: to nowhere, or to waiting when `add` was called meanwhile |
+ * | delayed (`#timers`) | `addAfter`, a failure, a result that asks for it | its time, or an earlier `add` |
+ *
+ * - A key added many times before its turn runs once. A key never runs twice at the same moment; one that is added while
+ *   it runs, runs again afterwards, so that no change is lost.
+ * - A key that throws comes back after a delay that doubles, with jitter; a run that returns starts the count anew.
+ *
+ * The contract is that of client-go's `util/workqueue`. The bound is the number of keys, which is the number of labs.
+ */
+export class WorkQueue {
+  readonly #run: (key: string) => Promise<Result | void>;
+  readonly #options: WorkQueueOptions;
+  readonly #pool: PQueue;
+  readonly #dirty = new Set<string>();
+  readonly #running = new Set<string>();
+  readonly #failures = new Map<string, number>();
+  readonly #timers = new Map<string, { readonly due: number; readonly timer: NodeJS.Timeout }>();
+  #stopped = false;
+
+  constructor(run: (key: string) => Promise<Result | void>, options: WorkQueueOptions) {
+    this.#run = run;
+    this.#options = options;
+    this.#pool = new PQueue({ concurrency: options.concurrency });
+  }
+
+  add(key: string): void {
+    if (this.#stopped || this.#dirty.has(key)) return;
+    this.#dirty.add(key);
+    if (!this.#running.has(key)) this.#dispatch(key);
+  }
+
+  /** Adds the key later; of several times asked for, the earliest counts. */
+  addAfter(key: string, ms: number): void {
+    if (this.#stopped) return;
+    const due = performance.now() + ms;
+    const pending = this.#timers.get(key);
+    if (pending !== undefined && pending.due <= due) return;
+    clearTimeout(pending?.timer);
+    const timer = setTimeout(
+      () => {
+        this.#timers.delete(key);
+        this.add(key);
+      },
+      Math.min(Math.max(0, ms), LONGEST_TIMER_MS),
+    );
+    this.#timers.set(key, { due, timer });
+  }
+
+  /** Takes no more keys, forgets those that wait, and resolves when those that run have ended. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const { timer } of this.#timers.values()) clearTimeout(timer);
+    this.#timers.clear();
+    this.#pool.clear();
+    await this.#pool.onIdle();
+  }
+
+  /** Keys that wait or run. */
+  get size(): number {
+    return this.#dirty.size + this.#running.size;
+  }
+
+  #dispatch(key: string): void {
+    // Never rejects: #turn catches what a run throws.
+    void this.#pool.add(() => this.#turn(key));
+  }
+
+  async #turn(key: string): Promise<void> {
+    if (this.#stopped) return;
+    this.#dirty.delete(key);
+    this.#running.add(key);
+    try {
+      const result = await this.#run(key);
+      this.#failures.delete(key);
+      if (result?.requeueAfterMs !== undefined) this.addAfter(key, result.requeueAfterMs);
+    } catch (error) {
+      this.#failed(key, error);
+    } finally {
+      this.#running.delete(key);
+      if (this.#dirty.has(key)) this.#dispatch(key);
+    }
+  }
+
+  #failed(key: string, error: unknown): void {
+    const { baseDelayMs = 100, maxDelayMs = 30_000, random = Math.random } = this.#options;
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    this.#options.onError?.(key, error, failures);
+    this.addAfter(key, Math.min(baseDelayMs * 2 ** (failures - 1), maxDelayMs) * (0.5 + random() / 2));
+  }
+}
