@@ -1,0 +1,70 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { trustedPeers } from '../auth/trusted-peers.ts';
+import { findUser } from '../auth/user-facts.ts';
+import { resolveQuota } from '../config/index.ts';
+import type { AppEnv } from './context.ts';
+import type { AppDeps } from './deps.ts';
+import type { OpenApiDocument } from './docs-page.ts';
+import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
+import { getLabForm } from './lab-contract.ts';
+import { CHOOSE_DROPDOWN, labForm } from './lab-form.ts';
+import { LAB_FORM_STYLE } from './lab-form-style.ts';
+import { labRoutes } from './labs.ts';
+import { readablePath, requestScope } from './request-scope.ts';
+import { pageHeaders } from './security-headers.ts';
+import { documentHead, documentRoutes, indexRoute, processRoutes } from './service.ts';
+
+export type { AppDeps } from './deps.ts';
+
+/**
+ * The whole HTTP side, made of values: nothing is read from the environment and nothing is opened, so a test calls it
+ * with `app.request()`.
+ */
+export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
+  const { config, identity, logger } = deps;
+  const { pathPrefix } = config;
+  const app = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid, getPath: rawPath });
+  app.use(requestScope(logger, identity), readablePath);
+  app.onError(handleError);
+  app.notFound((c) => answerUnrouted(app, c));
+
+  const document = once(() => app.getOpenAPI31Document(documentHead(deps)));
+  app.route('/', processRoutes(deps));
+  app.route('/', documentRoutes(document));
+  if (pathPrefix !== '') {
+    app.route(pathPrefix, indexRoute(deps));
+    app.route(pathPrefix, documentRoutes(document));
+  }
+  app.route(
+    `${pathPrefix}/spawner/v1`,
+    labRoutes(deps, trustedPeers(config.auth.proxyHeaders?.trustedAddresses ?? [])),
+  );
+  app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
+  app.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });
+  return app;
+}
+
+function formRoute({ config }: AppDeps): OpenAPIHono<AppEnv> {
+  const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
+  const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: [CHOOSE_DROPDOWN] });
+  return routes.openapi(getLabForm, (c) => {
+    const user = c.var.identity.user ?? findUser(config.users, c.req.valid('param').username);
+    return c.body(labForm(config, resolveQuota(config, user)), 200, headers);
+  });
+}
+
+/**
+ * The path as it was sent. The framework's own way decodes parts of it before it looks for a route, and once more when a
+ * parameter is read; names may contain a percent sign, so they are decoded exactly once.
+ */
+function rawPath(request: Request): string {
+  const { url } = request;
+  const start = url.indexOf('/', url.indexOf('://') + 3);
+  const end = url.slice(start).search(/[?#]/);
+  return end < 0 ? url.slice(start) : url.slice(start, start + end);
+}
+
+function once(make: () => OpenApiDocument): () => OpenApiDocument {
+  let made: OpenApiDocument | undefined;
+  return () => (made ??= make());
+}

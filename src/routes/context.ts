@@ -1,0 +1,41 @@
+import type { HttpBindings } from '@hono/node-server';
+import type { Context } from 'hono';
+import type { Logger } from 'pino';
+import type { Identity } from '../auth/identity.ts';
+
+/** What a handler finds in its context: values of this one request. Services reach it as arguments instead. */
+export interface AppEnv {
+  /** Node's own objects; absent in tests that call the app without a socket. */
+  Bindings: Partial<HttpBindings>;
+  Variables: {
+    requestId: string;
+    logger: Logger;
+    /** Finds out who is calling; the routes that need to know ask through `authorize`. */
+    identify: () => Promise<Identity>;
+    /** Who is calling; set by `authorize`. */
+    identity: Identity;
+  };
+}
+
+export type AppContext = Context<AppEnv>;
+
+/** Address of the socket's other end; undefined where there is no socket. */
+export function remoteAddress(c: AppContext): string | undefined {
+  return nodeRequest(c)?.socket.remoteAddress;
+}
+
+/**
+ * Every value of a header, one entry for each time it was sent. The standard `Headers` join or drop repetitions, and
+ * for a header that names a user neither will do.
+ */
+export function headerValues(c: AppContext, name: string): readonly string[] {
+  const distinct = nodeRequest(c)?.headersDistinct;
+  if (distinct !== undefined) return distinct[name] ?? [];
+  const value = c.req.header(name);
+  return value === undefined ? [] : [value];
+}
+
+function nodeRequest(c: AppContext): HttpBindings['incoming'] | undefined {
+  // Hono's `app.request()` hands no bindings over at all.
+  return (c.env as Partial<HttpBindings> | undefined)?.incoming;
+}

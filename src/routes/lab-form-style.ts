@@ -1,0 +1,50 @@
+/**
+ * The form's own look. It stands in JupyterHub's Bootstrap page, whose colours it takes over (light and dark), or alone;
+ * every rule is kept inside `.labwright-form`.
+ */
+export const LAB_FORM_STYLE = `
+.labwright-form {
+  --line: var(--bs-border-color, #d5d9de);
+  --soft: var(--bs-tertiary-bg, #f6f7f9);
+  --quiet: var(--bs-secondary-color, #5c6670);
+  --accent: #e66000;
+  color: var(--bs-body-color, #1f2328);
+  font-family: var(--bs-body-font-family, system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif);
+  line-height: 1.45;
+  max-width: 46rem;
+  margin: 0 auto 1.5rem;
+  text-align: left;
+}
+.labwright-form *, .labwright-form *::before { box-sizing: border-box; }
+.labwright-form fieldset { border: 0; margin: 0 0 1.75rem; min-width: 0; padding: 0; }
+.labwright-form legend {
+  float: none; font-size: 1.05rem; font-weight: 600; margin: 0 0 .6rem; padding: 0; width: auto;
+}
+.labwright-form .choices { display: grid; gap: .5rem; }
+.labwright-form .sizes { grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); }
+.labwright-form label {
+  align-items: flex-start; border: 1px solid var(--line); border-radius: .5rem; cursor: pointer; display: flex;
+  gap: .65rem; margin: 0; padding: .65rem .8rem;
+}
+.labwright-form label:hover { background: var(--soft); }
+.labwright-form label:has(input:checked) { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
+.labwright-form label:has(input:focus-visible) { outline: 2px solid var(--accent); outline-offset: 2px; }
+.labwright-form input[type="radio"], .labwright-form input[type="checkbox"] {
+  accent-color: var(--accent); flex: none; height: 1rem; margin: .22rem 0 0; width: 1rem;
+}
+.labwright-form .text { display: block; flex: 1; min-width: 0; overflow-wrap: anywhere; }
+.labwright-form .name { display: block; font-weight: 500; }
+.labwright-form .note { color: var(--quiet); display: block; font-size: .85rem; }
+.labwright-form .note.code { font-family: var(--bs-font-monospace, ui-monospace, SFMono-Regular, Menlo, monospace); }
+.labwright-form .note.code { font-size: .78rem; }
+.labwright-form select, .labwright-form input[type="text"] {
+  background: var(--bs-body-bg, #fff); border: 1px solid var(--line); border-radius: .375rem; color: inherit;
+  font: inherit; margin-top: .4rem; padding: .35rem .5rem; width: 100%;
+}
+.labwright-form .badge-recommended {
+  border: 1px solid var(--line); border-radius: 1rem; color: var(--quiet); font-size: .72rem; font-weight: 400;
+  margin-left: .35rem; padding: .05rem .5rem; white-space: nowrap;
+}
+.labwright-form .unavailable { border: 1px solid var(--line); border-radius: .5rem; padding: 1rem 1.2rem; }
+.labwright-form .unavailable p { margin: .25rem 0 0; }
+`;

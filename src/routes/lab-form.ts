@@ -1,0 +1,141 @@
+import type { Config, LabSizeConfig } from '../config/index.ts';
+import type { Quota } from '../domain/user.ts';
+import { Html, markup } from './html.ts';
+import { LAB_FORM_STYLE } from './lab-form-style.ts';
+import { USE_DROPDOWN } from './lab-specification.ts';
+import { fits } from './resolve-lab.ts';
+
+/** With more than these, the others are in a menu. */
+const RADIO_IMAGES = 8;
+
+/** Chooses the menu's radio button when something in the menu is chosen: all the script there is. */
+export const CHOOSE_DROPDOWN = `this.closest('label').querySelector('[type=radio]').checked=true`;
+
+type FormConfig = Pick<Config, 'images' | 'lab'>;
+type Image = Config['images']['list'][number];
+
+/**
+ * The form that a hub puts into its spawn page: a fragment with Nublado's field names and without a `form` element, which
+ * is the page's. Sizes above the user's quota are not offered; a user who can have no lab at all is told so.
+ */
+export function labForm({ images, lab }: FormConfig, quota: Quota | null): string {
+  const sizes = lab.sizes.filter((size) => fits(size, quota));
+  const available = quota?.spawn !== false && sizes.length > 0;
+  const body = available ? [imageChoices(images), sizeChoices(sizes, lab.defaultSize), switches()] : unavailable(quota);
+  return markup`<style>${new Html(LAB_FORM_STYLE)}</style>
+<div class="labwright-form">
+${body}</div>
+`.text;
+}
+
+function imageChoices({ list, allowOther }: Config['images']): Html {
+  const preferred = list.findIndex((image) => image.class === 'recommended');
+  const checked = Math.max(preferred, 0);
+  const inMenu = list.length > RADIO_IMAGES ? list.slice(RADIO_IMAGES) : [];
+  return markup`<fieldset>
+<legend>Image</legend>
+<div class="choices">
+${list.slice(0, RADIO_IMAGES).map((image, at) => imageChoice(image, at === checked))}${
+    allowOther || inMenu.length > 0 ? otherImages(inMenu, allowOther, checked >= RADIO_IMAGES) : null
+  }</div>
+</fieldset>
+`;
+}
+
+function imageChoice(image: Image, checked: boolean): Html {
+  const note = image.name === undefined ? null : markup`<span class="note code">${image.reference}</span>`;
+  return markup`<label><input type="radio" name="image_list" value="${image.reference}"${check(checked)}>
+<span class="text"><span class="name">${image.name ?? image.reference}${recommended(image)}</span>${note}</span></label>
+`;
+}
+
+function recommended(image: Image): Html | null {
+  return image.class === 'recommended' ? markup` <span class="badge-recommended">recommended</span>` : null;
+}
+
+/** What does not fit the list: a menu of the further images, or a text field where any image is allowed. */
+function otherImages(images: readonly Image[], allowOther: boolean, checked: boolean): Html {
+  const options = images.map(
+    (image) => markup`<option value="${image.reference}">${image.name ?? image.reference}</option>`,
+  );
+  const field = allowOther
+    ? markup`<input type="text" name="image_dropdown" list="labwright-images" maxlength="600" autocomplete="off"
+spellcheck="false" aria-label="Image reference" placeholder="registry.example.org/name:tag" oninput="${CHOOSE_DROPDOWN}">
+<datalist id="labwright-images">${options}</datalist>`
+    : markup`<select name="image_dropdown" aria-label="Further images" onchange="${CHOOSE_DROPDOWN}">${options}</select>`;
+  return markup`<label><input type="radio" name="image_list" value="${USE_DROPDOWN}"${check(checked)}>
+<span class="text"><span class="name">${allowOther ? 'Another image' : 'Further images'}</span>
+${field}</span></label>
+`;
+}
+
+function sizeChoices(sizes: readonly LabSizeConfig[], defaultSize: string | undefined): Html {
+  const chosen = sizes.find(({ name }) => name === defaultSize) ?? sizes[0];
+  return markup`<fieldset>
+<legend>Size</legend>
+<div class="choices sizes">
+${sizes.map(
+  (size) => markup`<label><input type="radio" name="size" value="${size.name}"${check(size === chosen)}>
+<span class="text"><span class="name">${capitalize(size.name)}</span>
+<span class="note">${describeSize(size)}</span></span></label>
+`,
+)}</div>
+</fieldset>
+`;
+}
+
+function switches(): Html {
+  return markup`<fieldset>
+<legend>Options</legend>
+<div class="choices">
+${toggle('enable_debug', 'Enable debug logs', 'The lab writes more about what it does.')}${toggle(
+    'reset_user_env',
+    'Reset user environment',
+    'Moves your settings and packages aside, for when a lab does not start any more.',
+  )}</div>
+</fieldset>
+`;
+}
+
+function toggle(name: string, title: string, note: string): Html {
+  return markup`<label><input type="checkbox" name="${name}" value="true">
+<span class="text"><span class="name">${title}</span><span class="note">${note}</span></span></label>
+`;
+}
+
+function unavailable(quota: Quota | null): Html {
+  const why =
+    quota?.spawn === false
+      ? 'Starting notebooks is switched off for your account at the moment.'
+      : 'Your quota is smaller than the smallest lab there is.';
+  return markup`<div class="unavailable" role="status"><strong>Notebooks unavailable</strong>
+<p>${why} If you think that is wrong, ask the people who run this site.</p></div>
+`;
+}
+
+/** A size in the words of its limits: `2 CPU, 4 GiB memory, 1 × nvidia.com/gpu`. */
+function describeSize({ cpu, memory, extendedResources }: LabSizeConfig): string {
+  const extended = Object.entries(extendedResources)
+    .filter(([, amount]) => amount !== '0')
+    .map(([name, amount]) => `${amount} × ${name}`);
+  return [`${String(cpu)} CPU`, `${formatBytes(memory)} memory`, ...extended].join(', ');
+}
+
+function formatBytes(bytes: number): string {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
+  let at = 0;
+  let amount = bytes;
+  while (amount >= 1024 && at < units.length - 1) {
+    amount /= 1024;
+    at += 1;
+  }
+  return `${String(Number(amount.toFixed(1)))} ${units[at] ?? ''}`;
+}
+
+function check(on: boolean): Html | null {
+  return on ? markup` checked` : null;
+}
+
+function capitalize(word: string): string {
+  return `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
+}

@@ -1,0 +1,77 @@
+import type { MiddlewareHandler } from 'hono';
+import { createMiddleware } from 'hono/factory';
+import type { Identity, Role } from '../auth/identity.ts';
+import { LabwrightError } from '../domain/errors.ts';
+import type { AppEnv } from './context.ts';
+
+/** `own`: only what belongs to the caller; `any`: everybody's. */
+export type Access = 'own' | 'any';
+/** The roles a route admits; a role that is not named is refused. `open` needs no credential. */
+export type Permission = 'open' | Readonly<Partial<Record<Role, Access>>>;
+
+/**
+ * Who may do what: every route of the program by its operation id. A route that is not in this table cannot be written
+ * down, since `secured` and `open` are the only ways to make one.
+ */
+export const permissions = {
+  getMetadata: 'open',
+  getIndex: 'open',
+  getHealth: 'open',
+  getReadiness: 'open',
+  getOpenApi: 'open',
+  getDocs: 'open',
+
+  listLabs: { hub: 'any', admin: 'any' },
+  getLab: { user: 'own', hub: 'any', admin: 'any' },
+  createLab: { user: 'own', admin: 'any' },
+  deleteLab: { user: 'own', hub: 'any', admin: 'any' },
+  followLab: { user: 'own', hub: 'any', admin: 'any' },
+  getServer: { user: 'own', hub: 'any', admin: 'any' },
+  createServer: { user: 'own', admin: 'any' },
+  deleteServer: { user: 'own', hub: 'any', admin: 'any' },
+  followServer: { user: 'own', hub: 'any', admin: 'any' },
+  getUserStatus: { user: 'own', admin: 'own' },
+  getLabForm: { user: 'own', admin: 'any' },
+} as const satisfies Record<string, Permission>;
+
+export type Operation = keyof typeof permissions;
+type OpenOperation = { [Name in Operation]: (typeof permissions)[Name] extends 'open' ? Name : never }[Operation];
+export type SecuredOperation = Exclude<Operation, OpenOperation>;
+
+/** Parts of a route that anybody may call. */
+export function open(operation: OpenOperation) {
+  return { operationId: operation };
+}
+
+/**
+ * Parts of a route that asks who is calling, before it looks at anything else of the request.
+ *
+ * @param middleware further middleware, which runs for callers that are admitted
+ */
+export function secured(operation: SecuredOperation, ...middleware: MiddlewareHandler<AppEnv>[]) {
+  return {
+    operationId: operation,
+    security: [{ token: [] }],
+    middleware: [authorize(operation), ...middleware] as MiddlewareHandler<AppEnv>[],
+  };
+}
+
+function authorize(operation: SecuredOperation) {
+  const permission: Exclude<Permission, 'open'> = permissions[operation];
+  return createMiddleware<AppEnv>(async function authorized(c, next) {
+    const identity = await c.var.identify();
+    if (!admits(permission, identity, c.req.param('username'))) {
+      throw new LabwrightError('permission_denied', 403, 'Permission denied');
+    }
+    c.set('identity', identity);
+    await next();
+  });
+}
+
+/** @param username whose things the request is about; undefined when the route is about the caller or about everybody */
+function admits(permission: Exclude<Permission, 'open'>, identity: Identity, username: string | undefined): boolean {
+  const access = permission[identity.role];
+  if (access === undefined) return false;
+  if (access === 'any') return true;
+  return identity.username !== null && (username === undefined || username === identity.username);
+}

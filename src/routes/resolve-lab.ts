@@ -1,0 +1,72 @@
+import { type UserFacts, requireLabUser } from '../auth/user-facts.ts';
+import { type Config, type LabSizeConfig, resolveQuota, sizeResources } from '../config/index.ts';
+import { LabwrightError } from '../domain/errors.ts';
+import type { LabKey } from '../domain/lab.ts';
+import type { Quota } from '../domain/user.ts';
+import type { CreateLab } from '../reconcile/lab-service.ts';
+import { type LabSpecification, SERVICE_PREFIX } from './lab-specification.ts';
+import { selectImage } from './select-image.ts';
+
+const SIZE_LOC = ['body', 'options', 'size'];
+
+export interface LabRequest {
+  readonly key: LabKey;
+  readonly user: UserFacts;
+  readonly specification: LabSpecification;
+  readonly token: string | null;
+}
+
+/**
+ * Makes a complete lab of a request and the configuration. The order of the checks is Nublado's, since it decides which
+ * error a request with several faults gets: may spawn at all, has ids, image, size, quota.
+ *
+ * @throws {LabwrightError} `permission_denied`, `invalid_docker_reference`, `unknown_image`, `invalid_lab_size`,
+ * `insufficient_quota`
+ */
+export function resolveLab(config: Config, { key, user, specification, token }: LabRequest): CreateLab {
+  const { options, env } = specification;
+  const quota = resolveQuota(config, user);
+  if (quota?.spawn === false) {
+    throw new LabwrightError('permission_denied', 403, 'Spawning a notebook is not permitted');
+  }
+  const labUser = requireLabUser(user);
+  const image = selectImage(config.images, options.image);
+  const size = findSize(config, options.size);
+  if (!fits(size, quota)) {
+    const message = 'Insufficient quota to spawn requested lab';
+    throw new LabwrightError('insufficient_quota', 403, message, { loc: SIZE_LOC });
+  }
+  return {
+    key,
+    user: labUser,
+    options: {
+      size: size.name,
+      enable_debug: options.enable_debug,
+      reset_user_env: options.reset_user_env,
+      image: image.reference,
+    },
+    image,
+    resources: sizeResources(size),
+    extendedResources: size.extendedResources,
+    quota,
+    secrets: { env, token },
+    servicePrefix: withSlashes(env[SERVICE_PREFIX] ?? '/'),
+  };
+}
+
+/** Whether a lab of this size fits into a quota. */
+export function fits(size: LabSizeConfig, quota: Quota | null): boolean {
+  return quota === null || (size.cpu <= quota.cpu && size.memory <= quota.memory);
+}
+
+function findSize({ lab }: Config, asked: string): LabSizeConfig {
+  const name = asked.toLowerCase();
+  const size = lab.sizes.find((candidate) => candidate.name === name);
+  if (size !== undefined) return size;
+  const shown = /^[a-z0-9-]{1,63}$/.test(name) ? ` "${name}"` : '';
+  throw new LabwrightError('invalid_lab_size', 422, `Invalid lab size${shown}`, { loc: SIZE_LOC });
+}
+
+function withSlashes(path: string): string {
+  return path.endsWith('/') ? path : `${path}/`;
+}

@@ -1,0 +1,113 @@
+import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
+import { LabwrightError } from '../domain/errors.ts';
+import type { AppEnv } from './context.ts';
+import type { AppDeps } from './deps.ts';
+import { DOCS_STYLE, docsPage, type OpenApiDocument } from './docs-page.ts';
+import { ErrorBody, refuseInvalid } from './errors.ts';
+import { open } from './permissions.ts';
+import { pageHeaders } from './security-headers.ts';
+
+const DESCRIPTION = 'A lab controller that stands beside JupyterHub on Kubernetes';
+
+const Metadata = z
+  .object({ name: z.string(), version: z.string(), description: z.string() })
+  .meta({ id: 'Metadata', description: 'What this is.' });
+const Health = z.object({ status: z.literal('ok') });
+
+const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+});
+
+const getMetadata = createRoute({
+  ...open('getMetadata'),
+  method: 'get',
+  path: '/',
+  summary: 'Name and version',
+  responses: { 200: json(Metadata, 'What this is') },
+});
+
+const getIndex = createRoute({
+  ...open('getIndex'),
+  method: 'get',
+  path: '/',
+  summary: 'Name and version',
+  responses: { 200: json(z.object({ metadata: Metadata }), 'What this is') },
+});
+
+const getHealth = createRoute({
+  ...open('getHealth'),
+  method: 'get',
+  path: '/healthz',
+  summary: 'Whether the process is alive',
+  responses: { 200: json(Health, 'It is') },
+});
+
+const getReadiness = createRoute({
+  ...open('getReadiness'),
+  method: 'get',
+  path: '/readyz',
+  summary: 'Whether the cluster has been read and questions can be answered',
+  responses: { 200: json(Health, 'Ready'), 503: json(ErrorBody, 'Not yet, or no more') },
+});
+
+const getOpenApi = createRoute({
+  ...open('getOpenApi'),
+  method: 'get',
+  path: '/openapi.json',
+  summary: 'This description',
+  responses: { 200: json(z.record(z.string(), z.unknown()), 'OpenAPI 3.1') },
+});
+
+const getDocs = createRoute({
+  ...open('getDocs'),
+  method: 'get',
+  path: '/docs',
+  summary: 'This description, for people',
+  responses: { 200: { description: 'A page', content: { 'text/html': { schema: z.string() } } } },
+});
+
+/** The process itself: what it is and how it is. Meant for probes, so it stands outside the prefix. */
+export function processRoutes({ labs, stopping, version }: AppDeps): OpenAPIHono<AppEnv> {
+  const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
+  routes.openapi(getMetadata, (c) => c.json(metadata(version), 200));
+  routes.openapi(getHealth, (c) => c.json({ status: 'ok' as const }, 200));
+  routes.openapi(getReadiness, (c) => {
+    if (stopping.aborted) throw new LabwrightError('not_ready', 503, 'The program is stopping');
+    if (!labs.isReady()) throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
+    return c.json({ status: 'ok' as const }, 200);
+  });
+  return routes;
+}
+
+/** The index below the prefix, wrapped as Nublado wraps it. */
+export function indexRoute({ version }: AppDeps): OpenAPIHono<AppEnv> {
+  const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
+  routes.openapi(getIndex, (c) => c.json({ metadata: metadata(version) }, 200));
+  return routes;
+}
+
+/**
+ * The description of the API, for programs and for people.
+ *
+ * @param document makes it; called when first asked for, once every route is known
+ */
+export function documentRoutes(document: () => OpenApiDocument): OpenAPIHono<AppEnv> {
+  const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
+  routes.openapi(getOpenApi, (c) => c.json(document() as unknown as Record<string, unknown>, 200));
+  routes.openapi(getDocs, (c) => c.body(docsPage(document()), 200, pageHeaders({ style: DOCS_STYLE })));
+  return routes;
+}
+
+/** What every description begins with. */
+export function documentHead({ version, config }: AppDeps) {
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Labwright', version, description: DESCRIPTION },
+    servers: [{ url: config.baseUrl }],
+  };
+}
+
+function metadata(version: string): z.output<typeof Metadata> {
+  return { name: 'Labwright', version, description: DESCRIPTION };
+}
