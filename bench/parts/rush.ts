@@ -1,0 +1,58 @@
+import { inFlight } from '../in-flight.ts';
+import type { Plan, Progress } from '../plan.ts';
+import { startSetting } from '../setting.ts';
+import { milliseconds, quantile, type Row, spread } from '../statistics.ts';
+
+/** Closing time: every lab is deleted at the same moment. */
+export async function rush(plan: Plan, progress: Progress): Promise<Row[]> {
+  const samples: { p50: number; slowest: number; total: number; refused: number }[] = [];
+  for (let repetition = 0; repetition < plan.repetitions; repetition += 1) {
+    const setting = await startSetting();
+    try {
+      const { api } = setting.controller;
+      setting.controller.start();
+      await setting.controller.firstAnswer();
+      const users = Array.from({ length: plan.rush }, (_, index) => `user-${index}`);
+      await inFlight(50, users, (name) => api.spawn(name));
+      await setting.settled();
+      const { results, latencies, seconds } = await inFlight(plan.rush, users, (name) => api.delete(name));
+      const sample = {
+        p50: quantile(latencies, 0.5),
+        slowest: Math.max(...latencies),
+        total: seconds * 1000,
+        refused: results.filter((status) => status !== 204).length,
+      };
+      progress(`${plan.rush} deletes at once: ${milliseconds(sample.total)}, ${sample.refused} not 204`);
+      samples.push(sample);
+    } finally {
+      await setting.close();
+    }
+  }
+  const at = `${plan.rush} deletes at once`;
+  return [
+    {
+      what: `${at}, errors`,
+      seen: spread(
+        samples.map(({ refused }) => refused),
+        String,
+      ),
+      aim: '0',
+      peer: '90 of 400',
+    },
+    {
+      what: `${at}, slowest`,
+      seen: spread(
+        samples.map(({ slowest }) => slowest),
+        milliseconds,
+      ),
+      aim: '2 s',
+    },
+    {
+      what: `${at}, p50`,
+      seen: spread(
+        samples.map(({ p50 }) => p50),
+        milliseconds,
+      ),
+    },
+  ];
+}

@@ -1,0 +1,93 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { type Config, parseConfig } from '../src/config/index.ts';
+import { type KubeConnection, tokenConnection } from '../src/storage/connection.ts';
+import { KubeClient } from '../src/storage/kube-client.ts';
+import { Namespaces, Pods } from '../src/storage/resources.ts';
+import { kubeconfigText, startApiServer } from '../test/support/api-server.ts';
+import { waitFor } from '../test/support/api-server-process.ts';
+import { ControllerProcess } from '../test/support/controller-process.ts';
+import { FaultProxy } from '../test/support/fault-proxy.ts';
+import { readFileSync, writeFileSync } from 'node:fs';
+
+/** An image that the test kubelet cannot pull. */
+export const BAD_IMAGE = 'example.org/no-such-image:1';
+const IMAGE = 'example.org/lab:1';
+const NAMESPACE = 'labwright';
+
+/**
+ * Everything a measurement needs, made anew for each: etcd, kube-apiserver, the stock controller manager, the test
+ * kubelet and, when asked for, the controller; each a process of its own.
+ */
+export interface Setting {
+  /** The driver's own client, with the controller's own limits. */
+  readonly client: KubeClient;
+  /** The controller's configuration as it reads it. */
+  readonly config: Config;
+  /** Not started yet. */
+  readonly controller: ControllerProcess;
+  /** The same controller behind a proxy that counts its calls; not to be run beside the other. */
+  readonly counted: { readonly controller: ControllerProcess; readonly proxy: FaultProxy };
+  /** Resolves when the kubelet has dealt with every pod. */
+  settled(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Starts the servers and the kubelet. */
+export async function startSetting(): Promise<Setting> {
+  const api = await startApiServer({ controllers: 'stock' });
+  const connections: KubeConnection[] = [tokenConnection(api)];
+  const client = new KubeClient({ connection: connections[0]! });
+  await client.create(Namespaces, { metadata: { name: NAMESPACE } });
+  // Accounts, cluster roles and service networks are made in the first seconds; measuring begins after them.
+  await waitFor('the default account', 30_000, () => client.get(Namespaces, { name: 'kube-node-lease' }), 100);
+  await delay(3_000);
+  const kubelet = await startKubeletProcess(api);
+  const proxy = await FaultProxy.start(api);
+  const proxied = join(api.kubeconfig, '../counted.kubeconfig');
+  writeFileSync(proxied, kubeconfigText(proxy.server, api.token), { mode: 0o600 });
+  const [controller, behindProxy] = await Promise.all(
+    [api.kubeconfig, proxied].map((kubeconfig) =>
+      ControllerProcess.prepare({ kubeconfig, namespace: NAMESPACE, image: IMAGE }),
+    ),
+  );
+  return {
+    client,
+    config: parseConfig(readFileSync(controller!.configFile, 'utf8')),
+    controller: controller!,
+    counted: { controller: behindProxy!, proxy },
+    settled: () => settled(client),
+    close: async () => {
+      await Promise.all([controller!.close(), behindProxy!.close()]);
+      kubelet.kill('SIGKILL');
+      await proxy.close();
+      await Promise.all(connections.map((connection) => connection.dispatcher.destroy()));
+      await api.close();
+    },
+  };
+}
+
+async function startKubeletProcess(api: { server: string; token: string; ca: string }): Promise<ChildProcess> {
+  const kubelet = fork(join(import.meta.dirname, 'kubelet.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const { server, token, ca } = api;
+  const ready = new Promise<void>((resolve, reject) => {
+    kubelet.once('message', () => resolve());
+    kubelet.once('exit', (code) => reject(new Error(`The test kubelet ended with ${code}`)));
+  });
+  kubelet.send({ server, token, ca });
+  await ready;
+  return kubelet;
+}
+
+async function settled(client: KubeClient): Promise<void> {
+  await waitFor(
+    'the test kubelet to catch up',
+    120_000,
+    async () => {
+      const { items } = await client.list(Pods, { fieldSelector: 'status.phase=Pending', metadataOnly: true });
+      return items.length === 0 ? true : undefined;
+    },
+    100,
+  );
+}
