@@ -35,8 +35,10 @@ export const LAB_FORM_STYLE = `
 .labwright-form .text { display: block; flex: 1; min-width: 0; overflow-wrap: anywhere; }
 .labwright-form .name { display: block; font-weight: 500; }
 .labwright-form .note { color: var(--quiet); display: block; font-size: .85rem; }
-.labwright-form .note.code { font-family: var(--bs-font-monospace, ui-monospace, SFMono-Regular, Menlo, monospace); }
+.labwright-form .code { font-family: var(--bs-font-monospace, ui-monospace, SFMono-Regular, Menlo, monospace); }
+.labwright-form .name.code { font-size: .88rem; }
 .labwright-form .note.code { font-size: .78rem; }
+.labwright-form .badge-recommended { font-family: var(--bs-body-font-family, system-ui, sans-serif); }
 .labwright-form select, .labwright-form input[type="text"] {
   background: var(--bs-body-bg, #fff); border: 1px solid var(--line); border-radius: .375rem; color: inherit;
   font: inherit; margin-top: .4rem; padding: .35rem .5rem; width: 100%;

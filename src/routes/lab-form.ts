@@ -29,32 +29,36 @@ ${body}</div>
 }
 
 function imageChoices({ list, allowOther }: Config['images']): Html {
-  const preferred = list.findIndex((image) => image.class === 'recommended');
-  const checked = Math.max(preferred, 0);
-  const inMenu = list.length > RADIO_IMAGES ? list.slice(RADIO_IMAGES) : [];
+  // The recommended image first, wherever the configuration has it: it is what gets chosen without a thought.
+  const images = [...list.filter(isRecommended), ...list.filter((image) => !isRecommended(image))];
+  const shown = images.slice(0, RADIO_IMAGES).map((image, at) => imageChoice(image, at === 0));
+  const others = images.slice(RADIO_IMAGES);
   return markup`<fieldset>
 <legend>Image</legend>
 <div class="choices">
-${list.slice(0, RADIO_IMAGES).map((image, at) => imageChoice(image, at === checked))}${
-    allowOther || inMenu.length > 0 ? otherImages(inMenu, allowOther, checked >= RADIO_IMAGES) : null
-  }</div>
+${shown}${allowOther || others.length > 0 ? otherImages(others, allowOther) : null}</div>
 </fieldset>
 `;
 }
 
 function imageChoice(image: Image, checked: boolean): Html {
-  const note = image.name === undefined ? null : markup`<span class="note code">${image.reference}</span>`;
-  return markup`<label><input type="radio" name="image_list" value="${image.reference}"${check(checked)}>
-<span class="text"><span class="name">${image.name ?? image.reference}${recommended(image)}</span>${note}</span></label>
+  const { reference, name } = image;
+  const badge = isRecommended(image) ? markup` <span class="badge-recommended">recommended</span>` : null;
+  const text =
+    name === undefined
+      ? markup`<span class="name code">${reference}${badge}</span>`
+      : markup`<span class="name">${name}${badge}</span><span class="note code">${reference}</span>`;
+  return markup`<label><input type="radio" name="image_list" value="${reference}"${check(checked)}>
+<span class="text">${text}</span></label>
 `;
 }
 
-function recommended(image: Image): Html | null {
-  return image.class === 'recommended' ? markup` <span class="badge-recommended">recommended</span>` : null;
+function isRecommended(image: Image): boolean {
+  return image.class === 'recommended';
 }
 
 /** What does not fit the list: a menu of the further images, or a text field where any image is allowed. */
-function otherImages(images: readonly Image[], allowOther: boolean, checked: boolean): Html {
+function otherImages(images: readonly Image[], allowOther: boolean): Html {
   const options = images.map(
     (image) => markup`<option value="${image.reference}">${image.name ?? image.reference}</option>`,
   );
@@ -63,7 +67,7 @@ function otherImages(images: readonly Image[], allowOther: boolean, checked: boo
 spellcheck="false" aria-label="Image reference" placeholder="registry.example.org/name:tag" oninput="${CHOOSE_DROPDOWN}">
 <datalist id="labwright-images">${options}</datalist>`
     : markup`<select name="image_dropdown" aria-label="Further images" onchange="${CHOOSE_DROPDOWN}">${options}</select>`;
-  return markup`<label><input type="radio" name="image_list" value="${USE_DROPDOWN}"${check(checked)}>
+  return markup`<label><input type="radio" name="image_list" value="${USE_DROPDOWN}">
 <span class="text"><span class="name">${allowOther ? 'Another image' : 'Further images'}</span>
 ${field}</span></label>
 `;
@@ -117,7 +121,7 @@ function unavailable(quota: Quota | null): Html {
 function describeSize({ cpu, memory, extendedResources }: LabSizeConfig): string {
   const extended = Object.entries(extendedResources)
     .filter(([, amount]) => amount !== '0')
-    .map(([name, amount]) => `${amount} × ${name}`);
+    .map(([name, amount]) => `${amount}\u00a0×\u00a0${name}`);
   return [`${String(cpu)} CPU`, `${formatBytes(memory)} memory`, ...extended].join(', ');
 }
 
