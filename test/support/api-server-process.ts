@@ -16,23 +16,25 @@ export interface ServerProcess {
 
 /**
  * The guard: a shell in a session of its own that runs the server and reads a pipe from us. When we end, by whatever
- * signal, the pipe closes, and it kills its group and removes the folder. No handler of ours has to run for that.
+ * signal, the pipe closes, and it kills the server and removes the folder. No handler of ours has to run for that.
  */
 const GUARD = `
 exec 3<&0
 folder=$1
 shift
-(read -r _ <&3; [ -z "$folder" ] || rm -rf "$folder"; kill -KILL 0) &
-"$@" </dev/null 3<&-
-code=$?
-echo "ended with $code"
+"$@" </dev/null 3<&- &
+server=$!
+(read -r _ <&3; kill -KILL $server) &
+wait $server
+echo "ended with $?"
+[ -z "$folder" ] || rm -rf "$folder"
 kill -KILL 0
 `;
 
 /**
  * Starts a server under a guard.
  *
- * @param removeFolder a folder that goes with it when this process dies; `''` for none
+ * @param removeFolder a folder that is removed when the server ends; `''` for none
  */
 export function startServerProcess(
   name: string,
