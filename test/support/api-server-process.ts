@@ -17,6 +17,7 @@ export interface ServerProcess {
 /**
  * The guard: a shell in a session of its own that runs the server and reads a pipe from us. When we end, by whatever
  * signal, the pipe closes, and it kills the server and removes the folder. No handler of ours has to run for that.
+ * By then nobody reads what the shell writes, which must not end it.
  */
 const GUARD = `
 exec 3<&0
@@ -24,6 +25,7 @@ folder=$1
 shift
 "$@" </dev/null 3<&- &
 server=$!
+trap '' PIPE
 (read -r _ <&3; kill -KILL $server) &
 wait $server
 echo "ended with $?"
