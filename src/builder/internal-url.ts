@@ -7,8 +7,8 @@ export interface LabAddressing {
   /** The name of the lab's Service in the cluster's DNS, the Service's own address, or the pod's. */
   readonly mode: 'serviceDns' | 'serviceIp' | 'podIp';
   readonly port: number;
-  /** Domain of the cluster's DNS, such as `cluster.local`. */
-  readonly clusterDomain: string;
+  /** Domain of the cluster's DNS, such as `cluster.local`; pods find the shorter name without it. */
+  readonly clusterDomain: string | undefined;
 }
 
 /**
@@ -22,7 +22,7 @@ export function buildInternalUrl(
   { mode, port, clusterDomain }: LabAddressing,
 ): string | null {
   const host = {
-    serviceDns: `${SERVICE_NAME}.${spec.namespace}.svc.${clusterDomain}`,
+    serviceDns: [SERVICE_NAME, spec.namespace, 'svc', clusterDomain].filter((part) => part !== undefined).join('.'),
     serviceIp: pod.serviceIp,
     podIp: pod.podIp,
   }[mode];

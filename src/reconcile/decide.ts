@@ -39,7 +39,10 @@ export type Decision =
   | { readonly do: 'clean-up'; readonly intent: ObservedIntent }
   | { readonly do: 'forget-failure'; readonly intent: ObservedIntent }
   | { readonly do: 'collect-namespace'; readonly namespace: ObservedNamespace; readonly leftover: boolean }
-  | { readonly do: 'report-leftover'; readonly again: number };
+  | { readonly do: 'report-leftover'; readonly again: number; readonly loud: boolean };
+
+/** What only is between two states, such as a namespace about to go, is not worth a line in the log. */
+const LOUD_AFTER_MS = 10_000;
 
 /**
  * What to do next for one lab, from what is observed alone. The same rules hold for a first spawn, after a restart, and
@@ -69,20 +72,24 @@ export function decide(observed: ObservedLab, memory: LabMemory, timings: LabTim
 }
 
 function decideWithoutIntent(
-  { namespace }: ObservedLab,
+  { namespace, pod }: ObservedLab,
   { leftoverForMs }: LabMemory,
   { namespaceRetention, leftoverGrace }: LabTimings,
   now: number,
 ): Decision {
   if (namespace === undefined || namespace.terminating) return { do: 'nothing' };
-  if (namespace.keptSince !== null) {
+  if (pod === undefined && namespace.keptSince !== null) {
     if (namespace.permanent) return { do: 'nothing' };
     const left = namespace.keptSince + namespaceRetention - now;
     return left > 0 ? { do: 'nothing', again: left } : { do: 'collect-namespace', namespace, leftover: false };
   }
   const left = leftoverGrace - leftoverForMs;
-  if (left > 0 || namespace.permanent) return { do: 'report-leftover', again: Math.max(left, leftoverGrace / 2) };
-  return { do: 'collect-namespace', namespace, leftover: true };
+  if (left > 0) {
+    const loud = leftoverForMs >= LOUD_AFTER_MS;
+    return { do: 'report-leftover', again: loud ? left : Math.min(left, LOUD_AFTER_MS), loud };
+  }
+  if (pod !== undefined) return { do: 'remove-leftover-pod', pod, again: leftoverGrace };
+  return namespace.permanent ? { do: 'nothing' } : { do: 'collect-namespace', namespace, leftover: true };
 }
 
 function decideFailed(intent: ObservedIntent, { failedRetention }: LabTimings, now: number): Decision {

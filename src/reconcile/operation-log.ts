@@ -50,9 +50,18 @@ export class OperationLog {
     this.#append('info', message, this.#progress);
   }
 
-  /** One more step towards `limit`, a third of the way: for events of which nobody knows how many will come. */
+  /**
+   * Something that Kubernetes says, once: a third of the way on towards `limit`, since nobody knows how much more it will
+   * say.
+   */
   step(message: string, limit: number): void {
+    if (this.#events.some((event) => event.message === message)) return;
     this.info(message, Math.floor(this.#progress + Math.max(0, limit - this.#progress) / 3));
+  }
+
+  /** Something that is being waited for, once, without progress. */
+  note(message: string): void {
+    this.step(message, 0);
   }
 
   error(message: string): void {

@@ -5,6 +5,18 @@ import { OperationLog } from './operation-log.ts';
 /** How many ended operations of labs that are gone are remembered for late readers. */
 const REMEMBERED = 1_000;
 
+export type LastingTrouble = Trouble & { readonly since: number };
+
+/** What is wrong now, and since when: from the start of the same complaint where it was there before. */
+export function troubleFor(
+  trouble: Trouble | undefined,
+  before: LastingTrouble | null,
+  now: number,
+): LastingTrouble | null {
+  if (trouble === undefined) return null;
+  return { ...trouble, since: before?.reason === trouble.reason ? before.since : now };
+}
+
 /**
  * What this process remembers of a lab's current or last operation. All of it can be lost: the cluster has what is needed
  * to go on, this only saves calls and tells readers what has happened so far.
@@ -16,11 +28,11 @@ export interface Operation {
   /** The pod of this spawn that has been seen: if it is not there any more, somebody deleted it. */
   podUid: string | null;
   /** What the pod has been complaining about, and since when in milliseconds since the epoch. */
-  trouble: (Trouble & { readonly since: number }) | null;
+  trouble: LastingTrouble | null;
   /** The same for complaints that come as events. */
-  eventTrouble: (Trouble & { readonly since: number }) | null;
-  /** Whether pod and secrets have been told to go, in a delete or after a failure. */
-  cleanupAsked: boolean;
+  eventTrouble: LastingTrouble | null;
+  /** When pod and secrets were told to go, in a delete or after a failure; milliseconds since the epoch. */
+  cleanupAskedAt: number | null;
 }
 
 /** The operations of all labs, by slug. */
@@ -47,7 +59,7 @@ export class Operations {
       podUid: kind === 'delete' ? (before?.podUid ?? null) : null,
       trouble: null,
       eventTrouble: null,
-      cleanupAsked: false,
+      cleanupAskedAt: null,
     };
     this.#current.set(slug, operation);
     this.#ended.delete(slug);

@@ -1,0 +1,82 @@
+import type { Logger } from 'pino';
+import { LabBuilder } from '../builder/lab-builder.ts';
+import type { Config } from '../config/config.ts';
+import type { KubeClient } from '../storage/kube-client.ts';
+import { KubeError } from '../storage/kube-error.ts';
+import { LabReconciler } from './lab-reconciler.ts';
+import { Labs } from './labs.ts';
+import { LabWatches } from './lab-watches.ts';
+import { Operations } from './operations.ts';
+import { SourceSecrets } from './source-secrets.ts';
+import { WorkQueue } from './work-queue.ts';
+
+export interface LabControllerOptions {
+  readonly client: KubeClient;
+  readonly config: Config;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly logger: Logger;
+  /** See LabReconcilerOptions; tests shorten it. */
+  readonly leftoverGrace?: number;
+}
+
+/** Every lab is looked at so often even if nothing seems to happen: a net under everything else. */
+const RESYNC_MS = 10 * 60_000;
+
+/**
+ * All that keeps labs as they are wanted, in one piece: the picture of the cluster, the queue of labs to look at, and the
+ * reconciler that looks.
+ */
+export class LabController {
+  readonly labs: Labs;
+  readonly watches: LabWatches;
+  readonly #queue: WorkQueue;
+  readonly #logger: Logger;
+
+  constructor({ client, config, controller, logger, leftoverGrace }: LabControllerOptions) {
+    const operations = new Operations();
+    const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller });
+    const sources = new SourceSecrets(client, config.lab, controller);
+    this.#logger = logger;
+    this.#queue = new WorkQueue((slug) => reconciler.reconcile(slug), {
+      concurrency: config.kubernetes.concurrency,
+      onError: (lab, err, failures) => this.#report(lab, err, failures),
+    });
+    this.watches = new LabWatches({
+      client,
+      controller,
+      logger,
+      onChange: (slug) => this.#queue.add(slug),
+      onPodEvent: (slug, event) => this.labs.onPodEvent(slug, event),
+    });
+    const shared = { client, watches: this.watches, operations, config: config.lab, controller, logger };
+    const reconciler = new LabReconciler({
+      ...shared,
+      builder,
+      sources,
+      ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
+    });
+    this.labs = new Labs({ ...shared, queue: this.#queue });
+  }
+
+  /** Works until `signal` aborts and everything that was under way has ended. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    const watching = this.watches.run(signal);
+    void this.watches.ready.then(() => this.#lookAtAll());
+    const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
+    await watching;
+    clearInterval(resync);
+    await this.#queue.stop();
+  }
+
+  #lookAtAll(): void {
+    if (!this.watches.isReady) return;
+    for (const slug of this.watches.slugs()) this.#queue.add(slug);
+  }
+
+  /** What passes by itself is no news to anybody; what goes on is. */
+  #report(lab: string, err: unknown, failures: number): void {
+    const level = err instanceof KubeError && failures < 5 ? 'debug' : 'warn';
+    this.#logger[level]({ lab, err, failures }, 'a lab could not be moved on; it is tried again');
+  }
+}

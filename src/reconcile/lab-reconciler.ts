@@ -1,0 +1,347 @@
+import type { Logger } from 'pino';
+import { cleanedPatch, failurePatch, intentName, parseSecrets } from '../builder/intent.ts';
+import type { LabBuilder } from '../builder/lab-builder.ts';
+import { endStatus } from '../builder/lab-state.ts';
+import { KEPT_SINCE_ANNOTATION, POD_NAME, RETAIN_LABEL, SPEC_HASH_ANNOTATION } from '../builder/object-names.ts';
+import type { LabConfig } from '../config/config.ts';
+import type { LabSecrets } from '../domain/lab.ts';
+import { currentPod, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
+import type { ObservedPod } from '../domain/pod.ts';
+import { type Finding, findTrouble } from '../domain/reasons.ts';
+import type { KubeClient } from '../storage/kube-client.ts';
+import { isKubeError } from '../storage/kube-error.ts';
+import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../storage/resources.ts';
+import { type Decision, decide, type LabMemory } from './decide.ts';
+import { LabObjectsWriter } from './lab-objects.ts';
+import type { LabWatches } from './lab-watches.ts';
+import { oneLabSelector } from './observe.ts';
+import { type Operation, type Operations, troubleFor } from './operations.ts';
+import { refusalOf } from './refusal.ts';
+import type { SourceSecrets } from './source-secrets.ts';
+import type { Result } from './work-queue.ts';
+
+export interface LabReconcilerOptions {
+  readonly client: KubeClient;
+  readonly watches: LabWatches;
+  readonly operations: Operations;
+  readonly builder: LabBuilder;
+  readonly sources: SourceSecrets;
+  readonly config: LabConfig;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
+  /** How long something with our labels and without an intent is left alone, in milliseconds. */
+  readonly leftoverGrace?: number;
+}
+
+const LEFTOVER_GRACE_MS = 5 * 60_000;
+/** A pod that does not go is asked again so often. */
+const CLEANUP_AGAIN_MS = 10_000;
+/** Progress of the events of a spawn, as Nublado's users know it. */
+const PROGRESS = { waiting: 5, objects: 30 } as const;
+
+/**
+ * Moves one lab from what is observed to what is wanted, one decision at a time. `decide` says what to do; here it is
+ * done. Everything may be interrupted anywhere: the next run, in this process or another, observes and decides anew.
+ */
+export class LabReconciler {
+  readonly #options: LabReconcilerOptions;
+  readonly #writer: LabObjectsWriter;
+  readonly #now: () => number;
+  /** Since when something without an intent has been seen, by slug, in milliseconds since the epoch. */
+  readonly #leftovers = new Map<string, number>();
+
+  constructor(options: LabReconcilerOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#writer = new LabObjectsWriter(options.client, options.controller);
+  }
+
+  /** Labs of which something is there that nobody asked for, by slug. */
+  get leftovers(): ReadonlyMap<string, number> {
+    return this.#leftovers;
+  }
+
+  /** One run for one lab. It throws what may pass: the queue comes back to it. */
+  async reconcile(slug: string): Promise<Result> {
+    const observed = this.#options.watches.observe(slug);
+    const { intent } = observed;
+    if (intent !== undefined) this.#leftovers.delete(slug);
+    const kind = intent?.deleting === true ? 'delete' : 'spawn';
+    const operation =
+      intent === undefined ? undefined : this.#options.operations.resume(slug, kind, intent.spec.spawnId);
+    const memory = this.#remember(slug, observed, operation);
+    const { config, leftoverGrace = LEFTOVER_GRACE_MS } = this.#options;
+    const decision = decide(observed, memory, { ...config, leftoverGrace }, this.#now());
+    if (intent === undefined || operation === undefined) return this.#actWithoutIntent(slug, observed, decision);
+    return this.#act({ slug, observed, intent, operation }, decision);
+  }
+
+  async #act(lab: Lab, decision: Decision): Promise<Result> {
+    const { operation, intent, slug } = lab;
+    switch (decision.do) {
+      case 'wait-for-namespace':
+        operation.log.info('Waiting for the namespace of an earlier lab to go', PROGRESS.waiting);
+        return { requeueAfterMs: decision.again };
+      case 'remove-leftover-pod':
+        return this.#removeLeftoverPod(lab, decision.pod, decision.again);
+      case 'make-objects':
+        return this.#makeObjects(lab);
+      case 'follow-pod':
+        if (operation.trouble !== null) operation.log.note(operation.trouble.message);
+        return { requeueAfterMs: decision.again };
+      case 'report-running':
+        operation.secrets = null;
+        operation.log.end('complete', `Lab Kubernetes pod started for ${intent.spec.user.username}`);
+        return {};
+      case 'fail':
+        return this.#fail(lab, decision.finding);
+      case 'clean-up':
+        return this.#cleanUp(lab);
+      case 'forget-failure':
+        await this.#deleteIntent(intent);
+        this.#options.operations.forget(slug);
+        return {};
+      default:
+        // What is left are decisions about labs without an intent.
+        return later(decision);
+    }
+  }
+
+  async #actWithoutIntent(slug: string, observed: ObservedLab, decision: Decision): Promise<Result> {
+    const { logger, watches, client } = this.#options;
+    switch (decision.do) {
+      case 'report-leftover':
+        if (decision.loud)
+          logger.warn({ lab: slug, namespace: observed.namespace?.name }, 'leftover without an intent');
+        else this.#leftovers.set(slug, this.#now());
+        return { requeueAfterMs: decision.again };
+      case 'remove-leftover-pod':
+        if (await this.#hasIntent(slug)) return {};
+        logger.warn({ lab: slug, namespace: decision.pod.namespace }, 'removing a pod without an intent');
+        await this.#deletePod(decision.pod);
+        await client.deleteCollection(Secrets, decision.pod.namespace, this.#selector(slug), {
+          priority: 'background',
+        });
+        return { requeueAfterMs: CLEANUP_AGAIN_MS };
+      case 'collect-namespace': {
+        const { name, uid } = decision.namespace;
+        // The picture may be old; a namespace is not deleted on its word alone.
+        if (await this.#hasIntent(slug)) return {};
+        logger.info({ lab: slug, namespace: name, leftover: decision.leftover }, 'collecting a namespace');
+        await client.delete(Namespaces, { name }, { uid, priority: 'background' });
+        this.#leftovers.delete(slug);
+        return {};
+      }
+      default:
+        if (watches.observe(slug).namespace === undefined) this.#leftovers.delete(slug);
+        return later(decision);
+    }
+  }
+
+  /** What this process knows besides the picture: brings the operation up to date with the pod. */
+  #remember(slug: string, observed: ObservedLab, operation: Operation | undefined): LabMemory {
+    const now = this.#now();
+    const pod = currentPod(observed);
+    if (operation !== undefined && pod !== undefined) {
+      operation.podUid = pod.uid;
+      operation.trouble = troubleFor(findTrouble(pod), operation.trouble, now);
+    }
+    const trouble = operation?.trouble ?? operation?.eventTrouble ?? null;
+    return {
+      podSeen: operation !== undefined && operation.podUid !== null,
+      trouble: trouble === null ? null : { ...trouble, forMs: now - trouble.since },
+      leftoverForMs: now - (this.#leftovers.get(slug) ?? now),
+    };
+  }
+
+  async #makeObjects({ slug, intent, observed, operation }: Lab): Promise<Result> {
+    const { watches, builder, sources, config, logger } = this.#options;
+    const { spec } = intent;
+    const isWanted = () => {
+      const current = watches.observe(slug).intent;
+      return current?.spec.spawnId === spec.spawnId && !current.deleting && current.failure === null;
+    };
+    try {
+      const secrets = operation.secrets ?? (await this.#readSecrets(intent));
+      if (secrets === undefined) return {};
+      operation.secrets = secrets;
+      const copied = await sources.read();
+      const objects = builder.buildLab({
+        user: spec.user,
+        lab: spec,
+        image: spec.image,
+        secrets: { ...secrets, data: copied.data },
+        pullSecret: copied.pullSecret,
+      });
+      const written = await this.#writer.write({
+        slug,
+        objects,
+        namespace: observed.namespace,
+        isWanted,
+        noteServiceIp: config.internalUrl === 'serviceIp',
+      });
+      if (written.namespace !== undefined) watches.observeNamespace(written.namespace);
+      if (written.pod === undefined) return {};
+      operation.podUid = written.pod.metadata?.uid ?? null;
+      operation.log.info('Created Kubernetes objects for user lab', PROGRESS.objects);
+      watches.observePod(written.pod);
+      return { requeueAfterMs: Math.max(0, spec.deadline - this.#now()) };
+    } catch (error) {
+      const refused = refusalOf(error);
+      if (refused === undefined) throw error;
+      logger.warn({ err: error, lab: slug }, 'the cluster refuses a lab');
+      return this.#fail({ slug, intent, observed, operation }, refused.finding);
+    }
+  }
+
+  /** The secret half of an intent that another process has written; undefined when it is not wanted any more. */
+  async #readSecrets({ name, uid }: ObservedIntent): Promise<LabSecrets | undefined> {
+    const intent = await this.#options.client.get(Secrets, { namespace: this.#options.controller, name });
+    return intent?.metadata?.uid === uid ? parseSecrets(intent) : undefined;
+  }
+
+  async #removeLeftoverPod({ operation }: Lab, pod: ObservedPod, again: number): Promise<Result> {
+    operation.log.info('Waiting for the pod of an earlier lab to go', PROGRESS.waiting);
+    if (!pod.terminating) await this.#deletePod(pod);
+    return { requeueAfterMs: Math.min(again, CLEANUP_AGAIN_MS) };
+  }
+
+  /** Writes down that the lab is over. What is left of it is removed by the next run, which this brings about. */
+  async #fail({ slug, intent, operation }: Lab, finding: Finding): Promise<Result> {
+    const { client, controller, watches, logger } = this.#options;
+    const { reason, message } = finding;
+    const failure = { reason, message, at: this.#now(), status: endStatus(finding) };
+    try {
+      const ref = { namespace: controller, name: intent.name };
+      watches.observeIntent(await client.patch(Secrets, ref, failurePatch(intent.uid, failure)));
+    } catch (error) {
+      // Deleted or replaced meanwhile: then there is nothing to write down.
+      if (isKubeError(error, 404) || isKubeError(error, 409)) return {};
+      throw error;
+    }
+    logger.warn({ lab: slug, user: intent.spec.user.username, reason, finding: message }, 'lab failed');
+    operation.cleanupAskedAt = null;
+    operation.secrets = null;
+    operation.log.error(message);
+    operation.log.end('failed', 'Lab spawn failed');
+    return {};
+  }
+
+  /**
+   * Ends what is left of a lab that was deleted or has failed: pod, secrets, volumes that are not kept. When they are
+   * gone the namespace is kept or removed, and the intent is deleted, or marked as clean if its reason is to be kept.
+   */
+  async #cleanUp(lab: Lab): Promise<Result> {
+    const { slug, intent, operation, observed } = lab;
+    const { client, config, controller, watches, operations } = this.#options;
+    if (this.#now() - (operation.cleanupAskedAt ?? 0) >= CLEANUP_AGAIN_MS) {
+      await this.#askToEnd(lab);
+      operation.cleanupAskedAt = this.#now();
+    }
+    if (watches.observe(slug).pod !== undefined) return { requeueAfterMs: CLEANUP_AGAIN_MS };
+    const { namespace } = observed;
+    if (namespace !== undefined && config.namespaceRetention === 0 && !namespace.permanent && !namespace.terminating) {
+      await client.delete(Namespaces, namespace, { uid: namespace.uid });
+    }
+    if (!intent.deleting) {
+      const patched = await client.patch(
+        Secrets,
+        { namespace: controller, name: intent.name },
+        cleanedPatch(intent.uid),
+      );
+      watches.observeIntent(patched);
+      return {};
+    }
+    await this.#deleteIntent(intent);
+    const { username } = intent.spec.user;
+    operation.log.info(`Lab for ${username} deleted`, 100);
+    operation.log.end('complete', `Lab for ${username} deleted`);
+    operations.forget(slug);
+    return {};
+  }
+
+  async #askToEnd({ slug, intent, observed, operation }: Lab): Promise<void> {
+    const { client, config, watches } = this.#options;
+    const { namespace, pod } = observed;
+    if (pod !== undefined) operation.log.info('Shutting down Kubernetes pod', 25);
+    const where = intent.spec.namespace;
+    const volumes = config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === false);
+    await Promise.all([
+      pod === undefined || pod.terminating ? undefined : this.#deletePod(pod),
+      namespace === undefined ? undefined : client.deleteCollection(Secrets, where, this.#selector(slug)),
+      volumes && namespace !== undefined
+        ? client.deleteCollection(PersistentVolumeClaims, where, `${this.#selector(slug)},${RETAIN_LABEL}!=true`)
+        : undefined,
+      this.#keepNamespace(observed, operation).then((kept) => {
+        if (kept !== undefined) watches.observeNamespace(kept);
+      }),
+    ]);
+  }
+
+  /**
+   * Notes since when the namespace is kept. Where the lab's pod has not been made, not everything else may be there
+   * either; then the hash is taken away, so that the next spawn looks at every object.
+   */
+  async #keepNamespace({ namespace }: ObservedLab, { podUid }: Operation) {
+    const { client, config } = this.#options;
+    if (namespace === undefined || namespace.terminating) return undefined;
+    if (config.namespaceRetention === 0 && !namespace.permanent) return undefined;
+    const complete = podUid !== null || namespace.keptSince !== null;
+    const annotations = {
+      [KEPT_SINCE_ANNOTATION]: new Date(this.#now()).toISOString(),
+      ...(complete ? {} : { [SPEC_HASH_ANNOTATION]: null }),
+    };
+    try {
+      return await client.patch(
+        Namespaces,
+        { name: namespace.name },
+        { metadata: { uid: namespace.uid, annotations } },
+      );
+    } catch (error) {
+      if (isKubeError(error, 404) || isKubeError(error, 409)) return undefined;
+      throw error;
+    }
+  }
+
+  async #deletePod({ namespace, uid }: ObservedPod): Promise<void> {
+    await this.#options.client.delete(Pods, { namespace, name: POD_NAME }, { uid }).catch((error: unknown) => {
+      // Another pod of that name: the one that was meant is gone.
+      if (!isKubeError(error, 409)) throw error;
+    });
+  }
+
+  async #deleteIntent(intent: ObservedIntent): Promise<void> {
+    const { client, controller, watches } = this.#options;
+    const ref = { namespace: controller, name: intent.name };
+    try {
+      await client.delete(Secrets, ref, { uid: intent.uid });
+    } catch (error) {
+      if (!isKubeError(error, 409)) throw error;
+    }
+    watches.forgetIntent(intent);
+  }
+
+  async #hasIntent(slug: string): Promise<boolean> {
+    const ref = { namespace: this.#options.controller, name: intentName(slug) };
+    return (await this.#options.client.get(Secrets, ref, { priority: 'background' })) !== undefined;
+  }
+
+  #selector(slug: string): string {
+    return oneLabSelector(this.#options.controller, slug);
+  }
+}
+
+function later(decision: Decision): Result {
+  const again = 'again' in decision ? decision.again : undefined;
+  return again === undefined ? {} : { requeueAfterMs: again };
+}
+
+interface Lab {
+  readonly slug: string;
+  readonly observed: ObservedLab;
+  readonly intent: ObservedIntent;
+  readonly operation: Operation;
+}

@@ -1,0 +1,221 @@
+import type { CoreV1Event, V1Secret } from '@kubernetes/client-node';
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
+import { buildIntent, deletingPatch, parseIntent } from '../builder/intent.ts';
+import type { LabAddressing } from '../builder/internal-url.ts';
+import { recreateLabState } from '../builder/lab-state.ts';
+import { buildObjectNames } from '../builder/object-names.ts';
+import type { LabConfig } from '../config/config.ts';
+import { LabwrightError } from '../domain/errors.ts';
+import type { LabEvent, LabKey, LabSpec, LabState } from '../domain/lab.ts';
+import { labSlug } from '../domain/names.ts';
+import type { ObservedIntent } from '../domain/observed.ts';
+import { findEventTrouble } from '../domain/reasons.ts';
+import type { KubeClient } from '../storage/kube-client.ts';
+import { isKubeError, KubeError } from '../storage/kube-error.ts';
+import { Secrets } from '../storage/resources.ts';
+import type { CreateLab, LabService } from './lab-service.ts';
+import type { LabWatches } from './lab-watches.ts';
+import { OperationLog, parseEventId } from './operation-log.ts';
+import { type Operations, troubleFor } from './operations.ts';
+import type { WorkQueue } from './work-queue.ts';
+
+export interface LabsOptions {
+  readonly client: KubeClient;
+  readonly watches: LabWatches;
+  readonly operations: Operations;
+  readonly queue: WorkQueue;
+  readonly config: LabConfig;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly logger: Logger;
+  /** How long a request waits for the first complete picture, in milliseconds. */
+  readonly readyTimeoutMs?: number;
+}
+
+const READY_TIMEOUT_MS = 30_000;
+/** How often an intent is written again when nobody knows whether it arrived. */
+const WRITE_ATTEMPTS = 3;
+/** The events of the pod may take the progress so far; the rest is the hub's, which waits for the server. */
+const POD_EVENTS_PROGRESS = 75;
+
+/** The labs, as the REST API sees them: reads from the picture, and writes of intents. */
+export class Labs implements LabService {
+  readonly #options: LabsOptions;
+  readonly #addressing: LabAddressing;
+
+  constructor(options: LabsOptions) {
+    this.#options = options;
+    const { internalUrl, port, clusterDomain } = options.config;
+    this.#addressing = { mode: internalUrl, port, clusterDomain };
+  }
+
+  isReady(): boolean {
+    return this.#options.watches.isReady;
+  }
+
+  async ready(): Promise<void> {
+    const { watches, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
+    if (watches.isReady) return;
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      const message = 'Labwright does not know the state of the cluster yet; try again in a moment';
+      reject(new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }));
+    }, readyTimeoutMs);
+    try {
+      await Promise.race([watches.ready, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  runningUsers(): string[] {
+    const running = this.list().filter(({ status, spec }) => status === 'running' && spec.servername === '');
+    return running.map(({ spec }) => spec.user.username).sort();
+  }
+
+  list(): LabState[] {
+    const states = [...this.#options.watches.intents()].map(({ slug }) => this.#state(slug));
+    return states.filter((state) => state !== undefined);
+  }
+
+  get(key: LabKey): LabState | undefined {
+    return this.#state(labSlug(key));
+  }
+
+  async create(request: CreateLab): Promise<void> {
+    const { watches, operations, queue, config, controller } = this.#options;
+    const slug = labSlug(request.key);
+    const existing = watches.observe(slug).intent;
+    if (existing !== undefined && (existing.failure === null || existing.deleting)) throw this.#conflict(request.key);
+    const createdAt = Date.now();
+    const { key, secrets, ...rest } = request;
+    const spec: LabSpec = {
+      ...rest,
+      spawnId: randomUUID(),
+      servername: key.servername,
+      namespace: watches.namespaceOf(slug) ?? buildObjectNames(key, config.namespacePrefix).namespace,
+      createdAt,
+      deadline: createdAt + config.spawnTimeout,
+    };
+    const intent = buildIntent(spec, secrets, controller, existing?.resourceVersion);
+    const written = await this.#write(intent, spec, request.key);
+    // Before the picture changes: whoever looks next finds the operation under way.
+    const operation = operations.start(slug, 'spawn', spec.spawnId, secrets);
+    operation.log.info(`Starting lab creation for ${key.username}`, 1);
+    watches.observeIntent(written);
+    queue.add(slug);
+  }
+
+  async delete(key: LabKey): Promise<void> {
+    const { watches, operations, queue, config, logger } = this.#options;
+    const slug = labSlug(key);
+    const intent = watches.observe(slug).intent;
+    if (intent === undefined) throw unknownUser(key);
+    if (!intent.deleting && !(await this.#markDeleting(intent))) throw unknownUser(key);
+    const { log } = operations.resume(slug, 'delete', intent.spec.spawnId);
+    queue.add(slug);
+    const deadline = AbortSignal.timeout(config.deleteTimeout);
+    for await (const event of log.read(undefined, deadline)) {
+      if (event.type === 'complete') return;
+    }
+    logger.warn({ lab: slug }, 'a delete takes too long; it goes on in the background');
+    throw new LabwrightError('delete_failed', 500, 'Failed to delete lab: it takes too long, and goes on');
+  }
+
+  events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined {
+    return this.#log(key, lastEventId)?.read(lastEventId, signal);
+  }
+
+  /** Tells the readers of a spawn what Kubernetes says about its pod. */
+  onPodEvent(slug: string, { type, reason = '', message = '' }: CoreV1Event): void {
+    const operation = this.#options.operations.get(slug);
+    if (operation === undefined || operation.log.kind !== 'spawn' || operation.log.ended) return;
+    const trouble = type === 'Normal' ? undefined : findEventTrouble(reason, message);
+    operation.eventTrouble = troubleFor(trouble, operation.eventTrouble, Date.now());
+    operation.log.step(message, POD_EVENTS_PROGRESS);
+    if (trouble !== undefined) this.#options.queue.add(slug);
+  }
+
+  #state(slug: string): LabState | undefined {
+    return recreateLabState(this.#options.watches.observe(slug), this.#addressing);
+  }
+
+  /** The log to read: the one of this process, or what can be said without one. */
+  #log(key: LabKey, lastEventId: string | undefined): OperationLog | undefined {
+    const { watches, operations, queue } = this.#options;
+    const slug = labSlug(key);
+    const { intent } = watches.observe(slug);
+    if (intent === undefined) return operations.last(slug)?.log ?? endedUnseen(key, lastEventId);
+    const { log } = operations.resume(slug, intent.deleting ? 'delete' : 'spawn', intent.spec.spawnId);
+    if (log.ended) return log;
+    // After a restart a lab may be long done: its next run ends the log.
+    if (intent.failure !== null) {
+      log.error(intent.failure.message);
+      log.end('failed', 'Lab spawn failed');
+    } else queue.add(slug);
+    return log;
+  }
+
+  /** Writes the intent of a new lab: from here on it is a promise. */
+  async #write(intent: V1Secret, spec: LabSpec, key: LabKey): Promise<V1Secret> {
+    const { client, controller } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const replaces = intent.metadata?.resourceVersion !== undefined;
+        return await (replaces ? client.replace(Secrets, intent) : client.create(Secrets, intent));
+      } catch (error) {
+        if (!(error instanceof KubeError)) throw error;
+        if (error.isTransient || error.status === 409) {
+          // It may have arrived although no answer did, at this attempt or the one before.
+          const found = await client.get(Secrets, { namespace: controller, name: intent.metadata?.name ?? '' });
+          if (found !== undefined && parseIntent(found.metadata)?.spec.spawnId === spec.spawnId) return found;
+          if (error.status === 409) throw this.#conflict(key);
+        }
+        if (!error.isTransient || attempt === WRITE_ATTEMPTS) throw unavailable(error);
+      }
+    }
+  }
+
+  /** @returns false when the lab is gone already */
+  async #markDeleting(intent: ObservedIntent): Promise<boolean> {
+    const { client, controller, watches, operations } = this.#options;
+    try {
+      const ref = { namespace: controller, name: intent.name };
+      const patched = await client.patch(Secrets, ref, deletingPatch(intent.uid, Date.now()));
+      operations.resume(intent.slug, 'delete', intent.spec.spawnId);
+      watches.observeIntent(patched);
+      return true;
+    } catch (error) {
+      if (isKubeError(error, 404) || isKubeError(error, 409)) return false;
+      throw error instanceof KubeError ? unavailable(error) : error;
+    }
+  }
+
+  #conflict(key: LabKey): LabwrightError {
+    const status = this.get(key)?.status;
+    if (status === 'running') return new LabwrightError('lab_exists', 409, `Lab already exists for ${key.username}`);
+    const kind = status === 'terminating' ? 'delete' : 'spawn';
+    const message = `An operation for ${key.username} is in progress: ${kind}`;
+    return new LabwrightError('operation_in_progress', 409, message);
+  }
+}
+
+function unknownUser({ username }: LabKey): LabwrightError {
+  return new LabwrightError('unknown_user', 404, `Unknown user ${username}`, { loc: ['path', 'username'] });
+}
+
+function unavailable(cause: KubeError): LabwrightError {
+  const message = 'The Kubernetes API does not answer as it should at the moment; try again';
+  return new LabwrightError('not_ready', 503, message, { cause, retryAfter: 2 });
+}
+
+/** For a reader that comes back after a restart to a lab that is gone: how its operation must have ended. */
+function endedUnseen({ username }: LabKey, lastEventId: string | undefined): OperationLog | undefined {
+  const position = parseEventId(lastEventId);
+  if (position === undefined) return undefined;
+  const log = new OperationLog(position.kind, position.spawnId);
+  if (position.kind === 'delete') log.end('complete', `Lab for ${username} deleted`);
+  else log.end('failed', `The lab of ${username} does not exist any more`);
+  return log;
+}
