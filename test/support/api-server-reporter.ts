@@ -15,6 +15,6 @@ export default class NotRunReporter implements Reporter {
           'Put the one of the same Kubernetes release beside kube-apiserver and run them again.',
         ]
       : [];
-    process.stdout.write(`\n${[`${skipped.length} tests were NOT RUN:`, ...lines, ...remedy].join('\n')}\n`);
+    process.stdout.write(`\n${[`Tests that were NOT RUN (${skipped.length}):`, ...lines, ...remedy].join('\n')}\n`);
   }
 }
