@@ -192,7 +192,9 @@ export const labSettings = z.strictObject({
     .enum(['serviceDns', 'serviceIp', 'podIp'])
     .default('serviceDns')
     .describe('What hub and proxy are told: the name of the Service, its address, or the address of the pod.'),
-  clusterDomain: objectName.optional().describe('Appended to Service names, such as `cluster.local`.'),
+  clusterDomain: objectName
+    .default('cluster.local')
+    .describe('Domain of the DNS of the cluster: what Service names end with.'),
 });
 
 function ownKey(key: typeof qualifiedName) {

@@ -11,10 +11,11 @@ export const lab = labSettings
   .check(
     crossCheck(['sizes', 'defaultSize'], checkDefaultSize),
     crossCheck(['volumes', 'volumeMounts', 'home', 'initContainers'], checkMounts),
-    crossCheck(['volumeMounts', 'files', 'secrets'], checkPaths),
+    crossCheck(['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir'], checkPaths),
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'spawnTimeout'], checkTimeouts),
+    crossCheck(['containerDefaults'], checkContainerDefaults),
   )
   .transform((settings) => ({
     ...settings,
@@ -52,20 +53,28 @@ function checkMounts({ volumes, volumeMounts, home, initContainers }: Settings, 
 }
 
 /** Two things cannot be mounted at one path; Kubernetes would refuse every pod. */
-function checkPaths({ volumeMounts, files, secrets }: Settings, report: Report): void {
-  const taken = new Set(['/etc/passwd', '/etc/group', '/tmp']);
-  const claim = (target: string, path: readonly (string | number)[]) => {
-    if (taken.has(target)) report(path, `expected another path: ${target} is already taken`);
-    taken.add(target);
+function checkPaths(settings: Settings, report: Report): void {
+  const { volumeMounts, files, secrets, initContainers, runtimeMountsDir } = settings;
+  const runtime = ['secrets', 'environment', 'runtime'].map((name) => `${runtimeMountsDir ?? ''}/${name}`);
+  const taken = new Set(['/etc/passwd', '/etc/group', '/tmp', ...(runtimeMountsDir === undefined ? [] : runtime)]);
+  const claim = (target: string, path: readonly (string | number)[], among: Set<string>) => {
+    if (among.has(target)) report(path, `expected another path: ${target} is already taken`);
+    among.add(target);
   };
   Object.keys(files).forEach((target) => {
-    claim(target, ['files', target]);
+    claim(target, ['files', target], taken);
   });
   volumeMounts.forEach(({ mountPath }, index) => {
-    claim(mountPath, ['volumeMounts', index, 'mountPath']);
+    claim(mountPath, ['volumeMounts', index, 'mountPath'], taken);
   });
   secrets.forEach(({ path }, index) => {
-    if (path !== undefined) claim(path, ['secrets', index, 'path']);
+    if (path !== undefined) claim(path, ['secrets', index, 'path'], taken);
+  });
+  initContainers.forEach((container, at) => {
+    const among = new Set<string>();
+    container.volumeMounts.forEach(({ mountPath }, index) => {
+      claim(mountPath, ['initContainers', at, 'volumeMounts', index, 'mountPath'], among);
+    });
   });
 }
 
@@ -108,4 +117,10 @@ function checkPodSecurity(settings: Settings, report: Report): void {
 
 function checkTimeouts({ schedulingTimeout, spawnTimeout }: Settings, report: Report): void {
   if (schedulingTimeout > spawnTimeout) report(['schedulingTimeout'], 'expected no more than spawnTimeout');
+}
+
+function checkContainerDefaults({ containerDefaults }: Settings, report: Report): void {
+  const { cpu, cpuRequest, memory, memoryRequest } = containerDefaults;
+  if (cpuRequest > cpu) report(['containerDefaults', 'cpuRequest'], 'expected no more than cpu, the limit');
+  if (memoryRequest > memory) report(['containerDefaults', 'memoryRequest'], 'expected no more than memory, the limit');
 }

@@ -1,0 +1,117 @@
+import { z } from 'zod';
+import { configSchema } from '../../src/config/schema.ts';
+
+/** The part of JSON Schema that the configuration's schema turns into. */
+interface Node {
+  readonly title?: string;
+  readonly description?: string;
+  readonly type?: string;
+  readonly enum?: readonly string[];
+  readonly anyOf?: readonly Node[];
+  readonly default?: unknown;
+  readonly required?: readonly string[];
+  readonly properties?: Readonly<Record<string, Node>>;
+  readonly additionalProperties?: Node | false;
+  readonly items?: Node;
+}
+
+const schema = z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any', reused: 'inline' }) as Node;
+
+const INTRODUCTION = `# Configuration
+
+One YAML file, read at start (\`labwright serve --config FILE\`); \`labwright check-config FILE\` says everything that is
+wrong with one. Unknown keys are refused. [minimal.yaml](../deploy/examples/minimal.yaml) has what must be there,
+[full.yaml](../deploy/examples/full.yaml) everything that can be.
+
+- A **duration** is written \`90s\`, \`10m\`, \`1h30m\`, or as a number of seconds.
+- **Memory** is written \`4Gi\`, \`250M\`, or as a number of bytes.
+- **CPU** is written \`500m\`, \`2\` or \`0.5\`.
+- \`[]\` in a heading stands for each entry of a list, \`<name>\` for each key of a table.
+- Where the type says "as in Kubernetes", the keys are those of the Kubernetes API.
+`;
+
+/**
+ * The reference of the configuration, from the schema itself.
+ *
+ * @param parsed - A configuration with nothing but what is required: where defaults that are computed are seen.
+ */
+export function writeReference(parsed: unknown): string {
+  return `${INTRODUCTION}${section(schema, '', parsed).join('')}`;
+}
+
+/** Paths of keys that nobody described, below the keys that are described as Kubernetes' own. */
+export function undescribedKeys(node: Node = schema, path = ''): string[] {
+  return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
+    const here = path === '' ? key : `${path}.${key}`;
+    const inner = objectOf(child);
+    if (child.description === undefined) return [here];
+    return inner === undefined || isKubernetes(inner) ? [] : undescribedKeys(inner, here);
+  });
+}
+
+function section(node: Node, path: string, parsed: unknown): string[] {
+  const entries = Object.entries(node.properties ?? {});
+  const rows = entries.map(([key, child]) => {
+    const required = node.required?.includes(key) === true;
+    const value = required ? 'required' : writeDefault(child, (parsed as Record<string, unknown> | undefined)?.[key]);
+    return `| \`${key}\` | ${writeType(child)} | ${value} | ${(child.description ?? '').replaceAll('|', '\\|')} |\n`;
+  });
+  const heading = path === '' ? '## Top level' : `${'#'.repeat(Math.min(4, path.split('.').length + 1))} \`${path}\``;
+  const table = `\n${heading}\n\n| key | type | default | meaning |\n|---|---|---|---|\n${rows.join('')}`;
+  const inner = entries.flatMap(([key, child]) => {
+    const object = objectOf(child);
+    if (object === undefined || isKubernetes(object)) return [];
+    const here = `${path === '' ? '' : `${path}.`}${key}${child.items === undefined ? '' : '[]'}${child.additionalProperties ? '.<name>' : ''}`;
+    return section(object, here, object === child ? (parsed as Record<string, unknown> | undefined)?.[key] : undefined);
+  });
+  return [table, ...inner];
+}
+
+/** The object whose keys are listed for this key: itself, an entry of its list or a value of its table. */
+function objectOf(node: Node): Node | undefined {
+  if (node.properties !== undefined) return node;
+  const entry = node.items ?? (node.additionalProperties === false ? undefined : node.additionalProperties);
+  return entry?.properties === undefined ? undefined : entry;
+}
+
+function isKubernetes(node: Node): boolean {
+  return Object.values(node.properties ?? {}).every(({ description }) => description === undefined);
+}
+
+function writeType(node: Node): string {
+  const object = objectOf(node);
+  if (object !== undefined && isKubernetes(object))
+    return node.items === undefined ? 'as in Kubernetes' : 'list, as in Kubernetes';
+  if (node.title !== undefined) return node.title;
+  if (node.enum !== undefined) return node.enum.map((value) => `\`${value}\``).join(', ');
+  if (node.items !== undefined) return object === undefined ? `list of ${writeType(node.items)}` : 'list';
+  if (node.additionalProperties)
+    return object === undefined ? `table of ${writeType(node.additionalProperties)}` : 'table';
+  if (node.anyOf !== undefined)
+    return node.anyOf.some(({ type }) => type === 'null') ? 'text or null' : 'address block';
+  const names: Readonly<Record<string, string>> = {
+    boolean: 'true or false',
+    integer: 'whole number',
+    number: 'number',
+    object: 'keys',
+    string: 'text',
+  };
+  return names[node.type ?? ''] ?? '';
+}
+
+function writeDefault(node: Node, parsed: unknown): string {
+  if (node.properties !== undefined || node.description?.includes('when absent') === true) return '';
+  const value = node.default ?? parsed;
+  if (value === undefined || value === null) return '';
+  if (typeof value === 'number') return `\`${writeAmount(node.title, value)}\``;
+  if (value === '') return 'empty';
+  if (typeof value === 'object' && Object.keys(value).length === 0) return 'empty';
+  return `\`${typeof value === 'string' ? value.replaceAll('\n', '\\n') : JSON.stringify(value)}\``;
+}
+
+function writeAmount(title: string | undefined, value: number): string {
+  if (title === 'memory') return `${value / 2 ** 20}Mi`;
+  if (title !== 'duration') return String(value);
+  if (value % 3_600_000 === 0) return `${value / 3_600_000}h`;
+  return value % 60_000 === 0 ? `${value / 60_000}m` : `${value / 1000}s`;
+}
