@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Config, parseConfig } from '../src/config/index.ts';
@@ -9,11 +10,8 @@ import { kubeconfigText, startApiServer } from '../test/support/api-server.ts';
 import { waitFor } from '../test/support/api-server-process.ts';
 import { ControllerProcess } from '../test/support/controller-process.ts';
 import { FaultProxy } from '../test/support/fault-proxy.ts';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { IMAGE } from './images.ts';
 
-/** An image that the test kubelet cannot pull. */
-export const BAD_IMAGE = 'example.org/no-such-image:1';
-const IMAGE = 'example.org/lab:1';
 const NAMESPACE = 'labwright';
 
 /**

@@ -25,8 +25,9 @@ export async function recovery(plan: Plan, progress: Progress): Promise<Row[]> {
   }
 }
 
-async function make({ controller, settled }: Setting, from: number, to: number): Promise<void> {
+async function make(setting: Setting, from: number, to: number): Promise<void> {
   if (from === to) return;
+  const { controller } = setting;
   controller.start();
   await controller.firstAnswer();
   const users = Array.from({ length: to - from }, (_, index) => `user-${from + index}`);
@@ -34,7 +35,7 @@ async function make({ controller, settled }: Setting, from: number, to: number):
     const { status, last } = await controller.api.spawn(name);
     if (last?.type !== 'complete') throw new Error(`${name}: ${status} ${last?.type} ${last?.message}`);
   });
-  await settled();
+  await setting.settled();
   await controller.kill();
 }
 

@@ -4,7 +4,8 @@ import { buildObjectNames } from '../../src/builder/object-names.ts';
 import { Pods } from '../../src/storage/resources.ts';
 import type { LabView } from '../../test/support/lab-api.ts';
 import type { Plan, Progress } from '../plan.ts';
-import { BAD_IMAGE, type Setting, startSetting } from '../setting.ts';
+import { BAD_IMAGE } from '../images.ts';
+import { type Setting, startSetting } from '../setting.ts';
 import { milliseconds, quantile, type Row } from '../statistics.ts';
 
 const POLL_MS = 2;

@@ -1,6 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { inject } from 'vitest';
-import { startKubelet, startSandbox } from '../../src/sandbox/index.ts';
+import {
+  type Kubelet,
+  type KubeletOptions,
+  type SandboxOptions,
+  startKubelet,
+  startSandbox,
+} from '../../src/sandbox/index.ts';
 import { type KubeConnection, tokenConnection } from '../../src/storage/connection.ts';
 import { KubeClient } from '../../src/storage/kube-client.ts';
 import type { ApiServerAddress } from './api-server.ts';
@@ -8,9 +14,7 @@ import type { RequestLog } from './cluster-requests.ts';
 import { FaultProxy, type OnCall } from './fault-proxy.ts';
 
 /** What the test kubelet takes: its delays and faults. */
-export type KubeletOptions = Omit<Parameters<typeof startKubelet>[0], 'client'>;
-export type Kubelet = Awaited<ReturnType<typeof startKubelet>>;
-type SandboxOptions = NonNullable<Parameters<typeof startSandbox>[0]>;
+export type TestKubeletOptions = Omit<KubeletOptions, 'client'>;
 
 export interface ClusterOptions {
   /** Faults for everything that goes through `connection()` and `server`. */
@@ -39,7 +43,7 @@ export interface TestCluster {
   /** A name nobody else uses in this run: the real API server is shared by all test files. */
   uniqueName(prefix: string): string;
   /** Pods begin to run. Several test files share the real API server: give it a namespace prefix that is yours. */
-  startKubelet(options?: KubeletOptions): Promise<Kubelet>;
+  startKubelet(options?: TestKubeletOptions): Promise<Kubelet>;
   close(): Promise<void>;
 }
 
@@ -89,7 +93,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
 interface Backend {
   readonly direct: TestCluster['direct'];
   readonly controllers: boolean;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 async function launchSandbox(options: SandboxOptions = {}): Promise<Backend> {
