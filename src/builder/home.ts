@@ -17,5 +17,5 @@ export function homeDirectory({ home }: LabConfig, { username }: Pick<LabUser, '
   if (home.schema === 'image') return home.prefix;
   const name = unixName(username);
   const parts = home.schema === 'username' ? [name] : [name.slice(0, 1), name];
-  return [home.prefix === '/' ? '' : home.prefix, ...parts, ...(home.suffix === '' ? [] : [home.suffix])].join('/');
+  return [home.prefix, ...parts, ...(home.suffix === '' ? [] : [home.suffix])].join('/');
 }

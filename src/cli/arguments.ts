@@ -1,0 +1,181 @@
+import { parseArgs, type ParseArgsConfig } from 'node:util';
+import type { Group } from '../domain/user.ts';
+
+export const USAGE = `Usage: labwright [COMMAND] [OPTIONS]
+
+Commands:
+  serve                  run the controller (the default)
+  check-config FILE      say whether a configuration file can be used
+  render                 print the Kubernetes objects of a lab as YAML
+  help, version
+
+Options of serve:
+  --config FILE          configuration; without it, an embedded sandbox cluster is used
+  --sandbox              use the embedded sandbox cluster also with a configuration
+  --sandbox-faults FILE  what goes wrong in the sandbox cluster, as YAML
+  --host ADDRESS         address to listen on, instead of the configured one
+  --port PORT            port to listen on, instead of the configured one
+
+Options of render:
+  --user NAME            user the lab is for (required)
+  --config FILE          configuration; without it, that of the sandbox
+  --server NAME          named server
+  --size NAME            lab size; the default size when absent
+  --image REFERENCE      image; the first of the configuration when absent
+  --display-name TEXT    display name of the user
+  --uid N, --gid N       ids of the user; those of the configuration, or 1000, when absent
+  --group NAME:ID        group of the user; can be repeated
+  --debug                ask for debug logging
+  --reset-user-env       ask for a reset of the user's environment
+`;
+
+export interface ServeCommand {
+  readonly command: 'serve';
+  readonly config: string | undefined;
+  readonly sandbox: boolean;
+  readonly sandboxFaults: string | undefined;
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+}
+
+export interface CheckConfigCommand {
+  readonly command: 'check-config';
+  readonly file: string;
+}
+
+export interface RenderCommand {
+  readonly command: 'render';
+  readonly config: string | undefined;
+  readonly user: string;
+  readonly server: string;
+  readonly size: string | undefined;
+  readonly image: string | undefined;
+  readonly displayName: string | undefined;
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+  readonly groups: readonly Group[];
+  readonly debug: boolean;
+  readonly resetUserEnv: boolean;
+}
+
+export type Command =
+  ServeCommand | CheckConfigCommand | RenderCommand | { readonly command: 'help' } | { readonly command: 'version' };
+
+/** A command line that cannot be understood; the message is for the person who wrote it. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly code = 'usage';
+}
+
+const COMMANDS = ['serve', 'check-config', 'render', 'help', 'version'] as const;
+const MAX_ID = 2_147_483_647;
+
+/**
+ * Reads the command line.
+ *
+ * @param args - Without the program itself: `process.argv.slice(2)`.
+ * @throws UsageError
+ */
+export function parseArguments(args: readonly string[]): Command {
+  if (args.includes('--help') || args.includes('-h')) return { command: 'help' };
+  if (args.includes('--version')) return { command: 'version' };
+  const [first = 'serve', ...rest] = args;
+  if (first.startsWith('-')) return parseServe(args);
+  switch (COMMANDS.find((name) => name === first)) {
+    case 'serve':
+      return parseServe(rest);
+    case 'check-config':
+      return parseCheckConfig(rest);
+    case 'render':
+      return parseRender(rest);
+    case 'help':
+      return { command: 'help' };
+    case 'version':
+      return { command: 'version' };
+    case undefined:
+      throw new UsageError(`unknown command ${JSON.stringify(first)}: expected ${COMMANDS.join(', ')}`);
+  }
+}
+
+function parseServe(args: readonly string[]): ServeCommand {
+  const { values } = read(args, {
+    config: { type: 'string' },
+    sandbox: { type: 'boolean', default: false },
+    'sandbox-faults': { type: 'string' },
+    host: { type: 'string' },
+    port: { type: 'string' },
+  });
+  return {
+    command: 'serve',
+    config: values.config,
+    sandbox: values.sandbox,
+    sandboxFaults: values['sandbox-faults'],
+    host: values.host,
+    port: values.port === undefined ? undefined : wholeNumber('port', values.port, 65_535),
+  };
+}
+
+function parseCheckConfig(args: readonly string[]): CheckConfigCommand {
+  const { positionals } = read(args, {}, true);
+  const [file] = positionals;
+  if (file === undefined || positionals.length > 1) throw new UsageError('check-config: expected one file');
+  return { command: 'check-config', file };
+}
+
+function parseRender(args: readonly string[]): RenderCommand {
+  const { values } = read(args, {
+    config: { type: 'string' },
+    user: { type: 'string' },
+    server: { type: 'string', default: '' },
+    size: { type: 'string' },
+    image: { type: 'string' },
+    'display-name': { type: 'string' },
+    uid: { type: 'string' },
+    gid: { type: 'string' },
+    group: { type: 'string', multiple: true, default: [] },
+    debug: { type: 'boolean', default: false },
+    'reset-user-env': { type: 'boolean', default: false },
+  });
+  if (values.user === undefined || values.user === '') throw new UsageError('render: expected --user NAME');
+  const { config, user, server, size, image, debug } = values;
+  return {
+    command: 'render',
+    config,
+    user,
+    server,
+    size,
+    image,
+    displayName: values['display-name'],
+    uid: values.uid === undefined ? undefined : wholeNumber('uid', values.uid, MAX_ID),
+    gid: values.gid === undefined ? undefined : wholeNumber('gid', values.gid, MAX_ID),
+    groups: values.group.map(parseGroup),
+    debug,
+    resetUserEnv: values['reset-user-env'],
+  };
+}
+
+function read<const T extends NonNullable<ParseArgsConfig['options']>>(
+  args: readonly string[],
+  options: T,
+  allowPositionals = false,
+) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals, strict: true });
+  } catch (cause) {
+    // Node's sentence, without its advice about `--`, which goes on after the first full stop.
+    const [sentence] = (cause instanceof Error ? cause.message : String(cause)).split('. ');
+    throw new UsageError(sentence ?? 'the command line cannot be read', { cause });
+  }
+}
+
+function wholeNumber(option: string, text: string, most: number): number {
+  const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value <= most)) throw new UsageError(`--${option}: expected a whole number from 0 to ${most}`);
+  return value;
+}
+
+function parseGroup(text: string): Group {
+  const at = text.lastIndexOf(':');
+  if (at < 1) throw new UsageError('--group: expected NAME:ID');
+  return { name: text.slice(0, at), id: wholeNumber('group', text.slice(at + 1), MAX_ID) };
+}

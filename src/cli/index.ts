@@ -1,0 +1,30 @@
+/** The command line. `serve` is what the composition root does itself; every other command is run here. */
+import type { Command, ServeCommand } from './arguments.ts';
+import { USAGE } from './arguments.ts';
+import { checkConfig } from './check-config.ts';
+import { render } from './render.ts';
+import { printed, refused, type CommandResult } from './result.ts';
+import { readVersion } from './version.ts';
+
+export { parseArguments, UsageError, USAGE, type Command, type RenderCommand, type ServeCommand } from './arguments.ts';
+export { readVersion } from './version.ts';
+export type { CommandResult } from './result.ts';
+
+/** Runs any command but `serve`. */
+export async function runCommand(command: Exclude<Command, ServeCommand>): Promise<CommandResult> {
+  switch (command.command) {
+    case 'check-config':
+      return checkConfig(command.file);
+    case 'render':
+      return render(command);
+    case 'help':
+      return printed(USAGE);
+    case 'version':
+      return printed(`${readVersion()}\n`);
+  }
+}
+
+/** What to print for a command line that cannot be understood. */
+export function explainUsage(message: string): CommandResult {
+  return refused(`labwright: ${message}\n\n${USAGE.trimEnd()}`, 2);
+}

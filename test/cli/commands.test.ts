@@ -1,0 +1,128 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { explainUsage, parseArguments, runCommand, type CommandResult } from '../../src/cli/index.ts';
+
+const EXAMPLES = new URL('../../deploy/examples/', import.meta.url).pathname;
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'labwright-cli-'));
+});
+afterAll(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function run(...args: string[]): Promise<CommandResult> {
+  const command = parseArguments(args);
+  if (command.command === 'serve') throw new Error('this test does not serve');
+  return runCommand(command);
+}
+
+interface Rendered {
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: { readonly containers?: readonly { readonly image: string }[]; readonly hard?: unknown };
+}
+
+async function renderedBy(...args: string[]): Promise<Rendered[]> {
+  const { exitCode, stdout, stderr } = await run('render', ...args);
+  expect(stderr).toBe('');
+  expect(exitCode).toBe(0);
+  return parseAllDocuments(stdout).map((document) => document.toJS() as Rendered);
+}
+
+describe('check-config', () => {
+  it('says that a configuration can be used, and what was understood', async () => {
+    const file = `${EXAMPLES}full.yaml`;
+    expect(await run('check-config', file)).toEqual({
+      exitCode: 0,
+      stdout: `${file} can be used: sizes small, large, gpu; 4 image(s); Pod Security privileged.\n`,
+      stderr: '',
+    });
+  });
+
+  it('fails with everything that is wrong', async () => {
+    const file = join(folder, 'wrong.yaml');
+    await writeFile(file, 'baseUrl: nowhere\nsurprise: 1\n');
+    const { exitCode, stdout, stderr } = await run('check-config', file);
+    expect(exitCode).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toContain('baseUrl (line 1): expected an http or https URL');
+    expect(stderr).toContain('surprise (line 2): unknown key');
+  });
+
+  it('fails when there is no such file', async () => {
+    const { exitCode, stderr } = await run('check-config', join(folder, 'none.yaml'));
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('cannot be read');
+  });
+});
+
+describe('render', () => {
+  it('prints the objects of a lab without any configuration', async () => {
+    const objects = await renderedBy('--user', 'ada');
+    expect(objects.map(({ kind }) => kind)).toEqual([
+      'Namespace',
+      'ServiceAccount',
+      'Secret',
+      'Secret',
+      'ConfigMap',
+      'LimitRange',
+      'NetworkPolicy',
+      'Service',
+      'Pod',
+    ]);
+    expect(objects[0]?.metadata.name).toBe('lab-ada');
+  });
+
+  it('takes what is asked for', async () => {
+    const config = `${EXAMPLES}full.yaml`;
+    const image = 'registry.example.org/labs/other:1';
+    const options = ['--server', 'gpu', '--size', 'gpu', '--image', image, '--group', 'analysts:5001', '--uid', '7'];
+    const objects = await renderedBy('--config', config, '--user', 'Ada', ...options);
+    expect(objects[0]?.metadata.name).toMatch(/^userlabs-ada--gpu---/);
+    expect(objects.at(-1)?.spec?.containers?.[0]?.image).toBe(image);
+    expect(objects.find(({ kind }) => kind === 'ResourceQuota')?.spec?.hard).toEqual({
+      'limits.cpu': '9',
+      'limits.memory': '27Gi',
+    });
+    expect(objects.find(({ kind }) => kind === 'ConfigMap')?.data?.passwd).toContain('\nAda:x:7:1000:');
+  });
+
+  it('knows the users of the configuration', async () => {
+    const objects = await renderedBy('--config', `${EXAMPLES}full.yaml`, '--user', 'grace');
+    const files = objects.find(({ kind }) => kind === 'ConfigMap');
+    expect(files?.data?.passwd).toContain('grace:x:4002:4002:Grace Hopper:/home/g/grace/lab:/bin/bash');
+  });
+
+  it('shows a placeholder for every secret', async () => {
+    const objects = await renderedBy('--config', `${EXAMPLES}full.yaml`, '--user', 'ada');
+    const secret = objects.find(({ metadata }) => metadata.name === 'lab-secrets');
+    const values = Object.values(secret?.data ?? {}).map((value) => Buffer.from(value, 'base64').toString());
+    expect(values).toEqual(['placeholder', 'placeholder', 'placeholder']);
+  });
+
+  it('refuses a size that is not there', async () => {
+    const { exitCode, stderr } = await run('render', '--user', 'ada', '--size', 'huge');
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe('--size: expected one of small, medium, large\n');
+  });
+});
+
+describe('help', () => {
+  it('is printed where it is asked for, and with what was wrong where it was not', async () => {
+    const { stdout } = await run('help');
+    expect(stdout).toMatch(/^Usage: labwright/);
+    const { exitCode, stderr } = explainUsage('unknown command "sevre"');
+    expect(exitCode).toBe(2);
+    expect(stderr).toBe(`labwright: unknown command "sevre"\n\n${stdout}`);
+  });
+
+  it('has the version', async () => {
+    expect((await run('version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});
