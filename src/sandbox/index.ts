@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { pino, type Logger } from 'pino';
+import { KubeClient } from '../storage/kube-client.ts';
+import { type KubeConnection, tokenConnection } from '../storage/connection.ts';
+import { Controllers } from './controllers.ts';
+import { type Kubelet, startKubelet } from './kubelet/index.ts';
+import type { Delays } from './kubelet/delays.ts';
+import type { Fault } from './faults.ts';
+import { type SandboxRequest, SandboxApiServer } from './server.ts';
+import { ServiceAddresses } from './service-addresses.ts';
+import { Store } from './store.ts';
+import { namespaces } from './kinds/namespaces.ts';
+
+export { parseFaults, type Fault } from './faults.ts';
+export { DELAYS, type Delays } from './kubelet/delays.ts';
+export { type Kubelet, type KubeletOptions, startKubelet } from './kubelet/index.ts';
+export type { SandboxRequest } from './server.ts';
+
+export interface SandboxOptions {
+  /** Where the API server listens; loopback unless told. */
+  readonly host?: string;
+  /** 0 for any free port. */
+  readonly port?: number;
+  /** Bearer token of the administrator; random unless told. */
+  readonly token?: string;
+  /** False: no kubelet, pods stay pending until a test starts one of its own. */
+  readonly kubelet?: boolean;
+  /** How long pods take; nothing at all unless told. */
+  readonly delays?: Delays;
+  readonly faults?: readonly Fault[];
+  /** Running pods answer HTTP on a loopback address of their own. */
+  readonly serve?: boolean;
+  readonly logger?: Logger;
+  /** Changes kept per kind for watches and lists to go on from. */
+  readonly watchHistory?: number;
+  readonly bookmarkIntervalMs?: number;
+  /** Called for each request of anyone but the sandbox's own kubelet. */
+  readonly onRequest?: (request: SandboxRequest) => void;
+}
+
+export interface Sandbox {
+  /** Address of the API server, `http://127.0.0.1:PORT`. */
+  readonly server: string;
+  readonly token: string;
+  /** The kubelet, unless it was not wanted. */
+  readonly kubelet: Kubelet | undefined;
+  /** A new connection for a client; it is closed by whoever asked for it. */
+  connection(): KubeConnection;
+  /** Forgets the history, as a compaction of etcd does: watches from any older version get 410. */
+  compact(): void;
+  /** Ends every open watch. */
+  endWatches(): void;
+  close(): Promise<void>;
+}
+
+const WATCH_HISTORY = 10_000;
+const BOOKMARK_INTERVAL_MS = 60_000;
+const SERVICE_RANGE = '127.96';
+
+/** Starts an in-process Kubernetes: API server, the controllers it needs, and a simulated scheduler and kubelet. */
+export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
+  const { host = '127.0.0.1', logger = pino({ level: 'silent' }), token = randomBytes(16).toString('hex') } = options;
+  const store = new Store(options.watchHistory ?? WATCH_HISTORY);
+  const kubeletToken = randomBytes(16).toString('hex');
+  const server = new SandboxApiServer({
+    store,
+    addresses: new ServiceAddresses(SERVICE_RANGE),
+    tokens: new Map([
+      [token, 'admin'],
+      [kubeletToken, KUBELET],
+    ]),
+    bookmarkIntervalMs: options.bookmarkIntervalMs ?? BOOKMARK_INTERVAL_MS,
+    logger,
+    onRequest: (request) => {
+      if (request.user !== KUBELET) options.onRequest?.(request);
+    },
+  });
+  const controllers = new Controllers(store, server.api);
+  for (const name of ['default', 'kube-system', 'labwright']) {
+    server.api.create(namespaces, '', { metadata: { name } }, { dryRun: false });
+  }
+  const url = await server.listen(host, options.port ?? 0);
+  const client = new KubeClient({
+    connection: tokenConnection({ server: url, token: kubeletToken }),
+    // The limits protect real API servers.
+    requestsPerSecond: 1e6,
+    burst: 1e6,
+  });
+  const kubelet =
+    options.kubelet === false
+      ? undefined
+      : await startKubelet({
+          client,
+          logger,
+          ...(options.delays === undefined ? {} : { delays: options.delays }),
+          ...(options.faults === undefined ? {} : { faults: options.faults }),
+          ...(options.serve === undefined ? {} : { serve: options.serve }),
+        });
+  return {
+    server: url,
+    token,
+    kubelet,
+    connection: () => tokenConnection({ server: url, token }),
+    compact: () => store.compact(),
+    endWatches: () => server.endWatches(),
+    async close() {
+      await kubelet?.close();
+      await client.close();
+      controllers.close();
+      await server.close();
+    },
+  };
+}
+
+const KUBELET = 'kubelet';

@@ -1,0 +1,55 @@
+import { isIP } from 'node:net';
+import type { JsonObject, KubeObject } from '../objects.ts';
+import { type Cause, cause } from '../status.ts';
+import { coreType, listAt, objectAt, specOf, textAt } from './common.ts';
+
+export const networkPolicies = {
+  ...coreType(
+    { plural: 'networkpolicies', singular: 'networkpolicy', kind: 'NetworkPolicy' },
+    { defaults: withDefaults, validate: checkBlocks },
+  ),
+  group: 'networking.k8s.io',
+};
+
+function withDefaults(object: KubeObject): KubeObject {
+  const spec = specOf(object);
+  const types = Array.isArray(spec['policyTypes'])
+    ? spec['policyTypes']
+    : ['Ingress', ...(listAt(spec, 'egress').length === 0 ? [] : ['Egress'])];
+  const rules = Object.fromEntries(
+    ['ingress', 'egress']
+      .filter((field) => field in spec)
+      .map((field) => [field, listAt(spec, field).map(withProtocol)]),
+  );
+  return { ...object, spec: { ...spec, ...rules, policyTypes: types } };
+}
+
+function withProtocol(rule: JsonObject): JsonObject {
+  if (!('ports' in rule)) return rule;
+  return { ...rule, ports: listAt(rule, 'ports').map((port) => ({ protocol: 'TCP', ...port })) };
+}
+
+function checkBlocks(object: KubeObject): Cause[] {
+  const spec = specOf(object);
+  const peers = [
+    ...listAt(spec, 'ingress').flatMap((rule, i) =>
+      listAt(rule, 'from').map((peer, j) => ({ peer, path: `spec.ingress[${String(i)}].from[${String(j)}]` })),
+    ),
+    ...listAt(spec, 'egress').flatMap((rule, i) =>
+      listAt(rule, 'to').map((peer, j) => ({ peer, path: `spec.egress[${String(i)}].to[${String(j)}]` })),
+    ),
+  ];
+  return peers
+    .filter(({ peer }) => 'ipBlock' in peer)
+    .map(({ peer, path }) => ({ cidr: textAt(objectAt(peer, 'ipBlock'), 'cidr'), path }))
+    .filter(({ cidr }) => !isCidr(cidr))
+    .map(({ cidr, path }) =>
+      cause.invalid(`${path}.ipBlock.cidr`, cidr, 'must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)'),
+    );
+}
+
+function isCidr(text: string): boolean {
+  const [address = '', bits = ''] = text.split('/');
+  const version = isIP(address);
+  return version !== 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (version === 4 ? 32 : 128);
+}

@@ -1,0 +1,217 @@
+import type { V1Node, V1Pod } from '@kubernetes/client-node';
+import { type Logger, pino } from 'pino';
+import type { KubeClient } from '../../storage/kube-client.ts';
+import { isKubeError } from '../../storage/kube-error.ts';
+import { Reflector } from '../../storage/reflector.ts';
+import { Nodes, Pods, type Ref } from '../../storage/resources.ts';
+import { completeFaults, type Fault } from '../faults.ts';
+import { timestamp } from '../objects.ts';
+import { PodAddresses } from './addresses.ts';
+import { DELAYS, type Delays } from './delays.ts';
+import { EventRecorder } from './event-recorder.ts';
+import { FaultBook } from './fault-plan.ts';
+import { NODE_ADDRESS } from './pod-status.ts';
+import { PodWorker, type WorkerTools } from './pod-worker.ts';
+
+export interface KubeletOptions {
+  /** It is not closed with the kubelet. */
+  readonly client: KubeClient;
+  /** Default: none, and as few writes as can be. */
+  readonly delays?: Delays;
+  readonly faults?: readonly Fault[];
+  /** Whether running pods listen on an address of their own. */
+  readonly serve?: boolean;
+  /** Only pods in namespaces whose name begins so; for several kubelets on one API server. */
+  readonly namespacePrefix?: string;
+  readonly podLabelSelector?: string;
+  /** Name of the node that the pods run on; it is made when it is missing. */
+  readonly node?: string;
+  readonly logger?: Logger;
+}
+
+/** A running simulation of scheduler and kubelet. A pod is named by namespace and name. */
+export interface Kubelet {
+  /** From now on, for pods not seen before. */
+  setFaults(faults: readonly Fault[]): void;
+  /** The pod is evicted as by a node short of memory. */
+  evict(pod: Ref): Promise<void>;
+  /** The pod's container is killed for its memory. */
+  oom(pod: Ref): Promise<void>;
+  /** The pod's container ends by itself. */
+  crash(pod: Ref, exitCode?: number): Promise<void>;
+  /** The pod is deleted without grace, as by somebody behind the controller's back. */
+  remove(pod: Ref): Promise<void>;
+  close(): Promise<void>;
+}
+
+interface KnownPod {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly pod: V1Pod;
+}
+
+interface Running {
+  readonly worker: PodWorker;
+  readonly abort: AbortController;
+  readonly podIP: string;
+  /** Ends when the worker has nothing more to do. */
+  task: Promise<void>;
+  stopping: boolean;
+}
+
+/** Starts to schedule and run the pods of a cluster. Resolves when it has seen those that are there. */
+export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
+  const kubelet = new SimulatedKubelet(options);
+  await kubelet.start();
+  return kubelet;
+}
+
+class SimulatedKubelet implements Kubelet {
+  readonly #options: KubeletOptions;
+  readonly #tools: WorkerTools;
+  readonly #faults: FaultBook;
+  readonly #logger: Logger;
+  readonly #addresses = new PodAddresses();
+  readonly #abort = new AbortController();
+  readonly #pods: Reflector<V1Pod, KnownPod>;
+  /** By uid. */
+  readonly #running = new Map<string, Running>();
+  readonly #ending = new Set<Promise<void>>();
+  #watching: Promise<void> = Promise.resolve();
+
+  constructor(options: KubeletOptions) {
+    const { client, delays = DELAYS.instant, node = 'sandbox-node', serve = false, podLabelSelector } = options;
+    this.#options = options;
+    this.#logger = options.logger ?? pino({ level: 'silent' });
+    this.#tools = { client, delays, node, serve, events: new EventRecorder(client, node) };
+    this.#faults = new FaultBook(completeFaults(options.faults ?? []));
+    this.#pods = new Reflector<V1Pod, KnownPod>({
+      client,
+      resource: Pods,
+      select: podLabelSelector === undefined ? {} : { labelSelector: podLabelSelector },
+      keep: (pod) => this.#keep(pod),
+      onChange: (_key, current, before) => this.#onChange(current, before),
+      logger: this.#logger,
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#ensureNode();
+    this.#watching = this.#pods.run(this.#abort.signal);
+    await this.#pods.ready;
+  }
+
+  setFaults(faults: readonly Fault[]): void {
+    this.#faults.replace(completeFaults(faults));
+  }
+
+  evict(pod: Ref): Promise<void> {
+    return this.#interrupt(pod, (worker) => worker.evict(this.#abort.signal));
+  }
+
+  oom(pod: Ref): Promise<void> {
+    return this.#interrupt(pod, (worker) => worker.oom(this.#abort.signal));
+  }
+
+  crash(pod: Ref, exitCode = 1): Promise<void> {
+    return this.#interrupt(pod, (worker) => worker.crash(exitCode, this.#abort.signal));
+  }
+
+  remove(pod: Ref): Promise<void> {
+    return this.#interrupt(pod, (worker) => worker.remove(this.#abort.signal));
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await this.#watching;
+    const running = [...this.#running.values()];
+    await Promise.allSettled([...this.#ending, ...running.map(({ task }) => task)]);
+    await Promise.all(running.map(({ worker }) => worker.close()));
+  }
+
+  #keep(pod: V1Pod): KnownPod | undefined {
+    const { namespace = '', uid = '', resourceVersion = '' } = pod.metadata ?? {};
+    if (!namespace.startsWith(this.#options.namespacePrefix ?? '')) return undefined;
+    return { uid, resourceVersion, pod };
+  }
+
+  #onChange(current: KnownPod | undefined, before: KnownPod | undefined): void {
+    if (this.#abort.signal.aborted) return;
+    if (before !== undefined && before.uid !== current?.uid) this.#forget(before.uid);
+    if (current === undefined) return;
+    const { deletionTimestamp, deletionGracePeriodSeconds = 0 } = current.pod.metadata ?? {};
+    const running = this.#running.get(current.uid) ?? this.#begin(current, deletionTimestamp !== undefined);
+    if (deletionTimestamp !== undefined) this.#stop(running, deletionGracePeriodSeconds * 1000);
+  }
+
+  #begin({ uid, pod }: KnownPod, idle: boolean): Running {
+    const podIP = this.#addresses.take();
+    const worker = new PodWorker(this.#tools, pod, this.#faults.planFor(pod), podIP);
+    const abort = new AbortController();
+    const ended = pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
+    const signal = AbortSignal.any([abort.signal, this.#abort.signal]);
+    const task = idle || ended ? Promise.resolve() : this.#guard(worker.run(signal), signal);
+    const running: Running = { worker, abort, podIP, task, stopping: false };
+    this.#running.set(uid, running);
+    return running;
+  }
+
+  #stop(running: Running, graceMs: number): void {
+    if (running.stopping) return;
+    running.stopping = true;
+    running.abort.abort();
+    const { signal } = this.#abort;
+    running.task = running.task.then(() => this.#guard(running.worker.stop(graceMs, signal), signal));
+  }
+
+  #forget(uid: string): void {
+    const running = this.#running.get(uid);
+    if (running === undefined) return;
+    this.#running.delete(uid);
+    this.#addresses.release(running.podIP);
+    if (!running.stopping) running.abort.abort();
+    const ending = running.task.then(() => running.worker.close()).finally(() => this.#ending.delete(ending));
+    this.#ending.add(ending);
+  }
+
+  /** Stops what the pod is doing, then does the given thing to it. @throws Error when there is no such pod */
+  async #interrupt({ namespace = '', name }: Ref, act: (worker: PodWorker) => Promise<void>): Promise<void> {
+    const known = this.#pods.get(`${namespace}/${name}`);
+    const running = known === undefined ? undefined : this.#running.get(known.uid);
+    if (running === undefined) throw new Error(`The kubelet knows no pod ${namespace}/${name}`);
+    running.abort.abort();
+    await running.task;
+    await act(running.worker);
+  }
+
+  /** A pod that goes away while it is worked on is not an error, nor is the end of the kubelet. */
+  async #guard(work: Promise<void>, signal: AbortSignal): Promise<void> {
+    try {
+      await work;
+    } catch (error) {
+      if (signal.aborted || isKubeError(error, 404) || isKubeError(error, 409)) return;
+      this.#logger.error({ err: error }, 'simulated kubelet lost a pod');
+    }
+  }
+
+  async #ensureNode(): Promise<void> {
+    const { client, node } = this.#tools;
+    const ready = {
+      ...{ type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' },
+      ...{ lastHeartbeatTime: timestamp(), lastTransitionTime: timestamp() },
+    };
+    const size = { cpu: '1000', memory: '4Ti', pods: '100000' };
+    try {
+      await client.create(Nodes, { metadata: { name: node } } satisfies V1Node);
+    } catch (error) {
+      // Taken by an earlier run, or not allowed: pods can be bound to a node that is only a name.
+      if (!isKubeError(error, 409) && !isKubeError(error, 403)) throw error;
+      return;
+    }
+    const status = {
+      ...{ capacity: size, allocatable: size, conditions: [ready] },
+      addresses: [{ type: 'InternalIP', address: NODE_ADDRESS }],
+    };
+    await client.patch(Nodes, { name: node }, { status }, { subresource: 'status' });
+  }
+}
