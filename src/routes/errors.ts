@@ -6,6 +6,12 @@ import type { AppContext, AppEnv } from './context.ts';
 
 /** Most errors one answer lists: a body with a million faults gets no longer answer than one with a few. */
 const DETAILS_LIMIT = 20;
+/** What Pydantic calls a fault that zod calls otherwise. The one union there is stands for a boolean. */
+const PYDANTIC_TYPES: Readonly<Record<string, string>> = {
+  invalid_union: 'bool_parsing',
+  invalid_value: 'enum',
+  too_big: 'string_too_long',
+};
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 const ErrorDetail = z
@@ -60,7 +66,7 @@ function typeOf(issue: z.core.$ZodIssue): string {
   if (issue.message === 'Field required') return 'missing';
   if (issue.code === 'invalid_type') return issue.expected === 'string' ? 'string_type' : 'dict_type';
   if (issue.code === 'custom') return typeof issue.params?.type === 'string' ? issue.params.type : 'value_error';
-  return issue.code;
+  return PYDANTIC_TYPES[issue.code] ?? issue.code;
 }
 
 /** Turns whatever was thrown into an answer. What is not meant for the caller is logged and not told. */

@@ -38,6 +38,7 @@ export type LabState = z.output<typeof LabState>;
 /** A lab with everything that is known of it; `?detail=true`. Times are RFC 3339. */
 export const DetailedLabState = LabState.extend({
   servername: z.string().meta({ description: 'Empty for the default server.' }),
+  namespace: z.string().meta({ description: 'Where its objects are.' }),
   phase: z.string().meta({ description: 'Where the operation stands.', example: 'pulling' }),
   reason: z
     .string()
@@ -85,6 +86,7 @@ export function detailedLabState(state: DomainLabState): DetailedLabState {
   return {
     ...labState(state),
     servername: spec.servername,
+    namespace: spec.namespace,
     phase: state.phase,
     reason: state.reason,
     message: state.message,
