@@ -1,0 +1,45 @@
+import { readFile } from 'node:fs/promises';
+import { describe, expect, it } from 'vitest';
+import { parse, parseAllDocuments } from 'yaml';
+import { loadConfig } from '../../src/config/index.ts';
+
+const FOLDER = new URL('../../deploy/kubernetes/', import.meta.url);
+
+interface Rule {
+  readonly resources: readonly string[];
+  readonly verbs: readonly string[];
+}
+
+async function read(name: string): Promise<string> {
+  return readFile(new URL(name, FOLDER), 'utf8');
+}
+
+async function rulesOf(kind: 'ClusterRole' | 'Role'): Promise<readonly Rule[]> {
+  const documents = parseAllDocuments(await read('rbac.yaml')).map((document) => document.toJS() as never);
+  const found = documents.find((document: { kind: string }) => document.kind === kind);
+  return (found as unknown as { rules: readonly Rule[] }).rules;
+}
+
+describe('the manifests of deploy/kubernetes', () => {
+  it('come with a configuration that can be used', async () => {
+    const config = await loadConfig(new URL('config.yaml', FOLDER).pathname);
+    const deployment = parse(await read('deployment.yaml')) as {
+      spec: { template: { spec: { containers: { ports: { containerPort: number }[] }[] } } };
+    };
+    expect(deployment.spec.template.spec.containers[0]?.ports[0]?.containerPort).toBe(config.listen.port);
+  });
+
+  it('name every file that is there', async () => {
+    const { resources } = parse(await read('kustomization.yaml')) as { resources: string[] };
+    for (const resource of resources) expect(parseAllDocuments(await read(resource))).not.toHaveLength(0);
+  });
+
+  it('let the controller read Secrets in its own namespace only', async () => {
+    const reads = ['get', 'list', 'watch', '*'];
+    const wide = (await rulesOf('ClusterRole')).filter(({ resources }) =>
+      resources.some((each) => /^(secrets|\*)$/.test(each)),
+    );
+    expect(wide.flatMap(({ verbs }) => verbs).filter((verb) => reads.includes(verb))).toEqual([]);
+    expect((await rulesOf('Role')).flatMap(({ verbs }) => verbs)).toContain('get');
+  });
+});
