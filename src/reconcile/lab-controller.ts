@@ -3,6 +3,7 @@ import { LabBuilder } from '../builder/lab-builder.ts';
 import type { Config } from '../config/config.ts';
 import type { KubeClient } from '../storage/kube-client.ts';
 import { KubeError } from '../storage/kube-error.ts';
+import { describeOutage } from '../storage/outage.ts';
 import { LabReconciler } from './lab-reconciler.ts';
 import { Labs } from './labs.ts';
 import { LabWatches } from './lab-watches.ts';
@@ -22,6 +23,7 @@ export interface LabControllerOptions {
 
 /** Every lab is looked at so often even if nothing seems to happen: a net under everything else. */
 const RESYNC_MS = 10 * 60_000;
+const OUTAGE_CHECK_MS = 1_000;
 
 /**
  * All that keeps labs as they are wanted, in one piece: the picture of the cluster, the queue of labs to look at, and the
@@ -32,12 +34,15 @@ export class LabController {
   readonly watches: LabWatches;
   readonly #queue: WorkQueue;
   readonly #logger: Logger;
+  readonly #server: string;
+  #outage: string | undefined;
 
   constructor({ client, config, controller, logger, leftoverGrace }: LabControllerOptions) {
     const operations = new Operations();
     const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller });
     const sources = new SourceSecrets(client, config.lab, controller);
     this.#logger = logger;
+    this.#server = client.server;
     this.#queue = new WorkQueue((slug) => reconciler.reconcile(slug), {
       concurrency: config.kubernetes.concurrency,
       onError: (lab, err, failures) => this.#report(lab, err, failures),
@@ -64,14 +69,24 @@ export class LabController {
     const watching = this.watches.run(signal);
     void this.watches.ready.then(() => this.#lookAtAll());
     const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
+    const outage = setInterval(() => this.#reportOutage(), OUTAGE_CHECK_MS);
     await watching;
     clearInterval(resync);
+    clearInterval(outage);
     await this.#queue.stop();
   }
 
   #lookAtAll(): void {
     if (!this.watches.isReady) return;
     for (const slug of this.watches.slugs()) this.#queue.add(slug);
+  }
+
+  /** Says once what is wrong while there is no picture of the cluster yet. */
+  #reportOutage(): void {
+    const sentence = this.watches.isReady ? undefined : describeOutage(this.#server, this.watches.lastError);
+    if (sentence !== undefined && sentence !== this.#outage) this.#logger.error(`${sentence} Trying again.`);
+    if (sentence === undefined && this.#outage !== undefined) this.#logger.info('The Kubernetes API answers.');
+    this.#outage = sentence;
   }
 
   /** What passes by itself is no news to anybody; what goes on is. */

@@ -61,8 +61,8 @@ const ATTEMPTS = 4;
 const FIRST_RETRY_MS = 100;
 const PAGE_SIZE = 500;
 const JSON_TYPE = 'application/json';
-const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v1';
-const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v1';
+const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
 /**
  * The one client of the Kubernetes API. Types come from client-node, requests go over one pool of connections
@@ -225,10 +225,15 @@ export class KubeClient {
         accept: options.metadataOnly === true ? METADATA_LIST : JSON_TYPE,
         idempotent: true,
         options,
-      })) as KubernetesListObject<T>;
+      })) as Omit<KubernetesListObject<T>, 'items'> & { items: T[] | null };
       token = page.metadata?._continue ?? (page.metadata as { continue?: string } | undefined)?.continue;
       if (token === '') token = undefined;
-      yield { items: page.items, resourceVersion: page.metadata?.resourceVersion ?? '', last: token === undefined };
+      // An empty list of metadata is written as null.
+      yield {
+        items: page.items ?? [],
+        resourceVersion: page.metadata?.resourceVersion ?? '',
+        last: token === undefined,
+      };
     } while (token !== undefined);
   }
 

@@ -146,7 +146,7 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
       if (!signal.aborted) await this.#watch(signal);
       return undefined;
     } catch (error) {
-      if (!signal.aborted) logger.warn({ err: error, resource: resource.plural }, 'watch interrupted');
+      if (!signal.aborted) logger.debug({ err: error, resource: resource.plural }, 'watch interrupted');
       return error instanceof KubeError
         ? error
         : new KubeError(
