@@ -67,7 +67,7 @@ async function surprise(
     lab = await controller.api.get(username);
     if (performance.now() - start > 60_000) throw new Error(`${username} is still ${lab?.status}`);
     await delay(POLL_MS);
-  } while (lab?.status === 'running');
+  } while (lab?.status !== 'failed');
   return performance.now() - start;
 }
 

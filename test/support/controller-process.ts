@@ -86,6 +86,10 @@ export class ControllerProcess {
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     this.#child = child;
+    // Should this process end without closing it; a SIGKILL of this one leaves it behind.
+    const end = (): void => void child.kill('SIGKILL');
+    process.once('exit', end);
+    child.once('close', () => process.off('exit', end));
   }
 
   /**
@@ -93,7 +97,8 @@ export class ControllerProcess {
    *
    * @returns names of users whose labs run, and milliseconds since `since` (`performance.now()`)
    */
-  async firstAnswer(since = performance.now(), timeoutMs = 60_000): Promise<{ running: string[]; ms: number }> {
+  async firstAnswer(since = performance.now(), timeoutMs = 20_000): Promise<{ running: string[]; ms: number }> {
+    let problem: unknown;
     const running = await waitFor(
       'the controller to answer',
       timeoutMs,
@@ -102,10 +107,15 @@ export class ControllerProcess {
         if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
           throw new Error(`The controller ended: ${this.#output}`);
         }
-        return this.api.running().catch(() => undefined);
+        return this.api.running().catch((error: unknown) => {
+          problem = error;
+          return undefined;
+        });
       },
       2,
-    );
+    ).catch((cause: unknown) => {
+      throw new Error(`${String(cause)}: ${String(problem)}\n${this.#output}`, { cause });
+    });
     return { running, ms: performance.now() - since };
   }
 
