@@ -1,42 +1,48 @@
 #!/usr/bin/env node
-import { readFileSync } from 'node:fs';
-import { pino, type Logger } from 'pino';
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { type Logger, pino } from 'pino';
 import { identityProviders } from './auth/providers.ts';
-import { type Config, loadConfig } from './config/index.ts';
+import { explainUsage, parseArguments, readVersion, runCommand, type ServeCommand, UsageError } from './cli/index.ts';
+import { welcome } from './cli/welcome.ts';
+import { type Config, ConfigError, loadConfig, sandboxConfig } from './config/index.ts';
 import { LabController } from './reconcile/lab-controller.ts';
 import { createApp } from './routes/app.ts';
 import { startServer } from './routes/server.ts';
-import {
-  inClusterConnection,
-  isInCluster,
-  type KubeConnection,
-  kubeconfigConnection,
-  ownNamespace,
-} from './storage/connection.ts';
+import { inClusterConnection, isInCluster, kubeconfigConnection, ownNamespace } from './storage/connection.ts';
+import type { KubeConnection } from './storage/connection.ts';
 import { KubeClient } from './storage/kube-client.ts';
 
-/** How to reach the cluster, and what to close when it is not needed any more. */
+/** A way to reach a cluster, and what ends with it. */
 interface Cluster {
   readonly connection: KubeConnection;
   readonly close: () => Promise<void>;
 }
 
-/** Runs the controller until `stopped` aborts. */
-async function serve(config: Config, cluster: Cluster, logger: Logger, stopped: AbortSignal): Promise<void> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  const { namespace, requestTimeout, requestsPerSecond, burst } = config.kubernetes;
+interface Setup {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Printed once it listens. */
+  readonly greeting: string;
+}
+
+const DEFAULT_NAMESPACE = 'labwright';
+
+/** The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `stopping` aborts. */
+async function serve({ config, logger, listen, greeting }: Setup, cluster: Cluster, stopping: AbortSignal) {
+  const { namespace, requestTimeout, requestsPerSecond, burst, concurrency } = config.kubernetes;
   const client = new KubeClient({
     connection: cluster.connection,
     timeoutMs: requestTimeout,
     requestsPerSecond,
     burst,
+    inFlight: 4 * concurrency,
   });
   const controller = new LabController({
     client,
     config,
-    controller: namespace ?? ownNamespace() ?? 'labwright',
+    controller: namespace ?? ownNamespace() ?? DEFAULT_NAMESPACE,
     logger,
   });
   const app = createApp({
@@ -44,38 +50,121 @@ async function serve(config: Config, cluster: Cluster, logger: Logger, stopped: 
     config,
     identity: identityProviders(config, logger),
     logger,
-    stopping: stopped,
-    version,
+    stopping,
+    version: readVersion(),
   });
+  const server = await startServer({ app, ...listen, logger });
   const halt = new AbortController();
-  const running = controller.run(halt.signal);
-  const server = await startServer({ app, host: config.listen.host, port: config.listen.port, logger });
-  logger.info({ address: server.address, cluster: client.server }, 'listening');
-  await new Promise<void>((resolve) => stopped.addEventListener('abort', () => resolve(), { once: true }));
-  // In order: no new requests and no streams, then no new work and no watches, then the connections.
+  const working = controller.run(halt.signal);
+  logger.info({ ...server.address, cluster: client.server }, 'listening');
+  process.stdout.write(greeting);
+  await aborted(stopping);
+  // In this order: no new requests and no streams, then no new work and no watches, then the connections.
   await server.close();
   halt.abort();
-  await running;
+  await working;
   await client.close();
-  await cluster.close();
 }
 
-async function connect(config: Config, logger: Logger): Promise<Cluster> {
-  const { kubeconfig, context } = config.kubernetes;
-  if (kubeconfig !== undefined) {
-    const connection = await kubeconfigConnection(kubeconfig, context);
-    return { connection, close: () => Promise.resolve() };
+/** What to run with: the configuration file, or everything for trying it out when there is none. */
+async function prepare(command: ServeCommand): Promise<Setup> {
+  const { host, port } = command;
+  if (command.config !== undefined) {
+    const config = await loadConfig(command.config);
+    const listen = { host: host ?? config.listen.host, port: port ?? config.listen.port };
+    return { config, listen, logger: pino({ level: config.logLevel }), greeting: '' };
   }
-  if (isInCluster(process.env)) {
-    return { connection: inClusterConnection(process.env), close: () => Promise.resolve() };
-  }
-  const { startSandbox } = await import('./sandbox/index.ts');
-  const sandbox = await startSandbox({ serve: true, logger });
-  return { connection: sandbox.connection(), close: () => sandbox.close() };
+  const listen = { host: host ?? '127.0.0.1', port: port ?? 8080 };
+  const [userToken, hubToken] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
+  const config = sandboxConfig({ ...listen, userToken, hubToken });
+  const greeting = welcome({
+    address: config.baseUrl,
+    pathPrefix: config.pathPrefix,
+    username: 'ada',
+    userToken,
+    hubToken,
+    image: config.images.list[0]?.reference ?? '',
+    size: config.lab.defaultSize,
+  });
+  return { config, listen, logger: pino({ level: 'warn' }), greeting };
 }
-const config = await loadConfig(process.argv[3] ?? '');
-const logger = pino({ level: config.logLevel });
-const stop = new AbortController();
-process.on('SIGTERM', () => stop.abort());
-process.on('SIGINT', () => stop.abort());
-await serve(config, await connect(config, logger), logger, stop.signal);
+
+/** The configured cluster, the one this process runs in, or else the sandbox. */
+async function connect(command: ServeCommand, { config, logger }: Setup): Promise<Cluster> {
+  const { kubeconfig, context } = config.kubernetes;
+  if (!command.sandbox && command.config !== undefined) {
+    if (kubeconfig !== undefined) return owned(await kubeconfigConnection(kubeconfig, context));
+    if (isInCluster(process.env)) return owned(inClusterConnection(process.env));
+    logger.warn('No cluster is configured (kubernetes.kubeconfig) and this is no pod: using the embedded sandbox');
+  }
+  const { DELAYS, parseFaults, startSandbox } = await import('./sandbox/index.ts');
+  const faults = command.sandboxFaults === undefined ? [] : parseFaults(await readFile(command.sandboxFaults, 'utf8'));
+  const sandbox = await startSandbox({ serve: true, delays: DELAYS.lively, faults, logger });
+  const connection = sandbox.connection();
+  return {
+    connection,
+    close: async () => {
+      await connection.close();
+      await sandbox.close();
+    },
+  };
+}
+
+function owned(connection: KubeConnection): Cluster {
+  return { connection, close: () => connection.close() };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  if (signal.aborted) resolve();
+  signal.addEventListener('abort', () => resolve(), { once: true });
+  return promise;
+}
+
+/** The first signal stops in order, a second one at once. */
+function stopOnSignals(): AbortSignal {
+  const stop = new AbortController();
+  const onSignal = () => {
+    if (stop.signal.aborted) process.exit(1);
+    stop.abort();
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+  return stop.signal;
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const command = parseArguments(args);
+  if (command.command !== 'serve') {
+    const { exitCode, stdout, stderr } = await runCommand(command);
+    process.stdout.write(stdout);
+    process.stderr.write(stderr);
+    return exitCode;
+  }
+  const stopping = stopOnSignals();
+  const setup = await prepare(command);
+  const cluster = await connect(command, setup);
+  try {
+    await serve(setup, cluster, stopping);
+  } finally {
+    await cluster.close();
+  }
+  return 0;
+}
+
+/** One sentence for what the person who started it can mend; anything else is a fault of ours, with its stack. */
+function explain(error: unknown): string {
+  if (error instanceof UsageError) return explainUsage(error.message).stderr;
+  if (error instanceof ConfigError) return `${error.message}\n`;
+  const { code, message, stack } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return `labwright: ${message}. Choose another port with --port.\n`;
+  if (code !== undefined || (error as Error).name === 'FaultsError') return `labwright: ${message}\n`;
+  return `labwright: ${stack ?? String(error)}\n`;
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(explain(error));
+  process.exitCode = error instanceof UsageError ? 2 : 1;
+}
