@@ -12,7 +12,7 @@ import { LAB_FORM_STYLE } from './lab-form-style.ts';
 import { labRoutes } from './labs.ts';
 import { readablePath, requestScope } from './request-scope.ts';
 import { pageHeaders } from './security-headers.ts';
-import { documentHead, documentRoutes, indexRoute, processRoutes } from './service.ts';
+import { documentHead, documentRoutes, indexRoute, prefixDocument, processRoutes, rootDocument } from './service.ts';
 
 export type { AppDeps } from './deps.ts';
 
@@ -30,10 +30,10 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
 
   const document = once(() => app.getOpenAPI31Document(documentHead(deps)));
   app.route('/', processRoutes(deps));
-  app.route('/', documentRoutes(document));
+  app.route('/', documentRoutes(rootDocument, document));
   if (pathPrefix !== '') {
     app.route(pathPrefix, indexRoute(deps));
-    app.route(pathPrefix, documentRoutes(document));
+    app.route(pathPrefix, documentRoutes(prefixDocument, document));
   }
   app.route(
     `${pathPrefix}/spawner/v1`,

@@ -20,6 +20,8 @@ export const permissions = {
   getReadiness: 'open',
   getOpenApi: 'open',
   getDocs: 'open',
+  getPrefixOpenApi: 'open',
+  getPrefixDocs: 'open',
 
   listLabs: { hub: 'any', admin: 'any' },
   getLab: { user: 'own', hub: 'any', admin: 'any' },
@@ -35,7 +37,9 @@ export const permissions = {
 } as const satisfies Record<string, Permission>;
 
 export type Operation = keyof typeof permissions;
-type OpenOperation = { [Name in Operation]: (typeof permissions)[Name] extends 'open' ? Name : never }[Operation];
+export type OpenOperation = {
+  [Name in Operation]: (typeof permissions)[Name] extends 'open' ? Name : never;
+}[Operation];
 export type SecuredOperation = Exclude<Operation, OpenOperation>;
 
 /** Parts of a route that anybody may call. */

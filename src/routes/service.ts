@@ -4,7 +4,7 @@ import type { AppEnv } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import { DOCS_STYLE, docsPage, type OpenApiDocument } from './docs-page.ts';
 import { ErrorBody, refuseInvalid } from './errors.ts';
-import { open } from './permissions.ts';
+import { open, type OpenOperation } from './permissions.ts';
 import { pageHeaders } from './security-headers.ts';
 
 const DESCRIPTION = 'A lab controller that stands beside JupyterHub on Kubernetes';
@@ -51,21 +51,25 @@ const getReadiness = createRoute({
   responses: { 200: json(Health, 'Ready'), 503: json(ErrorBody, 'Not yet, or no more') },
 });
 
-const getOpenApi = createRoute({
-  ...open('getOpenApi'),
-  method: 'get',
-  path: '/openapi.json',
-  summary: 'This description',
-  responses: { 200: json(z.record(z.string(), z.unknown()), 'OpenAPI 3.1') },
+/** The description is at the root for people who look around, and below the prefix, where an ingress leads. */
+const documentRoutesOf = (openApi: OpenOperation, docs: OpenOperation) => ({
+  openApi: createRoute({
+    ...open(openApi),
+    method: 'get',
+    path: '/openapi.json',
+    summary: 'This description',
+    responses: { 200: json(z.record(z.string(), z.unknown()), 'OpenAPI 3.1') },
+  }),
+  docs: createRoute({
+    ...open(docs),
+    method: 'get',
+    path: '/docs',
+    summary: 'This description, for people',
+    responses: { 200: { description: 'A page', content: { 'text/html': { schema: z.string() } } } },
+  }),
 });
-
-const getDocs = createRoute({
-  ...open('getDocs'),
-  method: 'get',
-  path: '/docs',
-  summary: 'This description, for people',
-  responses: { 200: { description: 'A page', content: { 'text/html': { schema: z.string() } } } },
-});
+export const rootDocument = documentRoutesOf('getOpenApi', 'getDocs');
+export const prefixDocument = documentRoutesOf('getPrefixOpenApi', 'getPrefixDocs');
 
 /** The process itself: what it is and how it is. Meant for probes, so it stands outside the prefix. */
 export function processRoutes({ labs, stopping, version }: AppDeps): OpenAPIHono<AppEnv> {
@@ -92,10 +96,13 @@ export function indexRoute({ version }: AppDeps): OpenAPIHono<AppEnv> {
  *
  * @param document makes it; called when first asked for, once every route is known
  */
-export function documentRoutes(document: () => OpenApiDocument): OpenAPIHono<AppEnv> {
+export function documentRoutes(
+  { openApi, docs }: typeof rootDocument,
+  document: () => OpenApiDocument,
+): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
-  routes.openapi(getOpenApi, (c) => c.json(document() as unknown as Record<string, unknown>, 200));
-  routes.openapi(getDocs, (c) => c.body(docsPage(document()), 200, pageHeaders({ style: DOCS_STYLE })));
+  routes.openapi(openApi, (c) => c.json(document() as unknown as Record<string, unknown>, 200));
+  routes.openapi(docs, (c) => c.body(docsPage(document()), 200, pageHeaders({ style: DOCS_STYLE })));
   return routes;
 }
 

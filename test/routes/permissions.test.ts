@@ -43,7 +43,7 @@ describe('who may call what', () => {
     const known = routes();
     const written = known.map(({ method, path }) => `${method} ${path.replaceAll(/\{(\w+)\}/g, ':$1')}`);
     expect(new Set(served)).toEqual(new Set(written));
-    expect(new Set(known.map(({ operation }) => operation))).toEqual(new Set(Object.keys(permissions)));
+    expect(known.map(({ operation }) => operation).sort()).toEqual(Object.keys(permissions).sort());
   });
 
   describe.each(routes())('$method $path', (route) => {
