@@ -84,10 +84,15 @@ const networkRules = z.strictObject({
     ),
 });
 
-const pathKey = absolutePath.refine(
-  (path) => !['/etc/passwd', '/etc/group', '/tmp'].includes(path) && !path.startsWith('/tmp/'),
-  { error: 'expected another path: Labwright itself fills /etc/passwd, /etc/group and /tmp' },
-);
+/** As a key it must be written in one way only, or one of two spellings of a path would be lost. */
+const pathKey = z
+  .string()
+  .regex(/^(?:\/(?!\.\.?(?:\/|$))[^\0:/]+)+$/, {
+    error: 'expected an absolute path without colon, . and .. and without a slash at its end',
+  })
+  .refine((path) => !['/etc/passwd', '/etc/group', '/tmp'].includes(path) && !path.startsWith('/tmp/'), {
+    error: 'expected another path: Labwright itself fills /etc/passwd, /etc/group and /tmp',
+  });
 
 /** The keys of `lab`, one by one; the rules between them are in lab.ts. */
 export const labSettings = z.strictObject({
@@ -104,7 +109,9 @@ export const labSettings = z.strictObject({
   failedRetention: duration.default(60 * 60_000).describe('How long the reason of a failed lab is kept.'),
   port: z.int().min(1024).max(65_535).default(8888).describe('Port the lab listens on.'),
   spawnTimeout: positiveDuration.default(10 * 60_000).describe('A lab that does not listen by then has failed.'),
-  schedulingTimeout: positiveDuration.default(10 * 60_000).describe('A lab that finds no node by then has failed.'),
+  schedulingTimeout: positiveDuration
+    .optional()
+    .describe('A lab that finds no node by then has failed; `spawnTimeout` when absent.'),
   deleteTimeout: positiveDuration.default(60_000).describe('How long a delete may take.'),
   terminationGracePeriod: duration.default(5000).describe('Time for the lab to end by itself.'),
   activityInterval: positiveDuration

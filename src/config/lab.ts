@@ -21,6 +21,7 @@ export const lab = labSettings
     ...settings,
     defaultSize: settings.defaultSize ?? settings.sizes[0]?.name ?? '',
     args: settings.args ?? (settings.command === undefined ? ['jupyterhub-singleuser'] : []),
+    schedulingTimeout: settings.schedulingTimeout ?? settings.spawnTimeout,
     podSecurity: settings.podSecurity ?? strictestLevel(settings),
   }));
 
@@ -116,7 +117,7 @@ function checkPodSecurity(settings: Settings, report: Report): void {
 }
 
 function checkTimeouts({ schedulingTimeout, spawnTimeout }: Settings, report: Report): void {
-  if (schedulingTimeout > spawnTimeout) report(['schedulingTimeout'], 'expected no more than spawnTimeout');
+  if ((schedulingTimeout ?? 0) > spawnTimeout) report(['schedulingTimeout'], 'expected no more than spawnTimeout');
 }
 
 function checkContainerDefaults({ containerDefaults }: Settings, report: Report): void {

@@ -7,8 +7,6 @@ import { dnsLabel } from './kubernetes.ts';
 import { quotas } from './quotas.ts';
 import { positiveDuration } from './units.ts';
 
-const port = z.int().min(1).max(65_535);
-
 const baseUrl = z
   .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
   .refine((url) => !/[?#]/.test(url), { error: 'expected a URL without ? and #' })
@@ -40,7 +38,7 @@ export const configSchema = z.strictObject({
   listen: z
     .strictObject({
       host: z.string().min(1).default('0.0.0.0').describe('Address to listen on.'),
-      port: port.default(8080).describe('Port to listen on.'),
+      port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on; 0 for any that is free.'),
     })
     .prefault({})
     .describe('Where the API listens.'),

@@ -159,12 +159,12 @@ describe('rules between settings of a lab', () => {
     [
       'a relative file',
       'files: { etc/motd: x }',
-      'files["etc/motd"]: expected an absolute path without . and .. and without a colon',
+      'files["etc/motd"]: expected an absolute path without colon, . and .. and without a slash at its end',
     ],
     [
       'a file that leaves its directory',
       'files: { /etc/../motd: x }',
-      'files["/etc/../motd"]: expected an absolute path without . and .. and without a colon',
+      'files["/etc/../motd"]: expected an absolute path without colon, . and .. and without a slash at its end',
     ],
     [
       'two things at one path',
@@ -193,7 +193,7 @@ describe('rules between settings of a lab', () => {
     ],
     [
       'scheduling that may take longer than the spawn',
-      'spawnTimeout: 1m',
+      'spawnTimeout: 1m\nschedulingTimeout: 2m',
       'schedulingTimeout: expected no more than spawnTimeout',
     ],
     [
