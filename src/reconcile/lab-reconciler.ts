@@ -15,7 +15,7 @@ import { type Decision, decide, type LabMemory } from './decide.ts';
 import { LabObjectsWriter } from './lab-objects.ts';
 import type { LabWatches } from './lab-watches.ts';
 import { oneLabSelector } from './observe.ts';
-import { type Operation, type Operations, troubleFor } from './operations.ts';
+import { type Operation, type Operations, subjectOf, troubleFor } from './operations.ts';
 import { refusalOf } from './refusal.ts';
 import type { SourceSecrets } from './source-secrets.ts';
 import type { Result } from './work-queue.ts';
@@ -70,8 +70,7 @@ export class LabReconciler {
     const { intent } = observed;
     if (intent !== undefined) this.#leftovers.delete(slug);
     const kind = intent?.deleting === true ? 'delete' : 'spawn';
-    const operation =
-      intent === undefined ? undefined : this.#options.operations.resume(slug, kind, intent.spec.spawnId);
+    const operation = intent === undefined ? undefined : this.#options.operations.resume(kind, subjectOf(intent));
     const memory = this.#remember(slug, observed, operation);
     const { config, leftoverGrace = LEFTOVER_GRACE_MS } = this.#options;
     const decision = decide(observed, memory, { ...config, leftoverGrace }, this.#now());

@@ -17,7 +17,7 @@ import { Secrets } from '../storage/resources.ts';
 import type { CreateLab, LabService } from './lab-service.ts';
 import type { LabWatches } from './lab-watches.ts';
 import { OperationLog, parseEventId } from './operation-log.ts';
-import { type Operations, troubleFor } from './operations.ts';
+import { type Operations, subjectOf, troubleFor } from './operations.ts';
 import type { WorkQueue } from './work-queue.ts';
 
 export interface LabsOptions {
@@ -99,11 +99,12 @@ export class Labs implements LabService {
       deadline: createdAt + config.spawnTimeout,
     };
     const intent = buildIntent(spec, secrets, controller, existing?.resourceVersion);
-    const written = await this.#write(intent, spec, request.key);
-    // Before the picture changes: whoever looks next finds the operation under way.
-    const operation = operations.start(slug, 'spawn', spec.spawnId, secrets);
-    operation.log.info(`Starting lab creation for ${key.username}`, 1);
-    watches.observeIntent(written);
+    await operations.keepSecrets(spec.spawnId, secrets, async () => {
+      const written = await this.#write(intent, spec, key);
+      // Before the picture changes: whoever looks next finds the operation under way.
+      operations.resume('spawn', { slug, username: key.username, spawnId: spec.spawnId });
+      watches.observeIntent(written);
+    });
     queue.add(slug);
   }
 
@@ -113,7 +114,7 @@ export class Labs implements LabService {
     const intent = watches.observe(slug).intent;
     if (intent === undefined) throw unknownUser(key);
     if (!intent.deleting && !(await this.#markDeleting(intent))) throw unknownUser(key);
-    const { log } = operations.resume(slug, 'delete', intent.spec.spawnId);
+    const { log } = operations.resume('delete', subjectOf(intent));
     queue.add(slug);
     const deadline = AbortSignal.timeout(config.deleteTimeout);
     for await (const event of log.read(undefined, deadline)) {
@@ -147,7 +148,7 @@ export class Labs implements LabService {
     const slug = labSlug(key);
     const { intent } = watches.observe(slug);
     if (intent === undefined) return operations.last(slug)?.log ?? endedUnseen(key, lastEventId);
-    const { log } = operations.resume(slug, intent.deleting ? 'delete' : 'spawn', intent.spec.spawnId);
+    const { log } = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
     if (log.ended) return log;
     // After a restart a lab may be long done: its next run ends the log.
     if (intent.failure !== null) {
@@ -183,7 +184,7 @@ export class Labs implements LabService {
     try {
       const ref = { namespace: controller, name: intent.name };
       const patched = await client.patch(Secrets, ref, deletingPatch(intent.uid, Date.now()));
-      operations.resume(intent.slug, 'delete', intent.spec.spawnId);
+      operations.resume('delete', subjectOf(intent));
       watches.observeIntent(patched);
       return true;
     } catch (error) {

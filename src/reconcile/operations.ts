@@ -1,6 +1,7 @@
 import type { LabSecrets } from '../domain/lab.ts';
+import type { ObservedIntent } from '../domain/observed.ts';
 import type { Trouble } from '../domain/reasons.ts';
-import { OperationLog } from './operation-log.ts';
+import { OperationLog, type OperationKind } from './operation-log.ts';
 
 /** How many ended operations of labs that are gone are remembered for late readers. */
 const REMEMBERED = 1_000;
@@ -35,10 +36,18 @@ export interface Operation {
   cleanupAskedAt: number | null;
 }
 
+/** Which lab an operation is about. */
+interface Subject {
+  readonly slug: string;
+  readonly username: string;
+  readonly spawnId: string;
+}
+
 /** The operations of all labs, by slug. */
 export class Operations {
   readonly #current = new Map<string, Operation>();
   readonly #ended = new Map<string, Operation>();
+  readonly #secrets = new Map<string, LabSecrets>();
 
   get(slug: string): Operation | undefined {
     return this.#current.get(slug);
@@ -49,28 +58,39 @@ export class Operations {
     return this.#current.get(slug) ?? this.#ended.get(slug);
   }
 
-  /** Begins a new operation; readers of the one before get their terminal event. */
-  start(slug: string, kind: 'spawn' | 'delete', spawnId: string, secrets: LabSecrets | null = null): Operation {
+  /**
+   * Keeps the secret half of an intent while it is being written: the watch may tell of it before the answer to the write
+   * is here, and whoever makes the lab then need not read it back. `write` is the writing.
+   */
+  async keepSecrets<T>(spawnId: string, secrets: LabSecrets, write: () => Promise<T>): Promise<T> {
+    this.#secrets.set(spawnId, secrets);
+    try {
+      return await write();
+    } finally {
+      this.#secrets.delete(spawnId);
+    }
+  }
+
+  /**
+   * The operation of this kind on this spawn. It begins here if this process does not know it: right after the request,
+   * or after a restart. Readers of the one before get their terminal event.
+   */
+  resume(kind: OperationKind, { slug, username, spawnId }: Subject): Operation {
     const before = this.#current.get(slug);
+    if (before?.log.kind === kind && before.log.spawnId === spawnId) return before;
     before?.log.end('failed', 'Operation cancelled');
     const operation: Operation = {
       log: new OperationLog(kind, spawnId),
-      secrets,
+      secrets: this.#secrets.get(spawnId) ?? null,
       podUid: kind === 'delete' ? (before?.podUid ?? null) : null,
       trouble: null,
       eventTrouble: null,
       cleanupAskedAt: null,
     };
+    if (kind === 'spawn') operation.log.info(`Starting lab creation for ${username}`, 1);
     this.#current.set(slug, operation);
     this.#ended.delete(slug);
     return operation;
-  }
-
-  /** The operation of this kind and spawn; begun anew when this process does not know it, as after a restart. */
-  resume(slug: string, kind: 'spawn' | 'delete', spawnId: string): Operation {
-    const known = this.#current.get(slug);
-    if (known?.log.kind === kind && known.log.spawnId === spawnId) return known;
-    return this.start(slug, kind, spawnId);
   }
 
   /** The lab is gone: only its log stays, for a while. */
@@ -79,9 +99,13 @@ export class Operations {
     if (operation === undefined) return;
     operation.secrets = null;
     this.#current.delete(slug);
-    this.#ended.delete(slug);
     this.#ended.set(slug, operation);
     const oldest = this.#ended.keys().next().value;
     if (this.#ended.size > REMEMBERED && oldest !== undefined) this.#ended.delete(oldest);
   }
+}
+
+/** What an operation on this lab is about. */
+export function subjectOf({ slug, spec }: ObservedIntent): Subject {
+  return { slug, username: spec.user.username, spawnId: spec.spawnId };
 }
