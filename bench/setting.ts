@@ -8,10 +8,11 @@ import { KubeClient } from '../src/storage/kube-client.ts';
 import { Namespaces, Pods } from '../src/storage/resources.ts';
 import { kubeconfigText, startApiServer } from '../test/support/api-server.ts';
 import { waitFor } from '../test/support/api-server-process.ts';
-import { ControllerProcess } from '../test/support/controller-process.ts';
+import { canPretendToBeAPod, ControllerProcess, type Credentials } from '../test/support/controller-process.ts';
 import { FaultProxy } from '../test/support/fault-proxy.ts';
 import { IMAGE } from './images.ts';
 
+/** The controller's own. */
 const NAMESPACE = 'labwright';
 
 /**
@@ -45,9 +46,11 @@ export async function startSetting(): Promise<Setting> {
   const proxy = await FaultProxy.start(api);
   const proxied = join(api.kubeconfig, '../counted.kubeconfig');
   writeFileSync(proxied, kubeconfigText(proxy.server, api.token), { mode: 0o600 });
+  const { server, token, ca, kubeconfig } = api;
+  const own: Credentials = canPretendToBeAPod() ? { server, token, ca } : { kubeconfig };
   const [controller, behindProxy] = await Promise.all(
-    [api.kubeconfig, proxied].map((kubeconfig) =>
-      ControllerProcess.prepare({ kubeconfig, namespace: NAMESPACE, image: IMAGE }),
+    [own, { kubeconfig: proxied }].map((credentials) =>
+      ControllerProcess.prepare({ credentials, namespace: NAMESPACE, image: IMAGE }),
     ),
   );
   return {

@@ -12,7 +12,7 @@ export function sum(values: readonly number[]): number {
 export function spread(values: readonly number[], format: (value: number) => string): string {
   if (values.length === 0) return '-';
   const median = format(quantile(values, 0.5));
-  if (values.length === 1) return median;
+  if (new Set(values).size === 1) return median;
   return `${median} (${format(Math.min(...values))} to ${format(Math.max(...values))})`;
 }
 

@@ -30,11 +30,10 @@ const hub = await startFakeHub(cluster.host);
 const namespace = `${cluster.prefix}-controller`;
 await cluster.client.create(Namespaces, { metadata: { name: namespace } });
 const controller = await ControllerProcess.prepare({
-  kubeconfig: cluster.kubeconfig,
+  credentials: { kubeconfig: cluster.kubeconfig },
   namespace,
   image: cluster.labImage,
   labEnv: (username) => hub.environment(username),
-  logLevel: 'info',
   lab: {
     namespacePrefix: cluster.prefix,
     namespaceRetention: '15s',

@@ -1,13 +1,17 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, waitFor } from './api-server-process.ts';
 import { LabApi } from './lab-api.ts';
 
+/** How the controller reaches the cluster: by a kubeconfig, or by the files and variables that a pod has. */
+export type Credentials =
+  { readonly kubeconfig: string } | { readonly server: string; readonly token: string; readonly ca: string };
+
 export interface ControllerOptions {
-  readonly kubeconfig: string;
+  readonly credentials: Credentials;
   /** Namespace of the controller itself; it must exist. */
   readonly namespace: string;
   /** Image of every lab. */
@@ -18,9 +22,23 @@ export interface ControllerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Address to listen on, default 127.0.0.1. */
   readonly host?: string;
-  readonly logLevel?: string;
   /** Further environment of each lab, as a hub would send it. */
   readonly labEnv?: (username: string) => Readonly<Record<string, string>>;
+}
+
+const MAIN = join(import.meta.dirname, '../../src/main.ts');
+/** Puts a pod's credentials where a pod has them, seen by the controller alone: in a mount namespace of its own. */
+const AS_POD = `
+mount -t tmpfs none /run
+mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
+cp "$1"/token "$1"/ca.crt /var/run/secrets/kubernetes.io/serviceaccount
+shift
+exec "$@"
+`;
+
+/** Whether this process may make mount namespaces, which pod credentials need. */
+export function canPretendToBeAPod(): boolean {
+  return process.platform === 'linux' && process.getuid?.() === 0;
 }
 
 /** One configuration of the controller, run as a process of its own as often as one likes. */
@@ -29,8 +47,8 @@ export class ControllerProcess {
   readonly url: string;
   readonly configFile: string;
   readonly #folder: string;
+  readonly #credentials: Credentials;
   #child: ChildProcess | undefined;
-  #output = '';
 
   static async prepare(options: ControllerOptions): Promise<ControllerProcess> {
     return new ControllerProcess(options, await freePort());
@@ -40,14 +58,17 @@ export class ControllerProcess {
     const host = options.host ?? '127.0.0.1';
     const token = randomBytes(16).toString('hex');
     this.#folder = mkdtempSync(join(tmpdir(), 'labwright-controller-'));
+    this.#credentials = options.credentials;
     this.configFile = join(this.#folder, 'config.yaml');
     this.url = `http://${host}:${port}`;
     const size = { name: 'small', cpu: 1, memory: '1Gi', cpuRequest: '10m', memoryRequest: '64Mi' };
     const config = {
       listen: { host, port },
       baseUrl: this.url,
-      logLevel: options.logLevel ?? 'warn',
-      kubernetes: { namespace: options.namespace, kubeconfig: options.kubeconfig },
+      kubernetes: {
+        namespace: options.namespace,
+        ...('kubeconfig' in options.credentials ? { kubeconfig: options.credentials.kubeconfig } : {}),
+      },
       auth: { tokens: [{ sha256: createHash('sha256').update(token).digest('hex'), role: 'admin' }] },
       users: { defaults: { uid: 1000, gid: 1000 } },
       images: { list: [{ reference: options.image, name: 'Lab', class: 'recommended' }], allowOther: true },
@@ -72,24 +93,41 @@ export class ControllerProcess {
 
   /** What it wrote, the last part. */
   get output(): string {
-    return this.#output;
+    return existsSync(this.#log) ? readFileSync(this.#log, 'utf8').slice(-20_000) : '';
+  }
+
+  get #log(): string {
+    return join(this.#folder, 'log');
   }
 
   /** Starts the process; it may not answer yet. */
   start(): void {
-    const child = spawn(process.execPath, ['src/main.ts', 'serve', '--config', this.configFile], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const [command, ...args] = [...this.#wrapper(), process.execPath, MAIN, 'serve', '--config', this.configFile];
+    const log = openSync(this.#log, 'a');
+    const child = spawn(command, args, {
+      stdio: ['ignore', log, log],
+      env: { ...process.env, ...this.#environment() },
     });
-    const keep = (chunk: Buffer): void => {
-      this.#output = (this.#output + chunk.toString('utf8')).slice(-20_000);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
+    closeSync(log);
     this.#child = child;
     // Should this process end without closing it; a SIGKILL of this one leaves it behind.
     const end = (): void => void child.kill('SIGKILL');
     process.once('exit', end);
     child.once('close', () => process.off('exit', end));
+  }
+
+  /** Each command in it becomes the next one, so that the process id stays. */
+  #wrapper(): string[] {
+    if ('kubeconfig' in this.#credentials) return [];
+    writeFileSync(join(this.#folder, 'token'), this.#credentials.token, { mode: 0o600 });
+    writeFileSync(join(this.#folder, 'ca.crt'), this.#credentials.ca);
+    return ['unshare', '--mount', 'sh', '-ec', AS_POD, 'sh', this.#folder];
+  }
+
+  #environment(): Record<string, string> {
+    if ('kubeconfig' in this.#credentials) return {};
+    const { hostname, port } = new URL(this.#credentials.server);
+    return { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
   }
 
   /**
@@ -105,7 +143,7 @@ export class ControllerProcess {
       async () => {
         const child = this.#child;
         if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
-          throw new Error(`The controller ended: ${this.#output}`);
+          throw new Error(`The controller ended: ${this.output}`);
         }
         return this.api.running().catch((error: unknown) => {
           problem = error;
@@ -114,7 +152,7 @@ export class ControllerProcess {
       },
       2,
     ).catch((cause: unknown) => {
-      throw new Error(`${String(cause)}: ${String(problem)}\n${this.#output}`, { cause });
+      throw new Error(`${String(cause)}: ${String(problem)}\n${this.output}`, { cause });
     });
     return { running, ms: performance.now() - since };
   }
