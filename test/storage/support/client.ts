@@ -1,0 +1,26 @@
+import { onTestFinished } from 'vitest';
+import { tokenConnection } from '../../../src/storage/connection.ts';
+import { KubeClient, type KubeClientOptions } from '../../../src/storage/kube-client.ts';
+import { ScriptedServer } from './scripted-server.ts';
+
+/** A scripted server and a client of it, both gone when the test ends. */
+export async function startScripted(options: Partial<KubeClientOptions> = {}) {
+  const server = await ScriptedServer.start();
+  const connection = tokenConnection({ server: server.server, token: 'scripted' });
+  const client = new KubeClient({ connection, timeoutMs: 5_000, ...options });
+  onTestFinished(async () => {
+    await client.close();
+    await server.close();
+  });
+  return { server, client };
+}
+
+/** What was thrown, for a closer look. */
+export async function errorOf(call: Promise<unknown>): Promise<unknown> {
+  try {
+    await call;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('it did not fail');
+}
