@@ -40,11 +40,11 @@ export class Deletions {
     checkPreconditions(type, object, options);
     const marked = this.#mark(type, object, options);
     if (options.dryRun) return type.returnsDeleted ? marked : undefined;
-    if (this.isDone(type, marked)) {
-      this.finish(type, marked);
-      return type.returnsDeleted ? marked : undefined;
-    }
-    return marked === object ? object : this.#store.update(type, marked, object);
+    // A pod that goes at once is marked all the same, so that watches see both.
+    const left = marked === object ? object : this.#store.update(type, marked, object);
+    if (!this.isDone(type, left)) return left;
+    const ended = this.finish(type, left);
+    return type.returnsDeleted ? ended : undefined;
   }
 
   /** Whether nothing holds the object any more. */
@@ -54,9 +54,10 @@ export class Deletions {
     return deletionGracePeriodSeconds === 0 && (!Array.isArray(held) || held.length === 0);
   }
 
-  finish(type: ResourceType, object: KubeObject): void {
-    this.#store.remove(type, object);
+  /** @returns the object as it ended */
+  finish(type: ResourceType, object: KubeObject): KubeObject {
     if (type === services) this.#addresses.release(object);
+    return this.#store.remove(type, object);
   }
 
   #mark(type: ResourceType, object: KubeObject, { gracePeriodSeconds }: DeleteOptions): KubeObject {

@@ -4,25 +4,15 @@ import { type Cause, cause } from './status.ts';
 
 interface NameRule {
   readonly maxLength: number;
-  readonly message: string;
-  /** Whether the characters are right; the length is checked apart. */
-  readonly test: (name: string) => boolean;
+  /** What is wrong with the characters of a name, in the server's words; undefined when nothing is. */
+  readonly problem: (name: string) => string | undefined;
 }
 
 function rule(pattern: string, maxLength: number, message: string): NameRule {
   const expression = new RegExp(`^${pattern}$`);
-  return {
-    maxLength,
-    message: `${message}, regex used for validation is '${pattern}')`,
-    test: (name) => expression.test(name),
-  };
+  const words = `${message}, regex used for validation is '${pattern}')`;
+  return { maxLength, problem: (name) => (expression.test(name) ? undefined : words) };
 }
-
-export const DNS_LABEL = rule(
-  '[a-z0-9]([-a-z0-9]*[a-z0-9])?',
-  63,
-  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc'",
-);
 
 const DNS_LABEL_1035 = rule(
   '[a-z]([-a-z0-9]*[a-z0-9])?',
@@ -35,6 +25,24 @@ const DNS_SUBDOMAIN = rule(
   253,
   "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com'",
 );
+
+const LABEL = rule(
+  '[a-z0-9]([-a-z0-9]*[a-z0-9])?',
+  63,
+  "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc'",
+);
+
+function dotless(name: string): string | undefined {
+  const problem = LABEL.problem(name);
+  if (problem === undefined) return undefined;
+  return DNS_SUBDOMAIN.problem(name) === undefined ? 'must not contain dots' : problem;
+}
+
+/** A DNS label. A name that is only wrong in its dots is told so. */
+export const DNS_LABEL: NameRule = {
+  maxLength: LABEL.maxLength,
+  problem: (name) => dotless(name),
+};
 
 const QUALIFIED_NAME = rule(
   '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]',
@@ -57,9 +65,9 @@ export function checkMetadata(type: ResourceType, { metadata }: KubeObject): Cau
   const { name, labels = {}, annotations = {} } = metadata;
   const causes: Cause[] = [];
   if (name === '') causes.push(cause.required('metadata.name', 'name or generateName is required'));
-  else causes.push(...check(NAME_RULES[type.names], 'metadata.name', name));
+  else causes.push(...checkText(NAME_RULES[type.names], 'metadata.name', name));
   for (const [key, value] of Object.entries(labels)) {
-    causes.push(...checkKey('metadata.labels', key), ...check(LABEL_VALUE, 'metadata.labels', value));
+    causes.push(...checkKey('metadata.labels', key), ...checkText(LABEL_VALUE, 'metadata.labels', value));
   }
   let bytes = 0;
   for (const [key, value] of Object.entries(annotations)) {
@@ -76,23 +84,26 @@ export function checkMetadata(type: ResourceType, { metadata }: KubeObject): Cau
 
 function checkKey(field: string, key: string, shown = key): Cause[] {
   const slash = key.indexOf('/');
-  const prefix = slash === -1 ? undefined : key.slice(0, slash);
-  const causes = prefix === undefined ? [] : check(DNS_SUBDOMAIN, field, prefix);
-  if (causes.length > 0) return [cause.invalid(field, shown, `prefix part ${DNS_SUBDOMAIN.message}`)];
+  if (slash !== -1) {
+    const problem = DNS_SUBDOMAIN.problem(key.slice(0, slash));
+    if (problem !== undefined) return [cause.invalid(field, shown, `prefix part ${problem}`)];
+  }
   const name = key.slice(slash + 1);
   if (name.length > QUALIFIED_NAME.maxLength) {
-    return [
-      cause.invalid(field, shown, `name part must be no more than ${String(QUALIFIED_NAME.maxLength)} characters`),
-    ];
+    const limit = String(QUALIFIED_NAME.maxLength);
+    return [cause.invalid(field, shown, `name part must be no more than ${limit} characters`)];
   }
-  return QUALIFIED_NAME.test(name) ? [] : [cause.invalid(field, shown, QUALIFIED_NAME.message)];
+  const problem = QUALIFIED_NAME.problem(name);
+  return problem === undefined ? [] : [cause.invalid(field, shown, problem)];
 }
 
-function check({ maxLength, message, test }: NameRule, field: string, value: string): Cause[] {
+/** Length and characters of a name. */
+export function checkText({ maxLength, problem }: NameRule, field: string, value: string): Cause[] {
   const causes: Cause[] = [];
   if (value.length > maxLength) {
     causes.push(cause.invalid(field, value, `must be no more than ${String(maxLength)} characters`));
   }
-  if (!test(value)) causes.push(cause.invalid(field, value, message));
+  const wrong = problem(value);
+  if (wrong !== undefined) causes.push(cause.invalid(field, value, wrong));
   return causes;
 }

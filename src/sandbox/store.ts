@@ -64,10 +64,12 @@ export class Store {
     return stored;
   }
 
-  remove(type: ResourceType, previous: KubeObject): void {
+  /** @returns what was stored last, with the version of the deletion */
+  remove(type: ResourceType, previous: KubeObject): KubeObject {
     const version = (this.#version += 1);
     const object = withMetadata(previous, { resourceVersion: String(version) });
     this.#table(type).put({ version, type: 'DELETED', object, previous });
+    return object;
   }
 
   /** Changes after `version` that are still known. @throws TooOld */

@@ -1,7 +1,7 @@
 import { type JsonObject, type KubeObject, sameJson, without } from '../objects.ts';
 import { quantity } from '../quantity.ts';
 import { type Cause, cause } from '../status.ts';
-import { DNS_LABEL } from '../names.ts';
+import { checkText, DNS_LABEL } from '../names.ts';
 import { listAt, objectAt, specOf, textAt } from './common.ts';
 
 const RESTART_POLICIES = ['Always', 'OnFailure', 'Never'];
@@ -25,14 +25,27 @@ export function checkPodSpec(spec: JsonObject): Cause[] {
   if (!RESTART_POLICIES.includes(restartPolicy)) {
     causes.push(cause.unsupported('spec.restartPolicy', restartPolicy, RESTART_POLICIES));
   }
-  return causes;
+  return [...causes, ...checkImageSpaces(spec)];
+}
+
+function checkImageSpaces(spec: JsonObject): Cause[] {
+  return ['initContainers', 'containers'].flatMap((field) =>
+    listAt(spec, field).flatMap((container, index) => {
+      const image = textAt(container, 'image');
+      if (image === image.trim()) return [];
+      return [
+        cause.invalid(`spec.${field}[${String(index)}].image`, image, 'must not have leading or trailing whitespace'),
+      ];
+    }),
+  );
 }
 
 function checkVolumes(names: readonly string[]): Cause[] {
   return names.flatMap((name, index) => {
     const path = `spec.volumes[${String(index)}].name`;
     if (name === '') return [cause.required(path)];
-    if (!DNS_LABEL.test(name)) return [cause.invalid(path, name, DNS_LABEL.message)];
+    const wrong = checkText(DNS_LABEL, path, name);
+    if (wrong.length > 0) return wrong;
     return names.indexOf(name) < index ? [cause.duplicate(path, name)] : [];
   });
 }
@@ -40,7 +53,8 @@ function checkVolumes(names: readonly string[]): Cause[] {
 function checkName(container: JsonObject, path: string, seen: Set<string>): Cause[] {
   const name = textAt(container, 'name');
   if (name === '') return [cause.required(`${path}.name`)];
-  if (!DNS_LABEL.test(name)) return [cause.invalid(`${path}.name`, name, DNS_LABEL.message)];
+  const wrong = checkText(DNS_LABEL, `${path}.name`, name);
+  if (wrong.length > 0) return wrong;
   if (seen.has(name)) return [cause.duplicate(`${path}.name`, name)];
   seen.add(name);
   return [];
@@ -54,9 +68,6 @@ function checkContainer(container: JsonObject, path: string, volumes: readonly s
     ...checkEnv(container, path),
     ...checkMounts(container, path, volumes),
     ...checkResources(objectAt(container, 'resources'), `${path}.resources`),
-    ...(image === image.trim()
-      ? []
-      : [cause.invalid(`${path}.image`, image, 'must not have leading or trailing whitespace')]),
   ];
 }
 
