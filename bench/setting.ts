@@ -11,6 +11,7 @@ import { waitFor } from '../test/support/api-server-process.ts';
 import { canPretendToBeAPod, ControllerProcess, type Credentials } from '../test/support/controller-process.ts';
 import { FaultProxy } from '../test/support/fault-proxy.ts';
 import { IMAGE } from './images.ts';
+import { Noise } from './noise.ts';
 
 /** The controller's own. */
 const NAMESPACE = 'labwright';
@@ -28,6 +29,8 @@ export interface Setting {
   readonly controller: ControllerProcess;
   /** The same controller behind a proxy that counts its calls; not to be run beside the other. */
   readonly counted: { readonly controller: ControllerProcess; readonly proxy: FaultProxy };
+  /** Who uses the machine meanwhile. */
+  readonly noise: Noise;
   /** Resolves when the kubelet has dealt with every pod. */
   settled(): Promise<void>;
   close(): Promise<void>;
@@ -58,6 +61,9 @@ export async function startSetting(): Promise<Setting> {
     config: parseConfig(readFileSync(controller!.configFile, 'utf8')),
     controller: controller!,
     counted: { controller: behindProxy!, proxy },
+    noise: new Noise(new Map(api.processes.map(({ pid, name }) => [pid, name])), (pid) =>
+      pid === process.pid ? 'driver' : pid === kubelet.pid ? 'kubelet' : 'controller',
+    ),
     settled: () => settled(client),
     close: async () => {
       await Promise.all([controller!.close(), behindProxy!.close()]);

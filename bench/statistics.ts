@@ -26,6 +26,11 @@ export function decimal(value: number): string {
   return value.toFixed(value < 10 ? 2 : 1);
 }
 
+/** `7 %`. */
+export function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
+}
+
 export interface Row {
   readonly what: string;
   readonly seen: string;

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { inFlight } from '../in-flight.ts';
 import type { Plan, Progress } from '../plan.ts';
 import { type Setting, startSetting } from '../setting.ts';
-import { milliseconds, type Row, spread } from '../statistics.ts';
+import { milliseconds, percent, type Row, spread } from '../statistics.ts';
 
 const PEER: Readonly<Record<number, { time: string; memory: string; calls: string }>> = {
   1000: { time: '10.5 s', memory: '178 MiB', calls: '3002' },
@@ -43,6 +43,7 @@ async function measure(setting: Setting, labs: number, starts: number, progress:
   const times: number[] = [];
   const memory: number[] = [];
   const peak: number[] = [];
+  setting.noise.begin();
   for (let start = 0; start < starts; start += 1) {
     const { controller } = setting;
     const since = performance.now();
@@ -55,6 +56,7 @@ async function measure(setting: Setting, labs: number, starts: number, progress:
     peak.push(controller.memory().peak);
     await controller.kill();
   }
+  const noise = setting.noise.end().others;
   const { controller, proxy } = setting.counted;
   const since = performance.now();
   controller.start();
@@ -63,7 +65,9 @@ async function measure(setting: Setting, labs: number, starts: number, progress:
   const asked = proxy.requests.calls(since).length;
   const watches = proxy.requests.openWatches.size;
   await controller.kill();
-  progress(`${labs} labs: ${spread(times, milliseconds)}, ${asked} calls, ${watches} watches`);
+  progress(
+    `${labs} labs: ${spread(times, milliseconds)}, ${asked} calls, ${watches} watches, others ${percent(noise)}`,
+  );
   const peer = PEER[labs];
   const aims = labs === 1000;
   const mebibytes = (value: number): string => `${value.toFixed(0)} MiB`;

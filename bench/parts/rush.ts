@@ -1,11 +1,11 @@
 import { inFlight } from '../in-flight.ts';
 import type { Plan, Progress } from '../plan.ts';
 import { startSetting } from '../setting.ts';
-import { milliseconds, quantile, type Row, spread } from '../statistics.ts';
+import { milliseconds, percent, quantile, type Row, spread } from '../statistics.ts';
 
 /** Closing time: every lab is deleted at the same moment. */
 export async function rush(plan: Plan, progress: Progress): Promise<Row[]> {
-  const samples: { p50: number; slowest: number; total: number; refused: number }[] = [];
+  const samples: { p50: number; slowest: number; total: number; refused: number; noise: number }[] = [];
   for (let repetition = 0; repetition < plan.repetitions; repetition += 1) {
     const setting = await startSetting();
     try {
@@ -15,14 +15,18 @@ export async function rush(plan: Plan, progress: Progress): Promise<Row[]> {
       const users = Array.from({ length: plan.rush }, (_, index) => `user-${index}`);
       await inFlight(50, users, (name) => api.spawn(name));
       await setting.settled();
+      setting.noise.begin();
       const { results, latencies, seconds } = await inFlight(plan.rush, users, (name) => api.delete(name));
       const sample = {
         p50: quantile(latencies, 0.5),
         slowest: Math.max(...latencies),
         total: seconds * 1000,
         refused: results.filter((status) => status !== 204).length,
+        noise: setting.noise.end().others,
       };
-      progress(`${plan.rush} deletes at once: ${milliseconds(sample.total)}, ${sample.refused} not 204`);
+      progress(
+        `${plan.rush} deletes at once: ${milliseconds(sample.total)}, ${sample.refused} not 204, others ${percent(sample.noise)}`,
+      );
       samples.push(sample);
     } finally {
       await setting.close();
@@ -52,6 +56,13 @@ export async function rush(plan: Plan, progress: Progress): Promise<Row[]> {
       seen: spread(
         samples.map(({ p50 }) => p50),
         milliseconds,
+      ),
+    },
+    {
+      what: '  share of the machine others took',
+      seen: spread(
+        samples.map(({ noise }) => noise),
+        percent,
       ),
     },
   ];

@@ -1,7 +1,8 @@
 import { Floor } from '../floor.ts';
 import { type Batch, inFlight } from '../in-flight.ts';
 import { startSetting } from '../setting.ts';
-import { decimal, milliseconds, quantile, type Row, spread } from '../statistics.ts';
+import { decimal, milliseconds, percent, quantile, type Row, spread } from '../statistics.ts';
+import type { CpuByProcess } from '../noise.ts';
 import type { Plan, Progress } from '../plan.ts';
 
 interface Sample {
@@ -14,6 +15,10 @@ interface Sample {
   readonly deleteP50: number;
   readonly deleteP95: number;
   readonly deleteCpu: number;
+  /** Share of the machine that others took. */
+  readonly noise: number;
+  /** Processor time of every process of the run, per spawn. */
+  readonly byProcess: CpuByProcess;
 }
 
 const PEER: Readonly<Record<number, string>> = { 1: 'p50 100 ms', 16: '22 (0.59 of its floor)' };
@@ -43,12 +48,14 @@ export async function throughput(plan: Plan, progress: Progress): Promise<Row[]>
         let bare = floorFirst ? await measureFloor() : undefined;
         const users = names(`u${concurrency}`, count);
         const cpu = controller.cpuMs();
+        setting.noise.begin();
         const spawns = await inFlight(concurrency, users, async (name) => {
           const { status, last } = await controller.api.spawn(name);
           if (last?.type !== 'complete') throw new Error(`${name}: ${status} ${last?.type} ${last?.message}`);
         });
         const spawnCpu = (controller.cpuMs() - cpu) / count;
         await setting.settled();
+        const used = setting.noise.end();
         bare ??= await measureFloor();
         const deleteCpu = controller.cpuMs();
         const deletes = await inFlight(concurrency, users, async (name) => {
@@ -65,9 +72,14 @@ export async function throughput(plan: Plan, progress: Progress): Promise<Row[]>
           deleteP50: quantile(deletes.latencies, 0.5),
           deleteP95: quantile(deletes.latencies, 0.95),
           deleteCpu: (controller.cpuMs() - deleteCpu) / count,
+          noise: used.others,
+          byProcess: new Map([...used.cpu].map(([name, ms]) => [name, ms / count])),
         };
         samples.set(concurrency, [...(samples.get(concurrency) ?? []), sample]);
-        progress(`${concurrency} in flight: ${decimal(sample.rate)}/s, floor ${decimal(sample.floor)}/s`);
+        const others = percent(sample.noise);
+        progress(
+          `${concurrency} in flight: ${decimal(sample.rate)}/s, floor ${decimal(sample.floor)}/s, others ${others}`,
+        );
       }
     } finally {
       await setting.close();
@@ -77,14 +89,14 @@ export async function throughput(plan: Plan, progress: Progress): Promise<Row[]>
 }
 
 function rows(concurrency: number, samples: readonly Sample[]): Row[] {
-  const column = (key: keyof Sample): number[] => samples.map((sample) => sample[key]);
+  const column = (key: Exclude<keyof Sample, 'byProcess'>): number[] => samples.map((sample) => sample[key]);
   const at = `${concurrency} in flight`;
   const ratios = samples.map(({ rate, floor }) => rate / floor);
   return [
     {
       what: `spawns per second, ${at}`,
       seen: spread(column('rate'), decimal),
-      aim: '66 at 16',
+      aim: concurrency === 16 ? '66' : '',
       peer: PEER[concurrency] ?? '',
     },
     { what: `  the floor, ${at}`, seen: spread(column('floor'), decimal), peer: concurrency === 16 ? '37' : '' },
@@ -101,9 +113,26 @@ function rows(concurrency: number, samples: readonly Sample[]): Row[] {
     { what: `  delete p50, ${at}`, seen: spread(column('deleteP50'), milliseconds), peer: '5.3 s' },
     { what: `  delete p95, ${at}`, seen: spread(column('deleteP95'), milliseconds) },
     { what: `  controller CPU per delete, ${at}`, seen: spread(column('deleteCpu'), milliseconds) },
+    { what: '  CPU of all processes per spawn', seen: describeCpu(samples) },
+    { what: '  share of the machine others took', seen: spread(column('noise'), percent) },
   ];
 }
 
 function names(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
+}
+
+function describeCpu(samples: readonly Sample[]): string {
+  const names = [...(samples[0]?.byProcess.keys() ?? [])];
+  const medians = names.map((name): [string, number] => [
+    name,
+    quantile(
+      samples.map(({ byProcess }) => byProcess.get(name) ?? 0),
+      0.5,
+    ),
+  ]);
+  return medians
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([name, ms]) => `${name} ${milliseconds(ms)}`)
+    .join(', ');
 }
