@@ -2,7 +2,7 @@ import type { KubernetesListObject, KubernetesObject } from '@kubernetes/client-
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
 import type { KubeConnection } from './connection.ts';
-import { errorFromAnswer, isKubeError, KubeError, type Target } from './kube-error.ts';
+import { errorCode, errorFromAnswer, isKubeError, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
 import { pathOf, type Ref, type Resource } from './resources.ts';
 import { readWatchEvents, type WatchEvent } from './watch-events.ts';
@@ -349,7 +349,9 @@ export class KubeClient {
 
   /** One call with its deadline, its turn in the limiter and its retries. */
   async #call(call: Call): Promise<unknown> {
-    const deadline = AbortSignal.timeout(call.options.timeoutMs ?? this.#timeoutMs);
+    const timeoutMs = call.options.timeoutMs ?? this.#timeoutMs;
+    const endsAt = performance.now() + timeoutMs;
+    const deadline = AbortSignal.timeout(timeoutMs);
     const signal = call.options.signal === undefined ? deadline : AbortSignal.any([deadline, call.options.signal]);
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -362,8 +364,14 @@ export class KubeClient {
       } catch (cause) {
         const error = asKubeError(call.target, cause, deadline);
         if (call.options.signal?.aborted === true || attempt === ATTEMPTS || !mayRetry(call, error)) throw error;
-        const wait = error.retryAfterMs ?? FIRST_RETRY_MS * 2 ** (attempt - 1);
-        await delay(wait * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => {
+        const jitter = Math.random() / 2;
+        // Not a moment earlier than the server asks for, and not at all when there is no time left then.
+        const wait =
+          error.retryAfterMs === undefined
+            ? FIRST_RETRY_MS * 2 ** (attempt - 1) * (0.75 + jitter)
+            : error.retryAfterMs + FIRST_RETRY_MS * jitter;
+        if (performance.now() + wait >= endsAt) throw error;
+        await delay(wait, undefined, { signal }).catch(() => {
           throw error;
         });
       }
@@ -376,9 +384,9 @@ export class KubeClient {
     if (answer.statusCode >= 200 && answer.statusCode < 300) {
       try {
         return JSON.parse(text) as unknown;
-      } catch (cause) {
-        const message = 'the answer is not JSON';
-        throw new KubeError(call.target, { status: 0, reason: 'NoAnswer', message }, { cause });
+      } catch {
+        // Without the cause: it quotes the answer, which may be a Secret.
+        throw new KubeError(call.target, { status: 0, reason: 'NoAnswer', message: 'the answer is not JSON' });
       }
     }
     throw errorFromAnswer(call.target, answer.statusCode, text, answer.headers['retry-after']);
@@ -386,7 +394,9 @@ export class KubeClient {
 
   async #send(call: Call, signal: AbortSignal, timeouts: { headersTimeout?: number; bodyTimeout?: number }) {
     const url = new URL(this.#connection.server);
-    const headers: Record<string, string> = { ...(await this.#connection.headers()), accept: call.accept ?? JSON_TYPE };
+    // An exec plugin that hangs must not hold the call beyond its deadline.
+    const credentials = await orAborted(this.#connection.headers(), signal);
+    const headers: Record<string, string> = { ...credentials, accept: call.accept ?? JSON_TYPE };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
     return this.#connection.dispatcher.request({
       origin: url.origin,
@@ -443,8 +453,20 @@ function asKubeError(target: Target, cause: unknown, deadline: AbortSignal): Kub
 
 function causeText(cause: unknown): string {
   if (!(cause instanceof Error)) return 'no answer';
-  const { code } = cause as { code?: string };
-  return [code, cause.message].filter((part) => part !== undefined && part !== '').join(': ');
+  return [errorCode(cause), cause.message].filter((part) => part !== undefined && part !== '').join(': ');
+}
+
+/** The promise's outcome, or the signal's reason if that comes first. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason as Error);
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
 }
 
 /** Nothing reached the server, or the server said that it did nothing. */
@@ -452,5 +474,5 @@ function mayRetry(call: Call, error: KubeError): boolean {
   if (error.reason === 'Timeout') return false;
   if (error.status === 429) return true;
   if (call.idempotent) return error.status === 0 || error.status >= 500;
-  return (error.cause as { code?: string } | undefined)?.code === 'ECONNREFUSED';
+  return error.cause instanceof Error && errorCode(error.cause) === 'ECONNREFUSED';
 }

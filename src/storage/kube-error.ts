@@ -63,6 +63,12 @@ export function isKubeError(error: unknown, status: number): error is KubeError 
   return error instanceof KubeError && error.status === status;
 }
 
+/** The system's word for an error (`ECONNREFUSED`); the numbers that DOM exceptions call codes are none. */
+export function errorCode(error: Error): string | undefined {
+  const { code } = error as { code?: unknown };
+  return typeof code === 'string' ? code : undefined;
+}
+
 function describe({ kind, namespace, name }: Target): string {
   const where = [namespace, name].filter((part) => part !== undefined).join('/');
   return where === '' ? kind : `${kind} ${where}`;

@@ -1,4 +1,4 @@
-import { KubeError } from './kube-error.ts';
+import { errorCode, KubeError } from './kube-error.ts';
 
 /** One sentence for the person who has to find out why there is no picture of the cluster. */
 export function describeOutage(server: string, error: Error | undefined): string {
@@ -15,6 +15,5 @@ export function describeOutage(server: string, error: Error | undefined): string
 function innermost(error: Error): string {
   let deepest = error;
   while (deepest.cause instanceof Error) deepest = deepest.cause;
-  const { code } = deepest as { code?: string };
-  return [code, deepest.message].filter((part) => part !== undefined && part !== '').join(' ');
+  return [errorCode(deepest), deepest.message].filter((part) => part !== undefined && part !== '').join(' ');
 }
