@@ -1,0 +1,230 @@
+import type { KubernetesObject, V1Pod } from '@kubernetes/client-node';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { POD_NAME } from '../../../src/builder/object-names.ts';
+import type { Config } from '../../../src/config/index.ts';
+import type { LabEvent, LabKey, LabPhase, LabState } from '../../../src/domain/lab.ts';
+import { labSlug } from '../../../src/domain/names.ts';
+import { LabController } from '../../../src/reconcile/lab-controller.ts';
+import type { CreateLab, LabService } from '../../../src/reconcile/lab-service.ts';
+import type { Delays, Fault, Kubelet } from '../../../src/sandbox/index.ts';
+import { KubeClient } from '../../../src/storage/kube-client.ts';
+import * as resources from '../../../src/storage/resources.ts';
+import { type ClusterOptions, startCluster, type TestCluster } from '../../support/cluster.ts';
+import { aConfig, aKey, PLANTED } from './labs.ts';
+import { until } from './until.ts';
+
+const { Namespaces, Pods, Secrets } = resources;
+
+export interface SettingOptions {
+  readonly config?: Config;
+  readonly leftoverGrace?: number;
+  readonly faults?: readonly Fault[];
+  readonly delays?: Delays;
+  /** False: pods stay pending until the test moves them. */
+  readonly kubelet?: boolean;
+  /** False: the test starts the controller. */
+  readonly start?: boolean;
+}
+
+/** One lab controller with a namespace, a prefix and a kubelet of its own on a cluster that others may share. */
+export class Setting {
+  readonly cluster: TestCluster;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly prefix: string;
+  /** What was logged, a JSON document each. */
+  readonly log: string[] = [];
+  kubelet!: Kubelet;
+  #options: SettingOptions;
+  #running: Running | undefined;
+
+  static async create(cluster: TestCluster, options: SettingOptions = {}): Promise<Setting> {
+    const setting = new Setting(cluster, options);
+    await cluster.client.create(Namespaces, { metadata: { name: setting.controller } });
+    const { delays, faults = [] } = options;
+    if (options.kubelet !== false) {
+      setting.kubelet = await cluster.startKubelet({
+        namespacePrefix: setting.prefix,
+        faults,
+        ...(delays === undefined ? {} : { delays }),
+      });
+    }
+    if (options.start !== false) await setting.start();
+    return setting;
+  }
+
+  private constructor(cluster: TestCluster, options: SettingOptions) {
+    this.cluster = cluster;
+    this.#options = options;
+    this.prefix = cluster.uniqueName('labs');
+    this.controller = `${this.prefix}-controller`;
+  }
+
+  /** For the test's own looking and meddling. */
+  get client(): KubeClient {
+    return this.cluster.client;
+  }
+
+  get labs(): LabService {
+    if (this.#running === undefined) throw new Error('The controller does not run');
+    return this.#running.controller.labs;
+  }
+
+  /** Starts the controller, with other options than before where some are given, and waits for its first picture. */
+  async start(change: SettingOptions = {}): Promise<void> {
+    this.launch(change);
+    await this.labs.ready();
+  }
+
+  /** As `start`, without waiting. */
+  launch(change: SettingOptions = {}): void {
+    this.#options = { ...this.#options, ...change };
+    const base = this.#options.config ?? aConfig();
+    const config = base.lab.namespacePrefix === 'lab' ? withPrefix(base, this.prefix) : base;
+    const client = new KubeClient({
+      connection: this.cluster.connection(),
+      timeoutMs: config.kubernetes.requestTimeout,
+    });
+    const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
+    const { leftoverGrace } = this.#options;
+    const controller = new LabController({
+      client,
+      config,
+      controller: this.controller,
+      logger,
+      ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
+    });
+    const halt = new AbortController();
+    this.#running = { controller, client, halt, working: controller.run(halt.signal) };
+  }
+
+  /** Stops the controller. Nothing secret may have been logged until then. */
+  async stop(): Promise<void> {
+    const running = this.#running;
+    if (running === undefined) return;
+    this.#running = undefined;
+    running.halt.abort();
+    await running.working;
+    await running.client.close();
+    for (const secret of Object.values(PLANTED)) expect(this.log.join('')).not.toContain(secret);
+  }
+
+  async restart(change: SettingOptions = {}): Promise<void> {
+    await this.stop();
+    await this.start(change);
+  }
+
+  namespaceOf(key: LabKey = aKey()): string {
+    return `${this.prefix}-${labSlug(key)}`;
+  }
+
+  podRef(key: LabKey = aKey()) {
+    return { namespace: this.namespaceOf(key), name: POD_NAME };
+  }
+
+  intentRef(key: LabKey = aKey()) {
+    return { namespace: this.controller, name: `lab-${labSlug(key)}` };
+  }
+
+  state(key: LabKey = aKey()): LabState {
+    const state = this.labs.get(key);
+    if (state === undefined) throw new Error(`There is no lab of ${key.username}`);
+    return state;
+  }
+
+  /** Asks for a lab and waits until it runs. */
+  async spawn(lab: CreateLab): Promise<LabState> {
+    await this.labs.create(lab);
+    return this.untilPhase('running', lab.key);
+  }
+
+  async untilPhase(phase: LabPhase, key: LabKey = aKey(), timeoutMs?: number): Promise<LabState> {
+    const seen = () => this.labs.get(key);
+    const found = await until(`the lab is ${phase}`, () => seen()?.phase === phase && seen(), timeoutMs).catch(
+      (cause: unknown) => {
+        throw new Error(`${String(cause)}; it is ${JSON.stringify(seen())}\n${this.log.slice(-10).join('')}`);
+      },
+    );
+    return found;
+  }
+
+  /** Waits until a failed lab has been cleaned up: the reason is left, pod and secrets are gone. */
+  async untilCleaned(key: LabKey = aKey()): Promise<void> {
+    await until('the failed lab is cleaned up', async () => {
+      const intent = await this.client.get(Secrets, this.intentRef(key));
+      return intent?.metadata?.annotations?.['labwright.dev/cleaned'] === 'true';
+    });
+    expect(await this.pod(key)).toBeUndefined();
+    expect(await this.secretNames(key)).toEqual([]);
+  }
+
+  pod(key: LabKey = aKey()): Promise<V1Pod | undefined> {
+    return this.client.get(Pods, this.podRef(key));
+  }
+
+  namespace(key: LabKey = aKey()): Promise<KubernetesObject | undefined> {
+    return this.client.get(Namespaces, { name: this.namespaceOf(key) });
+  }
+
+  async secretNames(key: LabKey = aKey()): Promise<string[]> {
+    const { items } = await this.client.list(Secrets, { namespace: this.namespaceOf(key) });
+    return items.map(({ metadata }) => metadata?.name ?? '').sort();
+  }
+
+  /** Every event of the lab's current operation, to the terminal one. */
+  async events(key: LabKey = aKey(), lastEventId?: string, timeoutMs = 15_000): Promise<LabEvent[]> {
+    const stream = this.labs.events(key, lastEventId, AbortSignal.timeout(timeoutMs));
+    const events: LabEvent[] = [];
+    for await (const event of stream ?? []) events.push(event);
+    return events;
+  }
+
+  /** Writes a pod's status as the kubelet would. */
+  async setPodStatus(status: object, key: LabKey = aKey()): Promise<void> {
+    await this.client.patch(Pods, this.podRef(key), { status }, { subresource: 'status' });
+  }
+
+  untilPod(key: LabKey = aKey()): Promise<V1Pod> {
+    return until('the pod is there', () => this.pod(key));
+  }
+}
+
+interface Running {
+  readonly controller: LabController;
+  readonly client: KubeClient;
+  readonly halt: AbortController;
+  readonly working: Promise<void>;
+}
+
+/** The same configuration for namespaces of this test alone. */
+function withPrefix(config: Config, namespacePrefix: string): Config {
+  return { ...config, lab: { ...config.lab, namespacePrefix } };
+}
+
+/** One cluster for a test file, and controllers that end with the test that started them. */
+export function useCluster(options: ClusterOptions = {}) {
+  let cluster: TestCluster;
+  const settings: Setting[] = [];
+  beforeAll(async () => {
+    cluster = await startCluster(options);
+  });
+  afterEach(async () => {
+    cluster.proxy.onCall = () => 'pass';
+    for (const setting of settings.splice(0)) {
+      await setting.stop();
+      await setting.kubelet?.close();
+    }
+  });
+  afterAll(() => cluster.close());
+  return {
+    get cluster() {
+      return cluster;
+    },
+    async setting(settingOptions?: SettingOptions): Promise<Setting> {
+      const setting = await Setting.create(cluster, settingOptions);
+      settings.push(setting);
+      return setting;
+    },
+  };
+}

@@ -1,0 +1,25 @@
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** Real API servers take seconds where the sandbox takes milliseconds. */
+const PATIENCE_MS = process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver' ? 30_000 : 10_000;
+const POLL_MS = 5;
+
+/**
+ * Waits until `ask` gives something that is neither undefined nor false.
+ *
+ * @param what for the message: "until the pod is gone"
+ * @throws Error after `timeoutMs`, with what was being waited for
+ */
+export async function until<T>(
+  what: string,
+  ask: () => T | Promise<T>,
+  timeoutMs = PATIENCE_MS,
+): Promise<Exclude<T, undefined | false>> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined && answer !== false) return answer as Exclude<T, undefined | false>;
+    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain until ${what}`);
+    await delay(POLL_MS);
+  }
+}
