@@ -141,9 +141,9 @@ export class Api {
   /** The events of a watch until it has sent so many (bookmarks not counted, unless asked for) or the server ends it. */
   async watch(
     path: string,
-    options: { count?: number; bookmarks?: boolean; accept?: string } = {},
+    options: { count?: number; until?: (event: WireEvent) => boolean; bookmarks?: boolean; accept?: string } = {},
   ): Promise<WireEvent[]> {
-    const { count = Number.POSITIVE_INFINITY, bookmarks = false, accept } = options;
+    const { count = Number.POSITIVE_INFINITY, until = () => false, bookmarks = false, accept } = options;
     const answer = await this.#send('GET', path, accept === undefined ? {} : { accept });
     expect(answer.statusCode).toBe(200);
     const events: WireEvent[] = [];
@@ -155,7 +155,7 @@ export class Api {
       events.push(
         ...lines.map((line) => JSON.parse(line) as WireEvent).filter((e) => bookmarks || e.type !== 'BOOKMARK'),
       );
-      if (events.length >= count) break;
+      if (events.length >= count || events.some(until)) break;
     }
     return events;
   }

@@ -52,6 +52,8 @@ export class PodWorker {
   #startTime = timestamp();
   #startedAt = timestamp();
   #server: PodServer | undefined;
+  /** Its node does not answer any more. */
+  #lost = false;
 
   constructor(tools: WorkerTools, pod: V1Pod, plan: FaultPlan, podIP: string) {
     this.#tools = tools;
@@ -89,7 +91,7 @@ export class PodWorker {
   /** Ends a pod that is being deleted: as a kubelet does, with a last status and a delete without grace. */
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
     await this.close();
-    if (this.#plan.get('stuckTerminating') !== undefined) return;
+    if (this.#lost || this.#plan.get('stuckTerminating') !== undefined) return;
     if (!this.#brief) {
       await this.#event(
         { reason: 'Killing', message: `Stopping container ${this.#name}`, container: this.#name },
@@ -298,6 +300,7 @@ export class PodWorker {
 
   /** The node does not answer any more: the pod is not ready, is told to go, and nobody ends it. */
   async #loseNode(signal: AbortSignal): Promise<void> {
+    this.#lost = true;
     await this.close();
     const message = 'Taint manager: deleting due to NoExecute taint';
     const main = { running: { startedAt: this.#startedAt } };
