@@ -2,6 +2,8 @@ import type { KubernetesObject, V1Pod, V1Secret } from '@kubernetes/client-node'
 import type { LabObjects } from '../builder/lab-builder.ts';
 import {
   KEPT_SINCE_ANNOTATION,
+  NETWORK_POLICY_NAME,
+  RESOURCE_QUOTA_NAME,
   SERVERNAME_ANNOTATION,
   SERVICE_IP_ANNOTATION,
   SPAWN_LABEL,
@@ -75,7 +77,7 @@ export class LabObjectsWriter {
     const namespace = await this.#writeNamespace(request);
     const complete = namespace === undefined;
     await allEnded([
-      ...(complete ? this.#confirmStaying(objects) : this.#ensureStaying(objects, slug)),
+      ...(complete ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
       ...objects.volumeClaims.map((claim) => this.#ensure(PersistentVolumeClaims, claim, slug)),
       this.#writeSecrets(objects, slug),
     ]);
@@ -115,16 +117,34 @@ export class LabObjectsWriter {
     });
   }
 
-  #ensureStaying(objects: LabObjects, slug: string): Array<Promise<unknown>> {
+  #ensureStaying({ objects, slug, namespace: existing }: WriteRequest): Array<Promise<unknown>> {
     const { serviceAccount, files, limitRange, resourceQuota, networkPolicy, service } = objects;
     return [
       this.#ensure(Services, service, slug),
       this.#ensure(ServiceAccounts, serviceAccount, slug),
       this.#ensure(ConfigMaps, files, slug),
       this.#ensure(LimitRanges, limitRange, slug),
-      ...(resourceQuota === undefined ? [] : [this.#ensure(ResourceQuotas, resourceQuota, slug)]),
-      ...(networkPolicy === undefined ? [] : [this.#ensure(NetworkPolicies, networkPolicy, slug)]),
+      resourceQuota === undefined
+        ? this.#remove(ResourceQuotas, existing, RESOURCE_QUOTA_NAME, slug)
+        : this.#ensure(ResourceQuotas, resourceQuota, slug),
+      networkPolicy === undefined
+        ? this.#remove(NetworkPolicies, existing, NETWORK_POLICY_NAME, slug)
+        : this.#ensure(NetworkPolicies, networkPolicy, slug),
     ];
+  }
+
+  /** Removes what an earlier lab of a kept namespace had and this one has not, such as a quota. */
+  async #remove<T extends KubernetesObject>(
+    resource: Resource<T>,
+    existing: ObservedNamespace | undefined,
+    name: string,
+    slug: string,
+  ): Promise<void> {
+    if (existing === undefined) return;
+    const ref = { namespace: existing.name, name };
+    const found = await this.#client.get(resource, ref);
+    if (found === undefined || !isOurs(found, this.#controller, slug)) return;
+    await this.#client.delete(resource, ref, { uid: found.metadata?.uid ?? '' });
   }
 
   /** What isolates and what exposes the lab is made again in case somebody has removed it: a lab without them is worse. */
