@@ -3,9 +3,10 @@ import { pino, type Logger } from 'pino';
 import { KubeClient } from '../storage/kube-client.ts';
 import { type KubeConnection, tokenConnection } from '../storage/connection.ts';
 import { Controllers } from './controllers.ts';
-import { type Kubelet, startKubelet } from './kubelet/index.ts';
+import { type Kubelet, type KubeletOptions, startKubelet } from './kubelet/index.ts';
 import type { Delays } from './kubelet/delays.ts';
 import type { Fault } from './faults.ts';
+import { claimLoopbackRange, unclaimed } from './loopback.ts';
 import { type SandboxRequest, SandboxApiServer } from './server.ts';
 import { ServiceAddresses } from './service-addresses.ts';
 import { Store } from './store.ts';
@@ -54,17 +55,21 @@ export interface Sandbox {
 }
 
 const WATCH_HISTORY = 10_000;
+/** The addresses of Services where nothing listens on them. */
+const SERVICES = '127.63';
 const BOOKMARK_INTERVAL_MS = 60_000;
-const SERVICE_RANGE = '127.96';
+/** Namespaces that are there from the start; the last one is the controller's own. */
+const NAMESPACES = ['default', 'kube-system', 'labwright'];
 
 /** Starts an in-process Kubernetes: API server, the controllers it needs, and a simulated scheduler and kubelet. */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
-  const { host = '127.0.0.1', logger = pino({ level: 'silent' }), token = randomBytes(16).toString('hex') } = options;
+  const { host = '127.0.0.1', logger = pino({ level: 'silent' }), token = randomToken() } = options;
+  const range = options.serve === true ? await claimLoopbackRange(SERVICES) : unclaimed(SERVICES);
   const store = new Store(options.watchHistory ?? WATCH_HISTORY);
-  const kubeletToken = randomBytes(16).toString('hex');
+  const kubeletToken = randomToken();
   const server = new SandboxApiServer({
     store,
-    addresses: new ServiceAddresses(SERVICE_RANGE),
+    addresses: new ServiceAddresses(range.prefix),
     tokens: new Map([
       [token, 'admin'],
       [kubeletToken, KUBELET],
@@ -76,40 +81,52 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     },
   });
   const controllers = new Controllers(store, server.api);
-  for (const name of ['default', 'kube-system', 'labwright']) {
-    server.api.create(namespaces, '', { metadata: { name } }, { dryRun: false });
-  }
-  const url = await server.listen(host, options.port ?? 0);
-  const client = new KubeClient({
-    connection: tokenConnection({ server: url, token: kubeletToken }),
-    // The limits protect real API servers.
-    requestsPerSecond: 1e6,
-    burst: 1e6,
-  });
-  const kubelet =
-    options.kubelet === false
-      ? undefined
-      : await startKubelet({
-          client,
-          logger,
-          ...(options.delays === undefined ? {} : { delays: options.delays }),
-          ...(options.faults === undefined ? {} : { faults: options.faults }),
-          ...(options.serve === undefined ? {} : { serve: options.serve }),
-        });
-  return {
-    server: url,
-    token,
-    kubelet,
-    connection: () => tokenConnection({ server: url, token }),
-    compact: () => store.compact(),
-    endWatches: () => server.endWatches(),
-    async close() {
-      await kubelet?.close();
-      await client.close();
-      controllers.close();
-      await server.close();
-    },
+  let kubelet: Kubelet | undefined;
+  let client: KubeClient | undefined;
+  const close = async () => {
+    await kubelet?.close();
+    await client?.close();
+    controllers.close();
+    await server.close();
+    await range.release();
   };
+  try {
+    for (const name of NAMESPACES) server.api.create(namespaces, '', { metadata: { name } }, { dryRun: false });
+    const url = await server.listen(host, options.port ?? 0);
+    client = kubeletClient(url, kubeletToken);
+    if (options.kubelet !== false) kubelet = await startKubelet(kubeletOptions(options, client, logger));
+    return {
+      server: url,
+      token,
+      kubelet,
+      connection: () => tokenConnection({ server: url, token }),
+      compact: () => store.compact(),
+      endWatches: () => server.endWatches(),
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 const KUBELET = 'kubelet';
+
+function randomToken(): string {
+  return randomBytes(16).toString('hex');
+}
+
+/** The limits of a client protect real API servers; here they would only slow things down. */
+function kubeletClient(server: string, token: string): KubeClient {
+  return new KubeClient({ connection: tokenConnection({ server, token }), requestsPerSecond: 1e6, burst: 1e6 });
+}
+
+function kubeletOptions({ delays, faults, serve }: SandboxOptions, client: KubeClient, logger: Logger): KubeletOptions {
+  return {
+    client,
+    logger,
+    ...(delays === undefined ? {} : { delays }),
+    ...(faults === undefined ? {} : { faults }),
+    ...(serve === undefined ? {} : { serve }),
+  };
+}

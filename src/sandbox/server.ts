@@ -86,7 +86,8 @@ export class SandboxApiServer {
     const { method = 'GET', url = '/' } = request;
     const user = this.#authenticate(request.headers.authorization);
     this.#options.onRequest?.({ method, url, user });
-    const { pathname, searchParams: query } = new URL(url, 'http://sandbox');
+    const [pathname = '/', search = ''] = url.split('?', 2);
+    const query = new URLSearchParams(search);
     const fixed = method === 'GET' ? discover(pathname) : undefined;
     if (fixed !== undefined) {
       send(response, 200, fixed.type, fixed.body);

@@ -4,15 +4,15 @@ import type { KubeObject } from './objects.ts';
 import { cause, invalid } from './status.ts';
 
 const FIRST = 1;
-const LAST = 65_534;
+const LAST = 65_000;
 
-/** Hands out the cluster addresses of Services from one /16, `127.96.0.0/16` unless told: loopback, so that they work. */
+/** Hands out the cluster addresses of Services from one loopback /16, so that a simulated lab can listen on them. */
 export class ServiceAddresses {
   readonly #prefix: string;
   readonly #taken = new Set<string>();
   #next = FIRST;
 
-  /** @param prefix the first two numbers of the range, `127.96` */
+  /** @param prefix the first two numbers of the range */
   constructor(prefix: string) {
     this.#prefix = prefix;
   }

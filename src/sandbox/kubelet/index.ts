@@ -5,6 +5,7 @@ import { isKubeError } from '../../storage/kube-error.ts';
 import { Reflector } from '../../storage/reflector.ts';
 import { Nodes, Pods, type Ref } from '../../storage/resources.ts';
 import { completeFaults, type Fault } from '../faults.ts';
+import { claimLoopbackRange, type LoopbackRange, unclaimed } from '../loopback.ts';
 import { timestamp } from '../objects.ts';
 import { PodAddresses } from './addresses.ts';
 import { DELAYS, type Delays } from './delays.ts';
@@ -59,11 +60,20 @@ interface Running {
   stopping: boolean;
 }
 
+/** The addresses of pods where nothing listens on them. */
+const PODS = '127.64';
+
 /** Starts to schedule and run the pods of a cluster. Resolves when it has seen those that are there. */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
-  const kubelet = new SimulatedKubelet(options);
-  await kubelet.start();
-  return kubelet;
+  const range = options.serve === true ? await claimLoopbackRange(PODS) : unclaimed(PODS);
+  const kubelet = new SimulatedKubelet(options, range);
+  try {
+    await kubelet.start();
+    return kubelet;
+  } catch (error) {
+    await kubelet.close();
+    throw error;
+  }
 }
 
 class SimulatedKubelet implements Kubelet {
@@ -71,7 +81,8 @@ class SimulatedKubelet implements Kubelet {
   readonly #tools: WorkerTools;
   readonly #faults: FaultBook;
   readonly #logger: Logger;
-  readonly #addresses = new PodAddresses();
+  readonly #range: LoopbackRange;
+  readonly #addresses: PodAddresses;
   readonly #abort = new AbortController();
   readonly #pods: Reflector<V1Pod, KnownPod>;
   /** By uid. */
@@ -79,11 +90,16 @@ class SimulatedKubelet implements Kubelet {
   readonly #ending = new Set<Promise<void>>();
   #watching: Promise<void> = Promise.resolve();
 
-  constructor(options: KubeletOptions) {
-    const { client, delays = DELAYS.instant, node = 'sandbox-node', serve = false, podLabelSelector } = options;
+  constructor(options: KubeletOptions, range: LoopbackRange) {
+    const { client, delays = DELAYS.instant, node = 'sandbox-node', podLabelSelector } = options;
     this.#options = options;
+    this.#range = range;
+    this.#addresses = new PodAddresses(range.prefix);
     this.#logger = options.logger ?? pino({ level: 'silent' });
-    this.#tools = { client, delays, node, serve, events: new EventRecorder(client, node) };
+    if (options.serve === true && !range.claimed) {
+      this.#logger.warn('simulated labs do not answer HTTP: this machine has no free loopback addresses for them');
+    }
+    this.#tools = { client, delays, node, serve: range.claimed, events: new EventRecorder(client, node) };
     this.#faults = new FaultBook(completeFaults(options.faults ?? []));
     this.#pods = new Reflector<V1Pod, KnownPod>({
       client,
@@ -127,6 +143,7 @@ class SimulatedKubelet implements Kubelet {
     const running = [...this.#running.values()];
     await Promise.allSettled([...this.#ending, ...running.map(({ task }) => task)]);
     await Promise.all(running.map(({ worker }) => worker.close()));
+    await this.#range.release();
   }
 
   #keep(pod: V1Pod): KnownPod | undefined {
