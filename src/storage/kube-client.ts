@@ -287,7 +287,7 @@ export class KubeClient {
 
   /**
    * Events of a collection after `resourceVersion`, until the server ends the stream (after `timeoutSeconds`) or
-   * `signal` aborts. A stream on which nothing arrives for `silenceMs` is ended with an error.
+   * `signal` aborts. A stream on which nothing arrives for `silenceMs` is ended with the error `Silent`.
    *
    * @throws KubeError 410 when the version has expired, as an answer or as an event of the stream
    */
@@ -298,32 +298,38 @@ export class KubeClient {
       readonly signal: AbortSignal;
       readonly timeoutSeconds?: number;
       readonly silenceMs?: number;
+      /** Called when the server has accepted the watch. */
+      readonly onOpen?: () => void;
     },
   ): AsyncGenerator<WatchEvent<T>> {
     const target = { verb: 'watch', kind: resource.kind, namespace: options.namespace };
     const { timeoutSeconds = 300, silenceMs = 90_000, signal } = options;
-    const answer = await this.#send(
-      {
-        method: 'GET',
-        target,
-        path: pathOf(resource, options.namespace),
-        query: {
-          ...selectorQuery(options),
-          watch: 'true',
-          allowWatchBookmarks: 'true',
-          resourceVersion: options.resourceVersion,
-          timeoutSeconds: String(timeoutSeconds),
-        },
-        accept: options.metadataOnly === true ? METADATA : JSON_TYPE,
-        idempotent: true,
-        options,
+    const call: Call = {
+      method: 'GET',
+      target,
+      path: pathOf(resource, options.namespace),
+      query: {
+        ...selectorQuery(options),
+        watch: 'true',
+        allowWatchBookmarks: 'true',
+        resourceVersion: options.resourceVersion,
+        timeoutSeconds: String(timeoutSeconds),
       },
-      signal,
-      { headersTimeout: this.#timeoutMs, bodyTimeout: silenceMs },
-    );
+      accept: options.metadataOnly === true ? METADATA : JSON_TYPE,
+      idempotent: true,
+      options,
+    };
+    // The deadline is for the answer to begin; after that, silence is what ends a watch.
+    const deadline = AbortSignal.timeout(this.#timeoutMs);
+    const credentials = AbortSignal.any([signal, deadline]);
+    const timeouts = { headersTimeout: this.#timeoutMs, bodyTimeout: silenceMs };
+    const answer = await this.#send(call, signal, timeouts, credentials).catch((cause: unknown) => {
+      throw asKubeError(target, cause, deadline);
+    });
     if (answer.statusCode !== 200) {
       throw errorFromAnswer(target, answer.statusCode, await answer.body.text(), answer.headers['retry-after']);
     }
+    options.onOpen?.();
     yield* readWatchEvents<T>(answer.body, target, signal);
   }
 
@@ -379,7 +385,7 @@ export class KubeClient {
   }
 
   async #attempt(call: Call, signal: AbortSignal): Promise<unknown> {
-    const answer = await this.#send(call, signal, {});
+    const answer = await this.#send(call, signal);
     const text = await answer.body.text();
     if (answer.statusCode >= 200 && answer.statusCode < 300) {
       try {
@@ -392,10 +398,16 @@ export class KubeClient {
     throw errorFromAnswer(call.target, answer.statusCode, text, answer.headers['retry-after']);
   }
 
-  async #send(call: Call, signal: AbortSignal, timeouts: { headersTimeout?: number; bodyTimeout?: number }) {
+  /** @param patience for the credentials */
+  async #send(
+    call: Call,
+    signal: AbortSignal,
+    timeouts: { headersTimeout?: number; bodyTimeout?: number } = {},
+    patience = signal,
+  ) {
     const url = new URL(this.#connection.server);
     // An exec plugin that hangs must not hold the call beyond its deadline.
-    const credentials = await orAborted(this.#connection.headers(), signal);
+    const credentials = await orAborted(this.#connection.headers(), patience);
     const headers: Record<string, string> = { ...credentials, accept: call.accept ?? JSON_TYPE };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
     return this.#connection.dispatcher.request({

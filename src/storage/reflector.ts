@@ -33,10 +33,16 @@ export interface ReflectorOptions<T extends KubernetesObject, K extends Kept> {
 
 /** Resuming may be what fails, so the store is listed again after a few tries. */
 const RELIST_AFTER_FAILURES = 3;
-/** A watch that was open for so long was healthy, however it ended. */
+/** A watch that was open for so long was healthy, however it ended, unless nothing at all was heard. */
 const HEALTHY_MS = 1_000;
 /** How many deletions are remembered, so that an answer that arrives late does not bring an object back. */
 const TOMBSTONES = 10_000;
+
+/** What is remembered of an object that is gone. */
+interface Tombstone {
+  readonly version: string;
+  readonly uid: string | undefined;
+}
 
 /**
  * Keeps a local copy of one collection true, for as long as `run` runs.
@@ -56,11 +62,13 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
   readonly ready: Promise<void>;
   readonly #options: ReflectorOptions<T, K>;
   readonly #store = new Map<string, K>();
-  readonly #tombstones = new Map<string, string>();
+  readonly #tombstones = new Map<string, Tombstone>();
   #markReady!: () => void;
   #isReady = false;
   #resourceVersion = '';
   #failures = 0;
+  #openedAt = Number.POSITIVE_INFINITY;
+  #heard = false;
   #seenAt = performance.now();
   #lists = 0;
   #lastError: KubeError | undefined;
@@ -108,27 +116,29 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
    * what the watch has already brought, also a deletion, changes nothing.
    */
   observe(object: T): void {
-    const key = keyOf(object);
-    const version = object.metadata?.resourceVersion ?? '';
-    const known = this.#store.get(key)?.resourceVersion ?? this.#tombstones.get(key);
-    if (known === undefined || isNewer(version, known)) this.#set(key, object);
+    this.#set(keyOf(object), object);
   }
 
-  /** The same for a delete of our own that the server has confirmed: the object of this uid is not there any more. */
+  /**
+   * The same for a delete of our own that the server has confirmed: the object of this uid is not there any more. What
+   * the watch still tells of it comes too late.
+   */
   forget(key: string, uid: string): void {
     const known = this.#store.get(key);
-    if (known?.uid === uid) this.#remove(key, known.resourceVersion);
+    if (known?.uid === uid) this.#remove(key, known.resourceVersion, uid);
   }
 
   /** Follows the collection until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const stopped = () => signal.aborted;
     while (!stopped()) {
-      const started = performance.now();
+      this.#openedAt = Number.POSITIVE_INFINITY;
+      this.#heard = false;
       const error = await this.#listAndWatch(signal);
       if (stopped()) return;
       this.#lastError = error;
-      const healthy = performance.now() - started >= HEALTHY_MS;
+      const silent = error?.reason === 'Silent' && !this.#heard;
+      const healthy = performance.now() - this.#openedAt >= HEALTHY_MS && !silent;
       if (healthy) this.#failures = 0;
       // A quiet watch is ended by the server now and then; a delay before the next one would leave us blind meanwhile.
       if (healthy && error === undefined) continue;
@@ -193,9 +203,13 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
       timeoutSeconds: Math.ceil(watchSeconds * (0.8 + Math.random() * 0.4)),
       silenceMs,
       signal,
+      onOpen: () => {
+        this.#openedAt = performance.now();
+        this.#lastError = undefined;
+      },
     });
     for await (const { type, object } of events) {
-      this.#lastError = undefined;
+      this.#heard = true;
       const version = object.metadata?.resourceVersion ?? this.#resourceVersion;
       if (type === 'DELETED') this.#remove(keyOf(object), version);
       else if (type !== 'BOOKMARK') this.#set(keyOf(object), object);
@@ -210,21 +224,33 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
 
   #set(key: string, object: T): void {
     const before = this.#store.get(key);
-    const version = object.metadata?.resourceVersion ?? '';
-    // The watch brings our own writes once more; they are known already.
-    if (before !== undefined && !isNewer(version, before.resourceVersion)) return;
+    if (this.#isStale(key, object, before)) return;
     const current = this.#options.keep(object);
-    if (current === undefined) return;
+    if (current === undefined) {
+      // It was one of ours and is not any more.
+      if (before !== undefined) this.#remove(key, object.metadata?.resourceVersion ?? '');
+      return;
+    }
     if (this.#options.newsOnly !== true) this.#store.set(key, current);
     this.#notify(key, current, before);
   }
 
-  #remove(key: string, version: string): void {
+  /** The watch brings our own writes once more, and an answer may arrive after what has happened since. */
+  #isStale(key: string, { metadata }: T, before: K | undefined): boolean {
+    const version = metadata?.resourceVersion ?? '';
+    if (before !== undefined) return !isNewer(version, before.resourceVersion);
+    const tombstone = this.#tombstones.get(key);
+    if (tombstone === undefined) return false;
+    return !isNewer(version, tombstone.version) || (tombstone.uid !== undefined && tombstone.uid === metadata?.uid);
+  }
+
+  /** @param uid of an object that is certainly gone, and not only out of the selection */
+  #remove(key: string, version: string, uid?: string): void {
     const before = this.#store.get(key);
     if (before !== undefined && isNewer(before.resourceVersion, version)) return;
     this.#store.delete(key);
     this.#tombstones.delete(key);
-    this.#tombstones.set(key, version);
+    this.#tombstones.set(key, { version, uid });
     if (this.#tombstones.size > TOMBSTONES) this.#tombstones.delete(this.#tombstones.keys().next().value ?? '');
     if (before !== undefined) this.#notify(key, undefined, before);
   }
@@ -240,8 +266,8 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
 
   #backoff(error: KubeError | undefined): number {
     const { minDelayMs = 250, maxDelayMs = 10_000 } = this.#options;
-    const doubled = Math.min(minDelayMs * 2 ** (this.#failures - 1), maxDelayMs);
-    return Math.max(doubled, error?.retryAfterMs ?? 0) * (0.5 + Math.random() / 2);
+    const doubled = Math.min(minDelayMs * 2 ** (this.#failures - 1), maxDelayMs) * (0.5 + Math.random() / 2);
+    return doubled + (error?.retryAfterMs ?? 0);
   }
 }
 

@@ -1,5 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 export type Priority = 'interactive' | 'background';
 
 export interface RequestLimiterOptions {
@@ -22,7 +20,8 @@ export class RequestLimiter {
   #tokens: number;
   #filledAt = performance.now();
   #inFlight = 0;
-  #refilling = false;
+  /** Set while calls wait for nothing but their token. */
+  #refill: NodeJS.Timeout | undefined;
 
   constructor(options: RequestLimiterOptions) {
     this.#options = options;
@@ -39,6 +38,7 @@ export class RequestLimiter {
       const place = lane.indexOf(resolve);
       if (place < 0) return;
       lane.splice(place, 1);
+      if (this.#nobodyWaits()) this.#stopRefill();
       reject(signal.reason as Error);
     };
     lane.push(resolve);
@@ -76,14 +76,19 @@ export class RequestLimiter {
     while (!this.#nobodyWaits() && this.#take()) {
       (this.#waiting.interactive.shift() ?? this.#waiting.background.shift())?.();
     }
-    if (!this.#nobodyWaits() && this.#tokens < 1 && !this.#refilling) void this.#refill();
+    if (this.#nobodyWaits() || this.#tokens >= 1 || this.#refill !== undefined) return;
+    const missing = 1 - this.#tokens;
+    this.#refill = setTimeout(
+      () => {
+        this.#stopRefill();
+        this.#next();
+      },
+      Math.ceil((missing / this.#options.requestsPerSecond) * 1000),
+    );
   }
 
-  async #refill(): Promise<void> {
-    this.#refilling = true;
-    const missing = Math.max(0, 1 - this.#tokens);
-    await delay(Math.ceil((missing / this.#options.requestsPerSecond) * 1000));
-    this.#refilling = false;
-    this.#next();
+  #stopRefill(): void {
+    clearTimeout(this.#refill);
+    this.#refill = undefined;
   }
 }

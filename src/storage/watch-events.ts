@@ -1,6 +1,6 @@
 import type { KubernetesObject, V1Status } from '@kubernetes/client-node';
 import type { Readable } from 'node:stream';
-import { KubeError, type Target } from './kube-error.ts';
+import { errorCode, KubeError, type Target } from './kube-error.ts';
 
 export interface WatchEvent<T extends KubernetesObject> {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
@@ -33,6 +33,13 @@ export async function* readWatchEvents<T extends KubernetesObject>(
   } catch (cause) {
     if (signal.aborted) return;
     if (cause instanceof KubeError) throw cause;
+    if (cause instanceof Error && errorCode(cause) === 'UND_ERR_BODY_TIMEOUT') {
+      throw new KubeError(
+        target,
+        { status: 0, reason: 'Silent', message: 'nothing was heard for too long' },
+        { cause },
+      );
+    }
     throw broken(target, cause instanceof Error ? cause.message : 'the stream broke', cause);
   } finally {
     body.destroy();
@@ -41,17 +48,19 @@ export async function* readWatchEvents<T extends KubernetesObject>(
 }
 
 function parseEvent<T extends KubernetesObject>(line: string, target: Target): WatchEvent<T> {
-  let event: { type?: string; object?: unknown };
+  let event: { type?: string; object?: unknown } | null;
   try {
-    event = JSON.parse(line) as { type?: string; object?: unknown };
-  } catch (cause) {
-    throw broken(target, 'a line of the stream is not JSON', cause);
+    event = JSON.parse(line) as typeof event;
+  } catch {
+    // Without the cause: it quotes the line.
+    throw broken(target, 'a line of the stream is not JSON');
   }
-  switch (event.type) {
+  switch (event?.type) {
     case 'ADDED':
     case 'MODIFIED':
     case 'DELETED':
     case 'BOOKMARK':
+      if (typeof event.object !== 'object' || event.object === null) break;
       return event as WatchEvent<T>;
     case 'ERROR': {
       const status = (event.object ?? {}) as V1Status;
@@ -63,8 +72,9 @@ function parseEvent<T extends KubernetesObject>(line: string, target: Target): W
       });
     }
     default:
-      throw broken(target, 'the stream holds something that is not a watch event');
+      break;
   }
+  throw broken(target, 'the stream holds something that is not a watch event');
 }
 
 function broken(target: Target, message: string, cause?: unknown): KubeError {

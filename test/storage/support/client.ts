@@ -3,10 +3,16 @@ import { tokenConnection } from '../../../src/storage/connection.ts';
 import { KubeClient, type KubeClientOptions } from '../../../src/storage/kube-client.ts';
 import { ScriptedServer } from './scripted-server.ts';
 
+export interface ScriptedOptions extends Partial<KubeClientOptions> {
+  /** Where the credentials come from; default: a fixed token. */
+  readonly headers?: () => Promise<Record<string, string>>;
+}
+
 /** A scripted server and a client of it, both gone when the test ends. */
-export async function startScripted(options: Partial<KubeClientOptions> = {}) {
+export async function startScripted({ headers, ...options }: ScriptedOptions = {}) {
   const server = await ScriptedServer.start();
-  const connection = tokenConnection({ server: server.server, token: 'scripted' });
+  const plain = tokenConnection({ server: server.server, token: 'scripted' });
+  const connection = headers === undefined ? plain : { ...plain, headers };
   const client = new KubeClient({ connection, timeoutMs: 5_000, ...options });
   onTestFinished(async () => {
     await client.close();
