@@ -63,7 +63,6 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
   await server.close();
   halt.abort();
   await working;
-  await client.close();
 }
 
 /** What to run with: the configuration file, or everything for trying it out when there is none. */

@@ -99,12 +99,13 @@ export class Labs implements LabService {
       deadline: createdAt + config.spawnTimeout,
     };
     const intent = buildIntent(spec, secrets, controller, existing?.resourceVersion);
-    await operations.keepSecrets(spec.spawnId, secrets, async () => {
+    const promised = operations.keepSecrets(spec.spawnId, secrets, async () => {
       const written = await this.#write(intent, spec, key);
       // Before the picture changes: whoever looks next finds the operation under way.
       operations.resume('spawn', { slug, username: key.username, spawnId: spec.spawnId });
       watches.observeIntent(written);
     });
+    await promised.catch(explain);
     queue.add(slug);
   }
 
@@ -113,7 +114,7 @@ export class Labs implements LabService {
     const slug = labSlug(key);
     const intent = watches.observe(slug).intent;
     if (intent === undefined) throw unknownUser(key);
-    if (!intent.deleting && !(await this.#markDeleting(intent))) throw unknownUser(key);
+    if (!intent.deleting && !(await this.#markDeleting(intent).catch(explain))) throw unknownUser(key);
     const { log } = operations.resume('delete', subjectOf(intent));
     queue.add(slug);
     const deadline = AbortSignal.timeout(config.deleteTimeout);
@@ -173,7 +174,7 @@ export class Labs implements LabService {
           if (found !== undefined && parseIntent(found.metadata)?.spec.spawnId === spec.spawnId) return found;
           if (error.status === 409) throw this.#conflict(key);
         }
-        if (!error.isTransient || attempt === WRITE_ATTEMPTS) throw unavailable(error);
+        if (!error.isTransient || attempt === WRITE_ATTEMPTS) throw error;
       }
     }
   }
@@ -189,7 +190,7 @@ export class Labs implements LabService {
       return true;
     } catch (error) {
       if (isKubeError(error, 404) || isKubeError(error, 409)) return false;
-      throw error instanceof KubeError ? unavailable(error) : error;
+      throw error;
     }
   }
 
@@ -206,9 +207,11 @@ function unknownUser({ username }: LabKey): LabwrightError {
   return new LabwrightError('unknown_user', 404, `Unknown user ${username}`, { loc: ['path', 'username'] });
 }
 
-function unavailable(cause: KubeError): LabwrightError {
+/** What the cluster refuses or does not answer is no fault of the caller, and none of ours that a stack would explain. */
+function explain(error: unknown): never {
+  if (!(error instanceof KubeError)) throw error;
   const message = 'The Kubernetes API does not answer as it should at the moment; try again';
-  return new LabwrightError('not_ready', 503, message, { cause, retryAfter: 2 });
+  throw new LabwrightError('not_ready', 503, message, { cause: error, retryAfter: 2 });
 }
 
 /** For a reader that comes back after a restart to a lab that is gone: how its operation must have ended. */
