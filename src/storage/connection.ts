@@ -2,19 +2,40 @@ import { readFile } from 'node:fs/promises';
 import { readFileSync } from 'node:fs';
 import { Agent, type Dispatcher } from 'undici';
 
+type Headers = Record<string, string>;
+
 /** How to reach an API server and prove who we are. Credentials are asked for on every request, so they may rotate. */
 export interface KubeConnection {
   /** Origin and optional path prefix of the API server, without a slash at the end. */
   readonly server: string;
   readonly dispatcher: Dispatcher;
   /** Headers that authenticate a request. */
-  headers(): Promise<Record<string, string>>;
+  headers(): Promise<Headers>;
   close(): Promise<void>;
 }
 
 const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** Tokens and exec credentials are replaced minutes before they expire; looking again every half minute is plenty. */
 const CREDENTIALS_REREAD_MS = 30_000;
+
+/**
+ * Credentials that are looked at again when they are old: once, however many calls want them in that moment. What could
+ * not be read is read again by the next call.
+ */
+function reread(read: () => Promise<Headers>, first?: Headers): () => Promise<Headers> {
+  let current = first === undefined ? undefined : Promise.resolve(first);
+  let readAt = performance.now();
+  return () => {
+    if (current === undefined || performance.now() - readAt > CREDENTIALS_REREAD_MS) {
+      readAt = performance.now();
+      current = read().catch((error: unknown) => {
+        current = undefined;
+        throw error;
+      });
+    }
+    return current;
+  };
+}
 
 /** Connections with TLS against `ca` (PEM), kept alive below the API server's own idle limit of 90 s. */
 function pool(ca: string | undefined): Agent {
@@ -59,18 +80,13 @@ export function ownNamespace(folder = SERVICE_ACCOUNT): string | undefined {
 export function inClusterConnection(env: NodeJS.ProcessEnv, folder = SERVICE_ACCOUNT): KubeConnection {
   const host = env['KUBERNETES_SERVICE_HOST'] ?? '';
   const dispatcher = pool(readFileSync(`${folder}/ca.crt`, 'utf8'));
-  let read = { at: Number.NEGATIVE_INFINITY, headers: {} as Record<string, string> };
   return {
     server: `https://${host.includes(':') ? `[${host}]` : host}:${env['KUBERNETES_SERVICE_PORT'] ?? '443'}`,
     dispatcher,
-    async headers() {
-      const now = performance.now();
-      if (now - read.at > CREDENTIALS_REREAD_MS) {
-        const token = (await readFile(`${folder}/token`, 'utf8')).trim();
-        read = { at: now, headers: { authorization: `Bearer ${token}` } };
-      }
-      return read.headers;
-    },
+    headers: reread(async () => {
+      const token = (await readFile(`${folder}/token`, 'utf8')).trim();
+      return { authorization: `Bearer ${token}` };
+    }),
     close: () => dispatcher.close(),
   };
 }
@@ -100,16 +116,10 @@ export async function kubeconfigConnection(file: string | undefined, context?: s
   // client-node makes a new pool for every request; only the first one is used, so that connections are kept.
   const first = await authenticate();
   const dispatcher = first.getDispatcher() ?? pool(undefined);
-  let read = { at: performance.now(), headers: first.getHeaders() };
   return {
     server: cluster.server.replace(/\/$/, ''),
     dispatcher,
-    async headers() {
-      if (performance.now() - read.at > CREDENTIALS_REREAD_MS) {
-        read = { at: performance.now(), headers: (await authenticate()).getHeaders() };
-      }
-      return read.headers;
-    },
+    headers: reread(async () => (await authenticate()).getHeaders(), first.getHeaders()),
     close: () => dispatcher.close(),
   };
 }
