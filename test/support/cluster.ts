@@ -13,6 +13,8 @@ import type { ApiServerAddress } from './api-server.ts';
 import type { RequestLog } from './cluster-requests.ts';
 import { FaultProxy, type OnCall } from './fault-proxy.ts';
 
+const LAST_CALLS_MS = 2_000;
+
 /** What the test kubelet takes: its delays and faults. */
 export type TestKubeletOptions = Omit<KubeletOptions, 'client'>;
 
@@ -84,10 +86,24 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     async close() {
       await Promise.all(kubelets.map((kubelet) => kubelet.close()));
       await proxy.close();
-      await Promise.all(connections.map((connection) => connection.dispatcher.destroy()));
+      await Promise.all(connections.map(finish));
       await stop();
     },
   };
+}
+
+/** Lets calls in flight end by themselves, as a kubelet's last events; what stays open then was left by a test. */
+async function finish({ dispatcher }: KubeConnection): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const impatience = new Promise<void>((resolve) => (timer = setTimeout(resolve, LAST_CALLS_MS)));
+  const closed = dispatcher.close().then(
+    () => true,
+    () => true,
+  );
+  const isClosed = await Promise.race([closed, impatience]);
+  clearTimeout(timer);
+  // It has to be ended by force: a graceful close never settles then.
+  if (isClosed !== true) await dispatcher.destroy();
 }
 
 interface Backend {
