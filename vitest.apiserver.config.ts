@@ -6,7 +6,7 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
-    include: ['test/{conformance,storage,reconcile,routes,builder}/**/*.test.ts', 'test/support/*.test.ts'],
+    include: ['test/{conformance,storage,reconcile,crash,routes,builder}/**/*.test.ts', 'test/support/*.test.ts'],
     env: { LABWRIGHT_TEST_CLUSTER: 'apiserver' },
     globalSetup: ['test/support/api-server-setup.ts'],
     setupFiles: ['test/support/leaks.ts'],
