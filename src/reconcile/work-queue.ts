@@ -55,13 +55,14 @@ export class WorkQueue {
 
   add(key: string): void {
     if (this.#stopped || this.#dirty.has(key)) return;
+    this.#cancel(key);
     this.#dirty.add(key);
     if (!this.#running.has(key)) this.#dispatch(key);
   }
 
-  /** Adds the key later; of several times asked for, the earliest counts. */
+  /** Adds the key later; of several times asked for, the earliest counts. One that waits for its turn comes earlier. */
   addAfter(key: string, ms: number): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#dirty.has(key)) return;
     const due = performance.now() + ms;
     const pending = this.#timers.get(key);
     if (pending !== undefined && pending.due <= due) return;
@@ -81,6 +82,7 @@ export class WorkQueue {
     this.#stopped = true;
     for (const { timer } of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
+    this.#dirty.clear();
     this.#pool.clear();
     await this.#pool.onIdle();
   }
@@ -88,6 +90,11 @@ export class WorkQueue {
   /** Keys that wait or run. */
   get size(): number {
     return this.#dirty.size + this.#running.size;
+  }
+
+  #cancel(key: string): void {
+    clearTimeout(this.#timers.get(key)?.timer);
+    this.#timers.delete(key);
   }
 
   #dispatch(key: string): void {
@@ -115,7 +122,11 @@ export class WorkQueue {
     const { baseDelayMs = 100, maxDelayMs = 30_000, random = Math.random } = this.#options;
     const failures = (this.#failures.get(key) ?? 0) + 1;
     this.#failures.set(key, failures);
-    this.#options.onError?.(key, error, failures);
     this.addAfter(key, Math.min(baseDelayMs * 2 ** (failures - 1), maxDelayMs) * (0.5 + random() / 2));
+    try {
+      this.#options.onError?.(key, error, failures);
+    } catch {
+      // A listener that throws has nobody to tell, and must not cost the key its next run.
+    }
   }
 }
