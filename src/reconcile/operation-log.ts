@@ -103,7 +103,9 @@ export class OperationLog {
     const position = parseEventId(lastEventId);
     if (position?.spawnId !== this.spawnId || position.kind !== this.kind) return { from: 0, floor: 0 };
     if (position.epoch !== EPOCH) return { from: 0, floor: position.progress };
-    return { from: position.sequence, floor: 0 };
+    // Nobody waits for what cannot come: whoever has seen the end is told it once more.
+    const last = this.#events.length - (this.#ended ? 1 : 0);
+    return { from: Math.min(position.sequence, last), floor: 0 };
   }
 
   async #change(signal: AbortSignal): Promise<void> {
