@@ -1,6 +1,9 @@
+/** Data, limits and selectors mean something else with one key more; `{}` selects everything. */
+const EXACT = new Set(['data', 'binaryData', 'hard', 'podSelector', 'namespaceSelector', 'matchLabels', 'selector']);
+
 /**
  * Whether `found` has everything that `wanted` gives, with the same values. What the API server added by itself (uid,
- * defaults) is not looked at, except in maps of data, which must have no further keys.
+ * defaults) is not looked at, except in maps to which it adds nothing: one key more there is a difference.
  */
 export function isEqualWhereGiven(wanted: unknown, found: unknown, exact = false): boolean {
   if (wanted === null || wanted === undefined) return true;
@@ -13,7 +16,7 @@ export function isEqualWhereGiven(wanted: unknown, found: unknown, exact = false
   const there = found as Record<string, unknown>;
   const given = Object.entries(wanted);
   if (exact && Object.keys(there).length !== given.length) return false;
-  return given.every(([key, value]) => isEqualWhereGiven(value, there[key], key === 'data' || key === 'binaryData'));
+  return given.every(([key, value]) => isEqualWhereGiven(value, there[key], EXACT.has(key)));
 }
 
 /** The API server leaves out what is empty. */

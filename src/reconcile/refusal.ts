@@ -19,12 +19,12 @@ const PASSING = /status unknown for quota|error looking up service account|servi
 const FORBIDDEN: ReadonlyArray<readonly [RegExp, Reason, string]> = [
   [/exceeded quota/i, 'QuotaExceeded', 'The lab needs more than your quota leaves. Choose a smaller size.'],
   [/violates PodSecurity/i, 'AdmissionDenied', "The cluster's security rules do not admit the lab."],
-  [
-    /cannot (create|patch|delete|get|list) resource/i,
-    'PermissionMissing',
-    'Labwright has not the rights that the lab needs.',
-  ],
+  [/cannot \w+ resource/i, 'PermissionMissing', 'Labwright has not the rights that the lab needs.'],
 ];
+
+/** Webhooks deny with any status, 400 where they name none, and policies with 422. */
+const DENIED = /admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request/i;
+const NOT_ADMITTED = 'The cluster does not admit the lab.';
 
 /**
  * Why the API server will never accept a lab's object, or undefined when the same call may succeed later.
@@ -34,7 +34,8 @@ const FORBIDDEN: ReadonlyArray<readonly [RegExp, Reason, string]> = [
 export function refusalOf(error: unknown): Refused | undefined {
   if (error instanceof Refused) return error;
   if (!(error instanceof KubeError) || error.isTransient || error.isNamespaceTerminating) return undefined;
-  if (error.status === 400 || error.status === 422) {
+  if (DENIED.test(error.message)) return new Refused('AdmissionDenied', NOT_ADMITTED, { cause: error });
+  if (error.status === 400 || error.status === 413 || error.status === 422) {
     const message = 'The cluster does not accept an object of the lab; its configuration needs a look.';
     return new Refused('InvalidObject', message, { cause: error });
   }
@@ -42,7 +43,7 @@ export function refusalOf(error: unknown): Refused | undefined {
   const [, reason, message] = FORBIDDEN.find(([pattern]) => pattern.test(error.message)) ?? [
     undefined,
     'AdmissionDenied' as const,
-    'The cluster does not admit the lab.',
+    NOT_ADMITTED,
   ];
   return new Refused(reason, message, { cause: error });
 }
