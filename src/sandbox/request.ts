@@ -95,7 +95,7 @@ function parseText(text: string, yaml: boolean, refuse: (why: string) => ApiErro
     if (!yaml) throw refuse(error instanceof Error ? error.message : 'not JSON');
   }
   try {
-    return parse(text);
+    return parse(text, { logLevel: 'error' });
   } catch (error) {
     throw refuse(error instanceof Error ? error.message : 'not YAML');
   }

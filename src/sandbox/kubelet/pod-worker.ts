@@ -1,14 +1,14 @@
-import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { KubeClient } from '../../storage/kube-client.ts';
-import { Pods, type Ref } from '../../storage/resources.ts';
 import { timestamp } from '../objects.ts';
 import { type Delays, isInstant } from './delays.ts';
-import type { EventRecorder, EventText } from './event-recorder.ts';
+import type { EventRecorder } from './event-recorder.ts';
 import type { FaultPlan } from './fault-plan.ts';
+import { messages } from './messages.ts';
+import { PodHandle, terminatedState } from './pod-handle.ts';
 import { PodServer } from './pod-server.ts';
-import { type ContainerState, type PodPicture, podStatus, type Terminated, unschedulableStatus } from './pod-status.ts';
+import type { ContainerState } from './pod-status.ts';
 
 /** What the worker of a pod needs; the same for all pods of a kubelet. */
 export interface WorkerTools {
@@ -19,9 +19,6 @@ export interface WorkerTools {
   readonly serve: boolean;
 }
 
-const NO_NODE =
-  '0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1 nodes are available: ' +
-  '1 Preemption is not helpful for scheduling.';
 const PULL_RETRY_MS = 1_000;
 
 /** Thrown inside of a worker to say that the pod has come as far as its faults let it. */
@@ -43,24 +40,17 @@ class Stuck extends Error {}
 export class PodWorker {
   readonly #tools: WorkerTools;
   readonly #plan: FaultPlan;
-  readonly #ref: Ref;
+  readonly #handle: PodHandle;
   readonly #delays: Delays;
   readonly #brief: boolean;
-  readonly #podIP: string;
-  #pod: V1Pod;
-  #init: ContainerState[] = [];
-  #startTime = timestamp();
-  #startedAt = timestamp();
   #server: PodServer | undefined;
   /** Its node does not answer any more. */
   #lost = false;
 
   constructor(tools: WorkerTools, pod: V1Pod, plan: FaultPlan, podIP: string) {
     this.#tools = tools;
-    this.#pod = pod;
     this.#plan = plan;
-    this.#podIP = pod.status?.podIP ?? podIP;
-    this.#ref = { namespace: pod.metadata?.namespace, name: pod.metadata?.name ?? '' };
+    this.#handle = new PodHandle(tools.client, tools.events, pod, podIP);
     this.#delays = slowed(tools.delays, plan);
     // A pod with faults is shown in full, so that what is wrong with it looks real.
     this.#brief = isInstant(tools.delays) && plan.isEmpty;
@@ -69,7 +59,7 @@ export class PodWorker {
   /** @returns when nothing more happens to the pod by itself. @throws KubeError, or AbortError when `signal` aborts */
   async run(signal: AbortSignal): Promise<void> {
     try {
-      if (this.#pod.status?.phase === 'Running') {
+      if (this.#handle.pod.status?.phase === 'Running') {
         await this.#serve(signal);
       } else {
         await this.#schedule(signal);
@@ -93,98 +83,72 @@ export class PodWorker {
     await this.close();
     if (this.#lost || this.#plan.get('stuckTerminating') !== undefined) return;
     if (!this.#brief) {
-      await this.#event(
-        { reason: 'Killing', message: `Stopping container ${this.#name}`, container: this.#name },
-        signal,
-      );
+      const { container } = this.#handle;
+      await this.#handle.event({ reason: 'Killing', message: `Stopping container ${container}`, container }, signal);
       await pause(Math.min(this.#delays.stop, graceMs), signal);
-      await this.#end(137, 'Error', {}, signal).catch(() => undefined);
+      await this.#handle.end(137, { containerReason: 'Error' }, signal);
     }
-    await this.remove(signal);
+    await this.#handle.remove(signal);
   }
 
+  /** The pod is gone without a word. */
   async remove(signal: AbortSignal): Promise<void> {
-    const uid = this.#pod.metadata?.uid;
-    await this.#tools.client.delete(Pods, this.#ref, {
-      signal,
-      gracePeriodSeconds: 0,
-      ...(uid === undefined ? {} : { uid }),
-    });
+    await this.close();
+    await this.#handle.remove(signal);
   }
 
   /** The node is short of memory: the pod ends as Failed with the reason Evicted. */
   async evict(signal: AbortSignal): Promise<void> {
     await this.close();
-    const message = `The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. Container ${this.#name} was using 1Gi, request is 0, has larger consumption of memory. `;
-    await this.#event({ type: 'Warning', reason: 'Evicted', message }, signal);
+    const message = messages.evicted(this.#handle.container);
+    await this.#handle.event({ type: 'Warning', reason: 'Evicted', message }, signal);
     const disruption = { reason: 'TerminationByKubelet', message };
-    await this.#end(137, 'Error', { reason: 'Evicted', message, disruption }, signal);
+    await this.#handle.end(137, { containerReason: 'Error', reason: 'Evicted', message, disruption }, signal);
   }
 
   /** The kernel kills the lab for using more memory than its limit. */
   async oom(signal: AbortSignal): Promise<void> {
     await this.close();
-    await this.#end(137, 'OOMKilled', {}, signal);
+    await this.#handle.end(137, { containerReason: 'OOMKilled' }, signal);
   }
 
+  /** The lab's process ends by itself. */
   async crash(exitCode: number, signal: AbortSignal): Promise<void> {
     await this.close();
-    await this.#end(exitCode, exitCode === 0 ? 'Completed' : 'Error', {}, signal);
-  }
-
-  get #name(): string {
-    return this.#pod.spec?.containers[0]?.name ?? '';
+    await this.#handle.end(exitCode, { containerReason: exitCode === 0 ? 'Completed' : 'Error' }, signal);
   }
 
   async #schedule(signal: AbortSignal): Promise<void> {
     await pause(this.#delays.schedule, signal);
-    const { client, events, node } = this.#tools;
     const unschedulable = this.#plan.get('unschedulable');
-    if (unschedulable !== undefined) {
-      const message = unschedulable.message ?? NO_NODE;
-      await client.patch(Pods, this.#ref, { status: unschedulableStatus(message) }, { subresource: 'status', signal });
-      await events.scheduler(this.#pod, 'Scheduling', { type: 'Warning', reason: 'FailedScheduling', message }, signal);
-      throw new Stuck();
-    }
-    if ((this.#pod.spec?.nodeName ?? '') !== '') return;
-    const metadata = { name: this.#ref.name, namespace: this.#ref.namespace };
-    const target = { kind: 'Node', name: node };
-    await client.createSubresource(
-      Pods,
-      this.#ref,
-      'binding',
-      { apiVersion: 'v1', kind: 'Binding', metadata, target },
-      { signal },
-    );
-    if (this.#brief) return;
-    const message = `Successfully assigned ${metadata.namespace ?? ''}/${metadata.name} to ${node}`;
-    await events.scheduler(this.#pod, 'Binding', { reason: 'Scheduled', message }, signal);
+    if (unschedulable === undefined) return this.#handle.bind(this.#tools.node, !this.#brief, signal);
+    await this.#handle.refuseNode(unschedulable.message ?? messages.noNode, signal);
+    throw new Stuck();
   }
 
   async #prepare(signal: AbortSignal): Promise<void> {
-    this.#startTime = timestamp();
+    const containers = this.#handle.pod.spec?.initContainers ?? [];
+    const main = { waiting: { reason: containers.length === 0 ? 'ContainerCreating' : 'PodInitializing' } };
+    if (!this.#brief) await this.#handle.show({ main, podIP: null }, signal);
     const mount = this.#plan.get('mount');
-    const init = this.#pod.spec?.initContainers ?? [];
-    const reason = init.length === 0 ? 'ContainerCreating' : 'PodInitializing';
-    if (!this.#brief) await this.#show({ main: { waiting: { reason } }, podIP: null }, signal);
     if (mount !== undefined) {
-      const message = `MountVolume.SetUp failed for volume "${mount.volume}" : secret "${mount.volume}" not found`;
-      await this.#event({ type: 'Warning', reason: 'FailedMount', message }, signal);
+      const text = { type: 'Warning', reason: 'FailedMount', message: messages.failedMount(mount.volume) } as const;
+      await this.#handle.event(text, signal);
       throw new Stuck();
     }
-    const fault = this.#plan.get('initContainer');
-    for (const container of init) {
+    const exitCode = this.#plan.get('initContainer')?.exitCode ?? 0;
+    const done: ContainerState[] = [];
+    for (const { name, image = '' } of containers) {
       const startedAt = timestamp();
       if (!this.#brief) {
-        await this.#containerEvents(container.name, container.image ?? '', true, signal);
-        await this.#show({ init: [...this.#init, { running: { startedAt } }], main: { waiting: { reason } } }, signal);
+        await this.#started(name, image, true, signal);
+        await this.#handle.show({ init: [...done, { running: { startedAt } }], main }, signal);
         await pause(this.#delays.init, signal);
       }
-      const exitCode = fault?.exitCode ?? 0;
-      const done = { terminated: ended(exitCode, exitCode === 0 ? 'Completed' : 'Error', startedAt) };
-      this.#init = [...this.#init, done];
+      done.push({ terminated: terminatedState(exitCode, exitCode === 0 ? 'Completed' : 'Error', startedAt) });
+      this.#handle.setInit(done);
       if (exitCode === 0) continue;
-      await this.#show({ phase: 'Failed', main: { waiting: { reason } } }, signal);
+      await this.#handle.show({ phase: 'Failed', main }, signal);
       throw new Stuck();
     }
   }
@@ -194,87 +158,73 @@ export class PodWorker {
       await this.#pull(signal);
       await this.#create(signal);
     }
-    this.#startedAt = timestamp();
-    const main = { running: { startedAt: this.#startedAt } };
+    const main = this.#handle.running(true);
     if (this.#plan.get('fail') !== undefined) return this.crash(1, signal);
     if (this.#plan.get('succeed') !== undefined) return this.crash(0, signal);
     if (!this.#brief) {
-      await this.#show({ phase: 'Running', main }, signal);
+      await this.#handle.show({ phase: 'Running', main }, signal);
       await pause(this.#delays.ready, signal);
     }
     if (this.#plan.get('neverReady') !== undefined) {
-      const message = `Startup probe failed: dial tcp ${this.#podIP}:8888: connect: connection refused`;
-      await this.#event({ type: 'Warning', reason: 'Unhealthy', message, container: this.#name }, signal);
+      await this.#handle.warn('Unhealthy', messages.notListening(this.#handle.podIP), signal);
       throw new Stuck();
     }
     await this.#serve(signal);
-    await this.#show({ phase: 'Running', main, ready: true }, signal);
+    await this.#handle.show({ phase: 'Running', main, ready: true }, signal);
   }
 
   async #serve(signal: AbortSignal): Promise<void> {
-    if (this.#tools.serve) this.#server = await PodServer.start(this.#tools.client, this.#pod, this.#podIP, signal);
+    const { client, serve } = this.#tools;
+    if (serve) this.#server = await PodServer.start(client, this.#handle.pod, this.#handle.podIP, signal);
   }
 
   async #pull(signal: AbortSignal): Promise<void> {
-    const image = this.#pod.spec?.containers[0]?.image ?? '';
-    const invalid = this.#plan.get('invalidImageName');
-    if (invalid !== undefined) {
-      const message = `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`;
-      await this.#event({ type: 'Warning', reason: 'InspectFailed', message, container: this.#name }, signal);
-      await this.#event(
-        { type: 'Warning', reason: 'Failed', message: 'Error: InvalidImageName', container: this.#name },
-        signal,
-      );
+    const { image, container } = this.#handle;
+    if (this.#plan.get('invalidImageName') !== undefined) {
+      const message = messages.invalidImageName(image);
+      await this.#handle.warn('InspectFailed', message, signal);
+      await this.#handle.warn('Failed', 'Error: InvalidImageName', signal);
       return this.#stickAt('InvalidImageName', message, signal);
     }
-    await this.#event({ reason: 'Pulling', message: `Pulling image "${image}"`, container: this.#name }, signal);
+    await this.#handle.event({ reason: 'Pulling', message: `Pulling image "${image}"`, container }, signal);
     const fault = this.#plan.get('imagePull');
-    for (let attempt = 1; fault !== undefined; attempt += 1) {
-      const error = pullError(fault.reason, image);
-      await this.#failPull(image, error, signal);
+    for (let attempt = 1; fault !== undefined && attempt <= fault.attempts; attempt += 1) {
+      await this.#failPull(messages.pullError(fault.reason, image), signal);
       if (fault.reason !== 'transient') throw new Stuck();
       await pause(PULL_RETRY_MS, signal);
-      if (attempt >= fault.attempts) break;
     }
     await pause(this.#delays.pull, signal);
   }
 
-  async #failPull(image: string, error: string, signal: AbortSignal): Promise<void> {
-    const container = this.#name;
-    const warn = (message: string) => this.#event({ type: 'Warning', reason: 'Failed', message, container }, signal);
-    await warn(`Failed to pull image "${image}": ${error}`);
-    await warn('Error: ErrImagePull');
-    await this.#show({ main: { waiting: { reason: 'ErrImagePull', message: error } } }, signal);
+  async #failPull(error: string, signal: AbortSignal): Promise<void> {
+    const { image, container } = this.#handle;
+    await this.#handle.warn('Failed', `Failed to pull image "${image}": ${error}`, signal);
+    await this.#handle.warn('Failed', 'Error: ErrImagePull', signal);
+    await this.#handle.show({ main: { waiting: { reason: 'ErrImagePull', message: error } } }, signal);
     await pause(this.#delays.start, signal);
-    await this.#event({ reason: 'BackOff', message: `Back-off pulling image "${image}"`, container }, signal);
-    await warn('Error: ImagePullBackOff');
+    await this.#handle.event({ reason: 'BackOff', message: `Back-off pulling image "${image}"`, container }, signal);
+    await this.#handle.warn('Failed', 'Error: ImagePullBackOff', signal);
     const message = `Back-off pulling image "${image}": ErrImagePull: ${error}`;
-    await this.#show({ main: { waiting: { reason: 'ImagePullBackOff', message } } }, signal);
+    await this.#handle.show({ main: { waiting: { reason: 'ImagePullBackOff', message } } }, signal);
   }
 
   async #create(signal: AbortSignal): Promise<void> {
-    const image = this.#pod.spec?.containers[0]?.image ?? '';
+    const { image, container } = this.#handle;
     const config = this.#plan.get('containerConfig');
     if (config !== undefined) {
-      await this.#event({ reason: 'Pulled', message: pulled(image, this.#delays.pull), container: this.#name }, signal);
-      const failed = {
-        type: 'Warning',
-        reason: 'Failed',
-        message: `Error: ${config.message}`,
-        container: this.#name,
-      } as const;
-      await this.#event(failed, signal);
+      const message = messages.pulled(image, this.#delays.pull);
+      await this.#handle.event({ reason: 'Pulled', message, container }, signal);
+      await this.#handle.warn('Failed', `Error: ${config.message}`, signal);
       return this.#stickAt('CreateContainerConfigError', config.message, signal);
     }
-    await this.#containerEvents(this.#name, image, false, signal);
     const start = this.#plan.get('containerStart');
     if (start !== undefined) {
-      const message =
-        start.message ??
-        'failed to create containerd task: exec: "jupyterhub-singleuser": executable file not found in $PATH';
-      await this.#end(128, 'StartError', {}, signal, message);
+      const containerMessage = start.message ?? messages.noExecutable;
+      await this.#handle.warn('Failed', `Error: ${containerMessage}`, signal);
+      await this.#handle.end(128, { containerReason: 'StartError', containerMessage }, signal);
       throw new Stuck();
     }
+    await this.#started(container, image, false, signal);
     await pause(this.#delays.start, signal);
   }
 
@@ -298,93 +248,44 @@ export class PodWorker {
     }
   }
 
-  /** The node does not answer any more: the pod is not ready, is told to go, and nobody ends it. */
+  /** The node does not answer any more: the pod is not ready, and whoever deletes it waits in vain. */
   async #loseNode(signal: AbortSignal): Promise<void> {
     this.#lost = true;
     await this.close();
-    const message = 'Taint manager: deleting due to NoExecute taint';
-    const main = { running: { startedAt: this.#startedAt } };
-    const disruption = { reason: 'DeletionByTaintManager', message };
-    await this.#show(
-      {
-        phase: 'Running',
-        main,
-        reason: 'NodeLost',
-        message: `Node ${this.#tools.node} which was running pod ${this.#ref.name} is unresponsive`,
-        disruption,
-      },
-      signal,
-    );
+    const message = messages.nodeLost(this.#tools.node, this.#handle.name);
+    const disruption = { reason: 'DeletionByTaintManager', message: messages.nodeTaint };
+    const main = this.#handle.running();
+    await this.#handle.show({ phase: 'Running', main, reason: 'NodeLost', message, disruption }, signal);
   }
 
   async #stickAt(reason: string, message: string, signal: AbortSignal): Promise<never> {
-    await this.#show({ main: { waiting: { reason, message } } }, signal);
+    await this.#handle.show({ main: { waiting: { reason, message } } }, signal);
     throw new Stuck();
   }
 
-  async #end(
-    exitCode: number,
-    reason: string,
-    more: Pick<PodPicture, 'reason' | 'message' | 'disruption'>,
-    signal: AbortSignal,
-    message?: string,
-  ): Promise<void> {
-    const phase = exitCode === 0 ? 'Succeeded' : 'Failed';
-    await this.#show(
-      { phase, main: { terminated: ended(exitCode, reason, this.#startedAt, message) }, ...more },
-      signal,
-    );
-  }
-
-  async #show(picture: Partial<PodPicture> & Pick<PodPicture, 'main'>, signal: AbortSignal): Promise<void> {
-    const whole = { phase: 'Pending', init: this.#init, ready: false, podIP: this.#podIP, ...picture } as const;
-    const status = podStatus(this.#pod, whole, this.#startTime);
-    this.#pod = await this.#tools.client.patch(Pods, this.#ref, { status }, { subresource: 'status', signal });
-  }
-
-  async #containerEvents(container: string, image: string, init: boolean, signal: AbortSignal): Promise<void> {
-    await this.#event({ reason: 'Pulled', message: pulled(image, this.#delays.pull), container, init }, signal);
-    await this.#event({ reason: 'Created', message: `Created container: ${container}`, container, init }, signal);
-    await this.#event({ reason: 'Started', message: `Started container ${container}`, container, init }, signal);
-  }
-
-  async #event(text: EventText, signal: AbortSignal): Promise<void> {
-    await this.#tools.events.kubelet(this.#pod, text, signal);
+  async #started(container: string, image: string, init: boolean, signal: AbortSignal): Promise<void> {
+    const about = { container, init };
+    const message = messages.pulled(image, this.#delays.pull);
+    await this.#handle.event({ ...about, reason: 'Pulled', message }, signal);
+    await this.#handle.event({ ...about, reason: 'Created', message: `Created container: ${container}` }, signal);
+    await this.#handle.event({ ...about, reason: 'Started', message: `Started container ${container}` }, signal);
   }
 }
 
+/** A slow pod takes so many times as long at every stage, and so many seconds more to be ready. */
 function slowed(delays: Delays, plan: FaultPlan): Delays {
   const slow = plan.get('slow');
   if (slow === undefined) return delays;
-  const slower = Object.entries(delays).map(([stage, ms]: [string, number]) => [stage, ms * slow.factor] as const);
+  const { schedule, init, pull, start, ready, stop } = delays;
+  const { factor, seconds } = slow;
   return {
-    ...(Object.fromEntries(slower) as unknown as Delays),
-    ready: delays.ready * slow.factor + slow.seconds * 1000,
+    schedule: schedule * factor,
+    init: init * factor,
+    pull: pull * factor,
+    start: start * factor,
+    ready: ready * factor + seconds * 1000,
+    stop,
   };
-}
-
-function ended(exitCode: number, reason: string, startedAt: string, message?: string): Terminated {
-  return {
-    ...{ exitCode, reason, startedAt, finishedAt: timestamp() },
-    ...(message === undefined ? {} : { message }),
-    containerID: `sandbox://${randomBytes(32).toString('hex')}`,
-  };
-}
-
-function pulled(image: string, ms: number): string {
-  return `Successfully pulled image "${image}" in ${String(ms)}ms (${String(ms)}ms including waiting). Image size: 116700694 bytes.`;
-}
-
-function pullError(reason: 'notFound' | 'unauthorized' | 'transient', image: string): string {
-  const head = `failed to pull and unpack image "${image}": failed to resolve image`;
-  switch (reason) {
-    case 'notFound':
-      return `rpc error: code = NotFound desc = ${head}: ${image}: not found`;
-    case 'unauthorized':
-      return `${head}: unexpected status from HEAD request: 401 Unauthorized`;
-    case 'transient':
-      return `${head}: failed to do request: dial tcp: i/o timeout`;
-  }
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -1,0 +1,41 @@
+/** What scheduler, kubelet and container runtime say, read off a real 1.34 cluster with containerd. */
+export const messages = {
+  noNode:
+    '0/1 nodes are available: 1 Insufficient memory. no new claims to deallocate, preemption: 0/1 nodes are available: ' +
+    '1 Preemption is not helpful for scheduling.',
+
+  pulled: (image: string, ms: number) =>
+    `Successfully pulled image "${image}" in ${String(ms)}ms (${String(ms)}ms including waiting). ` +
+    'Image size: 116700694 bytes.',
+
+  pullError(reason: 'notFound' | 'unauthorized' | 'transient', image: string): string {
+    const head = `failed to pull and unpack image "${image}": failed to resolve image`;
+    switch (reason) {
+      case 'notFound':
+        return `rpc error: code = NotFound desc = ${head}: ${image}: not found`;
+      case 'unauthorized':
+        return `${head}: unexpected status from HEAD request: 401 Unauthorized`;
+      case 'transient':
+        return `${head}: failed to do request: dial tcp: i/o timeout`;
+    }
+  },
+
+  invalidImageName: (image: string) =>
+    `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`,
+
+  noExecutable:
+    'failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: ' +
+    'unable to start container process: error during container init: exec: "jupyterhub-singleuser": executable file ' +
+    'not found in $PATH',
+
+  failedMount: (volume: string) => `MountVolume.SetUp failed for volume "${volume}" : secret "${volume}" not found`,
+
+  notListening: (podIP: string) => `Startup probe failed: dial tcp ${podIP}:8888: connect: connection refused`,
+
+  evicted: (container: string) =>
+    'The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. ' +
+    `Container ${container} was using 1Gi, request is 0, has larger consumption of memory. `,
+
+  nodeLost: (node: string, pod: string) => `Node ${node} which was running pod ${pod} is unresponsive`,
+  nodeTaint: 'Taint manager: deleting due to NoExecute taint',
+} as const;
