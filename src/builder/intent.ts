@@ -24,6 +24,8 @@ const ENV_KEY = 'env.json';
 const TOKEN_KEY = 'token';
 const INTENT_TYPE = 'labwright.dev/lab-intent';
 
+type IntentVersion = Pick<ObservedIntent, 'uid' | 'resourceVersion'>;
+
 /** Name of a lab's intent in the controller's own namespace. */
 export function intentName(slug: string): string {
   return `lab-${slug}`;
@@ -73,14 +75,17 @@ export function deletingPatch(uid: string, at: number): object {
   return { metadata: { uid, annotations: { [DELETING]: new Date(at).toISOString() } }, data: null };
 }
 
-/** Merge patch: the lab is over, for this reason. Its secrets go with this call. */
-export function failurePatch(uid: string, failure: LabFailure): object {
-  return { metadata: { uid, annotations: { [FAILURE]: JSON.stringify(failure) } }, data: null };
+/**
+ * Merge patch: the lab is over, for this reason. Its secrets go with this call. It is for this version of the intent: a
+ * failed lab's intent may be replaced by that of a new lab, which has the same uid.
+ */
+export function failurePatch({ uid, resourceVersion }: IntentVersion, failure: LabFailure): object {
+  return { metadata: { uid, resourceVersion, annotations: { [FAILURE]: JSON.stringify(failure) } }, data: null };
 }
 
-/** Merge patch: nothing of the failed lab runs any more and nothing secret is left. */
-export function cleanedPatch(uid: string): object {
-  return { metadata: { uid, annotations: { [CLEANED]: 'true' } } };
+/** Merge patch: nothing of the failed lab runs any more and nothing secret is left. For this version, as above. */
+export function cleanedPatch({ uid, resourceVersion }: IntentVersion): object {
+  return { metadata: { uid, resourceVersion, annotations: { [CLEANED]: 'true' } } };
 }
 
 /** What an intent says, or undefined when it is not one that this version can read. */

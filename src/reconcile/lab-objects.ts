@@ -35,16 +35,12 @@ export interface WriteRequest {
   readonly objects: LabObjects;
   /** The lab's namespace as it is known to be there, or undefined. */
   readonly namespace: ObservedNamespace | undefined;
+  /** Told of the namespace as soon as it has been written. */
+  readonly onNamespace: (namespace: KubernetesObject) => void;
   /** Asked before the pod is made: whether the lab is still wanted. */
   readonly isWanted: () => boolean;
   /** Whether the pod is to carry the address of the lab's Service. */
   readonly noteServiceIp: boolean;
-}
-
-export interface Written {
-  readonly namespace: KubernetesObject | undefined;
-  /** Undefined when the lab was not wanted any more. */
-  readonly pod: V1Pod | undefined;
 }
 
 /**
@@ -71,19 +67,23 @@ export class LabObjectsWriter {
     this.#controller = controller;
   }
 
-  /** @throws Refused when it can never work, KubeError when it may work later */
-  async write(request: WriteRequest): Promise<Written> {
+  /**
+   * @returns the pod; undefined when the lab was not wanted any more
+   * @throws Refused when it can never work, KubeError when it may work later
+   */
+  async write(request: WriteRequest): Promise<V1Pod | undefined> {
     const { objects, slug } = request;
     const namespace = await this.#writeNamespace(request);
     const complete = namespace === undefined;
+    if (!complete) request.onNamespace(namespace);
     await allEnded([
       ...(complete ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
       ...objects.volumeClaims.map((claim) => this.#ensure(PersistentVolumeClaims, claim, slug)),
       this.#writeSecrets(objects, slug),
     ]);
-    if (!request.isWanted()) return { namespace, pod: undefined };
+    if (!request.isWanted()) return undefined;
     const pod = request.noteServiceIp ? await this.#withServiceIp(objects) : objects.pod;
-    return { namespace, pod: await this.#writePod(pod, slug) };
+    return this.#writePod(pod, slug);
   }
 
   /** @returns undefined when a namespace kept from before has everything that stays in one */

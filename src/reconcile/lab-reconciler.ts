@@ -75,11 +75,12 @@ export class LabReconciler {
     const { config, leftoverGrace = LEFTOVER_GRACE_MS } = this.#options;
     const decision = decide(observed, memory, { ...config, leftoverGrace }, this.#now());
     if (intent === undefined || operation === undefined) return this.#actWithoutIntent(slug, observed, decision);
+    if (kind === 'spawn' && intent.failure !== null) endFailed(operation, intent.failure);
     return this.#act({ slug, observed, intent, operation }, decision);
   }
 
   async #act(lab: Lab, decision: Decision): Promise<Result> {
-    const { operation, intent, slug } = lab;
+    const { operation, intent } = lab;
     switch (decision.do) {
       case 'wait-for-namespace':
         operation.log.info('Waiting for the namespace of an earlier lab to go', PROGRESS.waiting);
@@ -100,9 +101,7 @@ export class LabReconciler {
       case 'clean-up':
         return this.#cleanUp(lab);
       case 'forget-failure':
-        await this.#deleteIntent(intent);
-        this.#options.operations.forget(slug);
-        return {};
+        return this.#forgetFailure(lab);
       default:
         // What is left are decisions about labs without an intent.
         return later(decision);
@@ -110,12 +109,15 @@ export class LabReconciler {
   }
 
   async #actWithoutIntent(slug: string, observed: ObservedLab, decision: Decision): Promise<Result> {
-    const { logger, watches, client } = this.#options;
+    const { logger, operations, client } = this.#options;
+    // The answer to a delete got lost, or somebody has removed the intent: no reader waits for ever.
+    operations.finish(slug);
+    if (decision.do === 'nothing') this.#leftovers.delete(slug);
     switch (decision.do) {
       case 'report-leftover':
         if (decision.loud)
           logger.warn({ lab: slug, namespace: observed.namespace?.name }, 'leftover without an intent');
-        else this.#leftovers.set(slug, this.#now());
+        else if (!this.#leftovers.has(slug)) this.#leftovers.set(slug, this.#now());
         return { requeueAfterMs: decision.again };
       case 'remove-leftover-pod':
         if (await this.#hasIntent(slug)) return {};
@@ -135,7 +137,6 @@ export class LabReconciler {
         return {};
       }
       default:
-        if (watches.observe(slug).namespace === undefined) this.#leftovers.delete(slug);
         return later(decision);
     }
   }
@@ -179,14 +180,14 @@ export class LabReconciler {
         slug,
         objects,
         namespace: observed.namespace,
+        onNamespace: (namespace) => watches.observeNamespace(namespace),
         isWanted,
         noteServiceIp: config.internalUrl === 'serviceIp',
       });
-      if (written.namespace !== undefined) watches.observeNamespace(written.namespace);
-      if (written.pod === undefined) return {};
-      operation.podUid = written.pod.metadata?.uid ?? null;
+      if (written === undefined) return {};
+      operation.podUid = written.metadata?.uid ?? null;
       operation.log.info('Created Kubernetes objects for user lab', PROGRESS.objects);
-      watches.observePod(written.pod);
+      watches.observePod(written);
       return { requeueAfterMs: Math.max(0, spec.deadline - this.#now()) };
     } catch (error) {
       const refused = refusalOf(error);
@@ -215,7 +216,7 @@ export class LabReconciler {
     const failure = { reason, message, at: this.#now(), status: endStatus(finding) };
     try {
       const ref = { namespace: controller, name: intent.name };
-      watches.observeIntent(await client.patch(Secrets, ref, failurePatch(intent.uid, failure)));
+      watches.observeIntent(await client.patch(Secrets, ref, failurePatch(intent, failure)));
     } catch (error) {
       // Deleted or replaced meanwhile: then there is nothing to write down.
       if (isKubeError(error, 404) || isKubeError(error, 409)) return {};
@@ -224,8 +225,7 @@ export class LabReconciler {
     logger.warn({ lab: slug, user: intent.spec.user.username, reason, finding: message }, 'lab failed');
     operation.cleanupAskedAt = null;
     operation.secrets = null;
-    operation.log.error(message);
-    operation.log.end('failed', 'Lab spawn failed');
+    endFailed(operation, finding);
     return {};
   }
 
@@ -246,49 +246,50 @@ export class LabReconciler {
       await client.delete(Namespaces, namespace, { uid: namespace.uid });
     }
     if (!intent.deleting) {
-      const patched = await client.patch(
-        Secrets,
-        { namespace: controller, name: intent.name },
-        cleanedPatch(intent.uid),
-      );
-      watches.observeIntent(patched);
+      try {
+        const ref = { namespace: controller, name: intent.name };
+        watches.observeIntent(await client.patch(Secrets, ref, cleanedPatch(intent)));
+      } catch (error) {
+        // A new lab has taken its place, or it is to be deleted: the watch tells.
+        if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
+      }
       return {};
     }
-    await this.#deleteIntent(intent);
-    const { username } = intent.spec.user;
-    operation.log.info(`Lab for ${username} deleted`, 100);
-    operation.log.end('complete', `Lab for ${username} deleted`);
-    operations.forget(slug);
+    await client.delete(Secrets, { namespace: controller, name: intent.name }, { uid: intent.uid });
+    watches.forgetIntent(intent);
+    operations.finish(slug);
     return {};
   }
 
-  async #askToEnd({ slug, intent, observed, operation }: Lab): Promise<void> {
+  async #askToEnd(lab: Lab): Promise<void> {
     const { client, config, watches } = this.#options;
-    const { namespace, pod } = observed;
+    const { slug, intent, observed, operation } = lab;
+    const { pod } = observed;
     if (pod !== undefined) operation.log.info('Shutting down Kubernetes pod', 25);
     const where = intent.spec.namespace;
+    const ours = this.#selector(slug);
     const volumes = config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === false);
     await Promise.all([
+      // What was written a moment ago may not be in the picture yet: so it goes by label, seen or not.
+      pod === undefined ? client.deleteCollection(Pods, where, ours) : undefined,
       pod === undefined || pod.terminating ? undefined : this.#deletePod(pod),
-      namespace === undefined ? undefined : client.deleteCollection(Secrets, where, this.#selector(slug)),
-      volumes && namespace !== undefined
-        ? client.deleteCollection(PersistentVolumeClaims, where, `${this.#selector(slug)},${RETAIN_LABEL}!=true`)
-        : undefined,
-      this.#keepNamespace(observed, operation).then((kept) => {
+      client.deleteCollection(Secrets, where, ours),
+      volumes ? client.deleteCollection(PersistentVolumeClaims, where, `${ours},${RETAIN_LABEL}!=true`) : undefined,
+      this.#keepNamespace(lab).then((kept) => {
         if (kept !== undefined) watches.observeNamespace(kept);
       }),
     ]);
   }
 
   /**
-   * Notes since when the namespace is kept. Where the lab's pod has not been made, not everything else may be there
-   * either; then the hash is taken away, so that the next spawn looks at every object.
+   * Notes since when the namespace is kept. Where the lab's pod has not been made, not everything else may be there as it
+   * should be; then the hash is taken away, so that the next spawn looks at every object.
    */
-  async #keepNamespace({ namespace }: ObservedLab, { podUid }: Operation) {
+  async #keepNamespace({ intent, observed: { namespace }, operation: { podUid } }: Lab) {
     const { client, config } = this.#options;
     if (namespace === undefined || namespace.terminating) return undefined;
     if (config.namespaceRetention === 0 && !namespace.permanent) return undefined;
-    const complete = podUid !== null || namespace.keptSince !== null;
+    const complete = podUid !== null || (namespace.keptSince !== null && intent.failure === null);
     const annotations = {
       [KEPT_SINCE_ANNOTATION]: new Date(this.#now()).toISOString(),
       ...(complete ? {} : { [SPEC_HASH_ANNOTATION]: null }),
@@ -312,15 +313,19 @@ export class LabReconciler {
     });
   }
 
-  async #deleteIntent(intent: ObservedIntent): Promise<void> {
-    const { client, controller, watches } = this.#options;
-    const ref = { namespace: controller, name: intent.name };
+  /** A new lab may take the place of a failed one at any moment, with the same uid: so the version counts, too. */
+  async #forgetFailure({ slug, intent }: Lab): Promise<Result> {
+    const { client, controller, watches, operations } = this.#options;
+    const { name, uid, resourceVersion } = intent;
     try {
-      await client.delete(Secrets, ref, { uid: intent.uid });
+      await client.delete(Secrets, { namespace: controller, name }, { uid, resourceVersion });
     } catch (error) {
-      if (!isKubeError(error, 409)) throw error;
+      if (isKubeError(error, 409)) return {};
+      throw error;
     }
     watches.forgetIntent(intent);
+    operations.finish(slug);
+    return {};
   }
 
   async #hasIntent(slug: string): Promise<boolean> {
@@ -331,6 +336,12 @@ export class LabReconciler {
   #selector(slug: string): string {
     return oneLabSelector(this.#options.controller, slug);
   }
+}
+
+/** Tells the readers of a spawn why there will be no lab. A spawn that has come up has ended already. */
+function endFailed({ log }: Operation, { message }: Finding): void {
+  log.error(message);
+  log.end('failed', 'Lab spawn failed');
 }
 
 function later(decision: Decision): Result {

@@ -7,7 +7,7 @@ import { recreateLabState } from '../builder/lab-state.ts';
 import { buildObjectNames } from '../builder/object-names.ts';
 import type { LabConfig } from '../config/config.ts';
 import { LabwrightError } from '../domain/errors.ts';
-import type { LabEvent, LabKey, LabSpec, LabState } from '../domain/lab.ts';
+import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../domain/lab.ts';
 import { labSlug } from '../domain/names.ts';
 import type { ObservedIntent } from '../domain/observed.ts';
 import { findEventTrouble } from '../domain/reasons.ts';
@@ -16,7 +16,7 @@ import { isKubeError, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
 import type { CreateLab, LabService } from './lab-service.ts';
 import type { LabWatches } from './lab-watches.ts';
-import { OperationLog, parseEventId } from './operation-log.ts';
+import { OperationLog, parseEventId, type Position } from './operation-log.ts';
 import { type Operations, subjectOf, troubleFor } from './operations.ts';
 import type { WorkQueue } from './work-queue.ts';
 
@@ -84,10 +84,13 @@ export class Labs implements LabService {
   }
 
   async create(request: CreateLab): Promise<void> {
-    const { watches, operations, queue, config, controller } = this.#options;
+    const { watches, operations, queue, config } = this.#options;
     const slug = labSlug(request.key);
     const existing = watches.observe(slug).intent;
-    if (existing !== undefined && (existing.failure === null || existing.deleting)) throw this.#conflict(request.key);
+    const status = this.#state(slug)?.status;
+    // What is reported as over can be replaced at once, also in the moment before that is written down.
+    const isOver = status === 'failed' || status === 'terminated';
+    if (existing !== undefined && !isOver) throw this.#conflict(request.key);
     const createdAt = Date.now();
     const { key, secrets, ...rest } = request;
     const spec: LabSpec = {
@@ -98,9 +101,8 @@ export class Labs implements LabService {
       createdAt,
       deadline: createdAt + config.spawnTimeout,
     };
-    const intent = buildIntent(spec, secrets, controller, existing?.resourceVersion);
     const promised = operations.keepSecrets(spec.spawnId, secrets, async () => {
-      const written = await this.#write(intent, spec, key);
+      const written = await this.#write(spec, secrets, key, existing?.resourceVersion);
       // Before the picture changes: whoever looks next finds the operation under way.
       operations.resume('spawn', { slug, username: key.username, spawnId: spec.spawnId });
       watches.observeIntent(written);
@@ -114,8 +116,9 @@ export class Labs implements LabService {
     const slug = labSlug(key);
     const intent = watches.observe(slug).intent;
     if (intent === undefined) throw unknownUser(key);
-    if (!intent.deleting && !(await this.#markDeleting(intent).catch(explain))) throw unknownUser(key);
-    const { log } = operations.resume('delete', subjectOf(intent));
+    const marked = intent.deleting ? intent : await this.#markDeleting(intent).catch(explain);
+    if (marked === undefined) throw unknownUser(key);
+    const { log } = operations.resume('delete', subjectOf(marked));
     queue.add(slug);
     const deadline = AbortSignal.timeout(config.deleteTimeout);
     for await (const event of log.read(undefined, deadline)) {
@@ -126,7 +129,11 @@ export class Labs implements LabService {
   }
 
   events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined {
-    return this.#log(key, lastEventId)?.read(lastEventId, signal);
+    const log = this.#log(key);
+    const position = parseEventId(lastEventId);
+    // Whoever follows one operation is told how that one ended, not how the next one goes.
+    const isSame = position === undefined || (log?.kind === position.kind && log.spawnId === position.spawnId);
+    return isSame ? log?.read(lastEventId, signal) : endedUnseen(key, position).read(undefined, signal);
   }
 
   /** Tells the readers of a spawn what Kubernetes says about its pod. */
@@ -143,53 +150,60 @@ export class Labs implements LabService {
     return recreateLabState(this.#options.watches.observe(slug), this.#addressing);
   }
 
-  /** The log to read: the one of this process, or what can be said without one. */
-  #log(key: LabKey, lastEventId: string | undefined): OperationLog | undefined {
+  /** The log of the lab's current or last operation; begun anew when this process does not know it. */
+  #log(key: LabKey): OperationLog | undefined {
     const { watches, operations, queue } = this.#options;
     const slug = labSlug(key);
     const { intent } = watches.observe(slug);
-    if (intent === undefined) return operations.last(slug)?.log ?? endedUnseen(key, lastEventId);
+    if (intent === undefined) return operations.last(slug)?.log;
     const { log } = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
-    if (log.ended) return log;
     // After a restart a lab may be long done: its next run ends the log.
-    if (intent.failure !== null) {
-      log.error(intent.failure.message);
-      log.end('failed', 'Lab spawn failed');
-    } else queue.add(slug);
+    if (!log.ended) queue.add(slug);
     return log;
   }
 
-  /** Writes the intent of a new lab: from here on it is a promise. */
-  async #write(intent: V1Secret, spec: LabSpec, key: LabKey): Promise<V1Secret> {
+  /**
+   * Writes the intent of a new lab: from here on it is a promise.
+   *
+   * @param version of the intent of a lab that is over, which it replaces
+   */
+  async #write(spec: LabSpec, secrets: LabSecrets, key: LabKey, version: string | undefined): Promise<V1Secret> {
     const { client, controller } = this.#options;
+    let replaced = version;
     for (let attempt = 1; ; attempt += 1) {
+      const intent = buildIntent(spec, secrets, controller, replaced);
       try {
-        const replaces = intent.metadata?.resourceVersion !== undefined;
-        return await (replaces ? client.replace(Secrets, intent) : client.create(Secrets, intent));
+        return await (replaced === undefined ? client.create(Secrets, intent) : client.replace(Secrets, intent));
       } catch (error) {
         if (!(error instanceof KubeError)) throw error;
-        if (error.isTransient || error.status === 409) {
-          // It may have arrived although no answer did, at this attempt or the one before.
-          const found = await client.get(Secrets, { namespace: controller, name: intent.metadata?.name ?? '' });
-          if (found !== undefined && parseIntent(found.metadata)?.spec.spawnId === spec.spawnId) return found;
-          if (error.status === 409) throw this.#conflict(key);
-        }
-        if (!error.isTransient || attempt === WRITE_ATTEMPTS) throw error;
+        const changed = error.status === 409 || (error.status === 404 && replaced !== undefined);
+        if (!changed && !error.isTransient) throw error;
+        // It may have arrived although no answer did, at this attempt or the one before.
+        const found = await client.get(Secrets, { namespace: controller, name: intent.metadata.name ?? '' });
+        const there = parseIntent(found?.metadata);
+        if (found !== undefined && there?.spec.spawnId === spec.spawnId) return found;
+        const isFree = found === undefined || (there !== undefined && there.failure !== null && !there.deleting);
+        if (!isFree) throw this.#conflict(key);
+        // A lab that is over was noted as cleaned up, or was forgotten, in this moment.
+        replaced = there?.resourceVersion;
+        if (attempt === WRITE_ATTEMPTS) throw error;
       }
     }
   }
 
-  /** @returns false when the lab is gone already */
-  async #markDeleting(intent: ObservedIntent): Promise<boolean> {
+  /** @returns the intent as it is now; undefined when the lab is gone already */
+  async #markDeleting(intent: ObservedIntent): Promise<ObservedIntent | undefined> {
     const { client, controller, watches, operations } = this.#options;
     try {
       const ref = { namespace: controller, name: intent.name };
       const patched = await client.patch(Secrets, ref, deletingPatch(intent.uid, Date.now()));
-      operations.resume('delete', subjectOf(intent));
+      // A new lab may have taken the place of a failed one in this moment: then it is that which goes.
+      const marked = parseIntent(patched.metadata) ?? intent;
+      operations.resume('delete', subjectOf(marked));
       watches.observeIntent(patched);
-      return true;
+      return marked;
     } catch (error) {
-      if (isKubeError(error, 404) || isKubeError(error, 409)) return false;
+      if (isKubeError(error, 404) || isKubeError(error, 409)) return undefined;
       throw error;
     }
   }
@@ -214,12 +228,10 @@ function explain(error: unknown): never {
   throw new LabwrightError('not_ready', 503, message, { cause: error, retryAfter: 2 });
 }
 
-/** For a reader that comes back after a restart to a lab that is gone: how its operation must have ended. */
-function endedUnseen({ username }: LabKey, lastEventId: string | undefined): OperationLog | undefined {
-  const position = parseEventId(lastEventId);
-  if (position === undefined) return undefined;
-  const log = new OperationLog(position.kind, position.spawnId);
-  if (position.kind === 'delete') log.end('complete', `Lab for ${username} deleted`);
-  else log.end('failed', `The lab of ${username} does not exist any more`);
+/** For a reader that comes back when its operation is over and another one has followed: how it must have ended. */
+function endedUnseen({ username }: LabKey, { kind, spawnId }: Position): OperationLog {
+  const log = new OperationLog(kind, spawnId);
+  if (kind === 'delete') log.end('complete', `Lab for ${username} deleted`);
+  else log.end('failed', 'Operation cancelled');
   return log;
 }

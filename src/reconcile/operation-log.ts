@@ -9,7 +9,7 @@ const MAX_EVENTS = 300;
 const EPOCH = Date.now().toString(36);
 
 /** A position in a stream, as a reader sends it back. */
-interface Position {
+export interface Position {
   readonly spawnId: string;
   readonly kind: OperationKind;
   readonly epoch: string;
@@ -85,7 +85,8 @@ export class OperationLog {
         next += 1;
         if (isBeyond(event, floor)) yield event;
         if (isTerminal(event)) return;
-      } else await this.#change(signal);
+      } else if (this.#ended) return;
+      else await this.#change(signal);
     }
   }
 

@@ -24,6 +24,7 @@ export function troubleFor(
  */
 export interface Operation {
   readonly log: OperationLog;
+  readonly username: string;
   /** The secret half of the intent, from the request; null after a restart, until it is read from the cluster. */
   secrets: LabSecrets | null;
   /** The pod of this spawn that has been seen: if it is not there any more, somebody deleted it. */
@@ -81,6 +82,7 @@ export class Operations {
     before?.log.end('failed', 'Operation cancelled');
     const operation: Operation = {
       log: new OperationLog(kind, spawnId),
+      username,
       secrets: this.#secrets.get(spawnId) ?? null,
       podUid: kind === 'delete' ? (before?.podUid ?? null) : null,
       trouble: null,
@@ -93,10 +95,15 @@ export class Operations {
     return operation;
   }
 
-  /** The lab is gone: only its log stays, for a while. */
-  forget(slug: string): void {
+  /** The lab is gone: readers who still wait get their terminal event, and only the log stays, for a while. */
+  finish(slug: string): void {
     const operation = this.#current.get(slug);
     if (operation === undefined) return;
+    const { log, username } = operation;
+    if (log.kind === 'delete') {
+      log.info(`Lab for ${username} deleted`, 100);
+      log.end('complete', `Lab for ${username} deleted`);
+    } else log.end('failed', `The lab of ${username} does not exist any more`);
     operation.secrets = null;
     this.#current.delete(slug);
     this.#ended.set(slug, operation);

@@ -28,6 +28,8 @@ export interface ListOptions {
 export interface DeleteOptions extends CallOptions {
   /** Delete only if the object still has this uid. */
   readonly uid?: string;
+  /** Delete only if the object has not changed since. */
+  readonly resourceVersion?: string;
   readonly propagationPolicy?: 'Background' | 'Foreground' | 'Orphan';
   readonly gracePeriodSeconds?: number;
 }
@@ -436,11 +438,16 @@ function selectorQuery({ labelSelector, fieldSelector }: ListOptions): Query {
   return { labelSelector, fieldSelector };
 }
 
-function deleteBody({ uid, propagationPolicy, gracePeriodSeconds, dryRun }: DeleteOptions): object {
+function deleteBody(options: DeleteOptions): object {
+  const { uid, resourceVersion, propagationPolicy, gracePeriodSeconds, dryRun } = options;
+  const preconditions = {
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
   return {
     apiVersion: 'v1',
     kind: 'DeleteOptions',
-    ...(uid === undefined ? {} : { preconditions: { uid } }),
+    ...(Object.keys(preconditions).length === 0 ? {} : { preconditions }),
     ...(propagationPolicy === undefined ? {} : { propagationPolicy }),
     ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
     ...(dryRun === true ? { dryRun: ['All'] } : {}),

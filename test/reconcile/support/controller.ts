@@ -180,6 +180,20 @@ export class Setting {
     return events;
   }
 
+  /** Waits until nothing is known of the lab and its intent is gone. */
+  async untilForgotten(key: LabKey = aKey()): Promise<void> {
+    await until('the lab is forgotten', () => this.labs.get(key) === undefined);
+    await until('its intent is gone', async () => (await this.client.get(Secrets, this.intentRef(key))) === undefined);
+  }
+
+  /** Follows the events of the lab until one has this message. */
+  async untilEvent(message: string, key: LabKey = aKey()): Promise<LabEvent> {
+    for await (const event of this.labs.events(key, undefined, AbortSignal.timeout(15_000)) ?? []) {
+      if (event.message === message) return event;
+    }
+    throw new Error(`There was no event "${message}"`);
+  }
+
   /** Writes a pod's status as the kubelet would. */
   async setPodStatus(status: object, key: LabKey = aKey()): Promise<void> {
     await this.client.patch(Pods, this.podRef(key), { status }, { subresource: 'status' });
