@@ -22,7 +22,7 @@ export interface SandboxOptions {
   readonly host?: string;
   /** 0 for any free port. */
   readonly port?: number;
-  /** Bearer token of the administrator; random unless told. */
+  /** Bearer token of the administrator; random unless told, and none is asked for when it is empty. */
   readonly token?: string;
   /** False: no kubelet, pods stay pending until a test starts one of its own. */
   readonly kubelet?: boolean;

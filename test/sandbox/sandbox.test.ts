@@ -247,3 +247,12 @@ describe('the sandbox', () => {
     expect(await client.version()).toMatch(/^v1\.34/);
   });
 });
+
+describe('without a token', () => {
+  it('asks for none, and takes no wrong one', async () => {
+    const { sandbox } = await aSandbox({ kubelet: false, token: '' });
+    const ask = (headers: Record<string, string>) => fetch(`${sandbox.server}/api/v1/namespaces`, { headers });
+    expect((await ask({})).status).toBe(200);
+    expect((await ask({ authorization: 'Bearer wrong' })).status).toBe(401);
+  });
+});
