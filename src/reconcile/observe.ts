@@ -113,9 +113,9 @@ function observeContainer({ name, restartCount, state, imageID }: V1ContainerSta
   };
 }
 
-/** Times arrive as text: the client does not turn JSON into class instances. */
-function time(value: Date | string | undefined): number | null {
-  if (value === undefined) return null;
+/** Times arrive as text, since the client does not turn JSON into class instances, or as null when they are not known. */
+function time(value: Date | string | null | undefined): number | null {
+  if (value === undefined || value === null) return null;
   const at = new Date(value).getTime();
   return Number.isNaN(at) ? null : at;
 }
