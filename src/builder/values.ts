@@ -30,16 +30,7 @@ export function sorted(
   );
 }
 
-/** SHA-256 over a value, whatever the order of its keys. */
+/** SHA-256 over a value. Builders write keys in the same order each time, so equal objects are equal text. */
 export function hashOf(value: unknown): string {
-  return createHash('sha256').update(canonical(value)).digest('hex');
-}
-
-function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  const entries = Object.entries(value)
-    .filter(([, entry]) => entry !== undefined)
-    .sort(([left], [right]) => (left < right ? -1 : 1));
-  return `{${entries.map(([key, entry]) => `${JSON.stringify(key)}:${canonical(entry)}`).join(',')}}`;
+  return createHash('sha256').update(JSON.stringify(value)).digest('hex');
 }
