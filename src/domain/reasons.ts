@@ -43,7 +43,9 @@ export interface Trouble extends Finding {
 
 /** Texts of container runtimes and registries that say that no later attempt can succeed. */
 const IMAGE_HOPELESS =
-  /not found|manifest unknown|name unknown|no such image|repository does not exist|denied|unauthorized|authorization failed|forbidden|invalid reference|no match for platform/i;
+  /not found|manifest unknown|name unknown|no such image|repository does not exist|denied|unauthorized|authorization failed|authentication required|no basic auth credentials|forbidden|invalid reference|no match for platform|no matching manifest|no image found in/i;
+/** Names of images and addresses in such texts: their words are the user's, not the registry's. */
+const IMAGE_NAMES = /"[^"\s]*"|\S*\/\S*/g;
 
 /** What the kubelet writes as the reason of a waiting container (pkg/kubelet/images, pkg/kubelet/kuberuntime). */
 const PULL_REASONS = new Set([
@@ -98,8 +100,10 @@ function findExit(pod: ObservedPod): Finding | undefined {
   if (pod.reason === 'DeadlineExceeded') {
     return { reason: 'DeadlineExceeded', message: 'The lab ran longer than it may.' };
   }
+  // Once the lab itself has ended, it counts; what is ended after it, such as a helper, does not.
+  const lab = pod.containers.find(({ name, init }) => name === LAB_CONTAINER && !init);
   const failed = pod.containers.find(({ terminated }) => terminated !== null && terminated.exitCode !== 0);
-  const container = failed ?? pod.containers.find(({ name }) => name === LAB_CONTAINER);
+  const container = lab?.terminated ? lab : (failed ?? lab);
   const terminated = container?.terminated;
   if (container === undefined || terminated === undefined || terminated === null) {
     return pod.phase === 'Failed'
@@ -164,7 +168,7 @@ function waitingTrouble(
 }
 
 function imageTrouble(message: string): Trouble {
-  if (IMAGE_HOPELESS.test(message)) {
+  if (IMAGE_HOPELESS.test(message.replaceAll(IMAGE_NAMES, ''))) {
     return {
       reason: 'ImageNotFound',
       message: 'The image does not exist, or the cluster may not read it. Check its name and tag.',
