@@ -92,8 +92,8 @@ export function cleanedPatch({ uid, resourceVersion }: IntentVersion): object {
 export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
   const annotations = metadata?.annotations ?? {};
   const slug = metadata?.labels?.[LAB_LABEL];
-  const spec = parse<LabSpec>(annotations[SPEC]);
-  if (metadata?.name === undefined || slug === undefined || spec === undefined) return undefined;
+  const spec = parse<unknown>(annotations[SPEC]);
+  if (metadata?.name === undefined || slug === undefined || !isLabSpec(spec)) return undefined;
   return {
     slug,
     name: metadata.name,
@@ -113,6 +113,13 @@ export function parseSecrets(intent: V1Secret): LabSecrets {
     env: parse<Record<string, string>>(decode(intent.data?.[ENV_KEY] ?? '')) ?? {},
     token: token === undefined ? null : decode(token),
   };
+}
+
+/** Whether a lab can be told from it. One that somebody has damaged must not be in the way of all the others. */
+function isLabSpec(spec: unknown): spec is LabSpec {
+  const { spawnId, namespace, user, deadline } = (spec ?? {}) as { [Key in keyof LabSpec]?: unknown };
+  const { username } = (user ?? {}) as { username?: unknown };
+  return [spawnId, namespace, username].every((name) => typeof name === 'string') && typeof deadline === 'number';
 }
 
 function parse<T>(text: string | undefined): T | undefined {
