@@ -26,7 +26,9 @@ const execute = promisify(execFile);
  * @param labImage another image instead
  */
 export async function startRealCluster(folder: string, labImage?: string): Promise<RealCluster> {
-  const kubeconfig = await lastLine(`${folder}/cluster`, 'up');
+  const up = (): Promise<string> => lastLine(`${folder}/cluster`, 'up');
+  // The script only adds what is missing, and under load it now and then stumbles over what is there.
+  const kubeconfig = await up().catch(up);
   const image = labImage ?? (await lastLine(`${folder}/images`, 'lab'));
   const connection = await kubeconfigConnection(kubeconfig);
   return {

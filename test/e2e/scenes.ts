@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { request } from 'undici';
 import { buildObjectNames } from '../../src/builder/object-names.ts';
 import { LAB_LABEL } from '../../src/domain/names.ts';
 import { Namespaces, Pods, Secrets } from '../../src/storage/resources.ts';
@@ -191,12 +192,24 @@ async function follow(
 /** The lab answers as JupyterHub asks it, and lets its owner in, which means that it reached the hub. */
 async function answers({ controller, hub, transcript }: Scene, username: string): Promise<void> {
   const url = (await controller.api.get(username))?.internal_url ?? '';
+  let answer = 'nothing yet';
   const { result, ms } = await timed(() =>
     waitFor(`HTTP at ${url}`, 30_000, async () => {
-      const response = await fetch(`${url}api`).catch(() => undefined);
-      return response?.ok === true ? ((await response.json()) as { version: string }) : undefined;
+      try {
+        // A Service's rules may come a moment after its pod is ready, and what answers before them is somebody else:
+        // each attempt has a connection of its own.
+        const { statusCode, body } = await request(`${url}api`, { reset: true, signal: AbortSignal.timeout(1_000) });
+        answer = `${statusCode}`;
+        const text = await body.text();
+        return statusCode === 200 ? (JSON.parse(text) as { version: string }) : undefined;
+      } catch (error) {
+        answer = String(error);
+        return undefined;
+      }
     }),
-  );
+  ).catch((cause: unknown) => {
+    throw new Error(`${String(cause)}; last answer: ${answer}`, { cause });
+  });
   transcript.hold(
     `${username} answers HTTP at its internal_url`,
     true,
