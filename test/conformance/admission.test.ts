@@ -19,8 +19,12 @@ describe('service accounts', () => {
   it('lend a pod their pull secrets', async () => {
     const { path } = await api.namespace();
     await api.merge(`${path}/serviceaccounts/lab`, { imagePullSecrets: [{ name: 'pull' }] });
-    const { body } = await api.post(`${path}/pods`, aPod());
-    expect(body.spec.imagePullSecrets).toEqual([{ name: 'pull' }]);
+    // Admission sees a changed account a moment later.
+    const lent = await eventually(
+      () => api.post(`${path}/pods`, aPod('', {}, { generateName: 'lab-' })),
+      ({ status, body: { spec } }) => status === 201 && (spec.imagePullSecrets as unknown) !== undefined,
+    );
+    expect(lent.body.spec.imagePullSecrets).toEqual([{ name: 'pull' }]);
   });
 });
 
@@ -99,7 +103,12 @@ describe('resource quotas', () => {
     const { path } = await api.namespace();
     await api.post(`${path}/resourcequotas`, quota({ 'limits.cpu': '2', 'requests.memory': '4Gi' }));
     const containers = [container({}), container({ limits: { cpu: '1' } }, 'd')];
-    expect(await api.post(`${path}/pods`, aPod('a', { containers }))).toMatchObject(
+    // Admission sees a new quota a moment later.
+    const refused = await eventually(
+      () => api.post(`${path}/pods?dryRun=All`, aPod('a', { containers })),
+      ({ status }) => status === 403,
+    );
+    expect(refused).toMatchObject(
       forbidden('a', 'failed quota: lab: must specify limits.cpu for: c; requests.memory for: c,d'),
     );
   });

@@ -241,9 +241,9 @@ const INVALID: [
     ],
   ],
   [
-    'a quota with an unknown resource and a negative amount',
+    'a quota with an unknown resource',
     'resourcequotas',
-    { metadata: { name: 'a' }, spec: { hard: { 'limits.foo': '2', pods: '-1' } } },
+    { metadata: { name: 'a' }, spec: { hard: { 'limits.foo': '2' } } },
     [
       [
         'FieldValueInvalid',
@@ -255,8 +255,13 @@ const INVALID: [
         'Invalid value: "limits.foo": must be a standard resource for quota',
         'spec.hard[limits.foo]',
       ],
-      ['FieldValueInvalid', 'Invalid value: "-1": must be greater than or equal to 0', 'spec.hard[pods]'],
     ],
+  ],
+  [
+    'a quota with a negative amount',
+    'resourcequotas',
+    { metadata: { name: 'a' }, spec: { hard: { pods: '-1' } } },
+    [['FieldValueInvalid', 'Invalid value: "-1": must be greater than or equal to 0', 'spec.hard[pods]']],
   ],
   [
     'a limit range whose default request is above its default limit',
