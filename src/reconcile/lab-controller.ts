@@ -24,6 +24,8 @@ export interface LabControllerOptions {
 /** Every lab is looked at so often even if nothing seems to happen: a net under everything else. */
 const RESYNC_MS = 10 * 60_000;
 const OUTAGE_CHECK_MS = 1_000;
+/** Longest pause between two tries of one lab: when the API server is back, somebody is waiting for it. */
+const BACKOFF_MS = 5_000;
 
 /**
  * All that keeps labs as they are wanted, in one piece: the picture of the cluster, the queue of labs to look at, and the
@@ -45,6 +47,7 @@ export class LabController {
     this.#server = client.server;
     this.#queue = new WorkQueue((slug) => reconciler.reconcile(slug), {
       concurrency: config.kubernetes.concurrency,
+      maxDelayMs: BACKOFF_MS,
       onError: (lab, err, failures) => this.#report(lab, err, failures),
     });
     this.watches = new LabWatches({

@@ -11,7 +11,7 @@ import {
   USERNAME_ANNOTATION,
 } from '../builder/object-names.ts';
 import type { ObservedNamespace } from '../domain/observed.ts';
-import type { KubeClient } from '../storage/kube-client.ts';
+import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isKubeError, KubeError } from '../storage/kube-error.ts';
 import {
   ConfigMaps,
@@ -92,7 +92,7 @@ export class LabObjectsWriter {
     const name = wanted.metadata?.name ?? '';
     if (namespace === undefined) {
       try {
-        return await this.#client.create(Namespaces, wanted);
+        return await this.#client.create(Namespaces, wanted, METADATA_ONLY);
       } catch (error) {
         if (!isKubeError(error, 409)) throw error;
       }
@@ -111,10 +111,8 @@ export class LabObjectsWriter {
     const complete = namespace.keptSince !== null && namespace.specHash === annotations[SPEC_HASH_ANNOTATION];
     if (complete) return undefined;
     // From here on it counts as incomplete, until a lab has run in it and ended.
-    return this.#client.apply(Namespaces, {
-      ...wanted,
-      metadata: { ...wanted.metadata, annotations: { ...annotations, [KEPT_SINCE_ANNOTATION]: '' } },
-    });
+    const metadata = { ...wanted.metadata, annotations: { ...annotations, [KEPT_SINCE_ANNOTATION]: '' } };
+    return this.#client.apply(Namespaces, { ...wanted, metadata }, METADATA_ONLY);
   }
 
   #ensureStaying({ objects, slug, namespace: existing }: WriteRequest): Array<Promise<unknown>> {
@@ -157,7 +155,7 @@ export class LabObjectsWriter {
 
   async #confirm<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<void> {
     try {
-      await this.#client.create(resource, object);
+      await this.#client.create(resource, object, METADATA_ONLY);
     } catch (error) {
       if (!isKubeError(error, 409)) throw error;
     }
@@ -166,17 +164,17 @@ export class LabObjectsWriter {
   async #ensure<T extends KubernetesObject>(resource: Resource<T>, object: T, slug: string): Promise<T> {
     const { namespace, name = '' } = object.metadata ?? {};
     try {
-      return await this.#client.create(resource, object);
+      return await this.#client.create(resource, object, METADATA_ONLY);
     } catch (error) {
       if (!isKubeError(error, 409)) throw error;
     }
     const found = await this.#client.get(resource, { namespace, name });
-    if (found === undefined) return this.#client.create(resource, object);
+    if (found === undefined) return this.#client.create(resource, object, METADATA_ONLY);
     if (!isOurs(found, this.#controller, slug)) throw nameTaken(resource.kind, `${namespace}/${name}`);
     if (found.metadata?.deletionTimestamp !== undefined) throw notYet(resource.kind, namespace, name);
     if (resource.kind === PersistentVolumeClaims.kind || isEqualWhereGiven(object, found)) return found;
     await this.#client.delete(resource, { namespace, name }, { uid: found.metadata?.uid ?? '' });
-    return this.#client.create(resource, object);
+    return this.#client.create(resource, object, METADATA_ONLY);
   }
 
   /**
@@ -185,7 +183,7 @@ export class LabObjectsWriter {
    */
   async #writeSecrets({ envSecret, secret, pullSecret, namespace }: LabObjects, slug: string): Promise<void> {
     const secrets = [envSecret, secret, pullSecret].filter((each) => each !== undefined);
-    const write = (each: V1Secret) => this.#client.create(Secrets, each);
+    const write = (each: V1Secret) => this.#client.create(Secrets, each, METADATA_ONLY);
     const results = await Promise.allSettled(secrets.map(write));
     const taken = secrets.filter((_, index) => isKubeError(reasonOf(results[index]), 409));
     for (const result of results) {
@@ -215,7 +213,7 @@ export class LabObjectsWriter {
   async #writePod(pod: V1Pod, slug: string): Promise<V1Pod> {
     const { namespace, name = '' } = pod.metadata ?? {};
     try {
-      return await this.#client.create(Pods, pod);
+      return await this.#client.create(Pods, pod, METADATA_ONLY);
     } catch (error) {
       if (!isKubeError(error, 409)) throw error;
     }

@@ -8,7 +8,7 @@ import type { LabSecrets } from '../domain/lab.ts';
 import { currentPod, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
 import type { ObservedPod } from '../domain/pod.ts';
 import { type Finding, findTrouble } from '../domain/reasons.ts';
-import type { KubeClient } from '../storage/kube-client.ts';
+import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isKubeError } from '../storage/kube-error.ts';
 import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../storage/resources.ts';
 import { type Decision, decide, type LabMemory } from './decide.ts';
@@ -216,7 +216,7 @@ export class LabReconciler {
     const failure = { reason, message, at: this.#now(), status: endStatus(finding) };
     try {
       const ref = { namespace: controller, name: intent.name };
-      watches.observeIntent(await client.patch(Secrets, ref, failurePatch(intent, failure)));
+      watches.observeIntent(await client.patch(Secrets, ref, failurePatch(intent, failure), METADATA_ONLY));
     } catch (error) {
       // Deleted or replaced meanwhile: then there is nothing to write down.
       if (isKubeError(error, 404) || isKubeError(error, 409)) return {};
@@ -248,7 +248,7 @@ export class LabReconciler {
     if (!intent.deleting) {
       try {
         const ref = { namespace: controller, name: intent.name };
-        watches.observeIntent(await client.patch(Secrets, ref, cleanedPatch(intent)));
+        watches.observeIntent(await client.patch(Secrets, ref, cleanedPatch(intent), METADATA_ONLY));
       } catch (error) {
         // A new lab has taken its place, or it is to be deleted: the watch tells.
         if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
@@ -295,11 +295,8 @@ export class LabReconciler {
       ...(complete ? {} : { [SPEC_HASH_ANNOTATION]: null }),
     };
     try {
-      return await client.patch(
-        Namespaces,
-        { name: namespace.name },
-        { metadata: { uid: namespace.uid, annotations } },
-      );
+      const patch = { metadata: { uid: namespace.uid, annotations } };
+      return await client.patch(Namespaces, { name: namespace.name }, patch, METADATA_ONLY);
     } catch (error) {
       if (isKubeError(error, 404) || isKubeError(error, 409)) return undefined;
       throw error;

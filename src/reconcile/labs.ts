@@ -11,7 +11,7 @@ import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../domain/
 import { labSlug } from '../domain/names.ts';
 import type { ObservedIntent } from '../domain/observed.ts';
 import { findEventTrouble } from '../domain/reasons.ts';
-import type { KubeClient } from '../storage/kube-client.ts';
+import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isKubeError, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
 import type { CreateLab, LabService } from './lab-service.ts';
@@ -173,7 +173,9 @@ export class Labs implements LabService {
     for (let attempt = 1; ; attempt += 1) {
       const intent = buildIntent(spec, secrets, controller, replaced);
       try {
-        return await (replaced === undefined ? client.create(Secrets, intent) : client.replace(Secrets, intent));
+        return await (replaced === undefined
+          ? client.create(Secrets, intent, METADATA_ONLY)
+          : client.replace(Secrets, intent, METADATA_ONLY));
       } catch (error) {
         if (!(error instanceof KubeError)) throw error;
         const changed = error.status === 409 || (error.status === 404 && replaced !== undefined);
@@ -196,7 +198,7 @@ export class Labs implements LabService {
     const { client, controller, watches, operations } = this.#options;
     try {
       const ref = { namespace: controller, name: intent.name };
-      const patched = await client.patch(Secrets, ref, deletingPatch(intent.uid, Date.now()));
+      const patched = await client.patch(Secrets, ref, deletingPatch(intent.uid, Date.now()), METADATA_ONLY);
       // A new lab may have taken the place of a failed one in this moment: then it is that which goes.
       const marked = parseIntent(patched.metadata) ?? intent;
       operations.resume('delete', subjectOf(marked));

@@ -15,13 +15,18 @@ export interface CallOptions {
   readonly priority?: Priority;
   /** Ask the API server to check everything and store nothing. */
   readonly dryRun?: boolean;
+  /** Ask for `metadata` alone of the objects in the answer: no status, no data, no secrets. */
+  readonly metadataOnly?: boolean;
 }
+
+/** For writes of whose answer only the metadata is looked at: parsing the rest would be a tenth of a spawn's CPU. */
+export const METADATA_ONLY = { metadataOnly: true } as const;
 
 export interface ListOptions {
   readonly namespace?: string;
   readonly labelSelector?: string;
   readonly fieldSelector?: string;
-  /** Only `metadata` of each object: no status, no data, no secrets. */
+  /** As in CallOptions. */
   readonly metadataOnly?: boolean;
 }
 
@@ -259,6 +264,7 @@ export class KubeClient {
         target: { verb: 'delete', kind: resource.kind, namespace, name },
         path: pathOf(resource, namespace, name),
         body: deleteBody(options),
+        accept: METADATA,
         idempotent: true,
         options,
       })) as KubernetesObject;
@@ -428,7 +434,8 @@ export class KubeClient {
   ) {
     // An exec plugin that hangs must not hold the call beyond its deadline.
     const credentials = await orAborted(this.#connection.headers(), patience);
-    const headers: Record<string, string> = { ...credentials, accept: call.accept ?? JSON_TYPE };
+    const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
+    const headers: Record<string, string> = { ...credentials, accept };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
     return this.#connection.dispatcher.request({
       origin: this.#origin,
