@@ -151,10 +151,7 @@ export class Setting {
 
   /** Waits until a failed lab has been cleaned up: the reason is left, pod and secrets are gone. */
   async untilCleaned(key: LabKey = aKey()): Promise<void> {
-    await until('the failed lab is cleaned up', async () => {
-      const intent = await this.client.get(Secrets, this.intentRef(key));
-      return intent?.metadata?.annotations?.['labwright.dev/cleaned'] === 'true';
-    });
+    await this.untilMarkedClean(key);
     expect(await this.pod(key)).toBeUndefined();
     expect(await this.secretNames(key)).toEqual([]);
   }
@@ -178,6 +175,14 @@ export class Setting {
     const events: LabEvent[] = [];
     for await (const event of stream ?? []) events.push(event);
     return events;
+  }
+
+  /** Waits until the controller has noted that nothing of a failed lab runs any more. */
+  async untilMarkedClean(key: LabKey = aKey()): Promise<void> {
+    await until('the failed lab is cleaned up', async () => {
+      const intent = await this.client.get(Secrets, this.intentRef(key));
+      return intent?.metadata?.annotations?.['labwright.dev/cleaned'] === 'true';
+    });
   }
 
   /** Waits until nothing is known of the lab and its intent is gone. */
