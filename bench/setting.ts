@@ -31,6 +31,8 @@ export interface Setting {
   readonly counted: { readonly controller: ControllerProcess; readonly proxy: FaultProxy };
   /** Who uses the machine meanwhile. */
   readonly noise: Noise;
+  /** Stops the kubelet's process in the middle of whatever it does, or lets it go on. */
+  kubelet(state: 'stopped' | 'running'): void;
   /** Resolves when the kubelet has dealt with every pod. */
   settled(): Promise<void>;
   close(): Promise<void>;
@@ -64,6 +66,7 @@ export async function startSetting(): Promise<Setting> {
     noise: new Noise(new Map(api.processes.map(({ pid, name }) => [pid, name])), (pid) =>
       pid === process.pid ? 'driver' : pid === kubelet.pid ? 'kubelet' : 'controller',
     ),
+    kubelet: (state) => void kubelet.kill(state === 'stopped' ? 'SIGSTOP' : 'SIGCONT'),
     settled: () => settled(client),
     close: async () => {
       await Promise.all([controller!.close(), behindProxy!.close()]);

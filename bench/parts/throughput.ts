@@ -8,6 +8,9 @@ import type { Plan, Progress } from '../plan.ts';
 interface Sample {
   readonly floor: number;
   readonly floorP50: number;
+  /** The same while no pod gets a node: what the API server alone can do. */
+  readonly bareFloor: number;
+  readonly bareP50: number;
   readonly rate: number;
   readonly p50: number;
   readonly p95: number;
@@ -57,6 +60,10 @@ export async function throughput(plan: Plan, progress: Progress): Promise<Row[]>
         await setting.settled();
         const used = setting.noise.end();
         bare ??= await measureFloor();
+        setting.kubelet('stopped');
+        const pending = await inFlight(concurrency, names(`p${concurrency}`, count), (name) => floor.make(name));
+        setting.kubelet('running');
+        await setting.settled();
         const deleteCpu = controller.cpuMs();
         const deletes = await inFlight(concurrency, users, async (name) => {
           const status = await controller.api.delete(name);
@@ -65,6 +72,8 @@ export async function throughput(plan: Plan, progress: Progress): Promise<Row[]>
         const sample: Sample = {
           floor: bare.perSecond,
           floorP50: quantile(bare.latencies, 0.5),
+          bareFloor: pending.perSecond,
+          bareP50: quantile(pending.latencies, 0.5),
           rate: spawns.perSecond,
           p50: quantile(spawns.latencies, 0.5),
           p95: quantile(spawns.latencies, 0.95),
@@ -78,7 +87,7 @@ export async function throughput(plan: Plan, progress: Progress): Promise<Row[]>
         samples.set(concurrency, [...(samples.get(concurrency) ?? []), sample]);
         const others = percent(sample.noise);
         progress(
-          `${concurrency} in flight: ${decimal(sample.rate)}/s, floor ${decimal(sample.floor)}/s, others ${others}`,
+          `${concurrency} in flight: ${decimal(sample.rate)}/s, floor ${decimal(sample.floor)}/s, without kubelet ${decimal(sample.bareFloor)}/s, others ${others}`,
         );
       }
     } finally {
@@ -104,6 +113,16 @@ function rows(concurrency: number, samples: readonly Sample[]): Row[] {
     { what: `  spawn p50, ${at}`, seen: spread(column('p50'), milliseconds), aim: concurrency === 1 ? '30 ms' : '' },
     { what: `  spawn p95, ${at}`, seen: spread(column('p95'), milliseconds) },
     { what: `  floor p50, ${at}`, seen: spread(column('floorP50'), milliseconds) },
+    {
+      what: `  floor without a kubelet, ${at}`,
+      seen: spread(column('bareFloor'), decimal),
+      aim: concurrency === 16 ? '(57 to 85)' : '',
+    },
+    {
+      what: `  its p50, ${at}`,
+      seen: spread(column('bareP50'), milliseconds),
+      aim: concurrency === 1 ? '(25 ms)' : '',
+    },
     {
       what: `  controller CPU per spawn, ${at}`,
       seen: spread(column('cpu'), milliseconds),
