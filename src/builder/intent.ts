@@ -101,7 +101,7 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
     resourceVersion: metadata.resourceVersion ?? '',
     spec,
     deleting: annotations[DELETING] !== undefined,
-    failure: parse<LabFailure>(annotations[FAILURE]) ?? null,
+    failure: annotations[FAILURE] === undefined ? null : (parse<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
     cleaned: annotations[CLEANED] !== undefined,
   };
 }
@@ -121,6 +121,9 @@ function isLabSpec(spec: unknown): spec is LabSpec {
   const { username } = (user ?? {}) as { username?: unknown };
   return [spawnId, namespace, username].every((name) => typeof name === 'string') && typeof deadline === 'number';
 }
+
+/** A lab that has failed stays so, also when somebody has damaged the reason. */
+const UNREADABLE: LabFailure = { reason: 'Error', message: 'The lab has failed.', at: 0, status: 'failed' };
 
 function parse<T>(text: string | undefined): T | undefined {
   if (text === undefined) return undefined;

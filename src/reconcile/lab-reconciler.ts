@@ -9,7 +9,7 @@ import { currentPod, type ObservedIntent, type ObservedLab } from '../domain/obs
 import type { ObservedPod } from '../domain/pod.ts';
 import { type Finding, findTrouble } from '../domain/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
-import { isKubeError } from '../storage/kube-error.ts';
+import { isKubeError, isOutdated } from '../storage/kube-error.ts';
 import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../storage/resources.ts';
 import { type Decision, decide, type LabMemory } from './decide.ts';
 import { LabObjectsWriter } from './lab-objects.ts';
@@ -90,7 +90,7 @@ export class LabReconciler {
       case 'make-objects':
         return this.#makeObjects(lab);
       case 'follow-pod':
-        if (operation.trouble !== null) operation.log.note(operation.trouble.message);
+        if (operation.trouble !== null) operation.log.info(operation.trouble.message);
         return { requeueAfterMs: decision.again };
       case 'report-running':
         operation.secrets = null;
@@ -219,7 +219,7 @@ export class LabReconciler {
       watches.observeIntent(await client.patch(Secrets, ref, failurePatch(intent, failure), METADATA_ONLY));
     } catch (error) {
       // Deleted or replaced meanwhile: then there is nothing to write down.
-      if (isKubeError(error, 404) || isKubeError(error, 409)) return {};
+      if (isOutdated(error)) return {};
       throw error;
     }
     logger.warn({ lab: slug, user: intent.spec.user.username, reason, finding: message }, 'lab failed');
@@ -251,7 +251,7 @@ export class LabReconciler {
         watches.observeIntent(await client.patch(Secrets, ref, cleanedPatch(intent), METADATA_ONLY));
       } catch (error) {
         // A new lab has taken its place, or it is to be deleted: the watch tells.
-        if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
+        if (!isOutdated(error)) throw error;
       }
       return {};
     }
@@ -298,7 +298,7 @@ export class LabReconciler {
       const patch = { metadata: { uid: namespace.uid, annotations } };
       return await client.patch(Namespaces, { name: namespace.name }, patch, METADATA_ONLY);
     } catch (error) {
-      if (isKubeError(error, 404) || isKubeError(error, 409)) return undefined;
+      if (isOutdated(error)) return undefined;
       throw error;
     }
   }

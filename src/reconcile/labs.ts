@@ -12,7 +12,7 @@ import { labSlug } from '../domain/names.ts';
 import type { ObservedIntent } from '../domain/observed.ts';
 import { findEventTrouble } from '../domain/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
-import { isKubeError, KubeError } from '../storage/kube-error.ts';
+import { isOutdated, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
 import type { CreateLab, LabService } from './lab-service.ts';
 import type { LabWatches } from './lab-watches.ts';
@@ -205,7 +205,7 @@ export class Labs implements LabService {
       watches.observeIntent(patched);
       return marked;
     } catch (error) {
-      if (isKubeError(error, 404) || isKubeError(error, 409)) return undefined;
+      if (isOutdated(error)) return undefined;
       throw error;
     }
   }

@@ -44,24 +44,20 @@ export class OperationLog {
     return this.#ended;
   }
 
-  /** @param progress 1 to 100; a smaller one than before, or none, stays where it was */
+  /**
+   * Says something, once: what has been said already says nothing new.
+   *
+   * @param progress 1 to 100; a smaller one than before, or none, stays where it was
+   */
   info(message: string, progress = this.#progress): void {
+    if (this.#events.some((event) => event.message === message)) return;
     this.#progress = Math.max(this.#progress, Math.min(progress, 100));
     this.#append('info', message, this.#progress);
   }
 
-  /**
-   * Something that Kubernetes says, once: a third of the way on towards `limit`, since nobody knows how much more it will
-   * say.
-   */
+  /** The same, a third of the way on towards `limit`: for events of which nobody knows how many will come. */
   step(message: string, limit: number): void {
-    if (this.#events.some((event) => event.message === message)) return;
     this.info(message, Math.floor(this.#progress + Math.max(0, limit - this.#progress) / 3));
-  }
-
-  /** Something that is being waited for, once, without progress. */
-  note(message: string): void {
-    this.step(message, 0);
   }
 
   error(message: string): void {

@@ -147,7 +147,7 @@ export class KubeClient {
   }
 
   /**
-   * JSON merge patch (RFC 7396). `metadata.uid` or `metadata.resourceVersion` in it are preconditions (409 `Conflict`).
+   * JSON merge patch (RFC 7396). `metadata.resourceVersion` in it is a precondition (409), and so is `metadata.uid` (422).
    */
   patch<T extends KubernetesObject>(
     resource: Resource<T>,
@@ -443,6 +443,8 @@ export class KubeClient {
       method: call.method,
       headers,
       body: call.body === undefined ? null : JSON.stringify(call.body),
+      // undici would close the connection after a DELETE with a body, and open another one for the next call.
+      reset: false,
       signal,
       ...timeouts,
     });

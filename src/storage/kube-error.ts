@@ -52,15 +52,20 @@ export class KubeError extends Error {
   get isNamespaceTerminating(): boolean {
     return this.status === 403 && (this.details?.causes ?? []).some(({ reason }) => reason === 'NamespaceTerminating');
   }
-
-  /** Whether the namespace (not the object) is missing. */
-  get isNamespaceMissing(): boolean {
-    return this.status === 404 && this.details?.kind === 'namespaces';
-  }
 }
 
 export function isKubeError(error: unknown, status: number): error is KubeError {
   return error instanceof KubeError && error.status === status;
+}
+
+/**
+ * Whether what a write was meant for is not there any more, or not as it was: gone (404), of another version (409), or
+ * replaced by another of its name (a patch with a foreign uid is answered with 422, a delete with 409).
+ */
+export function isOutdated(error: unknown): boolean {
+  if (!(error instanceof KubeError)) return false;
+  if (error.status === 404 || error.status === 409) return true;
+  return error.status === 422 && (error.details?.causes ?? []).some(({ field }) => field === 'metadata.uid');
 }
 
 /** The system's word for an error (`ECONNREFUSED`); the numbers that DOM exceptions call codes are none. */

@@ -67,7 +67,7 @@ describe('the log of an operation', () => {
         steps.forEach((each, index) => {
           if (each.do === 'info') log.info(`${index}`, each.progress);
           else if (each.do === 'step') log.step(`${index}`, each.progress);
-          else if (each.do === 'note') log.note(`${index}`);
+          else if (each.do === 'note') log.info(`${index}`);
           else if (each.do === 'error') log.error(`${index}`);
           else log.end(each.do, `${index}`);
         });
@@ -89,8 +89,8 @@ describe('the log of an operation', () => {
     log.info('begun', 30);
     for (const message of ['Scheduled', 'Pulling', 'Pulling', 'Pulled', 'Created', 'Started', 'Pulling'])
       log.step(message, 75);
-    log.note('Waiting');
-    log.note('Waiting');
+    log.info('Waiting');
+    log.info('Waiting');
     log.end('complete', 'up');
     const events = await readAll(log);
     expect(texts(events)).toEqual(['begun', 'Scheduled', 'Pulling', 'Pulled', 'Created', 'Started', 'Waiting', 'up']);
