@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { milliseconds, quantile } from './statistics.ts';
 
 interface Ticks {
   /** Of all cores since boot, idle time included. */
@@ -10,6 +11,26 @@ interface Ticks {
 
 /** Processor time in milliseconds by process. */
 export type CpuByProcess = ReadonlyMap<string, number>;
+
+/** The same for one of `count` items. */
+export function perItem(cpu: CpuByProcess, count: number): CpuByProcess {
+  return new Map([...cpu].map(([name, ms]) => [name, ms / count]));
+}
+
+/** `kube-apiserver 12 ms, controller 5 ms`: the median of several repetitions, the largest first. */
+export function describeCpu(samples: readonly CpuByProcess[]): string {
+  return [...(samples[0]?.keys() ?? [])]
+    .map((name) => ({
+      name,
+      ms: quantile(
+        samples.map((sample) => sample.get(name) ?? 0),
+        0.5,
+      ),
+    }))
+    .toSorted((a, b) => b.ms - a.ms)
+    .map(({ name, ms }) => `${name} ${milliseconds(ms)}`)
+    .join(', ');
+}
 
 const TICK_MS = 10;
 

@@ -1,11 +1,13 @@
 import { inFlight } from '../in-flight.ts';
+import { type CpuByProcess, describeCpu, perItem } from '../noise.ts';
 import type { Plan, Progress } from '../plan.ts';
 import { startSetting } from '../setting.ts';
 import { milliseconds, percent, quantile, type Row, spread } from '../statistics.ts';
 
 /** Closing time: every lab is deleted at the same moment. */
 export async function rush(plan: Plan, progress: Progress): Promise<Row[]> {
-  const samples: { p50: number; slowest: number; total: number; refused: number; noise: number }[] = [];
+  const samples: { p50: number; slowest: number; total: number; refused: number; noise: number; cpu: CpuByProcess }[] =
+    [];
   for (let repetition = 0; repetition < plan.repetitions; repetition += 1) {
     const setting = await startSetting();
     try {
@@ -17,12 +19,14 @@ export async function rush(plan: Plan, progress: Progress): Promise<Row[]> {
       await setting.settled();
       setting.noise.begin();
       const { results, latencies, seconds } = await inFlight(plan.rush, users, (name) => api.delete(name));
+      const used = setting.noise.end();
       const sample = {
         p50: quantile(latencies, 0.5),
         slowest: Math.max(...latencies),
         total: seconds * 1000,
         refused: results.filter((status) => status !== 204).length,
-        noise: setting.noise.end().others,
+        noise: used.others,
+        cpu: perItem(used.cpu, plan.rush),
       };
       progress(
         `${plan.rush} deletes at once: ${milliseconds(sample.total)}, ${sample.refused} not 204, others ${percent(sample.noise)}`,
@@ -58,6 +62,7 @@ export async function rush(plan: Plan, progress: Progress): Promise<Row[]> {
         milliseconds,
       ),
     },
+    { what: '  CPU of all processes per delete', seen: describeCpu(samples.map(({ cpu }) => cpu)) },
     {
       what: '  share of the machine others took',
       seen: spread(

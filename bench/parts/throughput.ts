@@ -2,7 +2,7 @@ import { Floor } from '../floor.ts';
 import { type Batch, inFlight } from '../in-flight.ts';
 import { startSetting } from '../setting.ts';
 import { decimal, milliseconds, percent, quantile, type Row, spread } from '../statistics.ts';
-import type { CpuByProcess } from '../noise.ts';
+import { type CpuByProcess, describeCpu, perItem } from '../noise.ts';
 import type { Plan, Progress } from '../plan.ts';
 
 interface Sample {
@@ -82,7 +82,7 @@ export async function throughput(plan: Plan, progress: Progress): Promise<Row[]>
           deleteP95: quantile(deletes.latencies, 0.95),
           deleteCpu: (controller.cpuMs() - deleteCpu) / count,
           noise: used.others,
-          byProcess: new Map([...used.cpu].map(([name, ms]) => [name, ms / count])),
+          byProcess: perItem(used.cpu, count),
         };
         samples.set(concurrency, [...(samples.get(concurrency) ?? []), sample]);
         const others = percent(sample.noise);
@@ -132,26 +132,11 @@ function rows(concurrency: number, samples: readonly Sample[]): Row[] {
     { what: `  delete p50, ${at}`, seen: spread(column('deleteP50'), milliseconds), peer: '5.3 s' },
     { what: `  delete p95, ${at}`, seen: spread(column('deleteP95'), milliseconds) },
     { what: `  controller CPU per delete, ${at}`, seen: spread(column('deleteCpu'), milliseconds) },
-    { what: '  CPU of all processes per spawn', seen: describeCpu(samples) },
+    { what: '  CPU of all processes per spawn', seen: describeCpu(samples.map(({ byProcess }) => byProcess)) },
     { what: '  share of the machine others took', seen: spread(column('noise'), percent) },
   ];
 }
 
 function names(prefix: string, count: number): string[] {
   return Array.from({ length: count }, (_, index) => `${prefix}-${index}`);
-}
-
-function describeCpu(samples: readonly Sample[]): string {
-  const names = [...(samples[0]?.byProcess.keys() ?? [])];
-  const medians = names.map((name): [string, number] => [
-    name,
-    quantile(
-      samples.map(({ byProcess }) => byProcess.get(name) ?? 0),
-      0.5,
-    ),
-  ]);
-  return medians
-    .toSorted(([, a], [, b]) => b - a)
-    .map(([name, ms]) => `${name} ${milliseconds(ms)}`)
-    .join(', ');
 }
