@@ -78,7 +78,7 @@ describe('a delete in the middle of a spawn', () => {
     { when: 'the pod', isIt: ({ verb, resource }) => verb === 'create' && resource === 'pods' },
   ])('while $when is being made cancels it, and leaves nothing', async ({ isIt }) => {
     const setting = await clusters.setting();
-    const { proxy } = clusters.cluster;
+    const { proxy } = setting;
     let once = true;
     proxy.onCall = (_n, request) => {
       if (!once || request.namespace === setting.controller || !isIt(request)) return 'pass';
@@ -123,7 +123,7 @@ describe('a delete in the middle of a spawn', () => {
 
   it('whose pod was made without the answer arriving leaves no pod', async () => {
     const setting = await clusters.setting();
-    const { proxy } = clusters.cluster;
+    const { proxy } = setting;
     let stalled = false;
     proxy.onCall = (_n, { verb, resource }) => {
       // The picture is late, too: the pod is seen by nobody.

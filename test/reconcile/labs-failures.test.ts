@@ -7,7 +7,7 @@ import { aConfig, aKey, aLab } from './support/labs.ts';
 /** The aim is one second; machines that run tests are slow now and then. */
 const AT_ONCE_MS = 3_000;
 
-const clusters = useCluster();
+const clusters = useCluster({ concurrent: true });
 
 /** Spawns on a cluster with this fault and waits for the failure. */
 async function failWith(faults: Fault[], phase: 'failed' | 'terminated' = 'failed'): Promise<Setting> {
@@ -17,7 +17,7 @@ async function failWith(faults: Fault[], phase: 'failed' | 'terminated' = 'faile
   return setting;
 }
 
-describe('a pod that does not start', () => {
+describe.concurrent('a pod that does not start', () => {
   it.each<{ what: string; faults: Fault[]; reason: string; phase?: 'terminated' }>([
     { what: 'ends at once with an error', faults: [{ fault: 'fail' }], reason: 'Error' },
     { what: 'ends at once without an error', faults: [{ fault: 'succeed' }], reason: 'Exited', phase: 'terminated' },
@@ -97,7 +97,7 @@ describe('a pod that does not start', () => {
   });
 });
 
-describe('a lab that runs', () => {
+describe.concurrent('a lab that runs', () => {
   it.each<{ what: string; act: (setting: Setting) => Promise<unknown>; reason: string }>([
     { what: 'is evicted', act: (s) => s.kubelet.evict(s.podRef()), reason: 'Evicted' },
     { what: 'uses too much memory', act: (s) => s.kubelet.oom(s.podRef()), reason: 'OOMKilled' },
@@ -126,7 +126,7 @@ describe('a lab that runs', () => {
   });
 });
 
-describe('a failed lab', () => {
+describe.concurrent('a failed lab', () => {
   it('does not hinder a new one, also while it is still being cleaned up', async () => {
     const setting = await failWith([{ fault: 'fail' }]);
     setting.kubelet.setFaults([]);

@@ -8,7 +8,7 @@ import { until } from './support/until.ts';
 
 const OUTAGE_MS = 2_000;
 
-const clusters = useCluster();
+const clusters = useCluster({ concurrent: true });
 
 const FAULTS: readonly { what: string; fault: Fault }[] = [
   { what: 'is answered with 500', fault: { status: 500, reason: 'InternalError' } },
@@ -22,9 +22,9 @@ const FAULTS: readonly { what: string; fault: Fault }[] = [
 ];
 
 /** Does this to the first call of each verb and kind, and lets what comes after pass: every call meets it once. */
-function oncePerCall(fault: Fault): void {
+function oncePerCall({ proxy }: Setting, fault: Fault): void {
   const seen = new Set<string>();
-  clusters.cluster.proxy.onCall = (_n, { verb, resource, namespace }) => {
+  proxy.onCall = (_n, { verb, resource, namespace }) => {
     if (verb === 'watch' || verb === 'list') return 'pass';
     const call = `${verb} ${resource} ${namespace}`;
     if (seen.has(call)) return 'pass';
@@ -35,7 +35,7 @@ function oncePerCall(fault: Fault): void {
 
 /** A controller that does not wait long for an answer. */
 function impatient(): Promise<Setting> {
-  return clusters.setting({ config: aConfig({}, { kubernetes: { requestTimeout: '700ms' } }) });
+  return clusters.setting({ config: aConfig({}, { kubernetes: { requestTimeout: '400ms' } }) });
 }
 
 /** A create or delete as a hub does it: what was answered with "try again" is tried again. */
@@ -57,10 +57,10 @@ async function insist(work: () => Promise<void>, isDone: () => boolean): Promise
   );
 }
 
-describe('a transient fault of the API server', () => {
+describe.concurrent('a transient fault of the API server', () => {
   it.each(FAULTS)('at any call of a spawn is no failure: each $what', { timeout: 40_000 }, async ({ fault }) => {
     const setting = await impatient();
-    oncePerCall(fault);
+    oncePerCall(setting, fault);
     await insist(
       () => setting.labs.create(aLab()),
       () => setting.labs.get(aKey()) !== undefined,
@@ -74,7 +74,7 @@ describe('a transient fault of the API server', () => {
   it.each(FAULTS)('at any call of a delete is no failure: each $what', { timeout: 40_000 }, async ({ fault }) => {
     const setting = await impatient();
     await setting.spawn(aLab());
-    oncePerCall(fault);
+    oncePerCall(setting, fault);
     await insist(
       () => setting.labs.delete(aKey()),
       () => setting.labs.get(aKey()) === undefined,
@@ -82,7 +82,7 @@ describe('a transient fault of the API server', () => {
     await setting.untilForgotten();
     expect(await setting.pod()).toBeUndefined();
     expect(await setting.secretNames()).toEqual([]);
-    clusters.cluster.proxy.onCall = () => 'pass';
+    setting.proxy.onCall = () => 'pass';
     await setting.spawn(aLab());
   });
 
@@ -90,17 +90,15 @@ describe('a transient fault of the API server', () => {
     const setting = await clusters.setting();
     await setting.labs.create(aLab());
     const end = performance.now() + OUTAGE_MS;
-    clusters.cluster.proxy.onCall = () =>
-      performance.now() > end ? 'pass' : { status: 503, reason: 'ServiceUnavailable' };
+    setting.proxy.onCall = () => (performance.now() > end ? 'pass' : { status: 503, reason: 'ServiceUnavailable' });
     await until('it is over', () => performance.now() > end);
     await setting.untilPhase('running', aKey(), 10_000);
   });
 });
 
-describe('a watch', () => {
+describe.concurrent('a watch', () => {
   /** Ends the watches of pods and does this to those that come after. */
-  function breakPodWatch(fault: (request: KubeRequest) => Fault): void {
-    const { proxy } = clusters.cluster;
+  function breakPodWatch({ proxy }: Setting, fault: (request: KubeRequest) => Fault): void {
     proxy.onCall = (_n, request) => (request.verb === 'watch' && request.resource === 'pods' ? fault(request) : 'pass');
     proxy.reset();
   }
@@ -110,12 +108,12 @@ describe('a watch', () => {
     await setting.spawn(aLab());
     await setting.spawn(aLab({ username: 'bob' }));
     let blind = true;
-    breakPodWatch(() => (blind ? 'reset-before' : { watch: { frames: 0, then: 'gone' } }));
+    breakPodWatch(setting, () => (blind ? 'reset-before' : { watch: { frames: 0, then: 'gone' } }));
     await setting.kubelet.remove(setting.podRef());
     blind = false;
     await setting.untilPhase('failed', aKey(), 15_000);
     expect(setting.state().reason).toBe('DeletedExternally');
-    clusters.cluster.proxy.onCall = () => 'pass';
+    setting.proxy.onCall = () => 'pass';
     expect(setting.state(aKey('bob')).status).toBe('running');
   });
 
@@ -128,7 +126,7 @@ describe('a watch', () => {
   ])('that $what does not keep a lab from coming up', { timeout: 40_000 }, async ({ fault }) => {
     const setting = await clusters.setting();
     let faults = 4;
-    breakPodWatch(() => (faults-- > 0 ? fault : 'pass'));
+    breakPodWatch(setting, () => (faults-- > 0 ? fault : 'pass'));
     await setting.labs.create(aLab());
     await setting.untilPhase('running', aKey(), 30_000);
     await setting.kubelet.evict(setting.podRef());
@@ -139,11 +137,11 @@ describe('a watch', () => {
 
 it('answers not-ready while there is no picture of the cluster, and goes on when there is one', async () => {
   const setting = await clusters.setting({ start: false });
-  clusters.cluster.proxy.onCall = () => ({ status: 503, reason: 'ServiceUnavailable' });
+  setting.proxy.onCall = () => ({ status: 503, reason: 'ServiceUnavailable' });
   setting.launch();
-  await until('it has tried', () => clusters.cluster.requests.all.some(({ url }) => url.includes(setting.controller)));
+  await until('it has tried', () => setting.proxy.requests.all.some(({ url }) => url.includes(setting.controller)));
   expect(setting.labs.isReady()).toBe(false);
-  clusters.cluster.proxy.onCall = () => 'pass';
+  setting.proxy.onCall = () => 'pass';
   await setting.labs.ready();
   await setting.spawn(aLab());
 });

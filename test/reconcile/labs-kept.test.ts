@@ -77,7 +77,7 @@ describe('a volume of a lab', () => {
     const setting = await clusters.setting({ config });
     await setting.spawn(aLab());
     await setting.labs.delete(aKey());
-    const renamed = { ...config, lab: { ...config.lab, namespacePrefix: clusters.cluster.uniqueName('other') } };
+    const renamed = { ...config, lab: { ...config.lab, namespacePrefix: clusters.uniqueName('other') } };
     await setting.restart({ config: renamed });
     const state = await setting.spawn(aLab());
     expect(state.spec.namespace).toBe(setting.namespaceOf());
@@ -88,7 +88,7 @@ describe('a lab from before the configured prefix was changed', () => {
   it('is still there, and can be deleted', async () => {
     const setting = await clusters.setting();
     await setting.spawn(aLab());
-    const config = aConfig({ namespacePrefix: clusters.cluster.uniqueName('other') });
+    const config = aConfig({ namespacePrefix: clusters.uniqueName('other') });
     await setting.restart({ config });
     expect(setting.state().status).toBe('running');
     await setting.labs.delete(aKey());

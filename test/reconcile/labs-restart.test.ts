@@ -5,9 +5,9 @@ import { useCluster } from './support/controller.ts';
 import { aConfig, aKey, aLab } from './support/labs.ts';
 import { until } from './support/until.ts';
 
-const clusters = useCluster();
+const clusters = useCluster({ concurrent: true });
 
-describe('a controller that is started again', () => {
+describe.concurrent('a controller that is started again', () => {
   it('finds labs in every phase as they were', async () => {
     const setting = await clusters.setting({
       config: aConfig({ deleteTimeout: '1s' }),
@@ -48,11 +48,11 @@ describe('a controller that is started again', () => {
 
   it('brings up what was asked for before', async () => {
     const setting = await clusters.setting();
-    clusters.cluster.proxy.onCall = (_n, { verb, resource }) =>
+    setting.proxy.onCall = (_n, { verb, resource }) =>
       verb === 'create' && resource === 'namespaces' ? 'reset-before' : 'pass';
     await setting.labs.create(aLab());
     await setting.stop();
-    clusters.cluster.proxy.onCall = () => 'pass';
+    setting.proxy.onCall = () => 'pass';
     await setting.start();
     await setting.untilPhase('running');
     expect(await setting.secretNames()).toEqual(['lab-env', 'lab-secrets']);
@@ -89,18 +89,18 @@ describe('a controller that is started again', () => {
 
   it('cleans up a failed lab that the one before did not get to', async () => {
     const setting = await clusters.setting({ faults: [{ fault: 'fail' }] });
-    clusters.cluster.proxy.onCall = (_n, { verb }) => (verb.startsWith('delete') ? 'reset-before' : 'pass');
+    setting.proxy.onCall = (_n, { verb }) => (verb.startsWith('delete') ? 'reset-before' : 'pass');
     await setting.labs.create(aLab());
     await setting.untilPhase('failed');
     await setting.stop();
-    clusters.cluster.proxy.onCall = () => 'pass';
+    setting.proxy.onCall = () => 'pass';
     await setting.start();
     await setting.untilCleaned();
     expect(setting.state()).toMatchObject({ status: 'failed', reason: 'Error' });
   });
 });
 
-describe('a reader that comes back with Last-Event-ID', () => {
+describe.concurrent('a reader that comes back with Last-Event-ID', () => {
   it('to another process sees the rest and the end, and no progress twice', async () => {
     const setting = await clusters.setting({ kubelet: false });
     await setting.labs.create(aLab());

@@ -113,7 +113,7 @@ describe('a namespace kept from before', () => {
     const calls = async () => {
       const since = performance.now();
       await setting.spawn(aLab());
-      return clusters.cluster.requests.calls(since).length;
+      return setting.proxy.requests.calls(since).length;
     };
     expect(await calls()).toBeLessThanOrEqual(7);
   });

@@ -8,9 +8,11 @@ import { labSlug } from '../../../src/domain/names.ts';
 import { LabController } from '../../../src/reconcile/lab-controller.ts';
 import type { CreateLab, LabService } from '../../../src/reconcile/lab-service.ts';
 import type { Delays, Fault, Kubelet } from '../../../src/sandbox/index.ts';
+import { tokenConnection } from '../../../src/storage/connection.ts';
 import { KubeClient } from '../../../src/storage/kube-client.ts';
 import * as resources from '../../../src/storage/resources.ts';
-import { type ClusterOptions, startCluster, type TestCluster } from '../../support/cluster.ts';
+import { startCluster, type TestCluster } from '../../support/cluster.ts';
+import { FaultProxy } from '../../support/fault-proxy.ts';
 import { aConfig, aKey, PLANTED } from './labs.ts';
 import { until } from './until.ts';
 
@@ -33,14 +35,17 @@ export class Setting {
   /** The controller's own namespace. */
   readonly controller: string;
   readonly prefix: string;
+  /** Between this controller and the API server: it counts, and has faults where a test wants them. */
+  readonly proxy: FaultProxy;
   /** What was logged, a JSON document each. */
   readonly log: string[] = [];
+  /** Missing where the test does without. */
   kubelet!: Kubelet;
   #options: SettingOptions;
   #running: Running | undefined;
 
   static async create(cluster: TestCluster, options: SettingOptions = {}): Promise<Setting> {
-    const setting = new Setting(cluster, options);
+    const setting = new Setting(cluster, await FaultProxy.start(cluster.direct), options);
     await cluster.client.create(Namespaces, { metadata: { name: setting.controller } });
     const { delays, faults = [] } = options;
     if (options.kubelet !== false) {
@@ -54,8 +59,9 @@ export class Setting {
     return setting;
   }
 
-  private constructor(cluster: TestCluster, options: SettingOptions) {
+  private constructor(cluster: TestCluster, proxy: FaultProxy, options: SettingOptions) {
     this.cluster = cluster;
+    this.proxy = proxy;
     this.#options = options;
     this.prefix = cluster.uniqueName('labs');
     this.controller = `${this.prefix}-controller`;
@@ -83,7 +89,7 @@ export class Setting {
     const base = this.#options.config ?? aConfig();
     const config = base.lab.namespacePrefix === 'lab' ? withPrefix(base, this.prefix) : base;
     const client = new KubeClient({
-      connection: this.cluster.connection(),
+      connection: tokenConnection({ server: this.proxy.server, token: this.cluster.token }),
       timeoutMs: config.kubernetes.requestTimeout,
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
@@ -108,6 +114,14 @@ export class Setting {
     await running.working;
     await running.client.close();
     for (const secret of Object.values(PLANTED)) expect(this.log.join('')).not.toContain(secret);
+  }
+
+  /** Stops the controller and what belongs to it alone. */
+  async close(): Promise<void> {
+    this.proxy.onCall = () => 'pass';
+    await this.stop();
+    await this.kubelet?.close();
+    await this.proxy.close();
   }
 
   async restart(change: SettingOptions = {}): Promise<void> {
@@ -221,25 +235,28 @@ function withPrefix(config: Config, namespacePrefix: string): Config {
   return { ...config, lab: { ...config.lab, namespacePrefix } };
 }
 
-/** One cluster for a test file, and controllers that end with the test that started them. */
-export function useCluster(options: ClusterOptions = {}) {
+/**
+ * One cluster for a test file, and controllers that end with the test that started them.
+ *
+ * @param options `concurrent`: tests run side by side, so that the controllers end with the last one
+ */
+export function useCluster(options: { readonly concurrent?: boolean } = {}) {
   let cluster: TestCluster;
   const settings: Setting[] = [];
+  const closeAll = () => Promise.all(settings.splice(0).map((setting) => setting.close()));
   beforeAll(async () => {
-    cluster = await startCluster(options);
+    cluster = await startCluster();
   });
   afterEach(async () => {
-    cluster.proxy.onCall = () => 'pass';
-    for (const setting of settings.splice(0)) {
-      await setting.stop();
-      await setting.kubelet?.close();
-    }
+    if (options.concurrent !== true) await closeAll();
   });
-  afterAll(() => cluster.close());
+  afterAll(async () => {
+    await closeAll();
+    await cluster.close();
+  });
   return {
-    get cluster() {
-      return cluster;
-    },
+    /** A name nobody else uses. */
+    uniqueName: (prefix: string) => cluster.uniqueName(prefix),
     async setting(settingOptions?: SettingOptions): Promise<Setting> {
       const setting = await Setting.create(cluster, settingOptions);
       settings.push(setting);
