@@ -173,7 +173,7 @@ export class LabObjectsWriter {
     if (!isOurs(found, this.#controller, slug)) throw nameTaken(resource.kind, `${namespace}/${name}`);
     if (found.metadata?.deletionTimestamp !== undefined) throw notYet(resource.kind, namespace, name);
     if (resource.kind === PersistentVolumeClaims.kind || isEqualWhereGiven(object, found)) return found;
-    await this.#client.delete(resource, { namespace, name }, { uid: found.metadata?.uid ?? '' });
+    await this.#client.deleteAndWait(resource, { namespace, name }, { uid: found.metadata?.uid ?? '' });
     return this.#client.create(resource, object, METADATA_ONLY);
   }
 

@@ -1,26 +1,19 @@
 import type { KubernetesListObject, KubernetesObject } from '@kubernetes/client-node';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Dispatcher } from 'undici';
-import type { KubeConnection } from './connection.ts';
-import { errorCode, errorFromAnswer, isKubeError, KubeError, type Target } from './kube-error.ts';
-import { type Priority, RequestLimiter } from './request-limiter.ts';
+import { isKubeError, KubeError } from './kube-error.ts';
+import {
+  type Call,
+  type CallOptions,
+  KubeTransport,
+  type KubeTransportOptions,
+  METADATA_LIST,
+  METADATA_ONLY,
+  type Query,
+} from './kube-transport.ts';
 import { pathOf, type Ref, type Resource } from './resources.ts';
 import { readWatchEvents, type WatchEvent } from './watch-events.ts';
 
-export interface CallOptions {
-  /** Ends the call early. */
-  readonly signal?: AbortSignal;
-  /** For the whole call, its waiting and its retries included; default from the client. */
-  readonly timeoutMs?: number;
-  readonly priority?: Priority;
-  /** Ask the API server to check everything and store nothing. */
-  readonly dryRun?: boolean;
-  /** Ask for `metadata` alone of the objects in the answer: no status, no data, no secrets. */
-  readonly metadataOnly?: boolean;
-}
-
-/** For writes of whose answer only the metadata is looked at: parsing the rest would be a tenth of a spawn's CPU. */
-export const METADATA_ONLY = { metadataOnly: true } as const;
+export { type CallOptions, METADATA_ONLY } from './kube-transport.ts';
 
 export interface ListOptions {
   readonly namespace?: string;
@@ -39,70 +32,28 @@ export interface DeleteOptions extends CallOptions {
   readonly gracePeriodSeconds?: number;
 }
 
-export interface KubeClientOptions {
-  readonly connection: KubeConnection;
-  /** Deadline of one call unless it says otherwise. */
-  readonly timeoutMs?: number;
-  readonly requestsPerSecond?: number;
-  readonly burst?: number;
-  readonly inFlight?: number;
-}
-
-type Query = Record<string, string | undefined>;
-
-interface Call {
-  readonly method: Dispatcher.HttpMethod;
-  readonly target: Target;
-  readonly path: string;
-  readonly query?: Query;
-  readonly body?: object;
-  readonly contentType?: string;
-  readonly accept?: string;
-  /** Whether doing it twice is the same as doing it once. */
-  readonly idempotent: boolean;
-  readonly options: CallOptions;
-}
-
 const MANAGER = 'labwright';
-const ATTEMPTS = 4;
-const FIRST_RETRY_MS = 100;
 const PAGE_SIZE = 500;
-const JSON_TYPE = 'application/json';
-const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
-const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
 
 /**
  * The one client of the Kubernetes API. Types come from client-node, requests go over one pool of connections
  * (docs/decisions/kubernetes-client.md says why not over client-node's generated API).
  *
- * Every call has a deadline. What failed without an answer, with 429 or with 5xx is tried again when doing it twice is
- * the same as doing it once; a create is tried again only where the server certainly did nothing. `Retry-After` is
- * honoured. Every other failure is one `KubeError`.
+ * Every call has a deadline and is tried again where that is safe (see KubeTransport). Every failure is one `KubeError`.
  */
 export class KubeClient {
-  readonly #connection: KubeConnection;
-  readonly #origin: string;
-  readonly #basePath: string;
-  readonly #timeoutMs: number;
-  readonly #limiter: RequestLimiter;
+  readonly #transport: KubeTransport;
 
-  constructor({
-    connection,
-    timeoutMs = 10_000,
-    requestsPerSecond = 1000,
-    burst = 1000,
-    inFlight = 64,
-  }: KubeClientOptions) {
-    this.#connection = connection;
-    const { origin, pathname } = new URL(connection.server);
-    this.#origin = origin;
-    this.#basePath = pathname.replace(/\/$/, '');
-    this.#timeoutMs = timeoutMs;
-    this.#limiter = new RequestLimiter({ requestsPerSecond, burst, inFlight });
+  constructor(options: KubeTransportOptions) {
+    this.#transport = new KubeTransport(options);
   }
 
   get server(): string {
-    return this.#connection.server;
+    return this.#transport.server;
+  }
+
+  close(): Promise<void> {
+    return this.#transport.close();
   }
 
   /** @throws KubeError 409 `AlreadyExists` when there is one of that name */
@@ -174,7 +125,7 @@ export class KubeClient {
     body: object,
     options: CallOptions = {},
   ): Promise<unknown> {
-    return this.#call({
+    return this.#transport.call({
       method: 'POST',
       target: { verb: `create ${subresource} of`, kind: resource.kind, namespace, name },
       path: pathOf(resource, namespace, name, subresource),
@@ -192,7 +143,7 @@ export class KubeClient {
     options: CallOptions = {},
   ): Promise<T | undefined> {
     try {
-      return (await this.#call({
+      return (await this.#transport.call({
         method: 'GET',
         target: { verb: 'get', kind: resource.kind, namespace, name },
         path: pathOf(resource, namespace, name),
@@ -229,12 +180,12 @@ export class KubeClient {
   ): AsyncGenerator<{ items: T[]; resourceVersion: string; last: boolean }> {
     let token: string | undefined;
     do {
-      const page = (await this.#call({
+      const page = (await this.#transport.call({
         method: 'GET',
         target: { verb: 'list', kind: resource.kind, namespace: options.namespace },
         path: pathOf(resource, options.namespace),
         query: { ...selectorQuery(options), limit: String(options.pageSize ?? PAGE_SIZE), continue: token },
-        accept: options.metadataOnly === true ? METADATA_LIST : JSON_TYPE,
+        ...(options.metadataOnly === true ? { accept: METADATA_LIST } : {}),
         idempotent: true,
         options,
       })) as Omit<KubernetesListObject<T>, 'items'> & { items: T[] | null };
@@ -259,19 +210,42 @@ export class KubeClient {
     options: DeleteOptions = {},
   ): Promise<'gone' | 'accepted'> {
     try {
-      const answer = (await this.#call({
+      const answer = (await this.#transport.call({
         method: 'DELETE',
         target: { verb: 'delete', kind: resource.kind, namespace, name },
         path: pathOf(resource, namespace, name),
         body: deleteBody(options),
-        accept: METADATA,
         idempotent: true,
-        options,
+        options: { ...options, ...METADATA_ONLY },
       })) as KubernetesObject;
       return answer.kind === 'Status' || answer.metadata?.deletionTimestamp === undefined ? 'gone' : 'accepted';
     } catch (error) {
       if (isKubeError(error, 404)) return 'gone';
       throw error;
+    }
+  }
+
+  /**
+   * Deletes an object and waits until it is gone. It looks again and again, with a delay that doubles: what waits for many
+   * objects waits on a watch instead.
+   *
+   * @throws KubeError `Timeout` when the object of this uid is still there at the deadline
+   */
+  async deleteAndWait(
+    resource: Resource<KubernetesObject>,
+    ref: Ref,
+    options: DeleteOptions & { readonly uid: string },
+  ): Promise<void> {
+    const { uid, timeoutMs = 10_000, signal } = options;
+    const endsAt = performance.now() + timeoutMs;
+    let outcome = await this.delete(resource, ref, options);
+    for (let wait = 20; outcome === 'accepted'; wait = Math.min(wait * 2, 1_000)) {
+      const found = await this.get(resource, ref, { ...options, ...METADATA_ONLY });
+      if (found?.metadata?.uid !== uid) outcome = 'gone';
+      else if (performance.now() + wait > endsAt) {
+        const target = { verb: 'delete', kind: resource.kind, ...ref };
+        throw new KubeError(target, { status: 0, reason: 'Timeout', message: 'it does not go' });
+      } else await delay(wait, undefined, { ...(signal === undefined ? {} : { signal }) });
     }
   }
 
@@ -283,7 +257,7 @@ export class KubeClient {
     options: DeleteOptions = {},
   ): Promise<void> {
     try {
-      await this.#call({
+      await this.#transport.call({
         method: 'DELETE',
         target: { verb: 'delete all', kind: resource.kind, namespace },
         path: pathOf(resource, namespace),
@@ -328,27 +302,17 @@ export class KubeClient {
         resourceVersion: options.resourceVersion,
         timeoutSeconds: String(timeoutSeconds),
       },
-      accept: options.metadataOnly === true ? METADATA : JSON_TYPE,
       idempotent: true,
       options,
     };
-    // The deadline is for the answer to begin; after that, silence is what ends a watch.
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
-    const credentials = AbortSignal.any([signal, deadline]);
-    const timeouts = { headersTimeout: this.#timeoutMs, bodyTimeout: silenceMs };
-    const answer = await this.#send(call, signal, timeouts, credentials).catch((cause: unknown) => {
-      throw asKubeError(target, cause, deadline);
-    });
-    if (answer.statusCode !== 200) {
-      throw errorFromAnswer(target, answer.statusCode, await answer.body.text(), answer.headers['retry-after']);
-    }
+    const stream = await this.#transport.stream(call, signal, silenceMs);
     options.onOpen?.();
-    yield* readWatchEvents<T>(answer.body, target, signal);
+    yield* readWatchEvents<T>(stream, target, signal);
   }
 
   /** Whether the API server answers at all, with its version. @throws KubeError when it does not. */
   async version(options: CallOptions = {}): Promise<string> {
-    const answer = (await this.#call({
+    const answer = (await this.#transport.call({
       method: 'GET',
       target: { verb: 'get', kind: 'version' },
       path: '/version',
@@ -358,96 +322,8 @@ export class KubeClient {
     return answer.gitVersion ?? 'unknown';
   }
 
-  close(): Promise<void> {
-    return this.#connection.dispatcher.destroy();
-  }
-
   async #object<T extends KubernetesObject>(_resource: Resource<T>, call: Call): Promise<T> {
-    return (await this.#call({ ...call, query: { ...call.query, ...writeQuery(call.options) } })) as T;
-  }
-
-  /** One call with its deadline, its turn in the limiter and its retries. */
-  async #call(call: Call): Promise<unknown> {
-    const timeoutMs = call.options.timeoutMs ?? this.#timeoutMs;
-    const endsAt = performance.now() + timeoutMs;
-    // Not AbortSignal.timeout: its timers live on after the call, thousands of them in a rush.
-    const ended = new AbortController();
-    const timer = setTimeout(
-      () => ended.abort(new DOMException('no answer before the timeout', 'TimeoutError')),
-      timeoutMs,
-    );
-    const deadline = ended.signal;
-    const signal = call.options.signal === undefined ? deadline : AbortSignal.any([deadline, call.options.signal]);
-    try {
-      return await this.#attempts(call, signal, deadline, endsAt);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #attempts(call: Call, signal: AbortSignal, deadline: AbortSignal, endsAt: number): Promise<unknown> {
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
-        try {
-          return await this.#attempt(call, signal);
-        } finally {
-          this.#limiter.release();
-        }
-      } catch (cause) {
-        const error = asKubeError(call.target, cause, deadline);
-        if (call.options.signal?.aborted === true || attempt === ATTEMPTS || !mayRetry(call, error)) throw error;
-        const jitter = Math.random() / 2;
-        // Not a moment earlier than the server asks for, and not at all when there is no time left then.
-        const wait =
-          error.retryAfterMs === undefined
-            ? FIRST_RETRY_MS * 2 ** (attempt - 1) * (0.75 + jitter)
-            : error.retryAfterMs + FIRST_RETRY_MS * jitter;
-        if (performance.now() + wait >= endsAt) throw error;
-        await delay(wait, undefined, { signal }).catch(() => {
-          throw error;
-        });
-      }
-    }
-  }
-
-  async #attempt(call: Call, signal: AbortSignal): Promise<unknown> {
-    const answer = await this.#send(call, signal);
-    const text = await answer.body.text();
-    if (answer.statusCode >= 200 && answer.statusCode < 300) {
-      try {
-        return JSON.parse(text) as unknown;
-      } catch {
-        // Without the cause: it quotes the answer, which may be a Secret.
-        throw new KubeError(call.target, { status: 0, reason: 'NoAnswer', message: 'the answer is not JSON' });
-      }
-    }
-    throw errorFromAnswer(call.target, answer.statusCode, text, answer.headers['retry-after']);
-  }
-
-  /** @param patience for the credentials */
-  async #send(
-    call: Call,
-    signal: AbortSignal,
-    timeouts: { headersTimeout?: number; bodyTimeout?: number } = {},
-    patience = signal,
-  ) {
-    // An exec plugin that hangs must not hold the call beyond its deadline.
-    const credentials = await orAborted(this.#connection.headers(), patience);
-    const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
-    const headers: Record<string, string> = { ...credentials, accept };
-    if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
-    return this.#connection.dispatcher.request({
-      origin: this.#origin,
-      path: `${this.#basePath}${call.path}${queryString(call.query ?? {})}`,
-      method: call.method,
-      headers,
-      body: call.body === undefined ? null : JSON.stringify(call.body),
-      // undici would close the connection after a DELETE with a body, and open another one for the next call.
-      reset: false,
-      signal,
-      ...timeouts,
-    });
+    return (await this.#transport.call({ ...call, query: { ...call.query, ...writeQuery(call.options) } })) as T;
   }
 }
 
@@ -479,46 +355,4 @@ function deleteBody(options: DeleteOptions): object {
     ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
     ...(dryRun === true ? { dryRun: ['All'] } : {}),
   };
-}
-
-function queryString(query: Query): string {
-  const parts: string[] = [];
-  for (const [name, value] of Object.entries(query)) {
-    if (value !== undefined && value !== '') parts.push(`${name}=${encodeURIComponent(value)}`);
-  }
-  return parts.length === 0 ? '' : `?${parts.join('&')}`;
-}
-
-function asKubeError(target: Target, cause: unknown, deadline: AbortSignal): KubeError {
-  if (cause instanceof KubeError) return cause;
-  if (deadline.aborted) {
-    return new KubeError(target, { status: 0, reason: 'Timeout', message: 'no answer in time' }, { cause });
-  }
-  return new KubeError(target, { status: 0, reason: 'NoAnswer', message: causeText(cause) }, { cause });
-}
-
-function causeText(cause: unknown): string {
-  if (!(cause instanceof Error)) return 'no answer';
-  return [errorCode(cause), cause.message].filter((part) => part !== undefined && part !== '').join(': ');
-}
-
-/** The promise's outcome, or the signal's reason if that comes first. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
-}
-
-/** Nothing reached the server, or the server said that it did nothing. */
-function mayRetry(call: Call, error: KubeError): boolean {
-  if (error.reason === 'Timeout') return false;
-  if (error.status === 429) return true;
-  if (call.idempotent) return error.status === 0 || error.status >= 500;
-  return error.cause instanceof Error && errorCode(error.cause) === 'ECONNREFUSED';
 }

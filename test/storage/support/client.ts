@@ -1,9 +1,10 @@
 import { onTestFinished } from 'vitest';
 import { tokenConnection } from '../../../src/storage/connection.ts';
-import { KubeClient, type KubeClientOptions } from '../../../src/storage/kube-client.ts';
+import { KubeClient } from '../../../src/storage/kube-client.ts';
+import type { KubeTransportOptions } from '../../../src/storage/kube-transport.ts';
 import { ScriptedServer } from './scripted-server.ts';
 
-export interface ScriptedOptions extends Partial<KubeClientOptions> {
+export interface ScriptedOptions extends Partial<KubeTransportOptions> {
   /** Where the credentials come from; default: a fixed token. */
   readonly headers?: () => Promise<Record<string, string>>;
 }
