@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { FaultsError, parseFaults } from '../../src/sandbox/faults.ts';
 import { FaultBook } from '../../src/sandbox/kubelet/fault-plan.ts';
@@ -5,6 +6,11 @@ import { FaultBook } from '../../src/sandbox/kubelet/fault-plan.ts';
 const pod = (image = 'x:1') => ({ metadata: { namespace: 'lab-ada' }, spec: { containers: [{ name: 'c', image }] } });
 
 describe('a faults file', () => {
+  it('is shipped as an example that can be used', async () => {
+    const text = await readFile(new URL('../../deploy/sandbox-faults.yaml', import.meta.url), 'utf8');
+    expect(parseFaults(text).length).toBeGreaterThan(0);
+  });
+
   it('says what goes wrong with which pods', () => {
     const faults = parseFaults(`
 faults:
