@@ -73,7 +73,7 @@ describe.concurrent('a pod that does not start', () => {
   });
 
   it('because its server never listens fails at the deadline, and says so', async () => {
-    const config = aConfig({ spawnTimeout: '1s' });
+    const config = aConfig({ spawnTimeout: '3s' });
     const setting = await clusters.setting({ config, faults: [{ fault: 'neverReady' }] });
     await setting.labs.create(aLab());
     expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'NotReady' });
@@ -81,7 +81,7 @@ describe.concurrent('a pod that does not start', () => {
   });
 
   it('because a volume cannot be mounted fails at the deadline with that reason', async () => {
-    const config = aConfig({ spawnTimeout: '2s' });
+    const config = aConfig({ spawnTimeout: '3s' });
     const setting = await clusters.setting({ config, faults: [{ fault: 'mount' }] });
     await setting.labs.create(aLab());
     expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'VolumeMountFailed' });

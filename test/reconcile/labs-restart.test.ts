@@ -60,7 +60,7 @@ describe.concurrent('a controller that is started again', () => {
 
   it('ends a lab whose deadline has passed meanwhile', async () => {
     const setting = await clusters.setting({
-      config: aConfig({ spawnTimeout: '1s' }),
+      config: aConfig({ spawnTimeout: '3s' }),
       faults: [{ fault: 'neverReady' }],
     });
     await setting.labs.create(aLab());
@@ -73,7 +73,7 @@ describe.concurrent('a controller that is started again', () => {
   });
 
   it('notices that a running lab has ended meanwhile', async () => {
-    const setting = await clusters.setting({ config: aConfig({ spawnTimeout: '1s' }) });
+    const setting = await clusters.setting({ config: aConfig({ spawnTimeout: '3s' }) });
     await setting.spawn(aLab());
     const { spec } = await setting.spawn(aLab({ username: 'bob' }));
     await setting.stop();
