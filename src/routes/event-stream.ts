@@ -5,6 +5,9 @@ import type { LabEvent } from '../domain/lab.ts';
 const KEEP_ALIVE_MS = 15_000;
 const KEEP_ALIVE = encode(': keep-alive\r\n\r\n');
 
+/** Nobody looks at it; without one, each end of a stream would make an exception with a stack. */
+const GONE = 'the stream has ended';
+
 export interface EventStreamOptions {
   /** Makes the source, or says that there is none; its signal aborts when the reader is gone or the program stops. */
   readonly open: (signal: AbortSignal) => AsyncIterable<LabEvent> | undefined;
@@ -41,7 +44,7 @@ function pulling(
 
   function finish(): void {
     options.stopping.removeEventListener('abort', finish);
-    gone.abort();
+    gone.abort(GONE);
     // The source has been told by its signal; what it does on its way out is its own affair.
     source?.return?.().catch(() => undefined);
   }
@@ -64,7 +67,7 @@ function pulling(
   }
 
   function start(): AsyncIterator<LabEvent> {
-    if (options.stopping.aborted) gone.abort();
+    if (options.stopping.aborted) gone.abort(GONE);
     options.stopping.addEventListener('abort', finish);
     return events[Symbol.asyncIterator]();
   }
