@@ -78,6 +78,9 @@ function points(what: Point['what'], calls: readonly CallName[]): Point[] {
   return calls.flatMap((call) => (['before', 'after'] as const).map((side) => ({ what, side, call })));
 }
 
+/** What the environment of every lab holds that is nobody's business. */
+const SECRET = /token-of-|licence/;
+
 async function runUndisturbed(): Promise<typeof undisturbed> {
   const { api } = victim;
   const user = victim.newUser();
@@ -155,4 +158,9 @@ describe('a controller that is killed during a delete', () => {
     expect((await victim.api.spawn(user)).last?.type).toBe('complete');
     expect(await victim.snapshot(user)).toEqual(undisturbed.running);
   });
+});
+
+it('writes nothing secret to its log', () => {
+  expect(victim.process.output).not.toBe('');
+  expect(victim.process.output).not.toMatch(SECRET);
 });

@@ -117,6 +117,24 @@ describe.concurrent('a lab that runs', () => {
     expect(setting.state().finishedAt).toBeGreaterThan(0);
   });
 
+  it('and loses its node has failed, and is cleaned up as soon as the pod can be', async () => {
+    const setting = await clusters.setting({ kubelet: false });
+    await setting.labs.create(aLab());
+    await setting.runByHand();
+    await setting.untilPhase('running');
+    const conditions = [
+      { type: 'Ready', status: 'False' },
+      { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' },
+    ];
+    await setting.setPodStatus({ conditions });
+    await setting.client.delete(Pods, setting.podRef());
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'NodeLost' });
+    // Nobody on that node confirms the end of the pod; somebody else has to.
+    await setting.client.delete(Pods, setting.podRef(), { gracePeriodSeconds: 0 });
+    await setting.untilCleaned();
+    expect(setting.state().reason).toBe('NodeLost');
+  });
+
   it('and ends by itself without an error is terminated, not failed', async () => {
     const setting = await clusters.setting();
     await setting.spawn(aLab());

@@ -107,17 +107,7 @@ describe.concurrent('a reader that comes back with Last-Event-ID', () => {
     const first = await setting.untilEvent('Created Kubernetes objects for user lab');
     await setting.restart();
     const reading = setting.events(aKey(), first.id);
-    await setting.client.createSubresource(Pods, setting.podRef(), 'binding', {
-      apiVersion: 'v1',
-      kind: 'Binding',
-      metadata: { name: 'lab' },
-      target: { kind: 'Node', name: 'node-1' },
-    });
-    await setting.setPodStatus({
-      phase: 'Running',
-      conditions: [{ type: 'Ready', status: 'True' }],
-      podIP: '10.0.0.1',
-    });
+    await setting.runByHand();
     const rest = await reading;
     expect(rest.at(-1)?.type).toBe('complete');
     for (const { progress } of rest) expect(progress ?? 100).toBeGreaterThan(first.progress ?? 0);

@@ -218,6 +218,21 @@ export class Setting {
     await this.client.patch(Pods, this.podRef(key), { status }, { subresource: 'status' });
   }
 
+  /** Puts a pod on a node and starts it, where the test has no kubelet. */
+  async runByHand(key: LabKey = aKey()): Promise<void> {
+    await this.untilPod(key);
+    await this.client.createSubresource(Pods, this.podRef(key), 'binding', {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name: POD_NAME },
+      target: { kind: 'Node', name: 'node-of-the-test' },
+    });
+    await this.setPodStatus(
+      { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }], podIP: '10.0.0.1' },
+      key,
+    );
+  }
+
   untilPod(key: LabKey = aKey()): Promise<V1Pod> {
     return until('the pod is there', () => this.pod(key));
   }
