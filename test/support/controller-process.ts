@@ -111,7 +111,10 @@ export class ControllerProcess {
     closeSync(log);
     this.#child = child;
     // Should this process end without closing it; a SIGKILL of this one leaves it behind.
-    const end = (): void => void child.kill('SIGKILL');
+    const end = (): void => {
+      child.kill('SIGKILL');
+      rmSync(this.#folder, { recursive: true, force: true });
+    };
     process.once('exit', end);
     child.once('close', () => process.off('exit', end));
   }
