@@ -1,4 +1,4 @@
-import type { KubernetesObject } from '@kubernetes/client-node';
+import type { KubernetesObject, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
 import { itNeedsControllers } from '../support/cluster-needs.ts';
 import * as resources from '../../src/storage/resources.ts';
@@ -73,14 +73,7 @@ describe('something foreign', () => {
 
   it('that has the name of the pod is an error, and stays untouched', async () => {
     const setting = await halfMade();
-    const foreign = await setting.client.create(Pods, {
-      metadata: setting.podRef(),
-      spec: {
-        containers: [{ name: 'other', image: 'registry.example/other:1', securityContext: CONFINED }],
-        securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
-        serviceAccountName: 'lab',
-      },
-    });
+    const foreign = await setting.client.create(Pods, foreignPod(setting.podRef()));
     await failedWith(setting, 'NameTaken');
     expect((await setting.pod())?.metadata).toMatchObject({ uid: foreign.metadata?.uid });
   });
@@ -132,7 +125,12 @@ describe('something of ours from before', () => {
 describe('what the cluster refuses', () => {
   itNeedsControllers('because of a quota is an error with that reason', async () => {
     const setting = await clusters.setting();
-    await setting.labs.create(aLab({ quota: { cpu: 0.5, memory: 2 ** 30, spawn: true } }));
+    // An API server learns of a new quota a moment later, so that only one from before certainly holds.
+    await setting.spawn(aLab({ quota: QUOTA }));
+    await setting.labs.delete(aKey());
+    const resources = { limits: { cpu: '800m', memory: '1Gi' } };
+    await setting.client.create(Pods, foreignPod({ namespace: setting.namespaceOf(), name: 'other' }, { resources }));
+    await setting.labs.create(aLab({ quota: QUOTA }));
     const { reason, message } = await setting.untilPhase('failed');
     expect({ reason, message }).toEqual({
       reason: 'QuotaExceeded',
@@ -141,12 +139,13 @@ describe('what the cluster refuses', () => {
     await setting.untilCleaned();
   });
 
-  itNeedsControllers('because of a quota is possible again when the quota has gone', async () => {
+  it('no longer hinders a user whose quota was taken away', async () => {
     const setting = await clusters.setting();
-    await setting.labs.create(aLab({ quota: { cpu: 0.5, memory: 2 ** 30, spawn: true } }));
-    await setting.untilPhase('failed');
-    await setting.spawn(aLab());
+    await setting.spawn(aLab({ quota: QUOTA }));
     const ref = { namespace: setting.namespaceOf(), name: 'lab' };
+    expect(await setting.client.get(ResourceQuotas, ref)).toBeDefined();
+    await setting.labs.delete(aKey());
+    await setting.spawn(aLab());
     expect(await setting.client.get(ResourceQuotas, ref)).toBeUndefined();
   });
 
@@ -175,7 +174,21 @@ describe('what the cluster refuses', () => {
   });
 });
 
-const CONFINED = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+/** Room for one small lab. */
+const QUOTA = { cpu: 1, memory: 2 ** 30, spawn: true };
+
+/** Somebody else's pod, which Pod Security `restricted` admits. */
+function foreignPod(metadata: V1ObjectMeta, container: object = {}): V1Pod {
+  const securityContext = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+  return {
+    metadata,
+    spec: {
+      containers: [{ name: 'other', image: 'registry.example/other:1', securityContext, ...container }],
+      securityContext: { runAsNonRoot: true, runAsUser: 1000, seccompProfile: { type: 'RuntimeDefault' } },
+      serviceAccountName: 'lab',
+    },
+  };
+}
 
 /** The labels that say whose an object is, out of those of the namespace. */
 function ours(labels: Record<string, string>): Record<string, string> {
