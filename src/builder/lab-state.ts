@@ -1,20 +1,25 @@
 import type { LabPhase, LabState } from '../domain/lab.ts';
 import { currentPod, isRunning, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from '../domain/pod.ts';
-import { type Finding, findEnd, findTrouble } from '../domain/reasons.ts';
+import { DELETED_EXTERNALLY, type Finding, findEnd, findTrouble } from '../domain/reasons.ts';
 import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
 
 /**
  * What the objects of a lab say about it. It is the only way to a lab's state: for a lab that is being started, one that
  * was found after a restart, and one whose pod has died.
  *
+ * @param podSeen whether the pod of this spawn has been there: then one that is not there has been deleted
  * @returns undefined when there is no such lab
  */
-export function recreateLabState(observed: ObservedLab, addressing: LabAddressing): LabState | undefined {
+export function recreateLabState(
+  observed: ObservedLab,
+  addressing: LabAddressing,
+  podSeen = false,
+): LabState | undefined {
   const { intent } = observed;
   if (intent === undefined) return undefined;
   const pod = currentPod(observed);
-  const { status, phase, finding = null } = judge(intent, observed, pod);
+  const { status, phase, finding = null } = judge(intent, observed, pod, podSeen);
   const alive = pod !== undefined && (status === 'running' || status === 'pending');
   const run = describeRun(pod);
   return {
@@ -46,11 +51,12 @@ interface Verdict {
   readonly finding?: Finding | undefined;
 }
 
-function judge(intent: ObservedIntent, observed: ObservedLab, pod: ObservedPod | undefined): Verdict {
+function judge(intent: ObservedIntent, observed: ObservedLab, pod: ObservedPod | undefined, podSeen: boolean): Verdict {
   if (intent.deleting) return { status: 'terminating', phase: 'deleting' };
   if (intent.failure !== null) {
     return { status: intent.failure.status, phase: intent.failure.status, finding: intent.failure };
   }
+  if (pod === undefined && podSeen) return { status: 'failed', phase: 'failed', finding: DELETED_EXTERNALLY };
   if (pod === undefined) return { status: 'pending', phase: phaseWithoutPod(observed) };
   const end = findEnd(pod);
   if (end !== undefined) {

@@ -193,3 +193,8 @@ export function findEventTrouble(reason: string, message: string): Trouble | und
     afterMs: missing ? CREATE_GRACE_MS : Number.POSITIVE_INFINITY,
   };
 }
+
+/** What a Kubernetes event says, without the errors of the container runtime that the kubelet quotes behind it. */
+export function eventText(message: string): string {
+  return message.replace(/:\s*rpc error:[\s\S]*$/, '');
+}

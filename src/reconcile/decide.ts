@@ -6,7 +6,7 @@ import {
   type ObservedNamespace,
 } from '../domain/observed.ts';
 import type { ObservedPod } from '../domain/pod.ts';
-import { DELETED_EXTERNALLY, type Finding, findEnd, type Reason, type Trouble } from '../domain/reasons.ts';
+import { DELETED_EXTERNALLY, type Finding, findEnd, type Trouble } from '../domain/reasons.ts';
 
 /** All times in milliseconds. */
 export interface LabTimings {
@@ -139,8 +139,14 @@ function tooLate(
   const within = `within ${Math.round((deadline - createdAt) / 1000)} seconds`;
   if (trouble !== null)
     return { reason: trouble.reason, message: `The lab did not start ${within}. ${trouble.message}` };
-  const runs = pod?.phase === 'Running';
-  const reason: Reason = runs ? 'NotReady' : 'DeadlineExceeded';
-  const why = runs ? ' Its container runs, but nothing answers on the port of the lab.' : '';
-  return { reason, message: `The lab did not start ${within}.${why}` };
+  if (pod?.phase === 'Running') {
+    const why = 'Its container runs, but nothing answers on the port of the lab.';
+    return { reason: 'NotReady', message: `The lab did not start ${within}. ${why}` };
+  }
+  // A pod that is not there may have run for days, and gone while no controller was looking.
+  const message =
+    pod === undefined
+      ? 'The lab has no pod, and the time it had for starting is over.'
+      : `The lab did not start ${within}.`;
+  return { reason: 'DeadlineExceeded', message };
 }

@@ -10,7 +10,7 @@ import { LabwrightError } from '../domain/errors.ts';
 import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../domain/lab.ts';
 import { labSlug } from '../domain/names.ts';
 import type { ObservedIntent } from '../domain/observed.ts';
-import { findEventTrouble } from '../domain/reasons.ts';
+import { eventText, findEventTrouble } from '../domain/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isOutdated, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
@@ -142,12 +142,14 @@ export class Labs implements LabService {
     if (operation === undefined || operation.log.kind !== 'spawn' || operation.log.ended) return;
     const trouble = type === 'Normal' ? undefined : findEventTrouble(reason, message);
     operation.eventTrouble = troubleFor(trouble, operation.eventTrouble, Date.now());
-    operation.log.step(message, POD_EVENTS_PROGRESS);
+    operation.log.step(eventText(message), POD_EVENTS_PROGRESS);
     if (trouble !== undefined) this.#options.queue.add(slug);
   }
 
   #state(slug: string): LabState | undefined {
-    return recreateLabState(this.#options.watches.observe(slug), this.#addressing);
+    const { watches, operations } = this.#options;
+    const podSeen = (operations.get(slug)?.podUid ?? null) !== null;
+    return recreateLabState(watches.observe(slug), this.#addressing, podSeen);
   }
 
   /** The log of the lab's current or last operation; begun anew when this process does not know it. */

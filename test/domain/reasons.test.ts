@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { ObservedPod } from '../../src/domain/pod.ts';
-import { findEnd, findEventTrouble, findTrouble } from '../../src/domain/reasons.ts';
+import { eventText, findEnd, findEventTrouble, findTrouble } from '../../src/domain/reasons.ts';
 import { aContainer, aPod, ended } from '../reconcile/support/observed.ts';
 
 const IMAGE = 'quay.io/jupyter/minimal-notebook:2026-11-02';
@@ -125,5 +125,14 @@ describe('an event about a pod', () => {
 
   it('that is no complaint about a volume changes nothing', () => {
     expect(findEventTrouble('Pulling', 'not found')).toBeUndefined();
+  });
+});
+
+describe('the text of an event', () => {
+  it('ends where the kubelet begins to quote its container runtime', () => {
+    const said =
+      'Failed to pull image "a/b:1": rpc error: code = NotFound desc = failed to pull and unpack image "a/b:1": not found';
+    expect(eventText(said)).toBe('Failed to pull image "a/b:1"');
+    expect(eventText('0/5 nodes are available: 5 Insufficient memory.')).toContain('5 Insufficient memory');
   });
 });

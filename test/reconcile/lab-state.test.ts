@@ -17,6 +17,12 @@ const waiting = (reason: string, message = '') => aContainer({ waiting: { reason
 const up = aContainer({ runningSince: CREATED, imageDigest: 'sha256:1', restarts: 1 });
 
 describe('the state of a lab', () => {
+  it('whose pod has been there and is not any more is failed from that moment on', () => {
+    const lab = { intent: anIntent(), namespace: aNamespace(), pod: undefined };
+    expect(recreateLabState(lab, DNS, true)).toMatchObject({ status: 'failed', reason: 'DeletedExternally' });
+    expect(recreateLabState(lab, DNS, false)).toMatchObject({ status: 'pending', reason: null });
+  });
+
   it.each<[string, Partial<ObservedLab>, string, string, string | null]>([
     ['has just been asked for', {}, 'pending', 'accepted', null],
     ['has a namespace', { namespace: aNamespace() }, 'pending', 'creating', null],
