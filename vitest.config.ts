@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 60_000,
     restoreMocks: true,
+    // Most of a test is waiting: as many workers as there are cores, not one less.
+    maxWorkers: '100%',
   },
 });
