@@ -194,7 +194,11 @@ export function findEventTrouble(reason: string, message: string): Trouble | und
   };
 }
 
-/** What a Kubernetes event says, without the errors of the container runtime that the kubelet quotes behind it. */
-export function eventText(message: string): string {
+/**
+ * What a Kubernetes event says to a user: a probe that fails means no more than that the server is not up yet, and the
+ * errors of the container runtime, which the kubelet quotes, are for nobody.
+ */
+export function eventText(reason: string, message: string): string {
+  if (reason === 'Unhealthy') return 'Waiting for the server of the lab to answer';
   return message.replace(/:\s*rpc error:[\s\S]*$/, '');
 }

@@ -142,7 +142,7 @@ export class Labs implements LabService {
     if (operation === undefined || operation.log.kind !== 'spawn' || operation.log.ended) return;
     const trouble = type === 'Normal' ? undefined : findEventTrouble(reason, message);
     operation.eventTrouble = troubleFor(trouble, operation.eventTrouble, Date.now());
-    operation.log.step(eventText(message), POD_EVENTS_PROGRESS);
+    operation.log.step(eventText(reason, message), POD_EVENTS_PROGRESS);
     if (trouble !== undefined) this.#options.queue.add(slug);
   }
 

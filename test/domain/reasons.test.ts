@@ -132,7 +132,11 @@ describe('the text of an event', () => {
   it('ends where the kubelet begins to quote its container runtime', () => {
     const said =
       'Failed to pull image "a/b:1": rpc error: code = NotFound desc = failed to pull and unpack image "a/b:1": not found';
-    expect(eventText(said)).toBe('Failed to pull image "a/b:1"');
-    expect(eventText('0/5 nodes are available: 5 Insufficient memory.')).toContain('5 Insufficient memory');
+    expect(eventText('Failed', said)).toBe('Failed to pull image "a/b:1"');
+    expect(eventText('FailedScheduling', '0/5 nodes are available: 5 Insufficient memory.')).toContain(
+      '5 Insufficient memory',
+    );
+    const probe = 'Startup probe failed: dial tcp 10.0.0.1:8888: connect: connection refused';
+    expect(eventText('Unhealthy', probe)).toBe('Waiting for the server of the lab to answer');
   });
 });
