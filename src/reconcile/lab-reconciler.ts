@@ -59,11 +59,6 @@ export class LabReconciler {
     this.#writer = new LabObjectsWriter(options.client, options.controller);
   }
 
-  /** Labs of which something is there that nobody asked for, by slug. */
-  get leftovers(): ReadonlyMap<string, number> {
-    return this.#leftovers;
-  }
-
   /** One run for one lab. It throws what may pass: the queue comes back to it. */
   async reconcile(slug: string): Promise<Result> {
     const observed = this.#options.watches.observe(slug);
