@@ -79,7 +79,8 @@ export function handleError(error: unknown, c: AppContext): Response {
 }
 
 function answerLabwrightError(error: LabwrightError, c: AppContext): Response {
-  if (error.status >= 500) c.var.logger.warn({ err: error }, 'request refused');
+  // One without a cause says all there is to say: a probe that asks again every few seconds would fill the log.
+  if (error.status >= 500 && error.cause !== undefined) c.var.logger.warn({ err: error }, 'request refused');
   if (error.status === 401) c.header('WWW-Authenticate', 'Bearer realm="labwright"');
   if (error.retryAfter !== undefined) c.header('Retry-After', String(error.retryAfter));
   const { code: type, message: msg, loc } = error;
