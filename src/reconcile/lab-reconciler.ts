@@ -16,7 +16,7 @@ import { LabObjectsWriter } from './lab-objects.ts';
 import type { LabWatches } from './lab-watches.ts';
 import { oneLabSelector } from './observe.ts';
 import { type Operation, type Operations, subjectOf, troubleFor } from './operations.ts';
-import { refusalOf } from './refusal.ts';
+import { refusalOf, type Refused } from './refusal.ts';
 import type { SourceSecrets } from './source-secrets.ts';
 import type { Result } from './work-queue.ts';
 
@@ -37,6 +37,8 @@ export interface LabReconcilerOptions {
 }
 
 const LEFTOVER_GRACE_MS = 5 * 60_000;
+/** How long a spawn waits for a quota to be given back. */
+const QUOTA_GRACE_MS = 5_000;
 /** A pod that does not go is asked again so often. */
 const CLEANUP_AGAIN_MS = 10_000;
 /** Progress of the events of a spawn, as Nublado's users know it. */
@@ -186,10 +188,20 @@ export class LabReconciler {
       return { requeueAfterMs: Math.max(0, spec.deadline - this.#now()) };
     } catch (error) {
       const refused = refusalOf(error);
-      if (refused === undefined) throw error;
+      if (refused === undefined || this.#mayPass(refused, operation)) throw error;
       logger.warn({ err: error, lab: slug }, 'the cluster refuses a lab');
       return this.#fail({ slug, intent, observed, operation }, refused.finding);
     }
+  }
+
+  /**
+   * Whether a refusal may be about what has just gone: the quota of a lab that was deleted a moment ago is given back by a
+   * controller of the cluster's own, which takes its time.
+   */
+  #mayPass({ finding }: Refused, operation: Operation): boolean {
+    if (finding.reason !== 'QuotaExceeded') return false;
+    operation.quotaRefusedAt ??= this.#now();
+    return this.#now() - operation.quotaRefusedAt < QUOTA_GRACE_MS;
   }
 
   /** The secret half of an intent that another process has written; undefined when it is not wanted any more. */

@@ -33,6 +33,8 @@ export interface Operation {
   trouble: LastingTrouble | null;
   /** The same for complaints that come as events. */
   eventTrouble: LastingTrouble | null;
+  /** When the cluster first said that the quota is used up; milliseconds since the epoch. */
+  quotaRefusedAt: number | null;
   /** When pod and secrets were told to go, in a delete or after a failure; milliseconds since the epoch. */
   cleanupAskedAt: number | null;
 }
@@ -87,6 +89,7 @@ export class Operations {
       podUid: kind === 'delete' ? (before?.podUid ?? null) : null,
       trouble: null,
       eventTrouble: null,
+      quotaRefusedAt: null,
       cleanupAskedAt: null,
     };
     if (kind === 'spawn') operation.log.info(`Starting lab creation for ${username}`, 1);

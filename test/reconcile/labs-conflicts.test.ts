@@ -4,6 +4,7 @@ import { itNeedsControllers } from '../support/cluster-needs.ts';
 import * as resources from '../../src/storage/resources.ts';
 import { type Setting, useCluster } from './support/controller.ts';
 import { aConfig, aKey, aLab } from './support/labs.ts';
+import { until } from './support/until.ts';
 
 const { Namespaces, Pods, ResourceQuotas, Secrets, Services } = resources;
 
@@ -129,7 +130,9 @@ describe('what the cluster refuses', () => {
     await setting.spawn(aLab({ quota: QUOTA }));
     await setting.labs.delete(aKey());
     const resources = { limits: { cpu: '800m', memory: '1Gi' } };
-    await setting.client.create(Pods, foreignPod({ namespace: setting.namespaceOf(), name: 'other' }, { resources }));
+    const other = foreignPod({ namespace: setting.namespaceOf(), name: 'other' }, { resources });
+    // What the first lab used is given back a moment after it has gone.
+    await until('the quota is free', () => setting.client.create(Pods, other).catch(() => undefined));
     await setting.labs.create(aLab({ quota: QUOTA }));
     const { reason, message } = await setting.untilPhase('failed');
     expect({ reason, message }).toEqual({
@@ -137,6 +140,14 @@ describe('what the cluster refuses', () => {
       message: 'The lab needs more than your quota leaves. Choose a smaller size.',
     });
     await setting.untilCleaned();
+  });
+
+  it('does not hinder a lab that is started again right after its end', async () => {
+    const setting = await clusters.setting();
+    for (let round = 1; round <= 3; round += 1) {
+      await setting.spawn(aLab({ quota: QUOTA }));
+      await setting.labs.delete(aKey());
+    }
   });
 
   it('no longer hinders a user whose quota was taken away', async () => {
