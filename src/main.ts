@@ -5,7 +5,7 @@ import { type Logger, pino } from 'pino';
 import { identityProviders } from './auth/providers.ts';
 import { explainUsage, parseArguments, readVersion, runCommand, type ServeCommand, UsageError } from './cli/index.ts';
 import { welcome } from './cli/welcome.ts';
-import { type Config, ConfigError, loadConfig, sandboxConfig } from './config/index.ts';
+import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig, sandboxConfig } from './config/index.ts';
 import { LabController } from './reconcile/lab-controller.ts';
 import { createApp } from './routes/app.ts';
 import { startServer } from './routes/server.ts';
@@ -26,8 +26,6 @@ interface Setup {
   /** Printed once it listens. */
   readonly greeting: string;
 }
-
-const DEFAULT_NAMESPACE = 'labwright';
 
 /** The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `stopping` aborts. */
 async function serve({ config, logger, listen, greeting }: Setup, cluster: Cluster, stopping: AbortSignal) {

@@ -2,7 +2,7 @@ import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
 import type { LabKey, LabSecrets, LabSpec } from '../domain/lab.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
 import type { LabFailure, ObservedIntent } from '../domain/observed.ts';
-import { LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION } from './object-names.ts';
+import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION } from './object-names.ts';
 
 /**
  * The intent: one Secret per lab in the controller's own namespace. Its name follows from the lab's key, so that the API
@@ -25,11 +25,6 @@ const TOKEN_KEY = 'token';
 const INTENT_TYPE = 'labwright.dev/lab-intent';
 
 type IntentVersion = Pick<ObservedIntent, 'uid' | 'resourceVersion'>;
-
-/** Name of a lab's intent in the controller's own namespace. */
-export function intentName(slug: string): string {
-  return `lab-${slug}`;
-}
 
 /**
  * @param namespace the controller's own

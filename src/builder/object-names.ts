@@ -1,5 +1,6 @@
 import { labSlug } from '../domain/names.ts';
 import type { LabKey } from '../domain/lab.ts';
+import { LAB_CONTAINER } from '../domain/pod.ts';
 
 /**
  * The names of a lab's objects. A namespace holds one lab, so inside it every name is fixed: "already exists" then is
@@ -15,7 +16,6 @@ export const RESOURCE_QUOTA_NAME = 'lab';
 export const NETWORK_POLICY_NAME = 'lab';
 export const SERVICE_NAME = 'lab';
 export const POD_NAME = 'lab';
-export const CONTAINER_NAME = 'notebook';
 
 /** Value of the kind label on the objects of a lab. */
 export const LAB_KIND = 'lab';
@@ -37,6 +37,11 @@ export const SERVICE_IP_ANNOTATION = 'labwright.dev/service-ip';
 /** Annotations of every object: the identity as the hub writes it. */
 export const USERNAME_ANNOTATION = 'labwright.dev/username';
 export const SERVERNAME_ANNOTATION = 'labwright.dev/servername';
+
+/** A lab's intent, a Secret in the controller's own namespace. */
+export function intentName(slug: string): string {
+  return `lab-${slug}`;
+}
 
 /** A lab's claim on a PVC volume. */
 export function volumeClaimName(volume: string): string {
@@ -74,7 +79,7 @@ export function buildObjectNames(key: LabKey, namespacePrefix: string): LabObjec
   return {
     slug,
     namespace: `${namespacePrefix}-${slug}`,
-    intent: `lab-${slug}`,
+    intent: intentName(slug),
     serviceAccount: SERVICE_ACCOUNT_NAME,
     envSecret: ENV_SECRET_NAME,
     secret: LAB_SECRET_NAME,
@@ -85,6 +90,6 @@ export function buildObjectNames(key: LabKey, namespacePrefix: string): LabObjec
     networkPolicy: NETWORK_POLICY_NAME,
     service: SERVICE_NAME,
     pod: POD_NAME,
-    container: CONTAINER_NAME,
+    container: LAB_CONTAINER,
   };
 }

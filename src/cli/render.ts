@@ -1,6 +1,14 @@
 import { LabBuilder, type LabInput } from '../builder/lab-builder.ts';
 import { listObjects, writeManifest } from '../builder/manifest.ts';
-import { ConfigError, loadConfig, resolveQuota, sandboxConfig, sizeResources, type Config } from '../config/index.ts';
+import {
+  ConfigError,
+  DEFAULT_NAMESPACE,
+  loadConfig,
+  resolveQuota,
+  sandboxConfig,
+  sizeResources,
+  type Config,
+} from '../config/index.ts';
 import type { LabUser } from '../domain/user.ts';
 import type { RenderCommand } from './arguments.ts';
 import { printed, refused, type CommandResult } from './result.ts';
@@ -8,7 +16,6 @@ import { printed, refused, type CommandResult } from './result.ts';
 /** Stands for every value that only a real spawn knows. */
 const PLACEHOLDER = 'placeholder';
 const DEFAULT_ID = 1000;
-const DEFAULT_NAMESPACE = 'labwright';
 
 /** `labwright render`: the objects of a lab as YAML, with placeholders where secrets would be. It asks no cluster. */
 export async function render(command: RenderCommand): Promise<CommandResult> {

@@ -26,6 +26,9 @@ export type TokenConfig = Config['auth']['tokens'][number];
 /** What a configuration file may contain. */
 export type ConfigInput = z.input<typeof configSchema>;
 
+/** Namespace of a controller that neither runs in one nor is told of one. */
+export const DEFAULT_NAMESPACE = 'labwright';
+
 /** The compute of a size. */
 export function sizeResources(size: LabSizeConfig): LabResources {
   return {

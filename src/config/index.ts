@@ -1,5 +1,6 @@
 /** The configuration file: one schema, read once, handed on as a frozen value. */
 export {
+  DEFAULT_NAMESPACE,
   sizeResources,
   type Config,
   type ConfigInput,

@@ -1,8 +1,14 @@
 import type { Logger } from 'pino';
-import { cleanedPatch, failurePatch, intentName, parseSecrets } from '../builder/intent.ts';
+import { cleanedPatch, failurePatch, parseSecrets } from '../builder/intent.ts';
 import type { LabBuilder } from '../builder/lab-builder.ts';
 import { endStatus } from '../builder/lab-state.ts';
-import { KEPT_SINCE_ANNOTATION, POD_NAME, RETAIN_LABEL, SPEC_HASH_ANNOTATION } from '../builder/object-names.ts';
+import {
+  intentName,
+  KEPT_SINCE_ANNOTATION,
+  POD_NAME,
+  RETAIN_LABEL,
+  SPEC_HASH_ANNOTATION,
+} from '../builder/object-names.ts';
 import type { LabConfig } from '../config/config.ts';
 import type { LabSecrets } from '../domain/lab.ts';
 import { currentPod, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';

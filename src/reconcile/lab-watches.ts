@@ -1,7 +1,7 @@
 import type { CoreV1Event, KubernetesObject, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
-import { parseIntent, intentName } from '../builder/intent.ts';
-import { LAB_INTENT_KIND, LAB_KIND, POD_NAME } from '../builder/object-names.ts';
+import { parseIntent } from '../builder/intent.ts';
+import { intentName, LAB_INTENT_KIND, LAB_KIND, POD_NAME } from '../builder/object-names.ts';
 import { CONTROLLER_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
 import type { ObservedIntent, ObservedLab, ObservedNamespace } from '../domain/observed.ts';
 import type { ObservedPod } from '../domain/pod.ts';

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildIntent, deletingPatch, intentName, parseIntent, parseSecrets } from '../../src/builder/intent.ts';
+import { buildIntent, deletingPatch, parseIntent, parseSecrets } from '../../src/builder/intent.ts';
+import { intentName } from '../../src/builder/object-names.ts';
 import { aSpec } from './support/observed.ts';
 
 const SPEC = 'labwright.dev/spec';
