@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { type Logger, pino } from 'pino';
 import { identityProviders } from './auth/providers.ts';
+import { userDirectory } from './auth/user-directory.ts';
 import { explainUsage, parseArguments, readVersion, runCommand, type ServeCommand, UsageError } from './cli/index.ts';
 import { welcome } from './cli/welcome.ts';
 import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig, sandboxConfig } from './config/index.ts';
@@ -47,6 +48,7 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
     labs: controller.labs,
     config,
     identity: identityProviders(config, logger),
+    users: userDirectory(config),
     logger,
     stopping,
     version: readVersion(),

@@ -32,7 +32,7 @@ export function proxyHeaders({ isTrusted, logger }: ProxyHeaderOptions): Identit
       }
       const username = readUsername(request);
       const token = readToken(request);
-      return Promise.resolve({ role: 'user', provider: 'proxy', username, user: null, token });
+      return Promise.resolve({ role: 'user', provider: 'proxy', subject: username, username, facts: null, token });
     },
   };
 }

@@ -1,6 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { LabUser } from '../domain/user.ts';
-import { type AuthRequest, type Identity, type IdentityProvider, type Role, invalidToken } from './identity.ts';
+import { bearerToken } from './bearer.ts';
+import { type AuthRequest, type Identity, type IdentityProvider, invalidToken, type Role } from './identity.ts';
+import { noFacts } from './user-facts.ts';
 
 /** One token of the configuration. The token itself is nowhere: the file holds its SHA-256. */
 export interface StaticToken {
@@ -11,46 +13,44 @@ export interface StaticToken {
   readonly user?: LabUser | undefined;
 }
 
-/** JupyterHub's own reading of the header: both words, in any case. */
-const AUTHORIZATION = /^(?:bearer|token) +([\x21-\x7e]+) *$/i;
-const TOKEN_LENGTH = 4096;
-
 /**
- * Tokens of the configuration, sent as `Authorization: Bearer …` or `Authorization: token …`.
+ * Tokens of the configuration, sent as `Authorization: Bearer …` or `Authorization: token …`. A token is one of them when
+ * its hash is in the list.
  *
  * A user's token is handed on to the lab it creates, as the hub plugin's users expect; one of a hub or an administrator
  * never is, since a lab runs whatever its user wants.
  */
 export function staticTokens(tokens: readonly StaticToken[]): IdentityProvider {
   const known = tokens.map((token) => ({ digest: Buffer.from(token.sha256, 'hex'), token }));
+
+  function find(request: AuthRequest): { entry: StaticToken; presented: string } | undefined {
+    const presented = bearerToken(request);
+    if (presented === undefined) return undefined;
+    const digest = createHash('sha256').update(presented).digest();
+    let entry: StaticToken | undefined;
+    // Every entry is compared, found or not: the time says nothing about which.
+    for (const candidate of known) if (timingSafeEqual(candidate.digest, digest)) entry = candidate.token;
+    return entry === undefined ? undefined : { entry, presented };
+  }
+
   return {
     name: 'token',
-    matches: (request) => request.headers('authorization').length > 0,
+    matches: (request) => find(request) !== undefined,
     async identify(request) {
-      const presented = readToken(request);
-      const digest = createHash('sha256').update(presented).digest();
-      let found: StaticToken | undefined;
-      // Every entry is compared, found or not: the time says nothing about which.
-      for (const entry of known) if (timingSafeEqual(entry.digest, digest)) found = entry.token;
+      const found = find(request);
       if (found === undefined) throw invalidToken('The token is not valid');
-      return Promise.resolve(identityOf(found, presented));
+      return Promise.resolve(identityOf(found.entry, found.presented));
     },
   };
 }
 
-function readToken(request: AuthRequest): string {
-  const [value = '', ...others] = request.headers('authorization');
-  const token = value.length <= TOKEN_LENGTH ? AUTHORIZATION.exec(value)?.[1] : undefined;
-  if (token === undefined || others.length > 0) throw invalidToken('The Authorization header is not valid');
-  return token;
-}
-
-function identityOf({ role, user }: StaticToken, token: string): Identity {
+function identityOf({ role, user, sha256 }: StaticToken, token: string): Identity {
   return {
     role,
     provider: 'token',
+    subject: user?.username ?? `${role} token ${sha256.slice(0, 8)}`,
     username: user?.username ?? null,
-    user: user ?? null,
+    facts: user === undefined ? null : { source: 'static', user: { ...noFacts(user.username), ...user } },
     token: role === 'user' ? token : null,
   };
 }

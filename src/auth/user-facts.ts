@@ -1,39 +1,44 @@
 import { LabwrightError } from '../domain/errors.ts';
-import type { Group, LabUser } from '../domain/user.ts';
+import type { Group, LabUser, Quota } from '../domain/user.ts';
 
-/** What is known of a user. Ids may be missing: reading a lab's state needs none. */
+/** A group as a source gives it: many know no gid. */
+export interface KnownGroup {
+  readonly name: string;
+  readonly id: number | null;
+}
+
+/** What is known of a user; null is not known. Reading a lab's state needs none of it. */
 export interface UserFacts {
   readonly username: string;
   readonly name: string | null;
+  readonly email: string | null;
   readonly uid: number | null;
   readonly gid: number | null;
-  readonly groups: readonly Group[];
+  readonly groups: readonly KnownGroup[] | null;
+  /** Absolute path inside of the lab. */
+  readonly home: string | null;
+  /** What the source itself allows the user; the configured quotas hold when it says nothing. */
+  readonly quota: Quota | null;
 }
 
-interface UserEntry {
-  readonly name?: string | null | undefined;
-  readonly uid?: number | undefined;
-  readonly gid?: number | undefined;
-  readonly groups?: readonly Group[] | undefined;
+/** A user of whom nothing but the name is known. */
+export function noFacts(username: string): UserFacts {
+  return { username, name: null, email: null, uid: null, gid: null, groups: null, home: null, quota: null };
 }
 
-/** The `users` section of the configuration: facts by name, and what holds where they are silent. */
-export interface UserDirectory {
-  readonly defaults?: UserEntry | undefined;
-  readonly byName?: Readonly<Record<string, UserEntry>> | undefined;
-}
-
-/** Looks a user up. Somebody the directory does not list has the defaults only. */
-export function findUser(directory: UserDirectory | undefined, username: string): UserFacts {
-  const { defaults, byName } = directory ?? {};
-  // A name may be anything, `constructor` too: only what the file really lists counts.
-  const entry = byName !== undefined && Object.hasOwn(byName, username) ? byName[username] : undefined;
+/** Each fact from the first that knows it. */
+export function mergeFacts(username: string, known: readonly UserFacts[]): UserFacts {
+  const first = <Fact extends keyof UserFacts>(fact: Fact) =>
+    known.find((facts) => facts[fact] !== null)?.[fact] ?? null;
   return {
     username,
-    name: entry?.name ?? null,
-    uid: entry?.uid ?? defaults?.uid ?? null,
-    gid: entry?.gid ?? defaults?.gid ?? null,
-    groups: entry?.groups ?? defaults?.groups ?? [],
+    name: first('name'),
+    email: first('email'),
+    uid: first('uid'),
+    gid: first('gid'),
+    groups: first('groups'),
+    home: first('home'),
+    quota: first('quota'),
   };
 }
 
@@ -44,8 +49,17 @@ export function findUser(directory: UserDirectory | undefined, username: string)
  * Nublado: no lab runs as root
  */
 export function requireLabUser(facts: UserFacts): LabUser {
+  const { username, name, email, home } = facts;
   const uid = facts.uid === 0 ? null : facts.uid;
-  return { ...facts, uid: requireId('UID', uid), gid: requireId('GID', facts.gid) };
+  return {
+    username,
+    name,
+    uid: requireId('UID', uid),
+    gid: requireId('GID', facts.gid),
+    groups: (facts.groups ?? []).filter((group): group is Group => group.id !== null),
+    ...(email === null ? {} : { email }),
+    ...(home === null ? {} : { home }),
+  };
 }
 
 function requireId(what: string, id: number | null): number {

@@ -24,6 +24,8 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
     ...(lab.options.enable_debug ? { DEBUG: 'TRUE' } : {}),
     ...(lab.options.reset_user_env ? { RESET_USER_ENV: 'TRUE' } : {}),
     ...(config.home.schema === 'image' ? {} : { HOME: homeDirectory(config, user) }),
+    // git and mail programs read it
+    ...(user.email === undefined ? {} : { EMAIL: user.email }),
     JUPYTER_IMAGE: image.reference,
     JUPYTER_IMAGE_SPEC: image.reference,
     IMAGE_DESCRIPTION: image.name,

@@ -13,9 +13,10 @@ export function unixName(username: string): string {
 }
 
 /** The home directory inside the lab. Its servers share it. */
-export function homeDirectory({ home }: LabConfig, { username }: Pick<LabUser, 'username'>): string {
+export function homeDirectory({ home }: LabConfig, user: Pick<LabUser, 'username' | 'home'>): string {
   if (home.schema === 'image') return home.prefix;
-  const name = unixName(username);
+  if (user.home !== undefined) return user.home;
+  const name = unixName(user.username);
   const parts = home.schema === 'username' ? [name] : [name.slice(0, 1), name];
   return [home.prefix, ...parts, ...(home.suffix === '' ? [] : [home.suffix])].join('/');
 }

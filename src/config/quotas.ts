@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LabUser, Quota } from '../domain/user.ts';
+import type { Quota } from '../domain/user.ts';
 import { crossCheck } from './cross-check.ts';
 import { cpu, memory } from './units.ts';
 
@@ -33,18 +33,23 @@ interface Quotas {
   readonly users: Readonly<Record<string, Quota>>;
 }
 
+/** Whose quota is asked for; `quota` is what the source of the user's facts allows, if it says so. */
+interface QuotaSubject {
+  readonly username: string;
+  readonly groups: readonly { readonly name: string }[] | null;
+  readonly quota?: Quota | null;
+}
+
 /**
- * What one user may have at once, or null where nothing limits it. The entry of the user wins; otherwise the largest of
- * its groups, in each dimension; otherwise the default.
+ * What one user may have at once, or null where nothing limits it. What the source of the user's facts allows wins, then
+ * the entry of the user; otherwise the largest of its groups, in each dimension; otherwise the default.
  */
-export function resolveQuota(
-  config: { readonly quotas: Quotas },
-  user: Pick<LabUser, 'username' | 'groups'>,
-): Quota | null {
+export function resolveQuota(config: { readonly quotas: Quotas }, user: QuotaSubject): Quota | null {
   const { quotas } = config;
+  if (user.quota !== undefined && user.quota !== null) return user.quota;
   const own = entry(quotas.users, user.username);
   if (own !== undefined) return own;
-  const ofGroups = user.groups.flatMap(({ name }) => entry(quotas.groups, name) ?? []);
+  const ofGroups = (user.groups ?? []).flatMap(({ name }) => entry(quotas.groups, name) ?? []);
   if (ofGroups.length === 0) return quotas.default ?? null;
   return {
     cpu: Math.max(...ofGroups.map(({ cpu }) => cpu)),

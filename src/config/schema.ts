@@ -11,7 +11,7 @@ const baseUrl = z
   .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
   .refine((url) => !/[?#]/.test(url), { error: 'expected a URL without ? and #' })
   .transform((url) => url.replace(/\/+$/, ''))
-  .describe('Where users find the hub; labs get it as EXTERNAL_INSTANCE_URL.');
+  .describe('Where users find the hub, and Labwright below it; labs get it as EXTERNAL_INSTANCE_URL.');
 
 const pathPrefix = z
   .string()
@@ -62,8 +62,8 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('The cluster.'),
-  auth: auth.describe('Who may call: at least one of the two.'),
-  users: users.prefault({}).describe('Who the users are that a proxy names.'),
+  auth: auth.describe('Who may call: at least one of these.'),
+  users: users.prefault({}).describe('What is known of the users.'),
   images: z
     .strictObject({
       list: z

@@ -12,6 +12,9 @@ export interface LabUser {
   readonly uid: number;
   readonly gid: number;
   readonly groups: readonly Group[];
+  readonly email?: string;
+  /** Home directory inside of the lab, where it is not the one that the configuration makes of the name. */
+  readonly home?: string;
 }
 
 /** What one user may have at once. */

@@ -1,6 +1,5 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { trustedPeers } from '../auth/trusted-peers.ts';
-import { findUser } from '../auth/user-facts.ts';
 import { resolveQuota } from '../config/index.ts';
 import type { AppEnv } from './context.ts';
 import type { AppDeps } from './deps.ts';
@@ -44,11 +43,11 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   return app;
 }
 
-function formRoute({ config }: AppDeps): OpenAPIHono<AppEnv> {
+function formRoute({ config, users }: AppDeps): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: [CHOOSE_DROPDOWN] });
-  return routes.openapi(getLabForm, (c) => {
-    const user = c.var.identity.user ?? findUser(config.users, c.req.valid('param').username);
+  return routes.openapi(getLabForm, async (c) => {
+    const user = await users.find(c.req.valid('param').username, c.var.identity);
     return c.body(labForm(config, resolveQuota(config, user)), 200, headers);
   });
 }

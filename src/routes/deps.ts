@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { IdentityProvider } from '../auth/identity.ts';
+import type { UserDirectory } from '../auth/user-directory.ts';
 import type { Config } from '../config/index.ts';
 import type { LabService } from '../reconcile/lab-service.ts';
 
@@ -9,6 +10,8 @@ export interface AppDeps {
   readonly config: Config;
   /** Tried in this order. */
   readonly identity: readonly IdentityProvider[];
+  /** What is known of the users. */
+  readonly users: UserDirectory;
   readonly logger: Logger;
   /** Aborts when the program begins to stop: open event streams end and the readiness probe fails. */
   readonly stopping: AbortSignal;

@@ -1,6 +1,5 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import type { Logger } from 'pino';
-import { findUser } from '../auth/user-facts.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import type { LabKey } from '../domain/lab.ts';
 import type { AppContext, AppEnv } from './context.ts';
@@ -31,7 +30,7 @@ const STREAM_HEADERS = {
  * @param isTrusted whether an address may say under which host the caller knows us
  */
 export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined) => boolean): OpenAPIHono<AppEnv> {
-  const { labs, config } = deps;
+  const { labs, config, users } = deps;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
 
   routes.openapi(listLabs, async (c) => {
@@ -59,7 +58,7 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
     routes.openapi(create, async (c) => {
       await labs.ready();
       const key = c.req.valid('param');
-      await labs.create(readLab(c, key, c.req.valid('json')));
+      await labs.create(await readLab(c, key, c.req.valid('json')));
       c.header('Location', `${publicUrl(c, config, isTrusted)}${labPath(key)}`);
       return c.json(null, 201);
     });
@@ -83,9 +82,9 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
     });
   }
 
-  function readLab(c: AppContext, key: LabKey, specification: LabSpecification) {
+  async function readLab(c: AppContext, key: LabKey, specification: LabSpecification) {
     const { identity } = c.var;
-    const user = identity.user ?? findUser(config.users, key.username);
+    const user = await users.find(key.username, identity);
     return resolveLab(config, { key, user, specification, token: identity.token });
   }
 

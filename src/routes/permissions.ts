@@ -25,15 +25,15 @@ export const permissions = {
 
   listLabs: { hub: 'any', admin: 'any' },
   getLab: { user: 'own', hub: 'any', admin: 'any' },
-  createLab: { user: 'own', admin: 'any' },
+  createLab: { user: 'own', hub: 'any', admin: 'any' },
   deleteLab: { user: 'own', hub: 'any', admin: 'any' },
   followLab: { user: 'own', hub: 'any', admin: 'any' },
   getServer: { user: 'own', hub: 'any', admin: 'any' },
-  createServer: { user: 'own', admin: 'any' },
+  createServer: { user: 'own', hub: 'any', admin: 'any' },
   deleteServer: { user: 'own', hub: 'any', admin: 'any' },
   followServer: { user: 'own', hub: 'any', admin: 'any' },
   getUserStatus: { user: 'own', admin: 'own' },
-  getLabForm: { user: 'own', admin: 'any' },
+  getLabForm: { user: 'own', hub: 'any', admin: 'any' },
 } as const satisfies Record<string, Permission>;
 
 export type Operation = keyof typeof permissions;

@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { createMiddleware } from 'hono/factory';
 import type { Logger } from 'pino';
-import { type Identity, type IdentityProvider, invalidToken } from '../auth/identity.ts';
+import { identifyCaller } from '../auth/identify.ts';
+import type { AuthRequest, Identity, IdentityProvider } from '../auth/identity.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import { type AppContext, type AppEnv, headerValues, remoteAddress } from './context.ts';
 
@@ -32,7 +33,9 @@ export function requestScope(logger: Logger, providers: readonly IdentityProvide
         status: c.res.status,
         ms: Math.round(performance.now() - started),
         remoteAddress: remoteAddress(c),
-        ...(identity === undefined ? {} : { caller: identity.username, role: identity.role }),
+        ...(identity === undefined
+          ? {}
+          : { caller: identity.subject, role: identity.role, provider: identity.provider }),
       },
       'request',
     );
@@ -50,10 +53,11 @@ export const readablePath = createMiddleware<AppEnv>(async function readablePath
   await next();
 });
 
-/** The first provider that knows the kind of credential decides; without a credential nobody is anybody. */
-async function identify(providers: readonly IdentityProvider[], c: AppContext): Promise<Identity> {
-  const request = { headers: (name: string) => headerValues(c, name), remoteAddress: remoteAddress(c) };
-  const provider = providers.find((candidate) => candidate.matches(request));
-  if (provider === undefined) throw invalidToken('Authentication is required');
-  return provider.identify(request);
+function identify(providers: readonly IdentityProvider[], c: AppContext): Promise<Identity> {
+  const request: AuthRequest = {
+    method: c.req.method,
+    headers: (name) => headerValues(c, name),
+    remoteAddress: remoteAddress(c),
+  };
+  return identifyCaller(providers, request);
 }

@@ -122,7 +122,7 @@ lab:
 
   it('is refused when nobody could call', () => {
     expect(problemsOf(MINIMAL.replace(/^auth:.*$/m, 'auth: {}'))).toEqual([
-      'auth: expected tokens or proxyHeaders: nobody could call otherwise',
+      'auth: expected tokens, jwt, serviceAccounts, jupyterhub or proxyHeaders: nobody could call otherwise',
     ]);
   });
 });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
 import { identityProviders } from '../../src/auth/providers.ts';
+import { userDirectory } from '../../src/auth/user-directory.ts';
 import { buildConfig, type Config } from '../../src/config/index.ts';
 import type { LabEvent, LabKey, LabState } from '../../src/domain/lab.ts';
 import type { CreateLab, LabService } from '../../src/reconcile/lab-service.ts';
@@ -133,6 +134,7 @@ export function testApp(deps: Partial<AppDeps> = {}) {
     labs: fakeLabs(),
     config,
     identity: identityProviders(config, logger),
+    users: userDirectory(config),
     logger,
     stopping: new AbortController().signal,
     version: '1.2.3',
