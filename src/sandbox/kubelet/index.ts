@@ -8,11 +8,13 @@ import { completeFaults, type Fault } from '../faults.ts';
 import { claimLoopbackRange, type LoopbackRange, unclaimed } from '../loopback.ts';
 import { timestamp } from '../objects.ts';
 import { PodAddresses } from './addresses.ts';
+import type { Containers } from './containers.ts';
 import { DELAYS, type Delays } from './delays.ts';
 import { EventRecorder } from './event-recorder.ts';
 import { FaultBook } from './fault-plan.ts';
 import { NODE_ADDRESS } from './pod-status.ts';
 import { PodWorker, type WorkerTools } from './pod-worker.ts';
+import { SimulatedContainers } from './simulated-containers.ts';
 
 export interface KubeletOptions {
   /** It is not closed with the kubelet. */
@@ -22,6 +24,8 @@ export interface KubeletOptions {
   readonly faults?: readonly Fault[];
   /** Whether running pods listen on an address of their own. */
   readonly serve?: boolean;
+  /** What runs the containers of pods, each on an address of its own; default: nothing runs, it is simulated. */
+  readonly containers?: Containers;
   /** Only pods in namespaces whose name begins so; for several kubelets on one API server. */
   readonly namespacePrefix?: string;
   readonly podLabelSelector?: string;
@@ -63,9 +67,17 @@ interface Running {
 /** The addresses of pods where nothing listens on them. */
 const PODS = '127.64';
 
-/** Starts to schedule and run the pods of a cluster. Resolves when it has seen those that are there. */
+/**
+ * Starts to schedule and run the pods of a cluster. Resolves when it has seen those that are there.
+ *
+ * @throws Error when `containers` need addresses and the machine has none
+ */
 export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
-  const range = options.serve === true ? await claimLoopbackRange(PODS) : unclaimed(PODS);
+  const needsRange = options.serve === true || options.containers !== undefined;
+  const range = needsRange ? await claimLoopbackRange(PODS) : unclaimed(PODS);
+  if (options.containers !== undefined && !range.claimed) {
+    throw new Error('Labs cannot run on this machine: it has no free loopback addresses (127.65.0.0/16) for them');
+  }
   const kubelet = new SimulatedKubelet(options, range);
   try {
     await kubelet.start();
@@ -99,7 +111,9 @@ class SimulatedKubelet implements Kubelet {
     if (options.serve === true && !range.claimed) {
       this.#logger.warn('simulated labs do not answer HTTP: this machine has no free loopback addresses for them');
     }
-    this.#tools = { client, delays, node, serve: range.claimed, events: new EventRecorder(client, node) };
+    const simulated = () => new SimulatedContainers({ client, serve: range.claimed, stopMs: delays.stop });
+    const containers = options.containers ?? simulated();
+    this.#tools = { client, delays, node, containers, events: new EventRecorder(client, node) };
     this.#faults = new FaultBook(completeFaults(options.faults ?? []));
     this.#pods = new Reflector<V1Pod, KnownPod>({
       client,

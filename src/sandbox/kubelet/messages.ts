@@ -8,6 +8,8 @@ export const messages = {
     `Successfully pulled image "${image}" in ${String(ms)}ms (${String(ms)}ms including waiting). ` +
     'Image size: 116700694 bytes.',
 
+  present: (image: string) => `Container image "${image}" already present on machine`,
+
   pullError(reason: 'notFound' | 'unauthorized' | 'transient', image: string): string {
     const head = `failed to pull and unpack image "${image}": failed to resolve image`;
     switch (reason) {
@@ -23,14 +25,19 @@ export const messages = {
   invalidImageName: (image: string) =>
     `Failed to apply default image tag "${image}": couldn't parse image name "${image}": invalid reference format`,
 
-  noExecutable:
+  /** @param why as Go's os/exec says it: `exec: "jupyterhub-singleuser": executable file not found in $PATH` */
+  notStarted: (why: string) =>
     'failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: ' +
-    'unable to start container process: error during container init: exec: "jupyterhub-singleuser": executable file ' +
-    'not found in $PATH',
+    `unable to start container process: error during container init: ${why}`,
+
+  noExecutable: (command: string) => `exec: ${JSON.stringify(command)}: executable file not found in $PATH`,
 
   failedMount: (volume: string) => `MountVolume.SetUp failed for volume "${volume}" : secret "${volume}" not found`,
 
-  notListening: (podIP: string) => `Startup probe failed: dial tcp ${podIP}:8888: connect: connection refused`,
+  notListening: (podIP: string, port = 8888) =>
+    `Startup probe failed: dial tcp ${podIP}:${String(port)}: connect: connection refused`,
+
+  containerLost: 'The container could not be located when the pod was terminated',
 
   evicted: (container: string) =>
     'The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. ' +

@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { KubeClient } from '../../storage/kube-client.ts';
 import { timestamp } from '../objects.ts';
+import { ContainerProblem, type Containers, type Exit, type PodContainer } from './containers.ts';
 import { type Delays, isInstant } from './delays.ts';
 import type { EventRecorder } from './event-recorder.ts';
 import type { FaultPlan } from './fault-plan.ts';
 import { messages } from './messages.ts';
 import { PodHandle, terminatedState } from './pod-handle.ts';
-import { PodServer } from './pod-server.ts';
 import type { ContainerState } from './pod-status.ts';
 
 /** What the worker of a pod needs; the same for all pods of a kubelet. */
@@ -16,12 +16,12 @@ export interface WorkerTools {
   readonly events: EventRecorder;
   readonly node: string;
   readonly delays: Delays;
-  readonly serve: boolean;
+  readonly containers: Containers;
 }
 
 const PULL_RETRY_MS = 1_000;
 
-/** Thrown inside of a worker to say that the pod has come as far as its faults let it. */
+/** Thrown inside of a worker to say that the pod has come as far as its faults, or what is wrong with it, let it. */
 class Stuck extends Error {}
 
 /**
@@ -34,8 +34,8 @@ class Stuck extends Error {}
  * | pulling, creating | events Pulling, Pulled, Created, Started |
  * | running | phase Running, then Ready |
  *
- * Without delays only the binding and the last status are written. `run` ends when the pod is ready, is stuck or has
- * ended; `stop` is called when it is to be deleted.
+ * Without delays only the binding and the last status of a simulated pod are written. `run` ends when the pod is stuck or
+ * has ended; `stop` is called when it is to be deleted.
  */
 export class PodWorker {
   readonly #tools: WorkerTools;
@@ -43,7 +43,7 @@ export class PodWorker {
   readonly #handle: PodHandle;
   readonly #delays: Delays;
   readonly #brief: boolean;
-  #server: PodServer | undefined;
+  readonly #container: PodContainer;
   /** Its node does not answer any more. */
   #lost = false;
 
@@ -51,16 +51,17 @@ export class PodWorker {
     this.#tools = tools;
     this.#plan = plan;
     this.#handle = new PodHandle(tools.client, tools.events, pod, podIP);
+    this.#container = tools.containers.at(this.#handle.podIP);
     this.#delays = slowed(tools.delays, plan);
     // A pod with faults is shown in full, so that what is wrong with it looks real.
-    this.#brief = isInstant(tools.delays) && plan.isEmpty;
+    this.#brief = isInstant(tools.delays) && plan.isEmpty && !tools.containers.real;
   }
 
   /** @returns when nothing more happens to the pod by itself. @throws KubeError, or AbortError when `signal` aborts */
   async run(signal: AbortSignal): Promise<void> {
     try {
       if (this.#handle.pod.status?.phase === 'Running') {
-        await this.#serve(signal);
+        await this.#resume(signal);
       } else {
         await this.#schedule(signal);
         await this.#prepare(signal);
@@ -72,22 +73,20 @@ export class PodWorker {
     }
   }
 
-  /** Closes what the pod listens on. */
+  /** Ends what runs in the pod, without a word about it. */
   async close(): Promise<void> {
-    await this.#server?.close();
-    this.#server = undefined;
+    await this.#container.kill();
   }
 
   /** Ends a pod that is being deleted: as a kubelet does, with a last status and a delete without grace. */
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
-    await this.close();
-    if (this.#lost || this.#plan.get('stuckTerminating') !== undefined) return;
+    if (this.#lost || this.#plan.get('stuckTerminating') !== undefined) return this.close();
     if (!this.#brief) {
       const { container } = this.#handle;
       await this.#handle.event({ reason: 'Killing', message: `Stopping container ${container}`, container }, signal);
-      await pause(Math.min(this.#delays.stop, graceMs), signal);
-      await this.#handle.end(137, { containerReason: 'Error' }, signal);
     }
+    const exit = await this.#container.stop(graceMs, signal);
+    if (!this.#brief) await this.#ended(exit, signal);
     await this.#handle.remove(signal);
   }
 
@@ -115,7 +114,13 @@ export class PodWorker {
   /** The lab's process ends by itself. */
   async crash(exitCode: number, signal: AbortSignal): Promise<void> {
     await this.close();
-    await this.#handle.end(exitCode, { containerReason: exitCode === 0 ? 'Completed' : 'Error' }, signal);
+    await this.#ended({ exitCode }, signal);
+  }
+
+  async #ended({ exitCode, message }: Exit, signal: AbortSignal): Promise<void> {
+    const containerReason = exitCode === 0 ? 'Completed' : 'Error';
+    const ending = { containerReason, ...(message === undefined ? {} : { containerMessage: message }) };
+    await this.#handle.end(exitCode, ending, signal);
   }
 
   async #schedule(signal: AbortSignal): Promise<void> {
@@ -141,7 +146,9 @@ export class PodWorker {
     for (const { name, image = '' } of containers) {
       const startedAt = timestamp();
       if (!this.#brief) {
-        await this.#started(name, image, true, signal);
+        const message = this.#pulled(image);
+        await this.#handle.event({ reason: 'Pulled', message, container: name, init: true }, signal);
+        await this.#started(name, true, signal);
         await this.#handle.show({ init: [...done, { running: { startedAt } }], main }, signal);
         await pause(this.#delays.init, signal);
       }
@@ -154,28 +161,50 @@ export class PodWorker {
   }
 
   async #start(signal: AbortSignal): Promise<void> {
-    if (!this.#brief) {
-      await this.#pull(signal);
-      await this.#create(signal);
-    }
+    if (this.#brief) await this.#container.start(this.#handle.pod, signal);
+    else await this.#createContainer(signal);
     const main = this.#handle.running(true);
-    if (this.#plan.get('fail') !== undefined) return this.crash(1, signal);
-    if (this.#plan.get('succeed') !== undefined) return this.crash(0, signal);
+    if (this.#plan.get('fail') !== undefined) return this.#finish({ exitCode: 1 }, signal);
+    if (this.#plan.get('succeed') !== undefined) return this.#finish({ exitCode: 0 }, signal);
     if (!this.#brief) {
       await this.#handle.show({ phase: 'Running', main }, signal);
       await pause(this.#delays.ready, signal);
     }
     if (this.#plan.get('neverReady') !== undefined) {
       await this.#handle.warn('Unhealthy', messages.notListening(this.#handle.podIP), signal);
-      throw new Stuck();
+      return this.#finish(await this.#container.end(signal), signal);
     }
-    await this.#serve(signal);
+    const tell = (message: string) => this.#handle.warn('Unhealthy', message, signal);
+    if (!(await this.#container.ready(tell, signal))) return this.#finish(await this.#container.end(signal), signal);
     await this.#handle.show({ phase: 'Running', main, ready: true }, signal);
   }
 
-  async #serve(signal: AbortSignal): Promise<void> {
-    const { client, serve } = this.#tools;
-    if (serve) this.#server = await PodServer.start(client, this.#handle.pod, this.#handle.podIP, signal);
+  async #resume(signal: AbortSignal): Promise<void> {
+    if ((await this.#container.resume(this.#handle.pod, signal)) === 'running') return;
+    const ending = { containerReason: 'ContainerStatusUnknown', containerMessage: messages.containerLost };
+    await this.#handle.end(137, ending, signal);
+    throw new Stuck();
+  }
+
+  /** The container has ended, or ends now, before the pod was ready. */
+  async #finish(exit: Exit, signal: AbortSignal): Promise<never> {
+    await this.close();
+    await this.#ended(exit, signal);
+    throw new Stuck();
+  }
+
+  async #createContainer(signal: AbortSignal): Promise<void> {
+    await this.#pull(signal);
+    try {
+      await this.#create(signal);
+    } catch (error) {
+      if (!(error instanceof ContainerProblem)) throw error;
+      const { stage, message } = error;
+      await this.#handle.warn('Failed', `Error: ${message}`, signal);
+      if (stage === 'config') return this.#stickAt('CreateContainerConfigError', message, signal);
+      await this.#handle.end(128, { containerReason: 'StartError', containerMessage: message }, signal);
+      throw new Stuck();
+    }
   }
 
   async #pull(signal: AbortSignal): Promise<void> {
@@ -186,8 +215,9 @@ export class PodWorker {
       await this.#handle.warn('Failed', 'Error: InvalidImageName', signal);
       return this.#stickAt('InvalidImageName', message, signal);
     }
-    await this.#handle.event({ reason: 'Pulling', message: `Pulling image "${image}"`, container }, signal);
     const fault = this.#plan.get('imagePull');
+    if (this.#isPresent) return;
+    await this.#handle.event({ reason: 'Pulling', message: `Pulling image "${image}"`, container }, signal);
     for (let attempt = 1; fault !== undefined && attempt <= fault.attempts; attempt += 1) {
       await this.#failPull(messages.pullError(fault.reason, image), signal);
       if (fault.reason !== 'transient') throw new Stuck();
@@ -208,32 +238,33 @@ export class PodWorker {
     await this.#handle.show({ main: { waiting: { reason: 'ImagePullBackOff', message } } }, signal);
   }
 
+  /** What is made of processes needs no image, unless its fault says that it does. */
+  get #isPresent(): boolean {
+    return this.#tools.containers.real && this.#plan.get('imagePull') === undefined;
+  }
+
   async #create(signal: AbortSignal): Promise<void> {
-    const { image, container } = this.#handle;
+    const { image, container, pod } = this.#handle;
+    await this.#handle.event({ reason: 'Pulled', message: this.#pulled(image), container }, signal);
     const config = this.#plan.get('containerConfig');
-    if (config !== undefined) {
-      const message = messages.pulled(image, this.#delays.pull);
-      await this.#handle.event({ reason: 'Pulled', message, container }, signal);
-      await this.#handle.warn('Failed', `Error: ${config.message}`, signal);
-      return this.#stickAt('CreateContainerConfigError', config.message, signal);
-    }
+    if (config !== undefined) throw new ContainerProblem('config', config.message);
     const start = this.#plan.get('containerStart');
     if (start !== undefined) {
-      const containerMessage = start.message ?? messages.noExecutable;
-      await this.#handle.warn('Failed', `Error: ${containerMessage}`, signal);
-      await this.#handle.end(128, { containerReason: 'StartError', containerMessage }, signal);
-      throw new Stuck();
+      const message = start.message ?? messages.notStarted(messages.noExecutable('jupyterhub-singleuser'));
+      throw new ContainerProblem('start', message);
     }
-    await this.#started(container, image, false, signal);
+    await this.#container.start(pod, signal);
+    await this.#started(container, false, signal);
     await pause(this.#delays.start, signal);
   }
 
-  /** What happens to a pod after it was ready. */
+  /** What happens to a pod after it was ready: its first fault in time, or what the container itself does before that. */
   async #afterwards(signal: AbortSignal): Promise<void> {
     const timed = ['crash', 'oom', 'evict', 'vanish', 'nodeLost'] as const;
     const fault = timed.map((name) => this.#plan.get(name)).find((found) => found !== undefined);
+    const exit = await this.#endWithin(fault === undefined ? Number.POSITIVE_INFINITY : fault.after * 1000, signal);
+    if (exit !== undefined) return this.#ended(exit, signal);
     if (fault === undefined) return;
-    await pause(fault.after * 1000, signal);
     switch (fault.fault) {
       case 'crash':
         return this.crash(fault.exitCode, signal);
@@ -245,6 +276,18 @@ export class PodWorker {
         return this.remove(signal);
       case 'nodeLost':
         return this.#loseNode(signal);
+    }
+  }
+
+  /** @returns undefined when the container still runs after so long */
+  async #endWithin(ms: number, signal: AbortSignal): Promise<Exit | undefined> {
+    if (ms === Number.POSITIVE_INFINITY) return this.#container.end(signal);
+    const over = new AbortController();
+    const either = AbortSignal.any([signal, over.signal]);
+    try {
+      return await Promise.race([this.#container.end(either), pause(ms, either).then(() => undefined)]);
+    } finally {
+      over.abort();
     }
   }
 
@@ -263,10 +306,12 @@ export class PodWorker {
     throw new Stuck();
   }
 
-  async #started(container: string, image: string, init: boolean, signal: AbortSignal): Promise<void> {
+  #pulled(image: string): string {
+    return this.#isPresent ? messages.present(image) : messages.pulled(image, this.#delays.pull);
+  }
+
+  async #started(container: string, init: boolean, signal: AbortSignal): Promise<void> {
     const about = { container, init };
-    const message = messages.pulled(image, this.#delays.pull);
-    await this.#handle.event({ ...about, reason: 'Pulled', message }, signal);
     await this.#handle.event({ ...about, reason: 'Created', message: `Created container: ${container}` }, signal);
     await this.#handle.event({ ...about, reason: 'Started', message: `Started container ${container}` }, signal);
   }
