@@ -1,11 +1,20 @@
 #!/usr/bin/env node
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { identityProviders } from './auth/providers.ts';
 import { userDirectory } from './auth/user-directory.ts';
-import { explainUsage, parseArguments, readVersion, runCommand, type ServeCommand, UsageError } from './cli/index.ts';
-import { welcome } from './cli/welcome.ts';
+import {
+  explainUsage,
+  parseArguments,
+  readVersion,
+  requireLoopback,
+  runCommand,
+  type ServeCommand,
+  UsageError,
+} from './cli/index.ts';
+import { HUB_TOKEN_FILE, welcome } from './cli/welcome.ts';
 import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig, sandboxConfig } from './config/index.ts';
 import { LabController } from './reconcile/lab-controller.ts';
 import { createApp } from './routes/app.ts';
@@ -26,6 +35,8 @@ interface Setup {
   readonly listen: { readonly host: string; readonly port: number };
   /** Printed once it listens. */
   readonly greeting: string;
+  /** The token made for a hub, where there is no configuration that says who may call. */
+  readonly hubToken?: string;
 }
 
 /** The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `stopping` aborts. */
@@ -67,15 +78,18 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
 
 /** What to run with: the configuration file, or everything for trying it out when there is none. */
 async function prepare(command: ServeCommand): Promise<Setup> {
-  const { host, port } = command;
+  const { host, port, withLocalLabs } = command;
   if (command.config !== undefined) {
     const config = await loadConfig(command.config);
     const listen = { host: host ?? config.listen.host, port: port ?? config.listen.port };
+    if (withLocalLabs) requireLoopback(listen.host);
     return { config, listen, logger: pino({ level: config.logLevel }), greeting: '' };
   }
   const listen = { host: host ?? '127.0.0.1', port: port ?? 8080 };
+  if (withLocalLabs) requireLoopback(listen.host);
   const [userToken, hubToken] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
-  const config = sandboxConfig({ ...listen, userToken, hubToken });
+  const localLabs = withLocalLabs ? { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 } : undefined;
+  const config = sandboxConfig({ ...listen, userToken, hubToken, localLabs });
   const greeting = welcome({
     address: config.baseUrl,
     pathPrefix: config.pathPrefix,
@@ -84,21 +98,25 @@ async function prepare(command: ServeCommand): Promise<Setup> {
     hubToken,
     image: config.images.list[0]?.reference ?? '',
     size: config.lab.defaultSize,
+    localLabs: withLocalLabs,
   });
-  return { config, listen, logger: pino({ level: 'warn' }), greeting };
+  return { config, listen, logger: pino({ level: 'warn' }), greeting, hubToken };
 }
 
 /** The configured cluster, the one this process runs in, or else the sandbox. */
-async function connect(command: ServeCommand, { config, logger }: Setup): Promise<Cluster> {
+async function connect(command: ServeCommand, { config, logger, hubToken }: Setup): Promise<Cluster> {
   const { kubeconfig, context } = config.kubernetes;
   if (!command.sandbox && command.config !== undefined) {
     if (kubeconfig !== undefined) return owned(await kubeconfigConnection(kubeconfig, context));
     if (isInCluster(process.env)) return owned(inClusterConnection(process.env));
     logger.warn('No cluster is configured (kubernetes.kubeconfig) and this is no pod: using the embedded sandbox');
   }
-  const { DELAYS, parseFaults, startSandbox } = await import('./sandbox/index.ts');
+  const { DELAYS, LocalLabs, parseFaults, startSandbox } = await import('./sandbox/index.ts');
   const faults = command.sandboxFaults === undefined ? [] : parseFaults(await readFile(command.sandboxFaults, 'utf8'));
-  const sandbox = await startSandbox({ serve: true, delays: DELAYS.lively, faults, logger });
+  const localLabs = command.withLocalLabs ? await LocalLabs.open(dirname(HUB_TOKEN_FILE), logger) : undefined;
+  if (hubToken !== undefined) await localLabs?.writeSecret(basename(HUB_TOKEN_FILE), hubToken);
+  const labs = localLabs === undefined ? { delays: DELAYS.lively } : { localLabs };
+  const sandbox = await startSandbox({ serve: true, faults, logger, ...labs });
   const connection = sandbox.connection();
   return {
     connection,

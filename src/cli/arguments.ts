@@ -1,3 +1,4 @@
+import { isIPv4 } from 'node:net';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import type { Group } from '../domain/user.ts';
 
@@ -13,6 +14,8 @@ Options of serve:
   --config FILE          configuration; without it, an embedded sandbox cluster is used
   --sandbox              use the embedded sandbox cluster also with a configuration
   --sandbox-faults FILE  what goes wrong in the sandbox cluster, as YAML
+  --with-local-labs      in the sandbox cluster, run each lab as a process of this account. Nothing isolates it: whoever
+                         may create a lab runs commands as this account. Needs a loopback address to listen on
   --host ADDRESS         address to listen on, instead of the configured one
   --port PORT            port to listen on, instead of the configured one
 
@@ -34,6 +37,8 @@ export interface ServeCommand {
   readonly config: string | undefined;
   readonly sandbox: boolean;
   readonly sandboxFaults: string | undefined;
+  /** Labs of the sandbox are processes of this machine. */
+  readonly withLocalLabs: boolean;
   readonly host: string | undefined;
   readonly port: number | undefined;
 }
@@ -102,17 +107,35 @@ function parseServe(args: readonly string[]): ServeCommand {
     config: { type: 'string' },
     sandbox: { type: 'boolean', default: false },
     'sandbox-faults': { type: 'string' },
+    'with-local-labs': { type: 'boolean', default: false },
     host: { type: 'string' },
     port: { type: 'string' },
   });
+  if (values['with-local-labs'] && values.config !== undefined && !values.sandbox) {
+    throw new UsageError(
+      '--with-local-labs: expected --sandbox too, or no --config: local labs are a part of the sandbox',
+    );
+  }
   return {
     command: 'serve',
     config: values.config,
     sandbox: values.sandbox,
     sandboxFaults: values['sandbox-faults'],
+    withLocalLabs: values['with-local-labs'],
     host: values.host,
     port: values.port === undefined ? undefined : wholeNumber('port', values.port, 65_535),
   };
+}
+
+/**
+ * Whoever may create a local lab runs commands as our account, so that the network must not even be able to try.
+ *
+ * @throws UsageError unless the address to listen on is one of this machine alone
+ */
+export function requireLoopback(host: string): void {
+  if (host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'))) return;
+  const why = 'whoever can create a lab runs commands as the account that started Labwright';
+  throw new UsageError(`--with-local-labs: expected to listen on 127.0.0.1, ::1 or localhost, not on ${host}: ${why}`);
 }
 
 function parseCheckConfig(args: readonly string[]): CheckConfigCommand {

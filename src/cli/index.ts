@@ -6,7 +6,15 @@ import { render } from './render.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 import { readVersion } from './version.ts';
 
-export { parseArguments, UsageError, USAGE, type Command, type RenderCommand, type ServeCommand } from './arguments.ts';
+export {
+  parseArguments,
+  requireLoopback,
+  UsageError,
+  USAGE,
+  type Command,
+  type RenderCommand,
+  type ServeCommand,
+} from './arguments.ts';
 export { readVersion } from './version.ts';
 export type { CommandResult } from './result.ts';
 

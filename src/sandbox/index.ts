@@ -9,12 +9,15 @@ import type { Fault } from './faults.ts';
 import { claimLoopbackRange, unclaimed } from './loopback.ts';
 import { type SandboxRequest, SandboxApiServer } from './server.ts';
 import { ServiceAddresses } from './service-addresses.ts';
+import type { LocalLabs } from './processes/local-labs.ts';
+import { ProcessContainers } from './processes/process-containers.ts';
 import { Store } from './store.ts';
 import { namespaces } from './kinds/namespaces.ts';
 
 export { parseFaults, type Fault } from './faults.ts';
 export { DELAYS, type Delays } from './kubelet/delays.ts';
 export { type Kubelet, type KubeletOptions, startKubelet } from './kubelet/index.ts';
+export { LocalLabs, LocalLabsError } from './processes/local-labs.ts';
 export type { SandboxRequest } from './server.ts';
 
 export interface SandboxOptions {
@@ -31,6 +34,8 @@ export interface SandboxOptions {
   readonly faults?: readonly Fault[];
   /** Running pods answer HTTP on a loopback address of their own. */
   readonly serve?: boolean;
+  /** Pods are processes of this machine, and this is where they live. It is closed with the sandbox. */
+  readonly localLabs?: LocalLabs;
   readonly logger?: Logger;
   /** Changes kept per kind for watches and lists to go on from. */
   readonly watchHistory?: number;
@@ -85,6 +90,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   let client: KubeClient | undefined;
   const close = async () => {
     await kubelet?.close();
+    await options.localLabs?.close();
     await client?.close();
     controllers.close();
     await server.close();
@@ -121,10 +127,12 @@ function kubeletClient(server: string, token: string): KubeClient {
   return new KubeClient({ connection: tokenConnection({ server, token }), requestsPerSecond: 1e6, burst: 1e6 });
 }
 
-function kubeletOptions({ delays, faults, serve }: SandboxOptions, client: KubeClient, logger: Logger): KubeletOptions {
+function kubeletOptions(options: SandboxOptions, client: KubeClient, logger: Logger): KubeletOptions {
+  const { delays, faults, serve, localLabs } = options;
   return {
     client,
     logger,
+    ...(localLabs === undefined ? {} : { containers: new ProcessContainers(client, localLabs) }),
     ...(delays === undefined ? {} : { delays }),
     ...(faults === undefined ? {} : { faults }),
     ...(serve === undefined ? {} : { serve }),

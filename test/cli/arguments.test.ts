@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseArguments, UsageError } from '../../src/cli/index.ts';
+import { parseArguments, requireLoopback, UsageError, USAGE } from '../../src/cli/index.ts';
 
 describe('the command line', () => {
   it('serves in the sandbox when it says nothing', () => {
@@ -8,6 +8,7 @@ describe('the command line', () => {
       config: undefined,
       sandbox: false,
       sandboxFaults: undefined,
+      withLocalLabs: false,
       host: undefined,
       port: undefined,
     });
@@ -17,6 +18,31 @@ describe('the command line', () => {
     const command = parseArguments(['--sandbox-faults', 'faults.yaml', '--port=0']);
     expect(command).toEqual(parseArguments(['serve', '--sandbox-faults=faults.yaml', '--port', '0']));
     expect(command).toMatchObject({ command: 'serve', sandboxFaults: 'faults.yaml', port: 0 });
+  });
+
+  it('can ask for local labs in the sandbox, with a configuration or without', () => {
+    expect(parseArguments(['--with-local-labs'])).toMatchObject({ withLocalLabs: true, config: undefined });
+    const both = ['--with-local-labs', '--sandbox', '--config', 'config.yaml'];
+    expect(parseArguments(both)).toMatchObject({ withLocalLabs: true, sandbox: true, config: 'config.yaml' });
+    expect(USAGE.replaceAll(/\s+/g, ' ')).toContain('Nothing isolates it: whoever may create a lab runs commands');
+  });
+
+  it.each(['127.0.0.1', '127.1.2.3', '::1', 'localhost'])('lets local labs be asked for at %s', (host) => {
+    expect(() => requireLoopback(host)).not.toThrow();
+  });
+
+  it.each([
+    '0.0.0.0',
+    '::',
+    '',
+    '10.0.0.1',
+    '127.0.0.1.example.org',
+    '128.0.0.1',
+    'localhost.example.org',
+    '::ffff:127.0.0.1',
+  ])('refuses local labs at %s, with a sentence', (host) => {
+    expect(() => requireLoopback(host)).toThrow(UsageError);
+    expect(() => requireLoopback(host)).toThrow(/expected to listen on 127\.0\.0\.1, ::1 or localhost/);
   });
 
   it('names the file to check', () => {
@@ -54,6 +80,7 @@ describe('the command line', () => {
     [['--confg'], /Unknown option '--confg'/],
     [['serve', 'config.yaml'], /config\.yaml/],
     [['serve', '--config'], /--config/],
+    [['--with-local-labs', '--config', 'x'], /--with-local-labs: expected --sandbox too, or no --config/],
     [['serve', '--port', 'high'], /--port: expected a whole number/],
     [['serve', '--port', '65536'], /--port: expected a whole number/],
     [['check-config'], /expected one file/],

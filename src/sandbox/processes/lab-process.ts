@@ -1,0 +1,136 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Exit } from '../kubelet/containers.ts';
+import { unlessAborted } from '../kubelet/unless-aborted.ts';
+import { notStarted } from './find-command.ts';
+import type { LabLog } from './lab-log.ts';
+import { kill, killMarked, MARK } from './marked-processes.ts';
+
+export interface Command {
+  /** Absolute path of the program. */
+  readonly file: string;
+  readonly args: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  /** Working directory. */
+  readonly cwd: string;
+  /** Value of the variable that all of the lab's processes carry. */
+  readonly mark: string;
+}
+
+/** How long the output of a process that has ended may take to arrive. */
+const LAST_OUTPUT_MS = 1_000;
+/** How long a killed process may take to end: for ever, in theory, when a disk does not answer. */
+const KILLED_MS = 5_000;
+const KILLED: Exit = { exitCode: 128 + constants.signals.SIGKILL };
+
+/**
+ * One process in a session of its own, and what it starts. When it ends, all of that ends, as in a container whose first
+ * process has ended.
+ */
+export class LabProcess {
+  readonly #child: ChildProcess;
+  readonly #mark: string;
+  readonly #log: LabLog;
+  #over = false;
+  readonly #ended: Promise<Exit>;
+
+  /**
+   * Starts it. The log is closed when it has ended, and left open when it does not start.
+   *
+   * @throws ContainerProblem when the system does not start it
+   */
+  static async start({ file, args, env, cwd, mark }: Command, log: LabLog): Promise<LabProcess> {
+    try {
+      const child = spawn(file, args, {
+        cwd,
+        env: { ...env, [MARK]: mark },
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      const lab = new LabProcess(child, mark, log);
+      await once(child, 'spawn');
+      return lab;
+    } catch (cause) {
+      const { code = 'unknown' } = cause as NodeJS.ErrnoException;
+      throw notStarted(`exec: ${JSON.stringify(file)}: ${code}`, { cause });
+    }
+  }
+
+  private constructor(child: ChildProcess, mark: string, log: LabLog) {
+    this.#child = child;
+    this.#mark = mark;
+    this.#log = log;
+    // Also a process that does not start says so here; there is nothing to be done for it.
+    child.on('error', () => undefined);
+    this.#ended = this.#follow();
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Waits for the end, whoever brought it about. */
+  end(signal: AbortSignal): Promise<Exit> {
+    return unlessAborted(this.#ended, signal);
+  }
+
+  /** SIGTERM to the process group, and after the grace SIGKILL to everything. */
+  async stop(graceMs: number, signal: AbortSignal): Promise<Exit> {
+    this.#signal('SIGTERM');
+    const exit = await this.#endWithin(graceMs, signal);
+    return exit ?? this.kill();
+  }
+
+  /** SIGKILL to everything; waits until all of it is gone. */
+  async kill(): Promise<Exit> {
+    this.#signal('SIGKILL');
+    return (await this.#endWithin(KILLED_MS, new AbortController().signal)) ?? KILLED;
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    // Once it has ended its id may be somebody else's.
+    if (!this.#over && this.#child.pid !== undefined) kill(-this.#child.pid, signal);
+  }
+
+  async #endWithin(ms: number, signal: AbortSignal): Promise<Exit | undefined> {
+    const timer = new AbortController();
+    const either = AbortSignal.any([signal, timer.signal]);
+    try {
+      return await Promise.race([this.end(signal), sleep(ms, undefined, { signal: either })]);
+    } finally {
+      timer.abort();
+    }
+  }
+
+  /** Never fails: what goes wrong here is nothing that a lab could be told. */
+  async #follow(): Promise<Exit> {
+    const { stdout, stderr } = this.#child;
+    if (stdout === null || stderr === null) return KILLED;
+    const output = Promise.all([this.#log.follow(stdout, 'stdout'), this.#log.follow(stderr, 'stderr')]);
+    const { code, signal } = await this.#exit();
+    await killMarked(this.#mark).catch(() => undefined);
+    const timer = new AbortController();
+    await Promise.race([output, sleep(LAST_OUTPUT_MS, undefined, { signal: timer.signal })]);
+    timer.abort();
+    stdout.destroy();
+    stderr.destroy();
+    await output;
+    await this.#log.close().catch(() => undefined);
+    const exitCode = code ?? 128 + constants.signals[signal ?? 'SIGKILL'];
+    const message = this.#log.lastWords;
+    return { exitCode, ...(exitCode === 0 || message === '' ? {} : { message }) };
+  }
+
+  #exit(): Promise<{ code: number | null; signal: NodeJS.Signals | null }> {
+    return new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        // What it leaves in its group goes at once, while the group's id is still its own.
+        this.#signal('SIGKILL');
+        this.#over = true;
+        resolve({ code, signal });
+      });
+    });
+  }
+}
