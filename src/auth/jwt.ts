@@ -1,0 +1,94 @@
+import type { Logger } from 'pino';
+import { bearerToken } from './bearer.ts';
+import { createHttpClient } from './http-client.ts';
+import { type Identity, type IdentityProvider, invalidToken } from './identity.ts';
+import { IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
+import { issuerOverHttp } from './issuer-keys-source.ts';
+import { jwtIdentity, type JwtIssuerConfig, type ServiceAccountsConfig } from './jwt-identity.ts';
+import { BadToken, type JwtParty, verifyJwt } from './jwt-party.ts';
+import { isJoseToken, readJwt, type UnverifiedJwt } from './jwt-shape.ts';
+import { serviceAccountParty } from './service-accounts.ts';
+
+export interface JwtProviderOptions {
+  readonly issuers: readonly JwtIssuerConfig[];
+  /** The cluster's own tokens, and how its API server is asked for the keys. */
+  readonly serviceAccounts?: { readonly config: ServiceAccountsConfig; readonly ask: IssuerKeysOptions['ask'] };
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  readonly clock?: () => number;
+  /** How keys are kept; as they should be when absent. */
+  readonly keys?: Pick<IssuerKeysOptions, 'freshMs' | 'cooldownMs' | 'patienceMs' | 'deadlineMs' | 'waiters' | 'now'>;
+}
+
+export interface JwtProvider extends IdentityProvider {
+  close(): Promise<void>;
+}
+
+/** Most time an issuer has for one answer. */
+const ANSWER_MS = 4_000;
+
+/**
+ * Tokens that say themselves whose they are (RFC 7519), of the configured issuers and of the cluster, sent as
+ * `Authorization: Bearer …`.
+ *
+ * The issuer is chosen by the `iss` that the token claims, to the letter; that issuer's keys decide whether the claim is
+ * true. A token of any other issuer is refused without anybody being asked. It has to stand behind the static tokens,
+ * which may look like anything, and before the hub's, which are what no other provider knows.
+ *
+ * No connection and no timer outlives `close()`. Nothing is fetched before the first token of an issuer.
+ */
+export function jwtProvider(options: JwtProviderOptions): JwtProvider {
+  const { issuers, serviceAccounts, logger, clock = Date.now, keys = {} } = options;
+  const http = createHttpClient({ timeoutMs: ANSWER_MS, attempts: 1 });
+  const parties: JwtParty[] = issuers.map((config) => ({
+    issuer: config.issuer,
+    keys: new IssuerKeys({
+      ...keys,
+      name: config.issuer,
+      ask: issuerOverHttp(http, config.issuer, config.jwksUri),
+      logger,
+    }),
+    algorithms: config.algorithms,
+    audience: config.audience,
+    clockSkewMs: config.clockSkew,
+    identify: (claims, token) => jwtIdentity(config, claims, token),
+  }));
+  const cluster =
+    serviceAccounts === undefined
+      ? undefined
+      : serviceAccountParty(serviceAccounts.config, { ...keys, ask: serviceAccounts.ask, logger });
+
+  /** A name in the configuration wins; the cluster's has to be asked for once. */
+  async function partyOf({ issuer }: UnverifiedJwt): Promise<JwtParty> {
+    const named = parties.find((party) => party.issuer === issuer);
+    if (named !== undefined) return named;
+    const known = await cluster?.keys.search((found) => Promise.resolve(found));
+    if (cluster !== undefined && known?.issuer === issuer) return cluster;
+    throw new BadToken('it is of an issuer that is not known here');
+  }
+
+  return {
+    name: 'jwt',
+    matches(request) {
+      const token = bearerToken(request);
+      return token !== undefined && isJoseToken(token);
+    },
+    async identify(request): Promise<Identity> {
+      try {
+        const jwt = readJwt(bearerToken(request) ?? '');
+        if (jwt === undefined) throw new BadToken('it is malformed');
+        const party = await partyOf(jwt);
+        return party.identify(await verifyJwt(party, jwt, clock()), jwt.token);
+      } catch (error) {
+        if (!(error instanceof BadToken)) throw error;
+        logger.debug({ why: error.message }, 'a JWT was refused');
+        throw invalidToken('The token is not valid');
+      }
+    },
+    async close() {
+      const kept = [...parties, ...(cluster === undefined ? [] : [cluster])];
+      await Promise.all(kept.map((party) => party.keys.close()));
+      await http.close();
+    },
+  };
+}

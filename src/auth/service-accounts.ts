@@ -1,0 +1,22 @@
+import { serviceAccountIdentity, type ServiceAccountsConfig } from './jwt-identity.ts';
+import type { JwtParty } from './jwt-party.ts';
+import { IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
+
+/**
+ * The cluster that labs run in, as an issuer of tokens: projected service-account tokens, which a hub's pod gets from
+ * its kubelet and needs to share with nobody.
+ *
+ * @param options `ask` goes to the API server (`storage/service-account-issuer.ts`), which also says what the issuer is
+ * called: until it has, this party has no name
+ */
+export function serviceAccountParty(config: ServiceAccountsConfig, options: Omit<IssuerKeysOptions, 'name'>): JwtParty {
+  return {
+    issuer: undefined,
+    keys: new IssuerKeys({ ...options, name: 'the cluster' }),
+    // What API servers sign with: RSA and ECDSA keys are all that --service-account-signing-key-file takes.
+    algorithms: ['RS256', 'ES256', 'ES384', 'ES512'],
+    audience: [config.audience],
+    clockSkewMs: 30_000,
+    identify: (claims) => serviceAccountIdentity(config, claims),
+  };
+}
