@@ -111,6 +111,7 @@ export class IssuerKeys {
    */
   async search<T>(attempt: (known: KnownKeys) => Promise<T | undefined>): Promise<T | undefined> {
     const begunBefore = this.#begun;
+    const failedBefore = this.#failed;
     const endsAt = performance.now() + this.#options.patienceMs;
     let known = this.peek();
     for (;;) {
@@ -119,7 +120,8 @@ export class IssuerKeys {
       // Keys may have come while the attempt ran; then these are tried first.
       if (this.#known === known) {
         if (this.#succeeded > begunBefore) return undefined;
-        if (this.#failed > begunBefore) throw unavailable();
+        // Without any keys, the word of a refresh that was under way already will do: there is nothing to fall back on.
+        if (this.#failed > (known === undefined ? failedBefore : begunBefore)) throw unavailable();
         await this.#wait(endsAt);
       }
       known = this.#known;
