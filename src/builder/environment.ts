@@ -6,8 +6,13 @@ import { LAB_SECRET_NAME } from './object-names.ts';
 import { formatFloat, formatMemory } from './quantities.ts';
 import { encodeSecret } from './values.ts';
 
-/** Key of the user's token in the lab's Secret. */
+/** Key of the user's token in the lab's Secret, and name of its file. */
 export const TOKEN_KEY = 'token';
+/**
+ * Type of the lab's Secret where the token in it is signed by Labwright and renewed. Kubernetes lets nobody change it, so
+ * a patch that names it changes no Secret of another kind.
+ */
+const SIGNED_TOKEN_TYPE = 'labwright.dev/signed-token';
 
 /**
  * The environment of a lab, by rising precedence: what the hub sent, verbatim; what the request and the image say; the
@@ -54,12 +59,23 @@ export function buildEnvSecret(context: BuildContext): V1Secret {
   };
 }
 
+/** Whether the lab has a token that is signed by Labwright, and a file in which it is renewed. */
+export function hasSignedToken({ config, secrets }: BuildContext): boolean {
+  return config.token.source === 'signed' && secrets.token !== null;
+}
+
+/** Merge patch of the lab's Secret: another token in the place of the one before. */
+export function tokenPatch(token: string): object {
+  return { type: SIGNED_TOKEN_TYPE, data: encodeSecret({ [TOKEN_KEY]: token }) };
+}
+
 /** The Secret with the user's token and the copied secrets; undefined when there is nothing to keep. */
 export function buildLabSecret(context: BuildContext): V1Secret | undefined {
   const { secrets, names } = context;
+  const type = hasSignedToken(context) ? SIGNED_TOKEN_TYPE : 'Opaque';
   const data = { ...secrets.data, ...(secrets.token === null ? {} : encodeSecret({ [TOKEN_KEY]: secrets.token })) };
   if (Object.keys(data).length === 0) return undefined;
-  return { apiVersion: 'v1', kind: 'Secret', metadata: labMetadata(context, names.secret), type: 'Opaque', data };
+  return { apiVersion: 'v1', kind: 'Secret', metadata: labMetadata(context, names.secret), type, data };
 }
 
 /** The registry credentials of the lab's pod; undefined when none are configured. */

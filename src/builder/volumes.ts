@@ -1,6 +1,8 @@
 import type { V1PersistentVolumeClaim, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import type { LabConfig, VolumeConfig, VolumeMountConfig } from '../config/config.ts';
+import { TOKEN_DIRECTORY } from '../domain/lab.ts';
 import { labMetadata, type BuildContext } from './context.ts';
+import { hasSignedToken, TOKEN_KEY } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { RETAIN_LABEL, volumeClaimName } from './object-names.ts';
 import { formatMemory } from './quantities.ts';
@@ -10,6 +12,7 @@ import { copyOf, defined } from './values.ts';
 const HOME_VOLUME = 'lab-home';
 const TMP_VOLUME = 'lab-tmp';
 const SECRETS_VOLUME = 'lab-secrets';
+const TOKEN_VOLUME = 'lab-token';
 const ENV_VOLUME = 'lab-env';
 const RUNTIME_VOLUME = 'lab-runtime';
 
@@ -44,6 +47,7 @@ export function buildVolumes(context: BuildContext): V1Volume[] {
     ...(usesSecretFiles(context)
       ? [{ name: SECRETS_VOLUME, secret: { secretName: names.secret, defaultMode: 0o444 } }]
       : []),
+    ...(hasSignedToken(context) ? [tokenVolume(names.secret)] : []),
     ...(runtime ? [{ name: ENV_VOLUME, secret: { secretName: names.envSecret, defaultMode: 0o444 } }] : []),
     ...(runtime
       ? [{ name: RUNTIME_VOLUME, downwardAPI: { defaultMode: 0o444, items: resourceFiles(names.container) } }]
@@ -57,7 +61,15 @@ export function buildLabMounts(context: BuildContext): V1VolumeMount[] {
   const secrets = config.secrets.flatMap(({ path, secretKey }) =>
     path === undefined ? [] : [{ name: SECRETS_VOLUME, mountPath: path, subPath: secretKey, readOnly: true }],
   );
-  return [...scratchMounts(context, config.volumeMounts), ...fileMounts(config), ...runtimeMounts(context), ...secrets];
+  // Not by subPath: the kubelet replaces files in a directory only.
+  const token = hasSignedToken(context) ? [{ name: TOKEN_VOLUME, mountPath: TOKEN_DIRECTORY, readOnly: true }] : [];
+  return [
+    ...scratchMounts(context, config.volumeMounts),
+    ...fileMounts(config),
+    ...runtimeMounts(context),
+    ...secrets,
+    ...token,
+  ];
 }
 
 /** The mounts of an init container: its own, the home directory and /tmp. */
@@ -93,6 +105,12 @@ function runtimeMounts(context: BuildContext): V1VolumeMount[] {
 function usesSecretFiles({ config, secrets }: BuildContext): boolean {
   const exists = secrets.token !== null || Object.keys(secrets.data).length > 0;
   return exists && (config.runtimeMountsDir !== undefined || config.secrets.some(({ path }) => path !== undefined));
+}
+
+/** The token alone, without the copied secrets that are in the same Secret. */
+function tokenVolume(secretName: string): V1Volume {
+  const items = [{ key: TOKEN_KEY, path: TOKEN_KEY }];
+  return { name: TOKEN_VOLUME, secret: { secretName, defaultMode: 0o444, items } };
 }
 
 function tmpSource({ config, lab }: BuildContext) {

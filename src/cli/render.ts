@@ -90,7 +90,7 @@ function placeholders({ lab }: Config, servicePrefix: string): Pick<LabInput, 's
   return {
     secrets: {
       env: { JUPYTERHUB_API_TOKEN: PLACEHOLDER, JUPYTERHUB_SERVICE_PREFIX: servicePrefix },
-      token: PLACEHOLDER,
+      token: lab.token.source === 'none' ? null : PLACEHOLDER,
       data: Object.fromEntries(lab.secrets.map(({ secretKey }) => [secretKey, encoded])),
     },
     pullSecret:

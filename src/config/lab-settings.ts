@@ -17,6 +17,27 @@ import { absolutePath, copiedSecret, envName, initContainer, labSize, volume, vo
 import { uniqueBy } from './cross-check.ts';
 import { cpu, duration, memory, positiveDuration } from './units.ts';
 
+const MINUTE = 60_000;
+
+const token = z.strictObject({
+  source: z
+    .enum(['caller', 'signed', 'none'])
+    .default('caller')
+    .describe(
+      '`caller`: the token of the user who asks for the lab. `signed`: a short-lived one that Labwright signs and renews. ' +
+        '`none`: none.',
+    ),
+  lifetime: duration
+    .refine((ms) => ms >= 5 * MINUTE && ms <= 30 * 24 * 60 * MINUTE, { error: 'expected a duration from 5m to 30d' })
+    .default(60 * MINUTE)
+    .describe('How long a signed token is valid, from 5m to 30d; it is renewed at half of that.'),
+  audience: z
+    .array(z.string().min(1))
+    .min(1)
+    .optional()
+    .describe('Who accepts a signed token (`aud`); the `baseUrl` when absent.'),
+});
+
 const homeSettings = z.strictObject({
   prefix: absolutePath.default('/home').describe('Directory that holds the home directories.'),
   schema: z
@@ -133,6 +154,7 @@ export const labSettings = z.strictObject({
     .default('root:x:0:0:root:/root:/bin/bash\n')
     .describe('Beginning of /etc/passwd; the line of the user follows.'),
   group: z.string().default('root:x:0:\n').describe('Beginning of /etc/group; the groups of the user follow.'),
+  token: token.prefault({}).describe('The token in ACCESS_TOKEN, with which the lab can call other services.'),
   secrets: z
     .array(copiedSecret)
     .check(uniqueBy('secretKey'))

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { TOKEN_DIRECTORY } from '../domain/lab.ts';
 import { crossCheck, type Report } from './cross-check.ts';
 import { labSettings } from './lab-settings.ts';
 
@@ -11,7 +12,7 @@ export const lab = labSettings
   .check(
     crossCheck(['sizes', 'defaultSize'], checkDefaultSize),
     crossCheck(['volumes', 'volumeMounts', 'home', 'initContainers'], checkMounts),
-    crossCheck(['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir'], checkPaths),
+    crossCheck(['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir', 'token'], checkPaths),
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'spawnTimeout'], checkTimeouts),
@@ -55,9 +56,10 @@ function checkMounts({ volumes, volumeMounts, home, initContainers }: Settings, 
 
 /** Two things cannot be mounted at one path; Kubernetes would refuse every pod. */
 function checkPaths(settings: Settings, report: Report): void {
-  const { volumeMounts, files, secrets, initContainers, runtimeMountsDir } = settings;
+  const { volumeMounts, files, secrets, initContainers, runtimeMountsDir, token } = settings;
   const runtime = ['secrets', 'environment', 'runtime'].map((name) => `${runtimeMountsDir ?? ''}/${name}`);
   const taken = new Set(['/etc/passwd', '/etc/group', '/tmp', ...(runtimeMountsDir === undefined ? [] : runtime)]);
+  if (token.source === 'signed') taken.add(TOKEN_DIRECTORY);
   const claim = (target: string, path: readonly (string | number)[], among: Set<string>) => {
     if (among.has(target)) report(path, `expected another path: ${target} is already taken`);
     among.add(target);

@@ -55,6 +55,8 @@ export interface LabSpec {
   readonly quota: Quota | null;
   /** `JUPYTERHUB_SERVICE_PREFIX`, with a slash at both ends. */
   readonly servicePrefix: string;
+  /** There and true when the lab's token is one that Labwright signs and renews. */
+  readonly signedToken?: true;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** Milliseconds since the epoch; a lab that does not run by then has failed. */
@@ -65,9 +67,12 @@ export interface LabSpec {
 export interface LabSecrets {
   /** The environment the hub sent, verbatim. */
   readonly env: Readonly<Record<string, string>>;
-  /** The credential handed on to the lab (`ACCESS_TOKEN`), or null. */
+  /** The credential handed on to the lab (`ACCESS_TOKEN`), or null. One that Labwright signs is made when it is needed. */
   readonly token: string | null;
 }
+
+/** Directory in a lab that holds the signed token, in a file that is replaced as the token is renewed. */
+export const TOKEN_DIRECTORY = '/var/run/secrets/labwright';
 
 /** The five words the Nublado plugin understands. */
 export type LabStatus = 'pending' | 'running' | 'terminating' | 'terminated' | 'failed';

@@ -126,6 +126,14 @@ tolerations: [{ key: nvidia.com/gpu, operator: Exists, effect: NoSchedule }]
       pullSecret: { type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': base64('{"auths":{}}') } },
     }),
     'without-token': buildWith(minimal, { token: null }),
+    'signed-token': buildWith(
+      configWithLab(`
+token: { source: signed }
+runtimeMountsDir: /etc/nublado
+secrets: [{ secretName: lab-credentials, secretKey: key, path: /etc/labs/key }]
+`),
+      { token: 'signed-token-placeholder', data: { key: base64('key-placeholder') } },
+    ),
     'hostile-unicode': hostile('Ünï çødé/../☃:💥\n'),
     'hostile-long': hostile('x'.repeat(200)),
     'hostile-double-dash': hostile('a--b'),
