@@ -9,7 +9,7 @@ export default defineConfig({
     include: ['test/{conformance,storage,reconcile,crash,routes,builder}/**/*.test.ts', 'test/support/*.test.ts'],
     env: { LABWRIGHT_TEST_CLUSTER: 'apiserver' },
     globalSetup: ['test/support/api-server-setup.ts'],
-    setupFiles: ['test/support/leaks.ts'],
+    setupFiles: ['test/support/leaks.ts', 'test/support/canaries.ts'],
     reporters: ['default', './test/support/api-server-reporter.ts'],
     testTimeout: 60_000,
     hookTimeout: 120_000,

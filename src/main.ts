@@ -64,7 +64,7 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
     stopping,
     version: readVersion(),
   });
-  const server = await startServer({ app, ...listen, logger });
+  const server = await startServer({ app, ...listen, limits: config.limits, logger });
   const halt = new AbortController();
   const working = controller.run(halt.signal);
   logger.info({ ...server.address, cluster: client.server }, 'listening');

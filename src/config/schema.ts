@@ -3,6 +3,7 @@ import { uniqueBy } from './cross-check.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
 import { imageReference } from './lab-pieces.ts';
+import { limits } from './limits.ts';
 import { dnsLabel } from './kubernetes.ts';
 import { quotas } from './quotas.ts';
 import { positiveDuration } from './units.ts';
@@ -76,4 +77,5 @@ export const configSchema = z.strictObject({
     .describe('What labs can run.'),
   quotas: quotas.prefault({}).describe('What users may have at once.'),
   lab: lab.describe('How labs are made.'),
+  limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
 });

@@ -1,6 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { trustedPeers } from '../auth/trusted-peers.ts';
 import { resolveQuota } from '../config/index.ts';
+import { auditTrail } from './audit.ts';
 import type { AppEnv } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import type { OpenApiDocument } from './docs-page.ts';
@@ -9,6 +10,8 @@ import { getLabForm } from './lab-contract.ts';
 import { CHOOSE_DROPDOWN, labForm } from './lab-form.ts';
 import { LAB_FORM_STYLE } from './lab-form-style.ts';
 import { labRoutes } from './labs.ts';
+import { callLimits, limitUnrouted } from './rate-limit.ts';
+import { limitDeclaredBody } from './request-limits.ts';
 import { readablePath, requestScope } from './request-scope.ts';
 import { pageHeaders } from './security-headers.ts';
 import { documentHead, documentRoutes, indexRoute, prefixDocument, processRoutes, rootDocument } from './service.ts';
@@ -23,7 +26,15 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   const { config, identity, logger } = deps;
   const { pathPrefix } = config;
   const app = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid, getPath: rawPath });
-  app.use(requestScope(logger, identity), readablePath);
+  const isTrusted = trustedPeers(config.auth.proxyHeaders?.trustedAddresses ?? []);
+  const limits = callLimits({ limits: config.limits, isTrusted });
+  app.use(
+    requestScope(logger, identity, limits),
+    auditTrail(logger, isTrusted),
+    limitDeclaredBody(config.limits.bodySize),
+    readablePath,
+    limitUnrouted,
+  );
   app.onError(handleError);
   app.notFound((c) => answerUnrouted(app, c));
 
@@ -34,10 +45,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
     app.route(pathPrefix, indexRoute(deps));
     app.route(pathPrefix, documentRoutes(prefixDocument, document));
   }
-  app.route(
-    `${pathPrefix}/spawner/v1`,
-    labRoutes(deps, trustedPeers(config.auth.proxyHeaders?.trustedAddresses ?? [])),
-  );
+  app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
   app.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });
   return app;

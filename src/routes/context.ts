@@ -2,6 +2,7 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import type { Logger } from 'pino';
 import type { Identity } from '../auth/identity.ts';
+import type { CallLimits } from './rate-limit.ts';
 
 /** What a handler finds in its context: values of this one request. Services reach it as arguments instead. */
 export interface AppEnv {
@@ -14,6 +15,15 @@ export interface AppEnv {
     identify: () => Promise<Identity>;
     /** Who is calling; set by `authorize`. */
     identity: Identity;
+    /** Whose credential it is, admitted or not; set as soon as it is known. */
+    caller: Identity;
+    /** What the request is about, and whose names are in its path; set once a route is found. */
+    action: { readonly operation: string; readonly username?: string; readonly server?: string };
+    limits: CallLimits;
+    /** Most bytes of a body. */
+    bodySize: number;
+    /** The request is one of a flood: no line at `info` about it. */
+    isQuiet: boolean;
   };
 }
 

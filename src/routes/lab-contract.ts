@@ -1,21 +1,12 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { bodyLimit } from 'hono/body-limit';
-import { LabwrightError } from '../domain/errors.ts';
 import { isIdentityName } from '../domain/identity-name.ts';
 import type { LabKey } from '../domain/lab.ts';
 import { ErrorBody } from './errors.ts';
 import { DetailedLabState, LabState } from './lab-state.ts';
 import { LabSpecification } from './lab-specification.ts';
 import { type SecuredOperation, secured } from './permissions.ts';
-
-/** A create's environment is half of this at most. */
-const BODY_BYTES = 1024 * 1024;
-const limitBody = bodyLimit({
-  maxSize: BODY_BYTES,
-  onError: () => {
-    throw new LabwrightError('payload_too_large', 413, `The body is longer than ${String(BODY_BYTES)} bytes`);
-  },
-});
+import { limitStreams } from './rate-limit.ts';
+import { limitBody } from './request-limits.ts';
 
 const name = z.string().refine(isIdentityName, { error: 'Value error, not a name' });
 const username = name.meta({ example: 'ada' });
@@ -109,7 +100,7 @@ function routesOf(
       },
     }),
     follow: createRoute({
-      ...secured(operations.follow),
+      ...secured(operations.follow, limitStreams),
       method: 'get',
       path: `${path}/events`,
       summary: 'Follow what happens to a lab',

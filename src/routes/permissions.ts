@@ -2,7 +2,8 @@ import type { MiddlewareHandler } from 'hono';
 import { createMiddleware } from 'hono/factory';
 import type { Identity, Role } from '../auth/identity.ts';
 import { LabwrightError } from '../domain/errors.ts';
-import type { AppEnv } from './context.ts';
+import type { AppContext, AppEnv } from './context.ts';
+import { limitAddress } from './rate-limit.ts';
 
 /** `own`: only what belongs to the caller; `any`: everybody's. */
 export type Access = 'own' | 'any';
@@ -23,6 +24,11 @@ export const permissions = {
   getPrefixOpenApi: 'open',
   getPrefixDocs: 'open',
 
+  // The way to a credential, and out of it: a session that is over or that the hub has revoked can still be left.
+  logIn: 'open',
+  finishLogin: 'open',
+  logOut: 'open',
+
   listLabs: { hub: 'any', admin: 'any' },
   getLab: { user: 'own', hub: 'any', admin: 'any' },
   createLab: { user: 'own', hub: 'any', admin: 'any' },
@@ -34,17 +40,31 @@ export const permissions = {
   followServer: { user: 'own', hub: 'any', admin: 'any' },
   getUserStatus: { user: 'own', admin: 'own' },
   getLabForm: { user: 'own', hub: 'any', admin: 'any' },
+  getAccount: { user: 'own', hub: 'own', admin: 'own' },
+  stopOwnLab: { user: 'own', hub: 'own', admin: 'own' },
 } as const satisfies Record<string, Permission>;
 
 export type Operation = keyof typeof permissions;
+/** What changes something for somebody: each gets a line in the audit log, done or not. */
+export const audited: ReadonlySet<string> = new Set<Operation>([
+  'createLab',
+  'deleteLab',
+  'createServer',
+  'deleteServer',
+  'stopOwnLab',
+]);
 export type OpenOperation = {
   [Name in Operation]: (typeof permissions)[Name] extends 'open' ? Name : never;
 }[Operation];
 export type SecuredOperation = Exclude<Operation, OpenOperation>;
 
-/** Parts of a route that anybody may call. */
+/** Parts of a route that anybody may call, so often from one address. */
 export function open(operation: OpenOperation) {
-  return { operationId: operation };
+  const begin = createMiddleware<AppEnv>(async function opened(c, next) {
+    nameAction(c, operation);
+    await next();
+  });
+  return { operationId: operation, middleware: [begin, limitAddress] as MiddlewareHandler<AppEnv>[] };
 }
 
 /**
@@ -63,12 +83,23 @@ export function secured(operation: SecuredOperation, ...middleware: MiddlewareHa
 function authorize(operation: SecuredOperation) {
   const permission: Exclude<Permission, 'open'> = permissions[operation];
   return createMiddleware<AppEnv>(async function authorized(c, next) {
+    nameAction(c, operation);
     const identity = await c.var.identify();
     if (!admits(permission, identity, c.req.param('username'))) {
       throw new LabwrightError('permission_denied', 403, 'Permission denied');
     }
     c.set('identity', identity);
     await next();
+  });
+}
+
+/** Says what the request is about; only here the router knows the names in the path. */
+function nameAction(c: AppContext, operation: Operation): void {
+  const { username, server } = c.req.param() as Partial<Record<string, string>>;
+  c.set('action', {
+    operation,
+    ...(username === undefined ? {} : { username }),
+    ...(server === undefined ? {} : { server }),
   });
 }
 

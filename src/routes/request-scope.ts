@@ -5,7 +5,10 @@ import { identifyCaller } from '../auth/identify.ts';
 import type { AuthRequest, Identity, IdentityProvider } from '../auth/identity.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import { type AppContext, type AppEnv, headerValues, remoteAddress } from './context.ts';
+import type { CallLimits } from './rate-limit.ts';
 
+/** Longest path that is logged. */
+const PATH_LENGTH = 2048;
 const REQUEST_ID = /^[\w.-]{1,128}$/;
 /** Asked every few seconds by machines; at `info` they would be most of the log. */
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/']);
@@ -13,8 +16,10 @@ const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/']);
 /**
  * Gives each request an id (the caller's own, if it sent a plain one), a logger that carries it, and a line in the access
  * log. The line has the path but not the query, and the caller's name but no credential.
+ *
+ * Who calls is found out when a route asks, once, within the limits.
  */
-export function requestScope(logger: Logger, providers: readonly IdentityProvider[]) {
+export function requestScope(logger: Logger, providers: readonly IdentityProvider[], limits: CallLimits) {
   return createMiddleware<AppEnv>(async function requestScope(c, next) {
     const started = performance.now();
     const sent = c.req.header('x-request-id');
@@ -22,20 +27,21 @@ export function requestScope(logger: Logger, providers: readonly IdentityProvide
     const log = logger.child({ requestId });
     c.set('requestId', requestId);
     c.set('logger', log);
-    c.set('identify', () => identify(providers, c));
+    c.set('limits', limits);
+    let identity: Promise<Identity> | undefined;
+    c.set('identify', () => (identity ??= limits.identify(c, () => identify(providers, c))));
     c.header('X-Request-Id', requestId);
     await next();
-    const identity = c.get('identity') as Identity | undefined;
-    log[PROBES.has(c.req.path) ? 'debug' : 'info'](
+    const caller = c.get('caller') as Identity | undefined;
+    const isQuiet = PROBES.has(c.req.path) || (c.get('isQuiet') as boolean | undefined) === true;
+    log[isQuiet ? 'debug' : 'info'](
       {
         method: c.req.raw.method,
-        path: c.req.path,
+        path: c.req.path.slice(0, PATH_LENGTH),
         status: c.res.status,
         ms: Math.round(performance.now() - started),
         remoteAddress: remoteAddress(c),
-        ...(identity === undefined
-          ? {}
-          : { caller: identity.subject, role: identity.role, provider: identity.provider }),
+        ...(caller === undefined ? {} : { caller: caller.subject, role: caller.role, provider: caller.provider }),
       },
       'request',
     );
@@ -53,11 +59,13 @@ export const readablePath = createMiddleware<AppEnv>(async function readablePath
   await next();
 });
 
-function identify(providers: readonly IdentityProvider[], c: AppContext): Promise<Identity> {
+async function identify(providers: readonly IdentityProvider[], c: AppContext): Promise<Identity> {
   const request: AuthRequest = {
     method: c.req.method,
     headers: (name) => headerValues(c, name),
     remoteAddress: remoteAddress(c),
   };
-  return identifyCaller(providers, request);
+  const caller = await identifyCaller(providers, request);
+  c.set('caller', caller);
+  return caller;
 }

@@ -1,15 +1,23 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Logger } from 'pino';
+import { addressKey } from '../auth/address-key.ts';
+import { FloodGuard } from '../auth/flood-guard.ts';
+import { DEFAULT_LIMITS, type Limits } from '../config/limits.ts';
 import type { createApp } from './app.ts';
+import { Connections, refuseRequest } from './connections.ts';
+import { faultBody, faultOf, MALFORMED, type ShapeLimits } from './request-shape.ts';
 
 /** Longer than the 60 s for which proxies keep idle connections: the one that closes first must not be us. */
 const KEEP_ALIVE_MS = 65_000;
-/** For the whole request to arrive; a create is a few kilobytes. */
-const REQUEST_MS = 60_000;
+/** How often connections are looked through for slow ones, at most. */
+const CHECK_MS = 5_000;
+/** When a silent peer is asked whether it is there, by TCP itself. */
+const PROBE_MS = 60_000;
 
-const MALFORMED = JSON.stringify({ detail: [{ msg: 'The request is not valid HTTP', type: 'invalid_request' }] });
+export type ServerLimits = ShapeLimits &
+  Pick<Limits, 'headerSize' | 'headersTimeout' | 'requestTimeout' | 'connections'>;
 
 export interface ServerOptions {
   readonly app: ReturnType<typeof createApp>;
@@ -17,6 +25,8 @@ export interface ServerOptions {
   /** 0 takes any free one. */
   readonly port: number;
   readonly logger: Logger;
+  /** What requests may weigh and how long they may take; the defaults of the configuration when absent. */
+  readonly limits?: ServerLimits;
 }
 
 export interface RunningServer {
@@ -29,21 +39,43 @@ export interface RunningServer {
 }
 
 /** Puts the app on a socket. Rejects when the address cannot be had. */
-export async function startServer({ app, host, port, logger }: ServerOptions): Promise<RunningServer> {
+export async function startServer(options: ServerOptions): Promise<RunningServer> {
+  const { app, host, port, logger, limits = DEFAULT_LIMITS } = options;
   const listener = getRequestListener(app.fetch, {
-    // Only what the adapter itself cannot make a request of comes here: no host, an address that is none.
+    // Only what the adapter itself cannot make a request of comes here: a host or an address that is none.
     errorHandler: (error) => {
       logger.debug({ err: error }, 'malformed request');
-      return new Response(MALFORMED, { status: 400, headers: { 'content-type': 'application/json' } });
+      return new Response(faultBody(MALFORMED), {
+        status: MALFORMED.status,
+        headers: { 'content-type': 'application/json' },
+      });
     },
   });
   const stopped = new AbortController();
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: REQUEST_MS }, (incoming, outgoing) => {
+  const connections = new Connections();
+  const server = createServer(nodeOptions(limits));
+  server.maxConnections = limits.connections;
+  // The section's size is bounded and its lines are counted below; beyond a limit of its own Node would drop lines.
+  server.maxHeadersCount = 0;
+
+  function receive(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    connections.begin(incoming, outgoing);
     // An answer that ends while the server closes leaves an idle connection, which nobody would close before its time.
     outgoing.once('close', () => stopped.signal.aborted && setImmediate(() => server.closeIdleConnections()));
+    const fault = faultOf(incoming, limits);
+    if (fault !== undefined) {
+      logger.debug({ ...fault, remoteAddress: incoming.socket.remoteAddress }, 'request refused');
+      refuseRequest(fault, incoming, outgoing);
+      return;
+    }
+    if (incoming.headers.expect !== undefined) outgoing.writeContinue();
     void listener(incoming, outgoing);
-  });
-  server.on('clientError', refuseMalformed);
+  }
+
+  // Whoever asks first whether to go on is told after its headers have been looked at.
+  server.on('request', receive).on('checkContinue', receive).on('checkExpectation', receive);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => connections.refuse(error, socket as Socket));
+  reportDrops(server, logger, limits.connections);
   await listen(server, host, port);
   return {
     address: server.address() as AddressInfo,
@@ -54,14 +86,30 @@ export async function startServer({ app, host, port, logger }: ServerOptions): P
   };
 }
 
-/** Node has given up on parsing; a header section that is too long is the one case with a status of its own. */
-function refuseMalformed(error: NodeJS.ErrnoException, socket: Socket | NodeJS.WritableStream): void {
-  if (!('destroyed' in socket) || socket.destroyed || !socket.writable) return;
-  const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${String(MALFORMED.length)}\r\n` +
-      `Connection: close\r\n\r\n${MALFORMED}`,
-  );
+function nodeOptions({ headerSize, headersTimeout, requestTimeout }: ServerLimits) {
+  // The whole of a request cannot have less time than its beginning.
+  const whole = Math.max(headersTimeout, requestTimeout);
+  return {
+    maxHeaderSize: headerSize,
+    headersTimeout,
+    requestTimeout: whole,
+    connectionsCheckingInterval: Math.min(CHECK_MS, Math.max(10, headersTimeout / 4)),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAlive: true,
+    keepAliveInitialDelay: PROBE_MS,
+    // A request without a host is refused by us, in the one error format.
+    requireHostHeader: false,
+    insecureHTTPParser: false,
+  };
+}
+
+function reportDrops(server: Server, logger: Logger, connections: number): void {
+  const report = (more: object) => logger.warn({ connections, ...more }, 'too many connections: new ones are closed');
+  const guard = new FloodGuard({ perKey: 1, total: 1, report });
+  server.on('drop', (drop: { remoteAddress?: string } | undefined) => {
+    const remoteAddress = drop?.remoteAddress;
+    if (guard.admits(addressKey(remoteAddress))) report({ remoteAddress });
+  });
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

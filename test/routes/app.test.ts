@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { aConfig, aLabState, API, fakeLabs, formRequest, testApp, TOKENS } from './support.ts';
+import { aConfig, aLabState, API, fakeLabs, formRequest, HUB_SECRET, testApp, TOKENS } from './support.ts';
 
 describe('the index', () => {
   const metadata = {
@@ -117,7 +117,7 @@ describe('the access log', () => {
     await call(`${API}/labs/ada/create?token=in-the-query`, { as: 'ada', json: formRequest() });
     await call(`${API}/labs/ada/create`, { headers: { authorization: 'Bearer wrong-token' }, json: formRequest() });
     const text = JSON.stringify(logs);
-    for (const secret of [TOKENS.ada, 'wrong-token', 'in-the-query', 'secret-of-the-hub']) {
+    for (const secret of [TOKENS.ada, 'wrong-token', 'in-the-query', HUB_SECRET]) {
       expect(text).not.toContain(secret);
     }
   });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { LabwrightError } from '../../src/domain/errors.ts';
 import '../support/leaks.ts';
-import { aConfig, aLabState, API, fakeLabs, formRequest, IMAGE, testApp } from './support.ts';
+import { aConfig, aLabState, API, fakeLabs, formRequest, HUB_SECRET, IMAGE, testApp, TOKENS } from './support.ts';
 
 const adasLab = {
   user: { username: 'ada', name: 'Ada', uid: 1001, gid: 1001, groups: [{ name: 'astronomers', id: 5000 }] },
@@ -188,8 +188,8 @@ describe('creating a lab', () => {
         extendedResources: { 'nvidia.com/gpu': '1' },
         quota: null,
         secrets: {
-          env: { JUPYTERHUB_SERVICE_PREFIX: '/user/ada/', JUPYTERHUB_API_TOKEN: 'secret-of-the-hub' },
-          token: 'token-of-ada',
+          env: { JUPYTERHUB_SERVICE_PREFIX: '/user/ada/', JUPYTERHUB_API_TOKEN: HUB_SECRET },
+          token: TOKENS.ada,
         },
         servicePrefix: '/user/ada/',
       },

@@ -6,13 +6,23 @@ import { buildConfig, type Config } from '../../src/config/index.ts';
 import type { LabEvent, LabKey, LabState } from '../../src/domain/lab.ts';
 import type { CreateLab, LabService } from '../../src/reconcile/lab-service.ts';
 import { createApp, type AppDeps } from '../../src/routes/app.ts';
+import { canary, watchAnswer } from '../support/canaries.ts';
 
 export const API = '/labwright/spawner/v1';
 export const IMAGE = 'quay.io/jupyter/minimal-notebook:2026-11-02';
 export const DIGEST = `sha256:${'ab'.repeat(32)}`;
 
 /** Tokens by who they are for; the configuration knows their hashes. */
-export const TOKENS = { ada: 'token-of-ada', bob: 'token-of-bob', hub: 'token-of-the-hub', admin: 'token-of-an-admin' };
+export const TOKENS = {
+  ada: canary('token-of-ada'),
+  bob: canary('token-of-bob'),
+  hub: canary('token-of-the-hub'),
+  admin: canary('token-of-an-admin'),
+};
+/** A secret that a hub puts into a lab's environment. */
+export const HUB_SECRET = canary('secret-of-the-hub');
+/** Far beyond what any test asks for that is not about limits. */
+const PLENTY = { perSecond: 1_000_000, burst: 1_000_000 };
 export type Caller = keyof typeof TOKENS;
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
@@ -47,6 +57,10 @@ export function aConfig(change: Record<string, unknown> = {}): Config {
         { name: 'small', cpu: 1, memory: '2Gi', cpuRequest: 0.25, memoryRequest: '512Mi' },
         { name: 'large', cpu: 4, memory: '16Gi', extendedResources: { 'nvidia.com/gpu': 1 } },
       ],
+    },
+    limits: {
+      ...{ user: PLENTY, hub: PLENTY, admin: PLENTY, anonymous: PLENTY, failedAuthentication: PLENTY },
+      streamsPerUser: 1_000_000,
     },
     ...change,
   });
@@ -140,6 +154,9 @@ export function testApp(deps: Partial<AppDeps> = {}) {
     version: '1.2.3',
     ...deps,
   });
+  // Also what goes over sockets passes here.
+  const answer = app.fetch;
+  app.fetch = async (request, ...rest) => watchAnswer(await answer(request, ...rest), request.method);
 
   async function call(path: string, options: CallOptions = {}): Promise<Response> {
     const headers: Record<string, string> = { ...options.headers };
@@ -159,6 +176,6 @@ export function testApp(deps: Partial<AppDeps> = {}) {
 export function formRequest(options: Record<string, unknown> = {}, env: Record<string, unknown> = {}) {
   return {
     options: { image_list: [IMAGE], size: ['small'], _xsrf: ['2|a|b'], ...options },
-    env: { JUPYTERHUB_SERVICE_PREFIX: '/user/ada/', JUPYTERHUB_API_TOKEN: 'secret-of-the-hub', ...env },
+    env: { JUPYTERHUB_SERVICE_PREFIX: '/user/ada/', JUPYTERHUB_API_TOKEN: HUB_SECRET, ...env },
   };
 }
