@@ -1,25 +1,48 @@
 import type { Logger } from 'pino';
+import { LabwrightError } from '../domain/errors.ts';
 import { isIdentityName } from '../domain/identity-name.ts';
-import { type AuthRequest, type IdentityProvider, invalidToken } from './identity.ts';
+import { addressKey } from './address-key.ts';
+import { FloodGuard } from './flood-guard.ts';
+import type { Gafaelfawr } from './gafaelfawr.ts';
+import { type AuthRequest, type Identity, type IdentityProvider, invalidToken, type Role } from './identity.ts';
+import type { UserFacts } from './user-facts.ts';
 
 const USER_HEADER = 'x-auth-request-user';
 const TOKEN_HEADER = 'x-auth-request-token';
 const TOKEN_LENGTH = 4096;
+/** Lines per minute about headers from elsewhere. */
+const WARNINGS = { perKey: 1, total: 20 };
 
 export interface ProxyHeaderOptions {
   /** Whether an address is one of the authenticating proxy's. */
   readonly isTrusted: (address: string | undefined) => boolean;
+  /** Users with the role hub. */
+  readonly hubUsers?: readonly string[];
+  /** Users with the role admin. */
+  readonly adminUsers?: readonly string[];
+  /** Knows the user of a token; without it nothing but the name is known of a user. */
+  readonly gafaelfawr?: Pick<Gafaelfawr, 'userInfo'> | undefined;
   readonly logger: Logger;
 }
 
 /**
  * The headers an authenticating reverse proxy adds (`X-Auth-Request-User`, and `X-Auth-Request-Token` for the lab), as
- * Nublado's controller reads them: whoever they name is a user. They count from that proxy's addresses: elsewhere they are words anybody can write.
+ * Nublado's controller reads them. They count from that proxy's addresses: elsewhere they are words anybody can write.
  *
  * From the proxy the headers win over an `Authorization` header, which may be the caller's login at the proxy. From
  * elsewhere a request with its own credential is judged by that alone.
  */
-export function proxyHeaders({ isTrusted, logger }: ProxyHeaderOptions): IdentityProvider {
+export function proxyHeaders(options: ProxyHeaderOptions): IdentityProvider {
+  const { isTrusted, hubUsers = [], adminUsers = [], gafaelfawr, logger } = options;
+  const roles = new Map<string, Role>([
+    ...hubUsers.map((name) => [name, 'hub'] as const),
+    ...adminUsers.map((name) => [name, 'admin'] as const),
+  ]);
+  const warnings = new FloodGuard({
+    ...WARNINGS,
+    report: (flood) => logger.warn({ ...flood }, 'more identity headers from addresses that are not trusted'),
+  });
+
   return {
     name: 'proxy',
     matches: (request) =>
@@ -27,14 +50,43 @@ export function proxyHeaders({ isTrusted, logger }: ProxyHeaderOptions): Identit
       (isTrusted(request.remoteAddress) || request.headers('authorization').length === 0),
     async identify(request) {
       if (!isTrusted(request.remoteAddress)) {
-        logger.warn({ remoteAddress: request.remoteAddress }, 'identity headers from an address that is not trusted');
+        warn(request.remoteAddress);
         throw invalidToken('Identity headers are not accepted from this address');
       }
       const username = readUsername(request);
       const token = readToken(request);
-      return Promise.resolve({ role: 'user', provider: 'proxy', subject: username, username, facts: null, token });
+      const role = roles.get(username) ?? 'user';
+      if (role === 'hub') return hubIdentity(username);
+      const user = token === null ? undefined : await factsOf(username, token);
+      return {
+        role,
+        provider: 'proxy',
+        subject: username,
+        username,
+        facts: user === undefined ? null : { source: 'gafaelfawr', user },
+        // An administrator makes labs for others too; none of them is to hold this token.
+        token: role === 'user' ? token : null,
+      };
     },
   };
+
+  function warn(remoteAddress: string | undefined): void {
+    if (!warnings.admits(addressKey(remoteAddress))) return;
+    logger.warn({ remoteAddress }, 'identity headers from an address that is not trusted');
+  }
+
+  async function factsOf(username: string, token: string): Promise<UserFacts | undefined> {
+    const facts = await gafaelfawr?.userInfo(token);
+    if (facts !== undefined && facts.username !== username) {
+      throw new LabwrightError('permission_denied', 403, 'The token is that of another user');
+    }
+    return facts;
+  }
+}
+
+/** A hub stands for no person: it has no lab of its own and nothing to hand on. */
+function hubIdentity(subject: string): Identity {
+  return { role: 'hub', provider: 'proxy', subject, username: null, facts: null, token: null };
 }
 
 /** The name is UTF-8 on the wire; Node hands header bytes over as Latin-1. */
