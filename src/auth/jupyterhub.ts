@@ -1,0 +1,63 @@
+import type { Config } from '../config/config.ts';
+import { LabwrightError } from '../domain/errors.ts';
+import { isIdentityName } from '../domain/identity-name.ts';
+import { bearerToken, looksLikeJwt } from './bearer.ts';
+import { type Identity, type IdentityProvider, invalidToken, noRole, type Role } from './identity.ts';
+import type { HubHolder, HubTokens } from './jupyterhub-tokens.ts';
+import { noFacts } from './user-facts.ts';
+
+/** Scopes that give a role, any of them. */
+export type RoleScopes = NonNullable<Config['auth']['jupyterhub']>['scopes'];
+
+export interface JupyterhubOptions {
+  readonly tokens: HubTokens;
+  readonly scopes: RoleScopes;
+  /**
+   * Whether the hub's user models are looked up (`hubUserLookup`). They say more than a token's own model does, and the
+   * directory asks nobody whose credential has spoken for the same source: then the token says nothing of its user.
+   */
+  readonly userModels: boolean;
+}
+
+const HIGHEST_FIRST: readonly Role[] = ['admin', 'hub', 'user'];
+
+/**
+ * API tokens of a JupyterHub, of users and of services, which are opaque: whoever sends a bearer token that is no JWT. The
+ * provider of static tokens, which knows its own by their hashes, goes before this one.
+ *
+ * The hub is asked at `GET /user`. What the token's scopes allow is judged again on each request, from that answer.
+ */
+export function jupyterhubProvider(options: JupyterhubOptions): IdentityProvider {
+  return {
+    name: 'jupyterhub',
+    matches: (request) => {
+      const token = bearerToken(request);
+      return token !== undefined && !looksLikeJwt(token);
+    },
+    async identify(request) {
+      const token = bearerToken(request);
+      if (token === undefined) throw invalidToken('Authentication is required');
+      const identity = hubIdentity(await options.tokens.resolve(token), options);
+      return { ...identity, provider: 'jupyterhub', token: identity.role === 'user' ? token : null };
+    },
+  };
+}
+
+/**
+ * What somebody who holds a token of the hub may do here.
+ *
+ * @throws {LabwrightError} `permission_denied` (403) when none of the token's scopes gives a role
+ */
+export function hubIdentity(
+  { kind, name, groups, scopes: held }: HubHolder,
+  { scopes, userModels }: Pick<JupyterhubOptions, 'scopes' | 'userModels'>,
+): Omit<Identity, 'provider' | 'token'> {
+  const role = HIGHEST_FIRST.find((candidate) => scopes[candidate].some((scope) => held.has(scope)));
+  if (role === undefined) throw noRole();
+  if (kind === 'service') return { role, subject: `service ${name}`, username: null, facts: null };
+  if (!isIdentityName(name)) {
+    throw new LabwrightError('permission_denied', 403, 'There can be no labs for a user of this name');
+  }
+  const known = { ...noFacts(name), groups: groups?.map((group) => ({ name: group, id: null })) ?? null };
+  return { role, subject: name, username: name, facts: userModels ? null : { source: 'hub', user: known } };
+}
