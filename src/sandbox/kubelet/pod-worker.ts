@@ -1,14 +1,16 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
 import type { KubeClient } from '../../storage/kube-client.ts';
 import { timestamp } from '../objects.ts';
-import { ContainerProblem, type Containers, type Exit, type PodContainer } from './containers.ts';
+import { BringUp } from './bring-up.ts';
+import type { Containers, Exit, PodContainer } from './containers.ts';
 import { type Delays, isInstant } from './delays.ts';
 import type { EventRecorder } from './event-recorder.ts';
 import type { FaultPlan } from './fault-plan.ts';
 import { messages } from './messages.ts';
+import { pause } from './pause.ts';
 import { PodHandle, terminatedState } from './pod-handle.ts';
 import type { ContainerState } from './pod-status.ts';
+import { Stuck } from './stuck.ts';
 
 /** What the worker of a pod needs; the same for all pods of a kubelet. */
 export interface WorkerTools {
@@ -18,11 +20,6 @@ export interface WorkerTools {
   readonly delays: Delays;
   readonly containers: Containers;
 }
-
-const PULL_RETRY_MS = 1_000;
-
-/** Thrown inside of a worker to say that the pod has come as far as its faults, or what is wrong with it, let it. */
-class Stuck extends Error {}
 
 /**
  * Takes one pod through its life, from pending to ready, and through what its faults do to it on the way.
@@ -44,6 +41,7 @@ export class PodWorker {
   readonly #delays: Delays;
   readonly #brief: boolean;
   readonly #container: PodContainer;
+  readonly #bringUp: BringUp;
   /** Its node does not answer any more. */
   #lost = false;
 
@@ -53,8 +51,11 @@ export class PodWorker {
     this.#handle = new PodHandle(tools.client, tools.events, pod, podIP);
     this.#container = tools.containers.at(this.#handle.podIP);
     this.#delays = slowed(tools.delays, plan);
+    const { real } = tools.containers;
+    const [handle, container, delays] = [this.#handle, this.#container, this.#delays];
+    this.#bringUp = new BringUp({ handle, container, delays, plan, present: real });
     // A pod with faults is shown in full, so that what is wrong with it looks real.
-    this.#brief = isInstant(tools.delays) && plan.isEmpty && !tools.containers.real;
+    this.#brief = isInstant(tools.delays) && plan.isEmpty && !real;
   }
 
   /** @returns when nothing more happens to the pod by itself. @throws KubeError, or AbortError when `signal` aborts */
@@ -146,9 +147,8 @@ export class PodWorker {
     for (const { name, image = '' } of containers) {
       const startedAt = timestamp();
       if (!this.#brief) {
-        const message = this.#pulled(image);
-        await this.#handle.event({ reason: 'Pulled', message, container: name, init: true }, signal);
-        await this.#started(name, true, signal);
+        await this.#bringUp.pulled({ container: name, image, init: true }, signal);
+        await this.#bringUp.started({ container: name, init: true }, signal);
         await this.#handle.show({ init: [...done, { running: { startedAt } }], main }, signal);
         await pause(this.#delays.init, signal);
       }
@@ -162,7 +162,7 @@ export class PodWorker {
 
   async #start(signal: AbortSignal): Promise<void> {
     if (this.#brief) await this.#container.start(this.#handle.pod, signal);
-    else await this.#createContainer(signal);
+    else await this.#bringUp.run(signal);
     const main = this.#handle.running(true);
     if (this.#plan.get('fail') !== undefined) return this.#finish({ exitCode: 1 }, signal);
     if (this.#plan.get('succeed') !== undefined) return this.#finish({ exitCode: 0 }, signal);
@@ -191,71 +191,6 @@ export class PodWorker {
     await this.close();
     await this.#ended(exit, signal);
     throw new Stuck();
-  }
-
-  async #createContainer(signal: AbortSignal): Promise<void> {
-    await this.#pull(signal);
-    try {
-      await this.#create(signal);
-    } catch (error) {
-      if (!(error instanceof ContainerProblem)) throw error;
-      const { stage, message } = error;
-      await this.#handle.warn('Failed', `Error: ${message}`, signal);
-      if (stage === 'config') return this.#stickAt('CreateContainerConfigError', message, signal);
-      await this.#handle.end(128, { containerReason: 'StartError', containerMessage: message }, signal);
-      throw new Stuck();
-    }
-  }
-
-  async #pull(signal: AbortSignal): Promise<void> {
-    const { image, container } = this.#handle;
-    if (this.#plan.get('invalidImageName') !== undefined) {
-      const message = messages.invalidImageName(image);
-      await this.#handle.warn('InspectFailed', message, signal);
-      await this.#handle.warn('Failed', 'Error: InvalidImageName', signal);
-      return this.#stickAt('InvalidImageName', message, signal);
-    }
-    const fault = this.#plan.get('imagePull');
-    if (this.#isPresent) return;
-    await this.#handle.event({ reason: 'Pulling', message: `Pulling image "${image}"`, container }, signal);
-    for (let attempt = 1; fault !== undefined && attempt <= fault.attempts; attempt += 1) {
-      await this.#failPull(messages.pullError(fault.reason, image), signal);
-      if (fault.reason !== 'transient') throw new Stuck();
-      await pause(PULL_RETRY_MS, signal);
-    }
-    await pause(this.#delays.pull, signal);
-  }
-
-  async #failPull(error: string, signal: AbortSignal): Promise<void> {
-    const { image, container } = this.#handle;
-    await this.#handle.warn('Failed', `Failed to pull image "${image}": ${error}`, signal);
-    await this.#handle.warn('Failed', 'Error: ErrImagePull', signal);
-    await this.#handle.show({ main: { waiting: { reason: 'ErrImagePull', message: error } } }, signal);
-    await pause(this.#delays.start, signal);
-    await this.#handle.event({ reason: 'BackOff', message: `Back-off pulling image "${image}"`, container }, signal);
-    await this.#handle.warn('Failed', 'Error: ImagePullBackOff', signal);
-    const message = `Back-off pulling image "${image}": ErrImagePull: ${error}`;
-    await this.#handle.show({ main: { waiting: { reason: 'ImagePullBackOff', message } } }, signal);
-  }
-
-  /** What is made of processes needs no image, unless its fault says that it does. */
-  get #isPresent(): boolean {
-    return this.#tools.containers.real && this.#plan.get('imagePull') === undefined;
-  }
-
-  async #create(signal: AbortSignal): Promise<void> {
-    const { image, container, pod } = this.#handle;
-    await this.#handle.event({ reason: 'Pulled', message: this.#pulled(image), container }, signal);
-    const config = this.#plan.get('containerConfig');
-    if (config !== undefined) throw new ContainerProblem('config', config.message);
-    const start = this.#plan.get('containerStart');
-    if (start !== undefined) {
-      const message = start.message ?? messages.notStarted(messages.noExecutable('jupyterhub-singleuser'));
-      throw new ContainerProblem('start', message);
-    }
-    await this.#container.start(pod, signal);
-    await this.#started(container, false, signal);
-    await pause(this.#delays.start, signal);
   }
 
   /** What happens to a pod after it was ready: its first fault in time, or what the container itself does before that. */
@@ -300,21 +235,6 @@ export class PodWorker {
     const main = this.#handle.running();
     await this.#handle.show({ phase: 'Running', main, reason: 'NodeLost', message, disruption }, signal);
   }
-
-  async #stickAt(reason: string, message: string, signal: AbortSignal): Promise<never> {
-    await this.#handle.show({ main: { waiting: { reason, message } } }, signal);
-    throw new Stuck();
-  }
-
-  #pulled(image: string): string {
-    return this.#isPresent ? messages.present(image) : messages.pulled(image, this.#delays.pull);
-  }
-
-  async #started(container: string, init: boolean, signal: AbortSignal): Promise<void> {
-    const about = { container, init };
-    await this.#handle.event({ ...about, reason: 'Created', message: `Created container: ${container}` }, signal);
-    await this.#handle.event({ ...about, reason: 'Started', message: `Started container ${container}` }, signal);
-  }
 }
 
 /** A slow pod takes so many times as long at every stage, and so many seconds more to be ready. */
@@ -331,8 +251,4 @@ function slowed(delays: Delays, plan: FaultPlan): Delays {
     ready: ready * factor + seconds * 1000,
     stop,
   };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms > 0) await sleep(ms, undefined, { signal });
 }

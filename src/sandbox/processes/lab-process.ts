@@ -19,6 +19,12 @@ export interface Command {
   readonly mark: string;
 }
 
+/** What a container runtime says; also of a script whose interpreter is missing, as in a moved Python environment. */
+const WORDS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or directory',
+  EACCES: 'permission denied',
+  E2BIG: 'argument list too long',
+};
 /** How long the output of a process that has ended may take to arrive. */
 const LAST_OUTPUT_MS = 1_000;
 /** How long a killed process may take to end: for ever, in theory, when a disk does not answer. */
@@ -53,8 +59,8 @@ export class LabProcess {
       await once(child, 'spawn');
       return lab;
     } catch (cause) {
-      const { code = 'unknown' } = cause as NodeJS.ErrnoException;
-      throw notStarted(`exec: ${JSON.stringify(file)}: ${code}`, { cause });
+      const { code = 'unknown error' } = cause as NodeJS.ErrnoException;
+      throw notStarted(`exec: ${JSON.stringify(file)}: ${WORDS[code] ?? code}`, { cause });
     }
   }
 

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { ConfigMaps, Events, Pods, Secrets } from '../../../src/storage/resources.ts';
 import { waitFor } from '../../support/api-server-process.ts';
 import {
+  aFolder,
   aMachine,
   aPod,
   askLab,
@@ -214,6 +215,16 @@ describe('a local lab that cannot start', () => {
         `unable to start container process: error during container init: ${words}`,
     );
     expect((await eventsOf({ client, ref })).map(({ reason }) => reason)).toContain('Failed');
+  });
+
+  it('says what is wrong with a script whose interpreter is missing', async () => {
+    const script = join(await aFolder(), 'lab');
+    await writeFile(script, '#!/nowhere/python3\n', { mode: 0o755 });
+    const { client } = await aMachine();
+    const ref = await aPod(client, { container: { args: [script] } });
+    const { terminated } = stateOf(await podThat(client, ref, isFailed)) ?? {};
+    expect(terminated).toMatchObject({ exitCode: 128, reason: 'StartError' });
+    expect(terminated?.message).toContain(`exec: "${script}": no such file or directory`);
   });
 
   it('is not mistaken for another program that listens on its port of every address', async () => {
