@@ -15,11 +15,15 @@ import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION
  * | the lab is to go | annotation `deleting` | yes |
  * | the lab is over, and why | annotation `failure` | yes |
  * | pod and secrets of a failed lab are gone | annotation `cleaned` | yes |
+ * | when a token that Labwright signs was renewed | annotation `token-renewed` | yes |
+ *
+ * A token that Labwright signs is not in here: it is made anew whenever it is needed.
  */
 const SPEC = 'labwright.dev/spec';
 const DELETING = 'labwright.dev/deleting';
 const FAILURE = 'labwright.dev/failure';
 const CLEANED = 'labwright.dev/cleaned';
+const TOKEN_RENEWED = 'labwright.dev/token-renewed';
 const ENV_KEY = 'env.json';
 const TOKEN_KEY = 'token';
 const INTENT_TYPE = 'labwright.dev/lab-intent';
@@ -83,6 +87,14 @@ export function cleanedPatch({ uid, resourceVersion }: IntentVersion): object {
   return { metadata: { uid, resourceVersion, annotations: { [CLEANED]: 'true' } } };
 }
 
+/**
+ * Merge patch: the lab has a token that was made at this time. For this version: a lab that is over, or was asked for anew,
+ * has another.
+ */
+export function renewedPatch({ uid, resourceVersion }: IntentVersion, at: number): object {
+  return { metadata: { uid, resourceVersion, annotations: { [TOKEN_RENEWED]: new Date(at).toISOString() } } };
+}
+
 /** What an intent says, or undefined when it is not one that this version can read. */
 export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
   const annotations = metadata?.annotations ?? {};
@@ -98,6 +110,7 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
     deleting: annotations[DELETING] !== undefined,
     failure: annotations[FAILURE] === undefined ? null : (parse<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
     cleaned: annotations[CLEANED] !== undefined,
+    tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
   };
 }
 
@@ -127,6 +140,11 @@ function parse<T>(text: string | undefined): T | undefined {
   } catch {
     return undefined;
   }
+}
+
+function parseTime(text: string | undefined): number | null {
+  const at = Date.parse(text ?? '');
+  return Number.isNaN(at) ? null : at;
 }
 
 function encode(text: string): string {

@@ -23,6 +23,8 @@ export interface ObservedIntent {
   readonly failure: LabFailure | null;
   /** Whether, after a failure, the pod and everything secret are gone. */
   readonly cleaned: boolean;
+  /** When the signed token of the lab was last renewed, in milliseconds since the epoch; null when it never was. */
+  readonly tokenRenewedAt: number | null;
 }
 
 export interface ObservedNamespace {

@@ -5,10 +5,12 @@ import type { KubeClient } from '../storage/kube-client.ts';
 import { KubeError } from '../storage/kube-error.ts';
 import { describeOutage } from '../storage/outage.ts';
 import { LabReconciler } from './lab-reconciler.ts';
+import type { LabTokens } from './lab-service.ts';
 import { Labs } from './labs.ts';
 import { LabWatches } from './lab-watches.ts';
 import { Operations } from './operations.ts';
 import { SourceSecrets } from './source-secrets.ts';
+import { TokenRenewal } from './token-renewal.ts';
 import { WorkQueue } from './work-queue.ts';
 
 export interface LabControllerOptions {
@@ -17,6 +19,8 @@ export interface LabControllerOptions {
   /** The controller's own namespace. */
   readonly controller: string;
   readonly logger: Logger;
+  /** Signs the tokens of labs; to be given where `lab.token.source` is `signed`. */
+  readonly tokens?: LabTokens | undefined;
   /** See LabReconcilerOptions; tests shorten it. */
   readonly leftoverGrace?: number;
 }
@@ -35,11 +39,15 @@ export class LabController {
   readonly labs: Labs;
   readonly watches: LabWatches;
   readonly #queue: WorkQueue;
+  readonly #renewal: TokenRenewal | undefined;
   readonly #logger: Logger;
   readonly #server: string;
   #outage: string | undefined;
 
-  constructor({ client, config, controller, logger, leftoverGrace }: LabControllerOptions) {
+  constructor({ client, config, controller, logger, tokens, leftoverGrace }: LabControllerOptions) {
+    if (config.lab.token.source === 'signed' && tokens === undefined) {
+      throw new TypeError('the configuration asks for signed tokens, and there is nobody to sign them');
+    }
     const operations = new Operations();
     const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller });
     const sources = new SourceSecrets(client, config.lab, controller);
@@ -57,7 +65,7 @@ export class LabController {
       onChange: (slug) => this.#queue.add(slug),
       onPodEvent: (slug, event) => this.labs.onPodEvent(slug, event),
     });
-    const shared = { client, watches: this.watches, operations, config: config.lab, controller, logger };
+    const shared = { client, watches: this.watches, operations, config: config.lab, controller, logger, tokens };
     const reconciler = new LabReconciler({
       ...shared,
       builder,
@@ -65,11 +73,12 @@ export class LabController {
       ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
     });
     this.labs = new Labs({ ...shared, queue: this.#queue });
+    this.#renewal = tokens === undefined ? undefined : new TokenRenewal({ ...shared, tokens });
   }
 
   /** Works until `signal` aborts and everything that was under way has ended. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const watching = this.watches.run(signal);
+    const watching = Promise.all([this.watches.run(signal), this.#renewal?.run(signal)]);
     void this.watches.ready.then(() => this.#lookAtAll());
     const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
     const outage = setInterval(() => this.#reportOutage(), OUTAGE_CHECK_MS);

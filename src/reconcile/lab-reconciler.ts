@@ -10,7 +10,7 @@ import {
   SPEC_HASH_ANNOTATION,
 } from '../builder/object-names.ts';
 import type { LabConfig } from '../config/config.ts';
-import type { LabSecrets } from '../domain/lab.ts';
+import type { LabSecrets, LabSpec } from '../domain/lab.ts';
 import { currentPod, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
 import type { ObservedPod } from '../domain/pod.ts';
 import { type Finding, findTrouble } from '../domain/reasons.ts';
@@ -19,6 +19,7 @@ import { isKubeError, isOutdated } from '../storage/kube-error.ts';
 import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../storage/resources.ts';
 import { type Decision, decide, type LabMemory } from './decide.ts';
 import { LabObjectsWriter } from './lab-objects.ts';
+import type { LabTokens } from './lab-service.ts';
 import type { LabWatches } from './lab-watches.ts';
 import { oneLabSelector } from './observe.ts';
 import { type Operation, type Operations, subjectOf, troubleFor } from './operations.ts';
@@ -32,6 +33,8 @@ export interface LabReconcilerOptions {
   readonly operations: Operations;
   readonly builder: LabBuilder;
   readonly sources: SourceSecrets;
+  /** Where the configuration asks for signed tokens. */
+  readonly tokens?: LabTokens | undefined;
   readonly config: LabConfig;
   /** The controller's own namespace. */
   readonly controller: string;
@@ -176,7 +179,7 @@ export class LabReconciler {
         user: spec.user,
         lab: spec,
         image: spec.image,
-        secrets: { ...secrets, data: copied.data },
+        secrets: { ...secrets, token: await this.#tokenOf(spec, secrets), data: copied.data },
         pullSecret: copied.pullSecret,
       });
       const written = await this.#writer.write({
@@ -214,6 +217,14 @@ export class LabReconciler {
   async #readSecrets({ name, uid }: ObservedIntent): Promise<LabSecrets | undefined> {
     const intent = await this.#options.client.get(Secrets, { namespace: this.#options.controller, name });
     return intent?.metadata?.uid === uid ? parseSecrets(intent) : undefined;
+  }
+
+  /** A signed token is made at the last moment and kept nowhere but in the lab, so that none is ever older than its lab. */
+  async #tokenOf({ user, servername, signedToken }: LabSpec, { token }: LabSecrets): Promise<string | null> {
+    if (signedToken !== true) return token;
+    const groups = user.groups.map(({ name }) => name);
+    const minted = await this.#options.tokens?.mint({ username: user.username, servername, groups });
+    return minted?.token ?? null;
   }
 
   async #removeLeftoverPod({ operation }: Lab, pod: ObservedPod, again: number): Promise<Result> {

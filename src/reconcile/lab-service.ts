@@ -16,6 +16,25 @@ export interface CreateLab {
   readonly servicePrefix: string;
 }
 
+/** Signs the tokens that labs get (`lab.token.source: signed`). */
+export interface LabTokens {
+  /** How long a token is valid, in milliseconds. */
+  readonly lifetime: number;
+  /**
+   * Resolves when tokens can be signed.
+   *
+   * @throws {LabwrightError} `not_ready` (503) when that takes too long
+   */
+  ready(): Promise<void>;
+  /**
+   * @returns a token, and when it was made in milliseconds since the epoch
+   * @throws {LabwrightError} `not_ready` (503)
+   */
+  mint(subject: LabKey & { readonly groups: readonly string[] }): Promise<{ token: string; issuedAt: number }>;
+  /** Tokens made before cannot be verified any more; milliseconds since the epoch. Throws as `mint` does. */
+  validSince(): number;
+}
+
 /** What the rest of the program can ask of the labs. Reads answer from memory and cost no Kubernetes call. */
 export interface LabService {
   /**
@@ -32,7 +51,7 @@ export interface LabService {
   /**
    * Resolves once the intent is durable; the lab then comes up without anybody asking again.
    *
-   * @throws {LabwrightError} `lab_exists` or `operation_in_progress` (409)
+   * @throws {LabwrightError} `lab_exists` or `operation_in_progress` (409), `not_ready` (503) while no token can be signed
    */
   create(request: CreateLab): Promise<void>;
   /**

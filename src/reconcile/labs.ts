@@ -14,7 +14,7 @@ import { eventText, findEventTrouble } from '../domain/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isOutdated, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
-import type { CreateLab, LabService } from './lab-service.ts';
+import type { CreateLab, LabService, LabTokens } from './lab-service.ts';
 import type { LabWatches } from './lab-watches.ts';
 import { OperationLog, parseEventId, type Position } from './operation-log.ts';
 import { type Operations, subjectOf, troubleFor } from './operations.ts';
@@ -26,6 +26,8 @@ export interface LabsOptions {
   readonly operations: Operations;
   readonly queue: WorkQueue;
   readonly config: LabConfig;
+  /** Where the configuration asks for signed tokens. */
+  readonly tokens?: LabTokens | undefined;
   /** The controller's own namespace. */
   readonly controller: string;
   readonly logger: Logger;
@@ -84,20 +86,24 @@ export class Labs implements LabService {
   }
 
   async create(request: CreateLab): Promise<void> {
-    const { watches, operations, queue, config } = this.#options;
+    const { watches, operations, queue, config, tokens } = this.#options;
     const slug = labSlug(request.key);
     const existing = watches.observe(slug).intent;
     const status = this.#state(slug)?.status;
     // What is reported as over can be replaced at once, also in the moment before that is written down.
     const isOver = status === 'failed' || status === 'terminated';
     if (existing !== undefined && !isOver) throw this.#conflict(request.key);
+    await tokens?.ready();
     const createdAt = Date.now();
-    const { key, secrets, ...rest } = request;
+    const { key, secrets: requested, ...rest } = request;
+    // Of what the caller has, the lab gets no more than is configured.
+    const secrets = config.token.source === 'caller' ? requested : { ...requested, token: null };
     const spec: LabSpec = {
       ...rest,
       spawnId: randomUUID(),
       servername: key.servername,
       namespace: watches.namespaceOf(slug) ?? buildObjectNames(key, config.namespacePrefix).namespace,
+      ...(config.token.source === 'signed' ? { signedToken: true } : {}),
       createdAt,
       deadline: createdAt + config.spawnTimeout,
     };

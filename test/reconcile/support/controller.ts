@@ -6,7 +6,7 @@ import type { Config } from '../../../src/config/index.ts';
 import type { LabEvent, LabKey, LabPhase, LabState } from '../../../src/domain/lab.ts';
 import { labSlug } from '../../../src/domain/names.ts';
 import { LabController } from '../../../src/reconcile/lab-controller.ts';
-import type { CreateLab, LabService } from '../../../src/reconcile/lab-service.ts';
+import type { CreateLab, LabService, LabTokens } from '../../../src/reconcile/lab-service.ts';
 import type { Delays, Fault, Kubelet } from '../../../src/sandbox/index.ts';
 import { tokenConnection } from '../../../src/storage/connection.ts';
 import { KubeClient } from '../../../src/storage/kube-client.ts';
@@ -21,6 +21,8 @@ const { Namespaces, Pods, Secrets } = resources;
 export interface SettingOptions {
   readonly config?: Config;
   readonly leftoverGrace?: number;
+  /** Signs the tokens of labs, where the configuration asks for it. */
+  readonly tokens?: LabTokens;
   readonly faults?: readonly Fault[];
   readonly delays?: Delays;
   /** False: pods stay pending until the test moves them. */
@@ -93,12 +95,13 @@ export class Setting {
       timeoutMs: config.kubernetes.requestTimeout,
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
-    const { leftoverGrace } = this.#options;
+    const { leftoverGrace, tokens } = this.#options;
     const controller = new LabController({
       client,
       config,
       controller: this.controller,
       logger,
+      tokens,
       ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
     });
     const halt = new AbortController();

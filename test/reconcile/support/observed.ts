@@ -34,6 +34,7 @@ export function anIntent(changes: Partial<ObservedIntent> = {}): ObservedIntent 
     deleting: false,
     failure: null,
     cleaned: false,
+    tokenRenewedAt: null,
     ...changes,
   };
 }
