@@ -37,6 +37,12 @@ export class PodHandle {
     return this.#pod;
   }
 
+  /** Whether the pod is over. */
+  get hasEnded(): boolean {
+    const phase = this.#pod.status?.phase;
+    return phase === 'Failed' || phase === 'Succeeded';
+  }
+
   get name(): string {
     return this.#ref.name;
   }

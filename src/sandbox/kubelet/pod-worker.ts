@@ -82,6 +82,8 @@ export class PodWorker {
   /** Ends a pod that is being deleted: as a kubelet does, with a last status and a delete without grace. */
   async stop(graceMs: number, signal: AbortSignal): Promise<void> {
     if (this.#lost || this.#plan.get('stuckTerminating') !== undefined) return this.close();
+    // What has ended already keeps the end it had.
+    if (this.#handle.hasEnded) return this.remove(signal);
     if (!this.#brief) {
       const { container } = this.#handle;
       await this.#handle.event({ reason: 'Killing', message: `Stopping container ${container}`, container }, signal);

@@ -2,6 +2,8 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { LocalLabs, startKubelet } from '../../../src/sandbox/index.ts';
+import { ProcessContainers } from '../../../src/sandbox/processes/process-containers.ts';
 import { ConfigMaps, Events, Pods, Secrets } from '../../../src/storage/resources.ts';
 import { waitFor } from '../../support/api-server-process.ts';
 import {
@@ -255,6 +257,27 @@ describe('a local lab that cannot start', () => {
     const ref = await aPod(client, { container });
     const pod = await podThat(client, ref, (found) => stateOf(found)?.waiting?.reason === 'CreateContainerConfigError');
     expect(stateOf(pod)?.waiting?.message).toBe(message);
+    await client.delete(Pods, ref);
+    await gone(client, ref);
+  });
+});
+
+describe('a local lab under a new kubelet', () => {
+  it('is lost, as a container that the kubelet does not find', async () => {
+    const { sandbox, client } = await aMachine({ kubelet: false });
+    const [before, after] = [await LocalLabs.open(await aFolder()), await LocalLabs.open(await aFolder())];
+    for (const labs of [before, after]) closeLater(() => labs.close());
+    const start = (labs: LocalLabs) => startKubelet({ client, containers: new ProcessContainers(client, labs) });
+    const first = await start(before);
+    const ref = await aPod(client);
+    const { pid } = await askLab(await podThat(client, ref, isReady));
+    await first.close();
+    expect(lives(pid)).toBe(false);
+    const second = await start(after);
+    closeLater(() => second.close());
+    const { terminated } = stateOf(await podThat(client, ref, isFailed)) ?? {};
+    expect(terminated).toMatchObject({ exitCode: 137, reason: 'ContainerStatusUnknown' });
+    expect(sandbox.kubelet).toBeUndefined();
     await client.delete(Pods, ref);
     await gone(client, ref);
   });
