@@ -34,6 +34,8 @@ c.JupyterHub.allow_named_servers = True
 
 # Labs live as long as Labwright does; a hub that is restarted finds them again.
 c.JupyterHub.cleanup_servers = False
+# A lab whose start a restart of the hub interrupted waits for the hub, and the hub for the lab: the hub answers first.
+c.JupyterHub.init_spawners_timeout = 1
 
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:8081"

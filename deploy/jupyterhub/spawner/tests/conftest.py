@@ -1,20 +1,16 @@
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fake_controller import HUB_TOKEN, FakeController
-from jupyterhub import orm
-from jupyterhub.objects import Hub, Server
+from jupyterhub.objects import Hub
+from support import MakeSpawner, give_row
 
 from labwright_spawner import LabwrightSpawner, abandoned, spawner
-
-MakeSpawner = Callable[..., LabwrightSpawner]
 
 
 @pytest.fixture(autouse=True)
@@ -64,17 +60,3 @@ async def make_spawner(controller: FakeController, token_file: Path) -> MakeSpaw
         return made
 
     return make
-
-
-def give_row(made: LabwrightSpawner, base_url: str) -> None:
-    """The row that a hub writes before it starts a server: without an address."""
-    row = orm.Server(proto="http", ip="", port=55555, base_url=base_url, cookie_name="cookie")
-    made.orm_spawner.server = row
-    made._server = Server(orm_server=row)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        await asyncio.sleep(0.01)

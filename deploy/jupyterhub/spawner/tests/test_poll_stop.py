@@ -5,9 +5,9 @@ import logging
 from typing import Any
 
 import pytest
-from conftest import MakeSpawner, until
 from fake_controller import FORM, FakeController, FakeLab, stay_pending
 from jupyterhub.spawner import SpawnException
+from support import MakeSpawner, until
 
 URL = "http://10.1.2.3:8888/user/ada/"
 

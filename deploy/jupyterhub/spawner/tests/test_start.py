@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import MakeSpawner, until
 from fake_controller import HUB_TOKEN, FakeController, FakeLab, answer, stay_pending
 from jupyterhub.spawner import SpawnException
+from support import MakeSpawner, until
 
 from labwright_spawner import LabwrightSpawner
 
