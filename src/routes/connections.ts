@@ -1,6 +1,6 @@
 import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { type Fault, faultBody, HEADER_TOO_LONG, MALFORMED, TOO_SLOW } from './request-shape.ts';
+import { type Fault, faultBody, HEADER_TOO_LONG, MALFORMED, NO_METHOD, TOO_SLOW } from './request-shape.ts';
 
 /** How long a refused request may go on arriving, so that its sender gets to read the answer. */
 const LINGER_MS = 500;
@@ -8,6 +8,8 @@ const LINGER_MS = 500;
 interface Exchange {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
+  /** We have answered it, and wait for nothing but the end of the connection. */
+  readonly isRefused: boolean;
 }
 
 /**
@@ -16,17 +18,29 @@ interface Exchange {
  */
 export class Connections {
   readonly #exchanges = new WeakMap<Socket, Set<Exchange>>();
+  /** Those that end with a refusal: what comes behind it on them is nobody's request. */
+  readonly #ending = new WeakSet<Socket>();
 
-  /** To be called for every request, before anything is answered. */
-  begin(incoming: IncomingMessage, outgoing: ServerResponse): void {
+  /**
+   * To be called for every request, before anything is answered.
+   *
+   * @param fault what is wrong with it; then it is answered here, and its connection ended
+   * @returns whether it is to be handed on
+   */
+  begin(incoming: IncomingMessage, outgoing: ServerResponse, fault?: Fault): boolean {
     const { socket } = incoming;
-    const exchange: Exchange = { incoming, outgoing };
+    if (this.#ending.has(socket)) return false;
+    const exchange: Exchange = { incoming, outgoing, isRefused: fault !== undefined };
     const open = this.#exchanges.get(socket) ?? new Set();
     this.#exchanges.set(socket, open.add(exchange));
     outgoing.once('close', () => {
       open.delete(exchange);
       if (!incoming.complete && !socket.destroyed) skipRest(socket, incoming);
     });
+    if (fault === undefined) return true;
+    this.#ending.add(socket);
+    refuseRequest(fault, incoming, outgoing);
+    return false;
   }
 
   /**
@@ -38,19 +52,25 @@ export class Connections {
       socket.destroy();
       return;
     }
+    this.#ending.add(socket);
     const open = [...(this.#exchanges.get(socket) ?? [])];
     const [first] = open;
     const last = open.at(-1);
     const answer = rawAnswer(faultOfParser(error));
     if (last === undefined) end(socket, answer);
+    else if (last.isRefused) last.outgoing.end();
     else if (last.incoming.complete) last.outgoing.once('close', () => end(socket, answer));
     else if (last === first && !last.outgoing.headersSent) end(socket, answer);
     else socket.destroy();
   }
 }
 
-/** Answers a request that is not handed on, and ends its connection. */
-export function refuseRequest(fault: Fault, incoming: IncomingMessage, outgoing: ServerResponse): void {
+/** Answers what asks for a tunnel, which is nowhere to be had. */
+export function refuseTunnel(socket: Socket): void {
+  end(socket, rawAnswer(NO_METHOD));
+}
+
+function refuseRequest(fault: Fault, incoming: IncomingMessage, outgoing: ServerResponse): void {
   const body = faultBody(fault);
   outgoing.writeHead(fault.status, {
     'Content-Type': 'application/json',

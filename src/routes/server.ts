@@ -6,7 +6,7 @@ import { addressKey } from '../auth/address-key.ts';
 import { FloodGuard } from '../auth/flood-guard.ts';
 import { DEFAULT_LIMITS, type Limits } from '../config/limits.ts';
 import type { createApp } from './app.ts';
-import { Connections, refuseRequest } from './connections.ts';
+import { Connections, refuseTunnel } from './connections.ts';
 import { faultBody, faultOf, MALFORMED, type ShapeLimits } from './request-shape.ts';
 
 /** Longer than the 60 s for which proxies keep idle connections: the one that closes first must not be us. */
@@ -59,21 +59,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   server.maxHeadersCount = 0;
 
   function receive(incoming: IncomingMessage, outgoing: ServerResponse): void {
-    connections.begin(incoming, outgoing);
+    const fault = faultOf(incoming, limits);
+    const isWanted = connections.begin(incoming, outgoing, fault);
     // An answer that ends while the server closes leaves an idle connection, which nobody would close before its time.
     outgoing.once('close', () => stopped.signal.aborted && setImmediate(() => server.closeIdleConnections()));
-    const fault = faultOf(incoming, limits);
-    if (fault !== undefined) {
-      logger.debug({ ...fault, remoteAddress: incoming.socket.remoteAddress }, 'request refused');
-      refuseRequest(fault, incoming, outgoing);
-      return;
-    }
+    if (fault !== undefined) logger.debug({ fault, remoteAddress: incoming.socket.remoteAddress }, 'request refused');
+    if (!isWanted) return;
     if (incoming.headers.expect !== undefined) outgoing.writeContinue();
     void listener(incoming, outgoing);
   }
 
   // Whoever asks first whether to go on is told after its headers have been looked at.
   server.on('request', receive).on('checkContinue', receive).on('checkExpectation', receive);
+  server.on('connect', (_incoming, socket) => refuseTunnel(socket as Socket));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => connections.refuse(error, socket as Socket));
   reportDrops(server, logger, limits.connections);
   await listen(server, host, port);
