@@ -356,6 +356,18 @@ describe('the end of a local lab', () => {
     expect(lives(pid)).toBe(false);
   });
 
+  it('comes with a pod that vanishes, and with a node that is lost', async () => {
+    const match = { username: 'bob' };
+    const { client, sandbox, ref, pod } = await aRunningLab({}, { faults: [{ fault: 'nodeLost', after: 1, match }] });
+    const { pid } = await askLab(pod);
+    await sandbox.kubelet?.remove(ref);
+    await gone(client, ref);
+    const other = await aPod(client, { namespace: 'lab-bob', username: 'bob' });
+    const { pid: lost } = await askLab(await podThat(client, other, isReady));
+    await podThat(client, other, ({ status }) => status?.reason === 'NodeLost');
+    expect([pid, lost].filter(lives)).toEqual([]);
+  });
+
   it('comes when its turn for a fault of the faults file has come', async () => {
     const { client } = await aMachine({ faults: [{ fault: 'oom', after: 0 }] });
     const ref = await aPod(client);
