@@ -6,9 +6,14 @@ import { join } from 'node:path';
 import { freePort, waitFor } from './api-server-process.ts';
 import { LabApi } from './lab-api.ts';
 
-/** How the controller reaches the cluster: by a kubeconfig, or by the files and variables that a pod has. */
-export type Credentials =
-  { readonly kubeconfig: string } | { readonly server: string; readonly token: string; readonly ca: string };
+/** How the controller reaches the cluster: by a kubeconfig, by the files and variables that a pod has, or it is its own. */
+export type Credentials = { readonly kubeconfig: string } | PodCredentials | { readonly sandbox: true };
+
+interface PodCredentials {
+  readonly server: string;
+  readonly token: string;
+  readonly ca: string;
+}
 
 export interface ControllerOptions {
   readonly credentials: Credentials;
@@ -18,6 +23,8 @@ export interface ControllerOptions {
   readonly image: string;
   /** The `lab` section on top of one small size. */
   readonly lab?: Readonly<Record<string, unknown>>;
+  /** Who may call, beside the administrator of `api`. */
+  readonly auth?: { readonly tokens?: readonly object[]; readonly [provider: string]: unknown };
   /** Further top-level keys of the configuration. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Address to listen on, default 127.0.0.1. */
@@ -69,7 +76,13 @@ export class ControllerProcess {
         namespace: options.namespace,
         ...('kubeconfig' in options.credentials ? { kubeconfig: options.credentials.kubeconfig } : {}),
       },
-      auth: { tokens: [{ sha256: createHash('sha256').update(token).digest('hex'), role: 'admin' }] },
+      auth: {
+        ...options.auth,
+        tokens: [
+          { sha256: createHash('sha256').update(token).digest('hex'), role: 'admin' },
+          ...(options.auth?.tokens ?? []),
+        ],
+      },
       users: { defaults: { uid: 1000, gid: 1000 } },
       images: { list: [{ reference: options.image, name: 'Lab', class: 'recommended' }], allowOther: true },
       lab: { sizes: [size], ...options.lab },
@@ -93,7 +106,12 @@ export class ControllerProcess {
 
   /** What it wrote, the last part. */
   get output(): string {
-    return existsSync(this.#log) ? readFileSync(this.#log, 'utf8').slice(-20_000) : '';
+    return this.log.slice(-20_000);
+  }
+
+  /** All that it wrote. */
+  get log(): string {
+    return existsSync(this.#log) ? readFileSync(this.#log, 'utf8') : '';
   }
 
   get #log(): string {
@@ -102,7 +120,9 @@ export class ControllerProcess {
 
   /** Starts the process; it may not answer yet. */
   start(): void {
-    const [command, ...args] = [...this.#wrapper(), process.execPath, MAIN, 'serve', '--config', this.configFile];
+    const cluster = 'sandbox' in this.#credentials ? ['--sandbox'] : [];
+    const serve = [process.execPath, MAIN, 'serve', '--config', this.configFile, ...cluster];
+    const [command = '', ...args] = [...this.#wrapper(), ...serve];
     const log = openSync(this.#log, 'a');
     const child = spawn(command, args, {
       stdio: ['ignore', log, log],
@@ -121,14 +141,14 @@ export class ControllerProcess {
 
   /** Each command in it becomes the next one, so that the process id stays. */
   #wrapper(): string[] {
-    if ('kubeconfig' in this.#credentials) return [];
+    if (!('server' in this.#credentials)) return [];
     writeFileSync(join(this.#folder, 'token'), this.#credentials.token, { mode: 0o600 });
     writeFileSync(join(this.#folder, 'ca.crt'), this.#credentials.ca);
     return ['unshare', '--mount', 'sh', '-ec', AS_POD, 'sh', this.#folder];
   }
 
   #environment(): Record<string, string> {
-    if ('kubeconfig' in this.#credentials) return {};
+    if (!('server' in this.#credentials)) return {};
     const { hostname, port } = new URL(this.#credentials.server);
     return { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
   }
