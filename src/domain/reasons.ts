@@ -63,6 +63,9 @@ const CREATE_REASONS = new Set([
   'PostStartHookError',
 ]);
 
+/** The container was made, and its command could not be run: not there, or not executable. */
+const START_REASONS: ReadonlySet<string> = new Set(['StartError', 'ContainerCannotRun']);
+
 const IMAGE_GRACE_MS = 120_000;
 const CREATE_GRACE_MS = 15_000;
 const CONFIG_GRACE_MS = 3_000;
@@ -119,6 +122,12 @@ function findExit(pod: ObservedPod): Finding | undefined {
   if (container.init) {
     const message = `The preparation step "${container.name}" of the lab failed with exit code ${terminated.exitCode}.`;
     return { reason: 'InitContainerFailed', message };
+  }
+  if (START_REASONS.has(terminated.reason)) {
+    return {
+      reason: 'ContainerCreateError',
+      message: "The lab's command cannot be started: the image does not have it, or cannot run it.",
+    };
   }
   if (terminated.exitCode === 0) return { reason: 'Exited', message: 'The lab has ended.' };
   return { reason: 'Error', message: `The lab's process ended with exit code ${terminated.exitCode}.` };

@@ -91,6 +91,7 @@ describe('a pod that is over', () => {
       aPod({ phase: 'Succeeded', containers: [home(143), exited(0)] }),
       'Exited',
     ],
+    ['has a command that is not there', failed({ containers: [exited(128, 'StartError')] }), 'ContainerCreateError'],
     ['was refused by its node', failed({ reason: 'OutOfcpu' }), 'Error'],
     ['ran for too long', failed({ reason: 'DeadlineExceeded' }), 'DeadlineExceeded'],
     ['was evicted', failed({ reason: 'Evicted', containers: [exited(137, 'ContainerStatusUnknown')] }), 'Evicted'],
