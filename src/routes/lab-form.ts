@@ -125,7 +125,8 @@ function describeSize({ cpu, memory, extendedResources }: LabSizeConfig): string
   return [`${String(cpu)} CPU`, `${formatBytes(memory)} memory`, ...extended].join(', ');
 }
 
-function formatBytes(bytes: number): string {
+/** An amount of memory for people: `2 GiB`. */
+export function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   let at = 0;
   let amount = bytes;
@@ -140,6 +141,6 @@ function check(on: boolean): Html | null {
   return on ? markup` checked` : null;
 }
 
-function capitalize(word: string): string {
+export function capitalize(word: string): string {
   return `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
 }
