@@ -24,6 +24,9 @@ export const permissions = {
   getPrefixOpenApi: 'open',
   getPrefixDocs: 'open',
 
+  getJwks: 'open',
+  getIssuer: 'open',
+
   // The way to a credential, and out of it: a session that is over or that the hub has revoked can still be left.
   logIn: 'open',
   finishLogin: 'open',
