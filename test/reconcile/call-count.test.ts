@@ -5,6 +5,7 @@ import { Namespaces, Pods, type Resource, Secrets, ServiceAccounts } from '../..
 import type { KubeRequest } from '../support/cluster-requests.ts';
 import { useCluster, type Setting } from './support/controller.ts';
 import { aKey, aLab } from './support/labs.ts';
+import { signedConfig, TestKeys } from './support/tokens.ts';
 import { until } from './support/until.ts';
 
 /** What the design allows: first spawn, spawn in a kept namespace, delete, a start with a thousand labs, watches held. */
@@ -49,6 +50,17 @@ it('spawns and deletes with few calls, and polls and reads events with none', as
   });
   const readers = await callsOf(setting, () => readMany(setting));
   expect([polls.length, readers.length]).toEqual([0, 0]);
+});
+
+it('signs the token of a lab without a call more', async () => {
+  const config = signedConfig(3_600_000);
+  const setting = await clusters.setting({ config, tokens: (await TestKeys.make()).tokens(config) });
+  const { requests } = setting.proxy;
+  const first = await callsOf(setting, () => setting.spawn(aLab()));
+  const removal = await callsOf(setting, () => setting.labs.delete(aKey()));
+  expect(first.length, requests.describe()).toBeLessThanOrEqual(BUDGET.firstSpawn);
+  expect(removal.length, requests.describe()).toBeLessThanOrEqual(BUDGET.delete);
+  expect(requests.openWatches.size).toBe(BUDGET.watches);
 });
 
 it('serves a thousand readers of one spawn at no cost in calls', async () => {
