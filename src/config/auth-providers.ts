@@ -7,14 +7,19 @@ const url = z.url({ protocol: /^https?$/, error: 'expected an http or https URL'
 /** An entry that is a name alone is a list of one. */
 const names = z
   .union([z.string().min(1), z.array(z.string().min(1)).min(1)])
-  .transform((value) => (typeof value === 'string' ? [value] : value));
+  .transform((value) => (typeof value === 'string' ? [value] : value))
+  .meta({ title: 'text or list of text' });
 const role = z.enum(['user', 'hub', 'admin']);
 
 /** Signatures that a party without the private key cannot make: https://www.rfc-editor.org/rfc/rfc8725#section-3.1 */
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
 
 const claims = z.strictObject({
-  username: z.string().min(1).default('preferred_username').describe('The name, as the hub writes it.'),
+  username: z
+    .string()
+    .min(1)
+    .default('preferred_username')
+    .describe('The name, as the hub writes it. `email` names nobody where `email_verified` is there and not true.'),
   name: z.string().min(1).default('name').describe('Display name.'),
   email: z.string().min(1).default('email').describe('Address of e-mail.'),
   uid: z.string().min(1).default('uid').describe('POSIX user id.'),
@@ -34,7 +39,7 @@ export const jwtIssuer = z.strictObject({
     .min(1)
     .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
     .describe('Signatures that are accepted.'),
-  clockSkew: duration.default(30_000).describe('How far its clock may be off.'),
+  clockSkew: duration.default(30_000).describe('How far its clock may be off; 30s when absent.'),
   claims: claims
     .prefault({})
     .describe(

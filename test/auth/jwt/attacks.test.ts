@@ -359,12 +359,14 @@ describe('a JWT', () => {
     expect([asked(), visits]).toEqual([before, 0]);
   });
 
-  it.each([
-    ['expired', (s: Scene) => ({ exp: s.now - 60 })],
+  it.each<[string, (scene: Scene) => Record<string, unknown>]>([
+    ['expired', (s) => ({ exp: s.now - 60 })],
     ['for another audience', () => ({ aud: 'another' })],
+    ['under a name of 300 characters', () => ({ kid: 'k'.repeat(300) })],
   ])('that is %s makes nobody look for its key', async (_what, change) => {
     const before = scene.issuer.asked.jwks.length;
-    const token = await forge({ ...scene.header, kid: 'gone' }, { ...scene.claims, ...change(scene) }, scene.own);
+    const { kid = 'gone', ...claims } = change(scene);
+    const token = await forge({ ...scene.header, kid }, { ...scene.claims, ...claims }, scene.own);
     expect((await show(token)).status).toBe(401);
     expect(scene.issuer.asked.jwks).toHaveLength(before);
   });

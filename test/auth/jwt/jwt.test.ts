@@ -137,6 +137,20 @@ describe('the role of a JWT', () => {
   });
 });
 
+describe('an address of e-mail as the name', () => {
+  it.each([
+    ['is one where nothing is said of it', {}, 200],
+    ['is one where the issuer has verified it', { email_verified: true }, 200],
+    ['is none where the issuer has not', { email_verified: false }, 403],
+    ['is none where the issuer says it in other words', { email_verified: 'true' }, 403],
+  ])('%s', async (_what, claims, status) => {
+    const byMail = startProvider({ issuers: [issuerConfig(issuer.issuer, { claims: { username: 'email' } })] });
+    const outcome = await byMail.show(await issuer.sign({ email: 'ada@example.org', ...claims }));
+    await byMail.close();
+    expect(outcome).toMatchObject(status === 200 ? { username: 'ada@example.org' } : { status });
+  });
+});
+
 describe('the provider', () => {
   it('knows its kind of token from others', () => {
     const request = (authorization: string) => ({
