@@ -211,6 +211,32 @@ describe('a lab that ends while its token is renewed', () => {
     expect(await tokenIn(setting)).toBeDefined();
   });
 
+  it('ends as any other when every lab is renewed all the time', async () => {
+    // Ten renewals a second for each: whatever is written about a lab meets one.
+    const { setting } = await signed(200);
+    const users = Array.from({ length: 24 }, (_, index) => `user-${index}`);
+    await Promise.all(users.map((username) => setting.spawn(aLab({ username }))));
+    await until('every token was renewed', async () => {
+      const times = await Promise.all(users.map((username) => renewedAt(setting, aKey(username))));
+      return !times.includes(undefined);
+    });
+    const failing = users.slice(0, 12);
+    await Promise.all([
+      ...failing.map((username) =>
+        setting.client.delete(Pods, setting.podRef(aKey(username)), { gracePeriodSeconds: 0 }),
+      ),
+      ...users.slice(12).map((username) => setting.labs.delete(aKey(username))),
+    ]);
+    for (const username of failing) {
+      await setting.untilCleaned(aKey(username));
+      expect((await setting.client.get(Secrets, setting.intentRef(aKey(username))))?.data).toBeUndefined();
+    }
+    for (const username of users.slice(12)) {
+      await setting.untilForgotten(aKey(username));
+      expect(await setting.secretNames(aKey(username))).toEqual([]);
+    }
+  });
+
   it('does not get a Secret that was removed or replaced by somebody else', async () => {
     const { setting } = await signed(SHORT);
     await setting.spawn(aLab());
