@@ -14,6 +14,8 @@ interface Scene {
   readonly issuer: TestIssuer;
   readonly rsa: TestKey;
   readonly ec: TestKey;
+  /** An RSA key that is published without a word on what it is for. */
+  readonly bare: TestKey;
   readonly neighbour: TestIssuer;
   /** The attacker's own key, published at an address of its own, under a name of the issuer's. */
   readonly own: TestKey;
@@ -49,7 +51,16 @@ const rows: Row[] = [
   ['no alg', 401, withHeader({ alg: undefined })],
   ['an alg that is a list', 401, withHeader({ alg: ['RS256'] })],
   ['an alg in lower case', 401, withHeader({ alg: 'rs256' })],
-  ['an alg that is not accepted here, by the right key', 401, withHeader({ alg: 'RS512' })],
+  [
+    'an alg that is not accepted here, by a key that would do',
+    401,
+    (s) => forge({ alg: 'RS512', kid: 'bare' }, s.claims, s.bare, 'sha512'),
+  ],
+  [
+    'an alg that is accepted, by the same key, is admitted',
+    200,
+    (s) => forge({ alg: 'RS256', kid: 'bare' }, s.claims, s.bare),
+  ],
   [
     'HS256 with the public key in PEM as the secret',
     401,
@@ -288,6 +299,13 @@ function withLooseBits(good: string): string {
   return changed;
 }
 
+/** A name that nobody can have is refused with the token; one that somebody else has, by the route. */
+function refusal(what: string, status: number) {
+  if (status === 401) return { type: 'invalid_token', msg: expect.any(String) as string };
+  const msg = what.startsWith('the name') ? 'Permission denied' : 'The token holds no valid user name';
+  return { type: 'permission_denied', msg };
+}
+
 let scene: Scene;
 let attacker: Server;
 let visits = 0;
@@ -296,18 +314,20 @@ let call: ReturnType<typeof testApp>['call'];
 let logs: ReturnType<typeof testApp>['logs'];
 
 beforeAll(async () => {
+  const any = await makeKey('bare', 'RS256');
+  const bare: TestKey = { ...any, jwk: { kty: 'RSA', kid: 'bare', n: any.jwk.n!, e: any.jwk.e! } };
   const [rsa, ec, own] = [await makeKey('rsa', 'RS256'), await makeKey('ec'), await makeKey('rsa', 'RS256')];
   attacker = createServer((_request, response) => {
     visits += 1;
     response.end(JSON.stringify({ keys: [own.jwk, { ...own.jwk, kid: 'own' }] }));
   });
   await new Promise<void>((resolve) => attacker.listen(0, '127.0.0.1', resolve));
-  const issuer = await startIssuer([rsa, ec]);
+  const issuer = await startIssuer([rsa, ec, bare]);
   const neighbour = await startIssuer([await makeKey('rsa', 'RS256')]);
   const parts = goodParts(issuer.issuer, rsa);
   const good = await forge(parts.header, parts.claims, rsa);
   const home = `http://127.0.0.1:${(attacker.address() as AddressInfo).port}`;
-  scene = { issuer, rsa, ec, neighbour, own, home, good, ...parts };
+  scene = { issuer, rsa, ec, bare, neighbour, own, home, good, ...parts };
   provider = startProvider({
     issuers: [issuerConfig(issuer.issuer), issuerConfig(neighbour.issuer)],
     keys: { cooldownMs: 10 },
@@ -327,14 +347,14 @@ afterAll(async () => {
 const show = (token: string) => call(`${API}/labs/ada`, { headers: { authorization: `Bearer ${token}` } });
 
 describe('a JWT', () => {
-  it.each(rows)('%s: %i', async (_what, status, make) => {
+  it.each(rows)('%s: %i', async (what, status, make) => {
     const token = await make(scene);
     const answer = await show(token);
     expect(answer.status).toBe(status);
     if (status === 200) return;
     const body = await answer.text();
     expect(JSON.parse(body)).toEqual({
-      detail: [{ type: status === 401 ? 'invalid_token' : 'permission_denied', msg: expect.any(String) as string }],
+      detail: [refusal(what, status)],
     });
     expect(body).not.toContain(token.slice(0, 40));
     expect(answer.headers.has('www-authenticate')).toBe(status === 401);

@@ -168,6 +168,20 @@ describe('an issuer that', () => {
     expect(JSON.stringify(provider.logs)).toContain(why);
   });
 
+  it('names no keys in its tokens may rotate them all the same', async () => {
+    const [first, second] = [await makeKey('1'), await makeKey('2')];
+    issuer = await startIssuer([first]);
+    provider = startProvider({ issuers: [issuerConfig(issuer.issuer)], keys: { cooldownMs: 10 } });
+    const of = (key: TestKey) => issuer.sign({ preferred_username: 'ada' }, { key, header: { kid: undefined } });
+    expect(await provider.show(await of(first))).toMatchObject({ username: 'ada' });
+    issuer.keys = [second];
+    expect(await provider.show(await of(second))).toMatchObject({ username: 'ada' });
+    expect(await provider.show(await of(first))).toMatchObject({ status: 401 });
+    issuer.keys = [first, second];
+    expect(await provider.show(await of(first))).toMatchObject({ username: 'ada' });
+    expect(await provider.show(await of(second))).toMatchObject({ username: 'ada' });
+  });
+
   it('says where its keys are needs no discovery', async () => {
     issuer = await startIssuer([await makeKey('1')]);
     provider = startProvider({ issuers: [issuerConfig('https://issuer.example.org', { jwksUri: issuer.jwksUri })] });

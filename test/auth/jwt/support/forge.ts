@@ -8,11 +8,11 @@ export function part(value: unknown): string {
 }
 
 /** A token of exactly these parts, signed with the key as its algorithm asks, whatever the header says. */
-export async function forge(header: unknown, claims: unknown, key: TestKey): Promise<string> {
+export async function forge(header: unknown, claims: unknown, key: TestKey, hash = 'sha256'): Promise<string> {
   const input = `${part(header)}.${part(claims)}`;
   const pem = await exportPKCS8(key.privateKey);
   const options = key.alg.startsWith('ES') ? { key: pem, dsaEncoding: 'ieee-p1363' as const } : { key: pem };
-  return `${input}.${sign('sha256', Buffer.from(input), options).toString('base64url')}`;
+  return `${input}.${sign(hash, Buffer.from(input), options).toString('base64url')}`;
 }
 
 /** A token of these parts with an HMAC over them. */
