@@ -36,6 +36,8 @@ c.JupyterHub.allow_named_servers = True
 c.JupyterHub.cleanup_servers = False
 # A lab whose start a restart of the hub interrupted waits for the hub, and the hub for the lab: the hub answers first.
 c.JupyterHub.init_spawners_timeout = 1
+# The page with the progress at once, not after ten seconds.
+c.JupyterHub.tornado_settings = {"slow_spawn_timeout": 0}
 
 c.JupyterHub.bind_url = "http://127.0.0.1:8000"
 c.JupyterHub.hub_bind_url = "http://127.0.0.1:8081"

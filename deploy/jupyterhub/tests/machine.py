@@ -141,10 +141,10 @@ class Caller:
         async with self.session.post(f"{self.api}/users/{user}") as response:
             assert response.status in {201, 409}
 
-    async def start(self, user: str, server: str = "", options: dict[str, Any] | None = None) -> tuple[int, Any]:
+    async def start(self, user: str, server: str = "", options: dict[str, Any] | None = None) -> int:
         body = {} if options is None else {"json": {"user_options": options}}
         async with self.session.post(self._server(user, server), **body) as response:
-            return response.status, await response.json(content_type=None) if response.status >= 400 else None
+            return response.status
 
     async def stop(self, user: str, server: str = "") -> int:
         async with self.session.delete(self._server(user, server)) as response:
