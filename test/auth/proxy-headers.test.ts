@@ -8,7 +8,7 @@ import { createGafaelfawr, type Gafaelfawr } from '../../src/auth/gafaelfawr.ts'
 import { createHttpClient } from '../../src/auth/http-client.ts';
 import type { AuthRequest } from '../../src/auth/identity.ts';
 import { proxyHeaders } from '../../src/auth/proxy-headers.ts';
-import { canary } from '../support/canaries.ts';
+import { canary } from '../support/canary.ts';
 
 const RACHEL = {
   username: 'rachel',

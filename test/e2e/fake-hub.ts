@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { canary } from '../support/canary.ts';
 
 /** As much of JupyterHub's API as `jupyterhub-singleuser` needs to start and to let its owner in. */
 export interface FakeHub {
@@ -15,6 +16,8 @@ export interface FakeHub {
 }
 
 const VERSION = '6.1.0';
+/** What every token begins with; the user's name follows. */
+const TOKEN = canary('token-of-');
 
 /** Starts the fake hub on an address that pods reach. */
 export async function startFakeHub(host: string): Promise<FakeHub> {
@@ -53,7 +56,7 @@ export async function startFakeHub(host: string): Promise<FakeHub> {
 }
 
 function tokenOf(username: string): string {
-  return `token-of-${username}`;
+  return `${TOKEN}${username}`;
 }
 
 function answer(request: IncomingMessage, response: ServerResponse): void {
@@ -63,7 +66,7 @@ function answer(request: IncomingMessage, response: ServerResponse): void {
     response.writeHead(status, { 'content-type': 'application/json', 'x-jupyterhub-version': VERSION });
     response.end(JSON.stringify(body));
   };
-  const username = token.startsWith('token-of-') ? token.slice('token-of-'.length) : undefined;
+  const username = token.startsWith(TOKEN) ? token.slice(TOKEN.length) : undefined;
   if (/^\/hub\/api\/?$/.test(pathname)) json(200, { version: VERSION });
   else if (username === undefined) json(403, { status: 403, message: 'Missing or invalid credentials' });
   else if (pathname === '/hub/api/user') {

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Namespaces } from '../../src/storage/resources.ts';
+import { takeFindings } from '../support/canary.ts';
 import { ControllerProcess } from '../support/controller-process.ts';
 import { startRealCluster } from './cluster.ts';
 import { startFakeHub } from './fake-hub.ts';
@@ -63,5 +64,7 @@ try {
   }
   await cluster.close();
 }
+const findings = takeFindings();
+transcript.hold('no planted credential was in an answer or in the log', findings.length === 0, findings.join('\n'));
 transcript.summary();
 process.exitCode = transcript.failures.length === 0 ? 0 : 1;

@@ -6,7 +6,8 @@ import { buildConfig, type Config } from '../../src/config/index.ts';
 import type { LabEvent, LabKey, LabState } from '../../src/domain/lab.ts';
 import type { CreateLab, LabService } from '../../src/reconcile/lab-service.ts';
 import { createApp, type AppDeps } from '../../src/routes/app.ts';
-import { canary, watchAnswer } from '../support/canaries.ts';
+import { watchAnswer } from '../support/canaries.ts';
+import { canary } from '../support/canary.ts';
 
 export const API = '/labwright/spawner/v1';
 export const IMAGE = 'quay.io/jupyter/minimal-notebook:2026-11-02';

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { KubernetesObject } from '@kubernetes/client-node';
 import { inject } from 'vitest';
 import {
   type Kubelet,
@@ -9,11 +10,16 @@ import {
 } from '../../src/sandbox/index.ts';
 import { type KubeConnection, tokenConnection } from '../../src/storage/connection.ts';
 import { KubeClient } from '../../src/storage/kube-client.ts';
+import * as resources from '../../src/storage/resources.ts';
 import type { ApiServerAddress } from './api-server.ts';
+import { watchObject } from './canary.ts';
 import type { RequestLog } from './cluster-requests.ts';
 import { FaultProxy, type OnCall } from './fault-proxy.ts';
 
 const LAST_CALLS_MS = 2_000;
+const KINDS: readonly resources.Resource<KubernetesObject>[] = Object.values(resources).filter(
+  (exported) => typeof exported === 'object',
+);
 
 /** What the test kubelet takes: its delays and faults. */
 export type TestKubeletOptions = Omit<KubeletOptions, 'client'>;
@@ -85,11 +91,23 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     },
     async close() {
       await Promise.all(kubelets.map((kubelet) => kubelet.close()));
+      await watchEverything(client);
       await proxy.close();
       await Promise.all(connections.map(finish));
       await stop();
     },
   };
+}
+
+/** Nothing planted may be left in the cluster but in the data of Secrets. */
+async function watchEverything(client: KubeClient): Promise<void> {
+  await Promise.all(
+    KINDS.map(async (resource) => {
+      const { items } = await client.list(resource);
+      // Entries of a list do not say what they are.
+      for (const item of items) watchObject({ ...item, kind: resource.kind }, `${resource.kind} in the cluster`);
+    }),
+  );
 }
 
 /** Lets calls in flight end by themselves, as a kubelet's last events; what stays open then was left by a test. */

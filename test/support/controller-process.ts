@@ -4,6 +4,7 @@ import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, waitFor } from './api-server-process.ts';
+import { canary, watchText } from './canary.ts';
 import { LabApi } from './lab-api.ts';
 
 /** How the controller reaches the cluster: by a kubeconfig, by the files and variables that a pod has, or it is its own. */
@@ -63,7 +64,7 @@ export class ControllerProcess {
 
   private constructor(options: ControllerOptions, port: number) {
     const host = options.host ?? '127.0.0.1';
-    const token = randomBytes(16).toString('hex');
+    const token = canary(randomBytes(16).toString('hex'));
     this.#folder = mkdtempSync(join(tmpdir(), 'labwright-controller-'));
     this.#credentials = options.credentials;
     this.configFile = join(this.#folder, 'config.yaml');
@@ -206,6 +207,7 @@ export class ControllerProcess {
   async close(): Promise<void> {
     await this.kill();
     await this.api.close();
+    if (existsSync(this.#log)) watchText(readFileSync(this.#log, 'utf8'), "the controller's log");
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

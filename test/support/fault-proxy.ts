@@ -2,6 +2,7 @@ import { createServer, Agent as HttpAgent, request as httpRequest } from 'node:h
 import type { ClientRequest, IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { watchObject, watchText } from './canary.ts';
 import { type KubeRequest, parseKubeRequest, RequestLog } from './cluster-requests.ts';
 import { type WatchFault, WatchFrames } from './fault-proxy-frames.ts';
 
@@ -122,6 +123,7 @@ export class FaultProxy {
     this.#calls += 1;
     const request = parseKubeRequest(this.#calls, incoming.method ?? 'GET', incoming.url ?? '/');
     response.once('close', this.requests.add(request));
+    watchWrite(incoming);
     response.on('error', () => undefined);
     const fault = this.onCall(request.n, request);
     if (fault === 'reset-before') {
@@ -259,4 +261,29 @@ async function collect(stream: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of stream) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
+}
+
+/** Whatever a controller writes to a cluster: planted credentials may be in the data of Secrets alone. */
+function watchWrite(incoming: IncomingMessage): void {
+  const where = `${incoming.method} ${incoming.url}`;
+  watchText(where, 'path of a call to the API server');
+  const pieces: Buffer[] = [];
+  incoming.on('data', (piece: Buffer) => pieces.push(piece));
+  incoming.once('end', () => {
+    const text = Buffer.concat(pieces).toString('utf8');
+    if (text === '') return;
+    // A patch need not say what it is about.
+    const isSecret = /\/secrets(?:[/?]|$)/.test(incoming.url ?? '');
+    const object = parseObject(text);
+    if (object === undefined) watchText(isSecret ? '' : text, where);
+    else watchObject(isSecret ? { ...object, kind: 'Secret' } : object, where);
+  });
+}
+
+function parseObject(text: string): object | undefined {
+  try {
+    return JSON.parse(text) as object;
+  } catch {
+    return undefined;
+  }
 }

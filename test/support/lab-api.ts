@@ -1,4 +1,5 @@
 import { Agent, request } from 'undici';
+import { TextWatch, watchText } from './canary.ts';
 
 /** One event of a lab's stream, as it came over the wire. */
 export interface StreamEvent {
@@ -87,7 +88,9 @@ export class LabApi {
     });
     if (statusCode !== 200) throw new Error(`GET events answered ${statusCode}: ${await body.text()}`);
     let buffer = '';
+    const watch = new TextWatch(`events of ${username}`);
     for await (const chunk of body) {
+      watch.add(chunk as Buffer);
       const frames = (buffer + (chunk as Buffer).toString('utf8')).replaceAll('\r\n', '\n').split('\n\n');
       buffer = frames.pop() ?? '';
       for (const frame of frames) {
@@ -121,7 +124,9 @@ export class LabApi {
       headers: { ...this.#headers(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body }),
     });
-    return { status: answer.statusCode, text: await answer.body.text() };
+    const text = await answer.body.text();
+    watchText(`${JSON.stringify(answer.headers)} ${text}`, `answer to ${method} ${path}`);
+    return { status: answer.statusCode, text };
   }
 
   #headers(): Record<string, string> {

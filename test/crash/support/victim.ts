@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Namespaces, Secrets } from '../../../src/storage/resources.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { kubeconfigText } from '../../support/api-server.ts';
+import { canary } from '../../support/canary.ts';
 import type { TestCluster } from '../../support/cluster.ts';
 import type { KubeRequest } from '../../support/cluster-requests.ts';
 import { ControllerProcess } from '../../support/controller-process.ts';
@@ -39,7 +40,7 @@ export class Victim {
     await cluster.client.create(Namespaces, { metadata: { name: controller } });
     await cluster.client.create(Secrets, {
       metadata: { name: SOURCE, namespace: controller },
-      data: { licence: 'bGljZW5jZQ==' },
+      data: { licence: Buffer.from(canary('licence')).toString('base64') },
     });
     await cluster.startKubelet({ namespacePrefix: prefix });
     const proxy = await FaultProxy.start(cluster.direct);
@@ -54,7 +55,7 @@ export class Victim {
         kubernetes: { namespace: controller, kubeconfig, concurrency: CONCURRENCY, requestTimeout: '60s' },
       },
       lab: { namespacePrefix: prefix, secrets: [{ secretName: SOURCE, secretKey: 'licence', env: 'LICENCE' }] },
-      labEnv: (username) => ({ JUPYTERHUB_API_TOKEN: `token-of-${username}` }),
+      labEnv: (username) => ({ JUPYTERHUB_API_TOKEN: canary(`token-of-${username}`) }),
     });
     const victim = new Victim(cluster, proxy, process, { folder, prefix, controller });
     await victim.start();

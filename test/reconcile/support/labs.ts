@@ -1,11 +1,12 @@
 import { buildConfig, type Config, type ConfigInput } from '../../../src/config/index.ts';
 import type { LabKey, LabOptions, LabSecrets } from '../../../src/domain/lab.ts';
 import type { CreateLab } from '../../../src/reconcile/lab-service.ts';
+import { canary } from '../../support/canary.ts';
 
 export const IMAGE = 'registry.example/lab:1';
 
 /** Planted in every lab's environment and token; neither may ever be written to a log. */
-export const PLANTED = { env: 'planted-in-the-environment', token: 'planted-as-the-token' };
+export const PLANTED = { env: canary('in-the-environment'), token: canary('as-the-token') };
 
 /** A configuration with one small size and the defaults, and on top what the test is about. */
 export function aConfig(lab: Partial<ConfigInput['lab']> = {}, more: Partial<ConfigInput> = {}): Config {
