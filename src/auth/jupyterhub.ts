@@ -1,9 +1,10 @@
 import type { Config } from '../config/config.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import { isIdentityName } from '../domain/identity-name.ts';
-import { bearerToken, looksLikeJwt } from './bearer.ts';
+import { bearerToken } from './bearer.ts';
 import { type Identity, type IdentityProvider, invalidToken, noRole, type Role } from './identity.ts';
 import type { HubHolder, HubTokens } from './jupyterhub-tokens.ts';
+import { isJoseToken } from './jwt-shape.ts';
 import { noFacts } from './user-facts.ts';
 
 /** Scopes that give a role, any of them. */
@@ -22,8 +23,8 @@ export interface JupyterhubOptions {
 const HIGHEST_FIRST: readonly Role[] = ['admin', 'hub', 'user'];
 
 /**
- * API tokens of a JupyterHub, of users and of services, which are opaque: whoever sends a bearer token that is no JWT. The
- * provider of static tokens, which knows its own by their hashes, goes before this one.
+ * API tokens of a JupyterHub, of users and of services, which are opaque: whoever sends a bearer token that is no JWT, nor
+ * a broken one. The provider of static tokens, which knows its own by their hashes, goes before this one.
  *
  * The hub is asked at `GET /user`. What the token's scopes allow is judged again on each request, from that answer.
  */
@@ -32,7 +33,7 @@ export function jupyterhubProvider(options: JupyterhubOptions): IdentityProvider
     name: 'jupyterhub',
     matches: (request) => {
       const token = bearerToken(request);
-      return token !== undefined && !looksLikeJwt(token);
+      return token !== undefined && !isJoseToken(token);
     },
     async identify(request) {
       const token = bearerToken(request);

@@ -16,12 +16,15 @@ export function authRequest(c: AppContext): AuthRequest {
   return { method: c.req.method, headers: (name) => headerValues(c, name), remoteAddress: remoteAddress(c) };
 }
 
-/** Parts of a route with middleware that runs before theirs. */
-export function preceded<Parts extends { readonly middleware?: MiddlewareHandler<AppEnv>[] }>(
-  parts: Parts,
-  ...first: MiddlewareHandler<AppEnv>[]
-) {
-  return { ...parts, middleware: [...first, ...(parts.middleware ?? [])] };
+/** Parts of a route with middleware that runs before theirs; what that refuses is known by the route's name as well. */
+export function preceded<
+  Parts extends { readonly operationId: string; readonly middleware: MiddlewareHandler<AppEnv>[] },
+>(parts: Parts, ...first: MiddlewareHandler<AppEnv>[]) {
+  const begin = createMiddleware<AppEnv>(async function named(c, next) {
+    c.set('action', { operation: parts.operationId });
+    await next();
+  });
+  return { ...parts, middleware: [begin, ...first, ...parts.middleware] };
 }
 
 const limitForm = bodyLimit({

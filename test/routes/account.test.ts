@@ -163,7 +163,7 @@ describe('the page of the labs', () => {
 describe('the stop button', () => {
   it('stops that lab of the caller, and shows the page again', async () => {
     const labs = fakeLabs([aLabState()]);
-    const { browser } = await setUp({ labs });
+    const { browser, logs } = await setUp({ labs });
     const ada = browser();
     await ada.logIn();
     const answer = await ada.send('/labwright/account/stop', {
@@ -172,6 +172,15 @@ describe('the stop button', () => {
     });
     expect([answer.status, answer.headers.get('location')]).toEqual([303, '/labwright/account']);
     expect(labs.deleted).toEqual([{ username: 'ada', servername: 'g p' }]);
+    const done = {
+      audit: true,
+      operation: 'stopOwnLab',
+      result: 'done',
+      subject: 'ada',
+      username: 'ada',
+      server: 'g p',
+    };
+    expect(logs).toContainEqual(expect.objectContaining(done));
   });
 
   it.each([
@@ -182,7 +191,7 @@ describe('the stop button', () => {
     ['with the token twice, in the form and wrong in the header', { _csrf: 'own' }, { 'x-csrf-token': 'x' }],
   ])('does nothing %s', async (_, fields, headers) => {
     const labs = fakeLabs([aLabState()]);
-    const { browser } = await setUp({ labs });
+    const { browser, logs } = await setUp({ labs });
     const [ada, other] = [browser(), browser()];
     await ada.logIn();
     await other.logIn();
@@ -192,6 +201,8 @@ describe('the stop button', () => {
     expect(answer.status).toBe(403);
     expect(await answer.text()).toContain('That is not allowed');
     expect(labs.deleted).toEqual([]);
+    const refused = { audit: true, operation: 'stopOwnLab', result: 'refused', status: 403 };
+    expect(logs).toContainEqual(expect.objectContaining(refused));
   });
 
   it('leads to nobody’s lab where nobody is logged in', async () => {

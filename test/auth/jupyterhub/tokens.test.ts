@@ -50,7 +50,9 @@ describe('a token of the hub', () => {
     const jwt = ['{"alg":"none"}', '{}'].map((part) => Buffer.from(part).toString('base64url')).join('.');
     expect(provider.matches(requestWith('Bearer abc'))).toBe(true);
     expect(provider.matches(requestWith('token abc'))).toBe(true);
-    expect(provider.matches(requestWith(`Bearer ${jwt}.`))).toBe(false);
+    for (const token of [`${jwt}.`, `${jwt}.x.y`, `${jwt}.x.y.z`, jwt]) {
+      expect(provider.matches(requestWith(`Bearer ${token}`)), token).toBe(false);
+    }
     expect(provider.matches(requestWith())).toBe(false);
   });
 
