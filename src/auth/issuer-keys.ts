@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createLocalJWKSet, type JSONWebKeySet, type LocalJWKSet } from 'jose';
 import type { Logger } from 'pino';
 import { LabwrightError } from '../domain/errors.ts';
+import { orAborted, settlesWithin } from './issuer-keys-waits.ts';
 
 /** What an issuer says of itself. */
 export interface IssuerAnswer {
@@ -224,27 +225,4 @@ export class IssuerKeys {
 function unavailable(): LabwrightError {
   const message = 'The token cannot be checked at the moment; try again in a few seconds';
   return new LabwrightError('not_ready', 503, message, { retryAfter: 2 });
-}
-
-async function settlesWithin(promise: Promise<void>, ms: number): Promise<boolean> {
-  if (ms <= 0) return false;
-  const { promise: over, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), ms);
-  try {
-    return await Promise.race([promise.then(() => true), over]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason as Error);
-  if (signal.aborted) abort();
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }

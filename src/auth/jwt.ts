@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { bearerToken } from './bearer.ts';
 import { createHttpClient } from './http-client.ts';
 import { type Identity, type IdentityProvider, invalidToken } from './identity.ts';
-import { IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
+import { type AskIssuer, IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
 import { issuerOverHttp } from './issuer-keys-source.ts';
 import { jwtIdentity, type JwtIssuerConfig, type ServiceAccountsConfig } from './jwt-identity.ts';
 import { BadToken, type JwtParty, verifyJwt } from './jwt-party.ts';
@@ -12,7 +12,7 @@ import { serviceAccountParty } from './service-accounts.ts';
 export interface JwtProviderOptions {
   readonly issuers: readonly JwtIssuerConfig[];
   /** The cluster's own tokens, and how its API server is asked for the keys. */
-  readonly serviceAccounts?: { readonly config: ServiceAccountsConfig; readonly ask: IssuerKeysOptions['ask'] };
+  readonly serviceAccounts?: { readonly config: ServiceAccountsConfig; readonly ask: AskIssuer } | undefined;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   readonly clock?: () => number;
@@ -35,7 +35,10 @@ const ANSWER_MS = 4_000;
  * true. A token of any other issuer is refused without anybody being asked. It has to stand behind the static tokens,
  * which may look like anything, and before the hub's, which are what no other provider knows.
  *
- * No connection and no timer outlives `close()`. Nothing is fetched before the first token of an issuer.
+ * It is made where at least one of `auth.jwt` and `auth.serviceAccounts` is configured; `ask` is then
+ * `askServiceAccountIssuer(connection)` of `storage/service-account-issuer.ts`. No connection and no timer of its own
+ * outlives `close()`, which belongs after the server's and before that of the connection to the cluster. Nothing is
+ * fetched before the first token of an issuer.
  */
 export function jwtProvider(options: JwtProviderOptions): JwtProvider {
   const { issuers, serviceAccounts, logger, clock = Date.now, keys = {} } = options;

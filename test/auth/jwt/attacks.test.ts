@@ -375,7 +375,9 @@ describe('a JWT', () => {
       .setProtectedHeader({ alg: 'RS256', kid: 'rsa' })
       .setExpirationTime('5m')
       .sign(scene.own.privateKey);
-    expect((await show(token)).status).toBe(401);
+    const fresh = startProvider({ issuers: [issuerConfig(scene.issuer.issuer), issuerConfig(scene.neighbour.issuer)] });
+    expect(await fresh.show(token)).toMatchObject({ status: 401 });
+    await fresh.close();
     expect([asked(), visits]).toEqual([before, 0]);
   });
 

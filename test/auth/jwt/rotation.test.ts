@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
+import { issuerOverHttp } from '../../../src/auth/issuer-keys-source.ts';
 import { aLabState, API, fakeLabs, testApp } from '../../routes/support.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { makeKey, startIssuer, type TestIssuer, type TestKey, type Weather } from './support/issuer.ts';
@@ -166,6 +167,29 @@ describe('an issuer that', () => {
     provider = startProvider({ issuers: [issuerConfig(issuer.issuer)], keys: { cooldownMs: 10, patienceMs: 500 } });
     expect(await provider.show(await issuer.sign({ preferred_username: 'ada' }))).toMatchObject({ status: 503 });
     expect(JSON.stringify(provider.logs)).toContain(why);
+  });
+
+  it.each([
+    ['http://id.example.org/keys', false],
+    ['https://elsewhere.example.org/keys', true],
+  ])('is reached over https may have its keys at %s: %s', async (jwks_uri, isBelieved) => {
+    const asked: string[] = [];
+    const get = (url: string) => {
+      asked.push(url);
+      return Promise.resolve({ status: 200, body: { issuer: 'https://id.example.org/', jwks_uri, keys: [] } });
+    };
+    const http = { get, close: () => Promise.resolve() };
+    const answer = await issuerOverHttp(
+      http,
+      'https://id.example.org/',
+      undefined,
+    )(new AbortController().signal).then(
+      () => true,
+      () => false,
+    );
+    expect(answer).toBe(isBelieved);
+    const discovery = 'https://id.example.org/.well-known/openid-configuration';
+    expect(asked).toEqual(isBelieved ? [discovery, jwks_uri] : [discovery]);
   });
 
   it('names no keys in its tokens may rotate them all the same', async () => {
