@@ -72,6 +72,8 @@ export interface KeyServiceOptions {
 /**
  * The keys of this installation, shared by all of its controllers through a store: read, kept, rotated. Between two reads,
  * and while the store does not answer or holds something else, it goes on with what it has.
+ *
+ * It is to be run only where something is signed or sealed: `run` makes the keys when there are none.
  */
 export class KeyService {
   readonly #options: KeyServiceOptions;

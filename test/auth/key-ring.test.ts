@@ -170,6 +170,12 @@ describe('the life of a key', () => {
     expect(planRing(longer.keep, START + 2, POLICY).changed).toBe(false);
   });
 
+  it('is not drawn out by a longer lifetime once it is not used any more', () => {
+    const second: RingKey = { kid: 'b', publishedAt: end - DAY, activeFrom: end, lifetime: HOUR };
+    const longer = planRing([first, second], end + 1, { ...POLICY, lifetime: DAY });
+    expect(longer.keep).toEqual([first, { ...second, lifetime: DAY }]);
+  });
+
   it('comes in time although it was made while the clock was years ahead', () => {
     const early: RingKey = {
       kid: 'f',
