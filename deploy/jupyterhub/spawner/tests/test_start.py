@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from fake_controller import HUB_TOKEN, FakeController, FakeLab, answer, stay_pending
-from jupyterhub.spawner import SpawnException
 from support import MakeSpawner, until
+from tornado.web import HTTPError
 
 from labwright_spawner import LabwrightSpawner
 
@@ -20,7 +20,7 @@ async def told(spawner: LabwrightSpawner) -> list[tuple[int, str]]:
 
 
 async def failure(spawner: LabwrightSpawner) -> Any:
-    with pytest.raises(SpawnException) as raised:
+    with pytest.raises(HTTPError) as raised:
         await spawner.start()
     return raised.value
 
