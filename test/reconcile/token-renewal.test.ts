@@ -123,6 +123,20 @@ describe('a lab with a signed token', () => {
     expect(quiet).toBeGreaterThan(0);
   });
 
+  it('is not renewed over and over where the intent cannot be written', async () => {
+    const { setting } = await signed(2 * SHORT);
+    await setting.spawn(aLab());
+    const isNote = ({ verb, namespace }: KubeRequest) => verb === 'patch' && namespace === setting.controller;
+    setting.proxy.onCall = (_n, request) => (isNote(request) ? { status: 403 } : 'pass');
+    const since = performance.now();
+    const renewals = () => setting.proxy.requests.calls(since, touchesTokens(setting)).filter((call) => !isNote(call));
+    await until('it was renewed', () => renewals().length > 0);
+    const renewed = performance.now();
+    await until('it had the time to look five times', () => performance.now() - renewed > 1_000);
+    expect(renewals()).toHaveLength(1);
+    expect(setting.log.filter((line) => line.includes('could not be renewed'))).toHaveLength(1);
+  });
+
   it('is left alone by a controller that has just started, when nothing is due', async () => {
     const { setting } = await signed(SHORT * 10);
     await setting.spawn(aLab());
