@@ -2,6 +2,7 @@ import { EncryptJWT, type JWTPayload, jwtDecrypt } from 'jose';
 
 /** The keys that cookies are sealed with, 256 bits each, kept until everything sealed with them has ended. */
 export interface SessionKeys {
+  /** @throws {LabwrightError} `not_ready` (503) where the keys are not known yet */
   current(): { readonly kid: string; readonly key: Uint8Array };
   find(kid: string): Uint8Array | undefined;
 }
@@ -27,7 +28,10 @@ export interface Unsealed {
 /** Turns values into text that nobody else can read, make or change, and back. */
 export interface Seal {
   seal(claims: Readonly<Record<string, string>>): Promise<string>;
-  /** @returns undefined for what is not ours, not whole, of another kind, of another instance, or over */
+  /**
+   * @returns undefined for what is not ours, not whole, of another kind, of another instance, or over
+   * @throws {LabwrightError} `not_ready` (503) where the keys are not known yet, so that nobody can say
+   */
   open(sealed: string): Promise<Unsealed | undefined>;
 }
 
@@ -54,6 +58,7 @@ export function createSeal({ keys, type, audience, lifetimeMs, now }: SealOption
     },
     async open(sealed) {
       if (sealed.length > SEALED_LENGTH) return undefined;
+      keys.current();
       let key: Uint8Array | undefined;
       const findKey = ({ kid = '' }: { kid?: string }) => {
         key = keys.find(kid);

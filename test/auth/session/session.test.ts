@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { EncryptJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
+import { LabwrightError } from '../../../src/domain/errors.ts';
 import { LIFETIME, NOW, requestWith, setUpSessions, someKeys } from './support.ts';
 
 const HOUR = 3_600_000;
@@ -93,6 +94,16 @@ describe('a session', () => {
     const before = await find(setUpSessions({ keys: someKeys('k1') }), cookie);
     expect(await find(setUpSessions({ keys: someKeys('k1', 'k2') }), cookie)).toEqual(before);
     expect(await find(setUpSessions({ keys: someKeys('k2') }), cookie)).toBeUndefined();
+  });
+
+  it('is not over because the keys are not known yet', async () => {
+    const cookie = await setUpSessions().cookieFor('a');
+    const notReady = new LabwrightError('not_ready', 503, 'not yet');
+    const current = () => {
+      throw notReady;
+    };
+    const setup = setUpSessions({ keys: { current, find: () => undefined } });
+    await expect(find(setup, cookie)).rejects.toBe(notReady);
   });
 
   it('that has ended is over for a copy of the cookie, too', async () => {
