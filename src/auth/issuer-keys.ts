@@ -157,13 +157,21 @@ export class IssuerKeys {
   }
 
   #refreshInTurn(): Promise<void> {
-    const wait = this.#begunAt + this.#options.cooldownMs - this.#options.now();
-    if (wait <= 0 && this.#next === undefined) return this.#refresh();
-    return (this.#next ??= this.#refreshAfter(wait));
+    if (this.#restMs() <= 0 && this.#next === undefined) return this.#refresh();
+    return (this.#next ??= this.#refreshAfterRest());
   }
 
-  async #refreshAfter(wait: number): Promise<void> {
-    await delay(wait, undefined, { signal: this.#closed.signal }).catch(() => undefined);
+  /** How long the issuer is to be left alone. */
+  #restMs(): number {
+    return this.#begunAt + this.#options.cooldownMs - this.#options.now();
+  }
+
+  async #refreshAfterRest(): Promise<void> {
+    const { signal } = this.#closed;
+    do {
+      await delay(Math.ceil(this.#restMs()), undefined, { signal }).catch(() => undefined);
+      // A timer may be early by a little.
+    } while (this.#restMs() > 0 && !this.#isClosed());
     this.#next = undefined;
     if (!this.#isClosed()) await this.#refresh();
   }

@@ -122,8 +122,11 @@ describe('the keys of an issuer', () => {
     expect(complaints[0]).toMatchObject({ why: 'it is down', known: true, issuer: 'https://issuer.example.org' });
     pass(10 * MINUTE);
     const asked = questions.length;
-    expect(await find('one')).toBe(true);
-    questions[asked]!.answer([one]);
+    const again = await until('it is asked again', async () => {
+      expect(await find('one')).toBe(true);
+      return questions[asked];
+    });
+    again.answer([one]);
     await until('the end of the outage is logged', () => logs.at(-1)?.level === 30);
   });
 });
@@ -183,7 +186,7 @@ describe('a key that is not known', () => {
     await Promise.all([...Array.from({ length: 50 }, attack), issuer]);
     expect(outcomes).toEqual(new Set([false]));
     const gaps = questions.slice(1).map(({ at }, index) => at - questions[index]!.at);
-    expect(Math.min(...gaps)).toBeGreaterThan(cooldownMs - 2);
+    expect(Math.min(...gaps)).toBeGreaterThan(cooldownMs - 1);
     expect(questions.length).toBeGreaterThan(5);
   });
 
