@@ -20,6 +20,8 @@ export class Connections {
   readonly #exchanges = new WeakMap<Socket, Set<Exchange>>();
   /** Those that end with a refusal: what comes behind it on them is nobody's request. */
   readonly #ending = new WeakSet<Socket>();
+  /** Those whose answers in progress are waited for, with nothing more read. */
+  readonly #waiting = new WeakSet<Socket>();
 
   /**
    * To be called for every request, before anything is answered.
@@ -52,6 +54,7 @@ export class Connections {
       socket.destroy();
       return;
     }
+    if (this.#waiting.has(socket)) return;
     this.#ending.add(socket);
     const open = [...(this.#exchanges.get(socket) ?? [])];
     const [first] = open;
@@ -59,9 +62,15 @@ export class Connections {
     const answer = rawAnswer(faultOfParser(error));
     if (last === undefined) end(socket, answer);
     else if (last.isRefused) last.outgoing.end();
-    else if (last.incoming.complete) last.outgoing.once('close', () => end(socket, answer));
+    else if (last.incoming.complete) this.#refuseAfter(last, socket, answer);
     else if (last === first && !last.outgoing.headersSent) end(socket, answer);
     else socket.destroy();
+  }
+
+  #refuseAfter({ outgoing }: Exchange, socket: Socket, answer: string): void {
+    this.#waiting.add(socket);
+    socket.pause();
+    outgoing.once('close', () => end(socket, answer));
   }
 }
 

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
@@ -9,7 +10,12 @@ import { aLabState, API, fakeLabs, formRequest, testApp, TOKENS } from './suppor
 /** What somebody may write on a connection who hopes that two servers in a row understand it differently. */
 const logger = pino({ level: 'silent' });
 const limits = { ...DEFAULT_LIMITS, headersTimeout: 300, requestTimeout: 600 };
-const labs = fakeLabs([aLabState()]);
+const labs = fakeLabs([aLabState()], {
+  async *events(_key, _after, signal) {
+    yield { id: '1', type: 'info' as const, message: 'still here' };
+    if (!signal.aborted) await once(signal, 'abort');
+  },
+});
 const AUTHORIZED = `Authorization: Bearer ${TOKENS.ada}\r\n`;
 const HIDDEN = `DELETE ${API}/labs/ada HTTP/1.1\r\nHost: x\r\n${AUTHORIZED}\r\n`;
 const BODY = JSON.stringify(formRequest());
@@ -150,6 +156,21 @@ describe('requests one behind the other', () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 400]);
     expect(isClosed).toBe(true);
     expect(labs.deleted).toEqual([]);
+  });
+
+  it('are not read behind one that is broken, however many come while an answer is in progress', async () => {
+    const nonsense = 'NONSENSE\r\n\r\n'.repeat(1000);
+    const bytes = [get('', `${API}/labs/ada/events`), ...Array<string>(20).fill(nonsense)];
+    const warnings: Error[] = [];
+    const note = (warning: Error) => void warnings.push(warning);
+    process.on('warning', note);
+    const { answers, rest, isClosed } = await converse(server.address.port, bytes, { pauseMs: 20, patienceMs: 1500 });
+    process.off('warning', note);
+    expect(answers.map(({ status }) => status)).toEqual([200]);
+    expect(rest).toContain('still here');
+    expect(rest).not.toContain('HTTP/1.1');
+    expect(isClosed).toBe(false);
+    expect(warnings).toEqual([]);
   });
 
   it('are not found in the body of another', async () => {
