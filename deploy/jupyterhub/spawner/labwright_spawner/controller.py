@@ -22,6 +22,9 @@ KEEP_ALIVE_LIMIT = 60.0
 """Seconds of silence after which a stream is dead: the controller says something every fifteen."""
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
+LONGEST_RETRY_AFTER = 60.0
+"""Longest pause in seconds that a controller can ask for."""
+
 TOKEN_ATTEMPTS = 20
 TOKEN_PAUSE = 0.1
 
@@ -245,7 +248,7 @@ class Patience:
         left = self._since + self._seconds - now
         if left <= 0:
             raise error
-        pause = max(self._pause * (0.5 + jitter / 2), min(error.retry_after or 0, self._longest))
+        pause = max(self._pause * (0.5 + jitter / 2), min(error.retry_after or 0, LONGEST_RETRY_AFTER))
         self._pause = min(2 * self._pause, self._longest)
         await asyncio.sleep(min(pause, left))
 

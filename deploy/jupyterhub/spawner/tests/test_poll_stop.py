@@ -150,6 +150,23 @@ async def test_waits_for_the_lab_of_a_start_that_a_restart_of_the_hub_interrupte
     assert await spawner.get_url() == URL
 
 
+async def test_waits_for_the_controller_first_when_both_were_restarted(
+    make_spawner: MakeSpawner, controller: FakeController
+) -> None:
+    lab = controller.labs["ada", ""] = FakeLab(1, {})
+    spawner = make_spawner()
+    spawner._check_pending = True
+    await controller.close()
+    polling = asyncio.ensure_future(spawner.poll())
+    await asyncio.sleep(0.3)
+    controller.refuse("get", 503, "not_ready", times=2)
+    await controller.open()
+    await until(lambda: controller.last_event_ids)
+    lab.run()
+    assert await polling is None
+    assert await spawner.get_url() == URL
+
+
 async def test_reports_a_lab_that_fails_after_a_restart_of_the_hub(
     make_spawner: MakeSpawner, controller: FakeController
 ) -> None:
