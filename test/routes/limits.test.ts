@@ -5,7 +5,6 @@ import { afterEach, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
 import { invalidToken } from '../../src/auth/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/config/limits.ts';
-import type { AppDeps } from '../../src/routes/app.ts';
 import { type RunningServer, startServer } from '../../src/routes/server.ts';
 import { converse } from './raw-http.ts';
 import { aConfig, aLabState, API, fakeLabs, testApp, TOKENS } from './support.ts';
@@ -13,7 +12,7 @@ import { aConfig, aLabState, API, fakeLabs, testApp, TOKENS } from './support.ts
 const generous = aConfig().limits;
 const few = (burst: number) => ({ perSecond: 0.01, burst });
 
-function limitedApp(limits: Record<string, unknown>, deps: Partial<AppDeps> = {}) {
+function limitedApp(limits: Record<string, unknown>, deps: Parameters<typeof testApp>[0] = {}) {
   const config = aConfig({ limits: { ...generous, ...limits } });
   return testApp({ labs: fakeLabs([aLabState()]), config, ...deps });
 }
