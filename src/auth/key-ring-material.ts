@@ -62,7 +62,7 @@ const times = {
   kid: z.string().regex(/^[\w-]{1,64}$/),
   publishedAt: time,
   activeFrom: time,
-  lifetimeMs: z.number().positive(),
+  lifetimeMs: z.number().nonnegative(),
 };
 const signingFile = z
   .array(z.strictObject({ ...times, jwk: privateJwk }))

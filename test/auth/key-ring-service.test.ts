@@ -106,6 +106,13 @@ describe('the keys', () => {
     }
   });
 
+  it('can be read again where nothing made with them lives, as sessions where nobody logs in', async () => {
+    const shelf = new Shelf();
+    const lifetimes = { signing: 1, sealing: 0 };
+    await start(shelf, { lifetimes }).ready();
+    await start(shelf, { lifetimes }).ready();
+  });
+
   it('are rotated: the next is published first, and what was made before stays valid', async () => {
     const shelf = new Shelf();
     let now = Date.now();
