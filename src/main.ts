@@ -3,8 +3,9 @@ import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
-import { identityProviders } from './auth/providers.ts';
-import { userDirectory } from './auth/user-directory.ts';
+import { createIdentification } from './auth/identification.ts';
+import { KeyService } from './auth/key-ring-service.ts';
+import { labTokens } from './auth/lab-tokens.ts';
 import {
   explainUsage,
   parseArguments,
@@ -21,7 +22,9 @@ import { createApp } from './routes/app.ts';
 import { startServer } from './routes/server.ts';
 import { inClusterConnection, isInCluster, kubeconfigConnection, ownNamespace } from './storage/connection.ts';
 import type { KubeConnection } from './storage/connection.ts';
+import { KeyStore } from './storage/key-store.ts';
 import { KubeClient } from './storage/kube-client.ts';
+import { askServiceAccountIssuer } from './storage/service-account-issuer.ts';
 
 /** A way to reach a cluster, and what ends with it. */
 interface Cluster {
@@ -49,24 +52,27 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
     burst,
     inFlight: 4 * concurrency,
   });
-  const controller = new LabController({
-    client,
-    config,
-    controller: namespace ?? ownNamespace() ?? DEFAULT_NAMESPACE,
+  const own = namespace ?? ownNamespace() ?? DEFAULT_NAMESPACE;
+  const keys = keysFor(config, new KeyStore(client, own), logger);
+  const tokens = keys === undefined ? undefined : labTokens(config, keys);
+  const controller = new LabController({ client, config, controller: own, logger, tokens });
+  const identification = createIdentification(config, {
     logger,
+    askCluster: askServiceAccountIssuer(cluster.connection),
+    sessionKeys: keys?.sealing,
   });
   const app = createApp({
     labs: controller.labs,
     config,
-    identity: identityProviders(config, logger),
-    users: userDirectory(config),
+    identification,
+    signing: keys?.signing,
     logger,
     stopping,
     version: readVersion(),
   });
   const server = await startServer({ app, ...listen, limits: config.limits, logger });
   const halt = new AbortController();
-  const working = controller.run(halt.signal);
+  const working = Promise.all([controller.run(halt.signal), keys?.run(halt.signal)]);
   logger.info({ ...server.address, cluster: client.server }, 'listening');
   process.stdout.write(greeting);
   await aborted(stopping);
@@ -74,6 +80,15 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
   await server.close();
   halt.abort();
   await working;
+  await identification.close();
+}
+
+/** The keys of this installation; undefined where nothing that is configured needs them. */
+function keysFor({ auth, lab }: Config, store: KeyStore, logger: Logger): KeyService | undefined {
+  const login = auth.jupyterhub?.login;
+  if (login === undefined && lab.token.source !== 'signed') return undefined;
+  const lifetimes = { signing: lab.token.lifetime, sealing: login?.sessionLifetime ?? lab.token.lifetime };
+  return new KeyService({ store, logger, lifetimes });
 }
 
 /** What to run with: the configuration file, or everything for trying it out when there is none. */

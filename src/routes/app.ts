@@ -1,15 +1,18 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { trustedPeers } from '../auth/trusted-peers.ts';
 import { resolveQuota } from '../config/index.ts';
+import { accountRoutes } from './account.ts';
 import { auditTrail } from './audit.ts';
 import type { AppEnv } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import type { OpenApiDocument } from './docs-page.ts';
 import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
+import { keyRoutes } from './jwks.ts';
 import { getLabForm } from './lab-contract.ts';
 import { CHOOSE_DROPDOWN, labForm } from './lab-form.ts';
 import { LAB_FORM_STYLE } from './lab-form-style.ts';
 import { labRoutes } from './labs.ts';
+import { loginRoutes } from './login.ts';
 import { callLimits, limitUnrouted } from './rate-limit.ts';
 import { limitDeclaredBody } from './request-limits.ts';
 import { readablePath, requestScope } from './request-scope.ts';
@@ -23,13 +26,13 @@ export type { AppDeps } from './deps.ts';
  * with `app.request()`.
  */
 export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
-  const { config, identity, logger } = deps;
+  const { config, identification, logger, signing } = deps;
   const { pathPrefix } = config;
   const app = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid, getPath: rawPath });
   const isTrusted = trustedPeers(config.auth.proxyHeaders?.trustedAddresses ?? []);
   const limits = callLimits({ limits: config.limits, isTrusted });
   app.use(
-    requestScope(logger, identity, limits),
+    requestScope(logger, identification.providers, limits),
     auditTrail(logger, isTrusted),
     limitDeclaredBody(config.limits.bodySize),
     readablePath,
@@ -47,11 +50,14 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   }
   app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
+  app.route(pathPrefix || '/', keyRoutes({ config, signing }));
+  app.route(pathPrefix || '/', loginRoutes({ config, people: identification.people }));
+  app.route(pathPrefix || '/', accountRoutes({ labs: deps.labs, config, people: identification.people }));
   app.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });
   return app;
 }
 
-function formRoute({ config, users }: AppDeps): OpenAPIHono<AppEnv> {
+function formRoute({ config, identification: { users } }: AppDeps): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: [CHOOSE_DROPDOWN] });
   return routes.openapi(getLabForm, async (c) => {

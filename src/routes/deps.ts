@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
-import type { IdentityProvider } from '../auth/identity.ts';
-import type { UserDirectory } from '../auth/user-directory.ts';
+import type { Identification } from '../auth/identification.ts';
+import type { SigningKeys } from '../auth/key-ring-service.ts';
 import type { Config } from '../config/index.ts';
 import type { LabService } from '../reconcile/lab-service.ts';
 
@@ -8,10 +8,10 @@ import type { LabService } from '../reconcile/lab-service.ts';
 export interface AppDeps {
   readonly labs: LabService;
   readonly config: Config;
-  /** Tried in this order. */
-  readonly identity: readonly IdentityProvider[];
-  /** What is known of the users. */
-  readonly users: UserDirectory;
+  /** Who calls, who the users are, and how people log in. */
+  readonly identification: Omit<Identification, 'close'>;
+  /** What the tokens of labs are signed with; undefined where none are. */
+  readonly signing?: SigningKeys | undefined;
   readonly logger: Logger;
   /** Aborts when the program begins to stop: open event streams end and the readiness probe fails. */
   readonly stopping: AbortSignal;

@@ -30,7 +30,8 @@ const STREAM_HEADERS = {
  * @param isTrusted whether an address may say under which host the caller knows us
  */
 export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined) => boolean): OpenAPIHono<AppEnv> {
-  const { labs, config, users } = deps;
+  const { labs, config } = deps;
+  const { users } = deps.identification;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
 
   routes.openapi(listLabs, async (c) => {

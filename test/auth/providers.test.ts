@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
+import { createIdentification } from '../../src/auth/identification.ts';
 import { identifyCaller } from '../../src/auth/identify.ts';
 import type { AuthRequest, Identity } from '../../src/auth/identity.ts';
-import { identityProviders } from '../../src/auth/providers.ts';
 import { noFacts } from '../../src/auth/user-facts.ts';
+import type { Config } from '../../src/config/index.ts';
+import { aConfig } from '../routes/support.ts';
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const ada = { username: 'ada', name: null, uid: 1000, gid: 1000, groups: [] };
@@ -18,17 +20,18 @@ function requestWith(headers: Record<string, string | string[]>, remoteAddress?:
   return { method: 'GET', headers: (name) => [headers[name] ?? []].flat(), remoteAddress };
 }
 
+function configWith(auth: Partial<Config['auth']>): Config {
+  return { ...aConfig(), auth: { tokens: [], jwt: [], ...auth } };
+}
+
 /** The identity that the configured providers see in a request; undefined when none of them knows its credential. */
-async function identify(
-  request: AuthRequest,
-  auth: Parameters<typeof identityProviders>[0]['auth'] = { tokens, proxyHeaders },
-) {
+async function identify(request: AuthRequest, auth: Partial<Config['auth']> = { tokens, proxyHeaders }) {
   const warnings: unknown[] = [];
   const logger = pino({ level: 'warn' }, { write: (line) => void warnings.push(JSON.parse(line)) });
   let identity: Identity | undefined;
   let error: unknown;
   try {
-    identity = await identifyCaller(identityProviders({ auth }, logger), request);
+    identity = await identifyCaller(createIdentification(configWith(auth), { logger }).providers, request);
   } catch (caught) {
     error = caught;
   }

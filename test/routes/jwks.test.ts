@@ -4,7 +4,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
 import { KeyService, type KeyTiming } from '../../src/auth/key-ring-service.ts';
 import { LabTokens } from '../../src/auth/lab-tokens.ts';
-import { keyRoutes } from '../../src/routes/jwks.ts';
 import { startServer } from '../../src/routes/server.ts';
 import { KeyStore } from '../../src/storage/key-store.ts';
 import { KubeClient } from '../../src/storage/kube-client.ts';
@@ -34,8 +33,7 @@ afterAll(async () => {
 
 /** The app with the routes of the keys, on a socket. */
 async function serve(signing: TestKeys['signing']) {
-  const { app } = testApp();
-  app.route('/labwright', keyRoutes({ config: aConfig(), signing }));
+  const { app } = testApp({ signing });
   const logger = pino({ level: 'silent' });
   const server = await startServer({ app, host: '127.0.0.1', port: 0, logger });
   closing.push(() => server.close());
@@ -89,8 +87,7 @@ const rachel = { username: 'rachel', servername: '', groups: [] };
 describe('the keys of lab tokens', () => {
   it('are found by their issuer, and may be kept for ten minutes', async () => {
     const { signing } = await TestKeys.make();
-    const { app } = testApp();
-    app.route('/labwright', keyRoutes({ config: aConfig(), signing }));
+    const { app } = testApp({ signing });
     const issuer = await app.request('/labwright/.well-known/openid-configuration');
     expect(await issuer.json()).toEqual({
       issuer: 'https://hub.example.org/labwright',
@@ -105,27 +102,24 @@ describe('the keys of lab tokens', () => {
   });
 
   it('are shown without their private halves', async () => {
-    const { app } = testApp();
-    app.route('/labwright', keyRoutes({ config: aConfig(), signing: (await TestKeys.make()).signing }));
+    const { app } = testApp({ signing: (await TestKeys.make()).signing });
     const { keys } = (await (await app.request(JWKS)).json()) as { keys: object[] };
     expect(Object.keys(keys[0]!).sort()).toEqual(['alg', 'crv', 'kid', 'kty', 'use', 'x', 'y']);
   });
 
   it('are none where nothing is signed', async () => {
     const { app } = testApp();
-    app.route('/labwright', keyRoutes({ config: aConfig() }));
     expect(await (await app.request(JWKS)).json()).toEqual({ keys: [] });
   });
 
   it('are answered with 503 while they cannot be read', async () => {
-    const { app } = testApp();
     const store = new KeyStore(cluster.client, 'none');
     const { signing } = new KeyService({
       store,
       logger: pino({ level: 'silent' }),
       lifetimes: { signing: 1, sealing: 1 },
     });
-    app.route('/labwright', keyRoutes({ config: aConfig(), signing }));
+    const { app } = testApp({ signing });
     const response = await app.request(JWKS);
     expect(response.status).toBe(503);
     expect(response.headers.get('cache-control') ?? '').not.toContain('public');

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { pino } from 'pino';
-import { identityProviders } from '../../src/auth/providers.ts';
-import { userDirectory } from '../../src/auth/user-directory.ts';
+import { createIdentification } from '../../src/auth/identification.ts';
+import type { IdentityProvider } from '../../src/auth/identity.ts';
 import { buildConfig, type Config } from '../../src/config/index.ts';
 import type { LabEvent, LabKey, LabState } from '../../src/domain/lab.ts';
 import type { CreateLab, LabService } from '../../src/reconcile/lab-service.ts';
@@ -139,17 +139,22 @@ export interface CallOptions {
   readonly from?: string;
 }
 
+interface TestDeps extends Partial<AppDeps> {
+  /** Instead of the configured ones. */
+  readonly identity?: readonly IdentityProvider[];
+}
+
 /** The app on fakes, and what it logged. */
-export function testApp(deps: Partial<AppDeps> = {}) {
+export function testApp({ identity, ...deps }: TestDeps = {}) {
   const logs: Record<string, unknown>[] = [];
   const write = (line: string) => void logs.push(JSON.parse(line) as Record<string, unknown>);
   const logger = pino({ level: 'debug' }, { write });
   const config = deps.config ?? aConfig();
+  const identification = createIdentification(config, { logger });
   const app = createApp({
     labs: fakeLabs(),
     config,
-    identity: identityProviders(config, logger),
-    users: userDirectory(config),
+    identification: { ...identification, ...(identity === undefined ? {} : { providers: identity }) },
     logger,
     stopping: new AbortController().signal,
     version: '1.2.3',
