@@ -4,6 +4,7 @@ import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, type ServerProcess, startServerProcess, waitFor } from './api-server-process.ts';
+import { canary } from './canary.ts';
 
 export interface ApiServerOptions {
   /** Folder with the binaries; default: the environment variable KUBEBUILDER_ASSETS. */
@@ -94,7 +95,7 @@ async function startOnce(assets: string, options: ApiServerOptions): Promise<Api
     rmSync(folder, { recursive: true, force: true });
   };
   try {
-    const token = randomBytes(16).toString('hex');
+    const token = canary(randomBytes(16).toString('hex'));
     const [clientPort, peerPort, port] = [await freePort(), await freePort(), await freePort()];
     const etcd = `http://127.0.0.1:${clientPort}`;
     const server = `https://127.0.0.1:${port}`;

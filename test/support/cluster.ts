@@ -12,7 +12,7 @@ import { type KubeConnection, tokenConnection } from '../../src/storage/connecti
 import { KubeClient } from '../../src/storage/kube-client.ts';
 import * as resources from '../../src/storage/resources.ts';
 import type { ApiServerAddress } from './api-server.ts';
-import { watchObject } from './canary.ts';
+import { canary, watchObject } from './canary.ts';
 import type { RequestLog } from './cluster-requests.ts';
 import { FaultProxy, type OnCall } from './fault-proxy.ts';
 
@@ -131,7 +131,7 @@ interface Backend {
 }
 
 async function launchSandbox(options: SandboxOptions = {}): Promise<Backend> {
-  const sandbox = await startSandbox({ kubelet: false, ...options });
+  const sandbox = await startSandbox({ kubelet: false, token: canary(randomBytes(16).toString('hex')), ...options });
   return {
     direct: { server: sandbox.server, token: sandbox.token },
     controllers: true,

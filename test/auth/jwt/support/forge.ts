@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, sign } from 'node:crypto';
 import { type CryptoKey, exportPKCS8, exportSPKI, importJWK } from 'jose';
+import { canary } from '../../../support/canary.ts';
 import type { TestKey } from './issuer.ts';
 
 /** A part of a token: JSON of a value, or this very text. */
@@ -31,7 +32,15 @@ export function goodParts(issuer: string, key: TestKey) {
   const now = Math.floor(Date.now() / 1000);
   return {
     header: { alg: key.alg, kid: key.kid },
-    claims: { iss: issuer, aud: 'labwright', iat: now, exp: now + 600, sub: 's', preferred_username: 'ada' },
+    claims: {
+      iss: issuer,
+      aud: 'labwright',
+      iat: now,
+      exp: now + 600,
+      sub: 's',
+      preferred_username: 'ada',
+      planted: canary('forged'),
+    },
     now,
   };
 }

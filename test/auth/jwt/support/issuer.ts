@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type CryptoKey, exportJWK, generateKeyPair, type JSONWebKeySet, type JWK, SignJWT } from 'jose';
+import { canary } from '../../../support/canary.ts';
 
 /** A key pair under a name. */
 export interface TestKey {
@@ -55,7 +56,8 @@ export async function startIssuer(keys: readonly TestKey[], path = ''): Promise<
     asked: { discovery: [], jwks: [] },
     sign(claims = {}, { key = issuer.keys[0]!, header = {} } = {}) {
       const now = Math.floor(Date.now() / 1000);
-      const all = { iss: issuer.issuer, aud: AUDIENCE, iat: now, exp: now + 600, sub: 'subject-1', ...claims };
+      const planted = canary('in-a-jwt');
+      const all = { iss: issuer.issuer, aud: AUDIENCE, iat: now, exp: now + 600, sub: 'subject-1', planted, ...claims };
       const known = Object.entries({ alg: key.alg, kid: key.kid, ...header }).filter(
         ([, value]) => value !== undefined,
       );
