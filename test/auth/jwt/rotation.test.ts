@@ -29,7 +29,7 @@ function app() {
   };
 }
 
-describe('under load', () => {
+describe('under load', { timeout: 60_000 }, () => {
   it('no good token is refused and no other is admitted, while keys rotate and the issuer goes and comes', async () => {
     const [first, second, third, foreign] = [
       await makeKey('1'),
