@@ -4,8 +4,6 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { createIdentification } from '../../src/auth/identification.ts';
 import type { LabService } from '../../src/reconcile/lab-service.ts';
-import { accountRoutes } from '../../src/routes/account.ts';
-import { loginRoutes } from '../../src/routes/login.ts';
 import { FakeHub, type FakeHolder, SERVICE_TOKEN } from '../auth/jupyterhub/fake-hub.ts';
 import { someKeys } from '../auth/session/support.ts';
 import { aConfig, type CallOptions, fakeLabs, testApp } from './support.ts';
@@ -26,12 +24,10 @@ export async function setUpPeople(
     canLogIn?: boolean;
     baseUrl?: string;
     pathPrefix?: string;
-    stopWaitMs?: number;
     cacheLifetime?: string;
-    now?: number;
   } = {},
 ) {
-  const { labs = fakeLabs(), canLogIn = true, baseUrl = ORIGIN, pathPrefix = '/labwright', stopWaitMs, now } = options;
+  const { labs = fakeLabs(), canLogIn = true, baseUrl = ORIGIN, pathPrefix = '/labwright' } = options;
   const { cacheLifetime = '5m' } = options;
   const hub = await FakeHub.start();
   const folder = await mkdtemp(join(tmpdir(), 'labwright-'));
@@ -47,21 +43,14 @@ export async function setUpPeople(
     },
   });
   const logger = pino({ level: 'silent' });
-  const service = createIdentification(config, { logger, sessionKeys: someKeys() });
-  const { people, providers: identity } = service;
-  const { app, call, logs } = testApp({ labs, config, identity });
-  app.route(pathPrefix, loginRoutes({ config, people }));
-  const more = {
-    ...(stopWaitMs === undefined ? {} : { stopWaitMs }),
-    ...(now === undefined ? {} : { now: () => now }),
-  };
-  app.route(pathPrefix, accountRoutes({ labs, config, people, ...more }));
+  const identification = createIdentification(config, { logger, sessionKeys: someKeys() });
+  const { app, call, logs } = testApp({ labs, config, identification });
   const close = async () => {
-    await service.close();
+    await identification.close();
     await hub.close();
     await rm(folder, { recursive: true });
   };
-  return { hub, app, call, logs, close, people, tokenFile, browser: () => new Browser(call, hub) };
+  return { hub, app, call, logs, close, tokenFile, browser: () => new Browser(call, hub) };
 }
 
 type Call = ReturnType<typeof testApp>['call'];

@@ -238,6 +238,16 @@ describe('a session', () => {
     expect([down.status, await down.text()]).toEqual([502, expect.stringContaining('try again later')]);
   });
 
+  it('works where everything on the host is ours', async () => {
+    const { browser } = await setUp({ pathPrefix: '' });
+    const ada = browser();
+    const sent = await ada.go('/account');
+    expect(sent.headers.get('location')).toBe('/login?next=%2Faccount');
+    expect((await ada.logIn(ADA, '/login?next=//evil.example')).headers.get('location')).toBe('/account');
+    expect([...ada.cookies.keys()].join()).toMatch(/^__Host-labwright-session-/);
+    expect((await ada.go('/account')).status).toBe(200);
+  });
+
   it('works below the path of the base URL, as browsers see it', async () => {
     const { browser } = await setUp({ baseUrl: `${ORIGIN}/jupyter` });
     const ada = browser();

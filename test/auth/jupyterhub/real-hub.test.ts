@@ -9,8 +9,6 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import '../../support/leaks.ts';
 import { identifyCaller } from '../../../src/auth/identify.ts';
 import { createIdentification, type Identification } from '../../../src/auth/identification.ts';
-import { accountRoutes } from '../../../src/routes/account.ts';
-import { loginRoutes } from '../../../src/routes/login.ts';
 import { type RunningServer, startServer } from '../../../src/routes/server.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { aConfig, aLabState, fakeLabs, testApp } from '../../routes/support.ts';
@@ -41,10 +39,7 @@ describeWithHub('a real JupyterHub', { timeout: 60_000 }, () => {
     };
     const config = aConfig({ baseUrl: url, auth: { jupyterhub }, users: {} });
     identification = createIdentification(config, { logger, sessionKeys: someKeys() });
-    const { providers: identity, users, people } = identification;
-    const { app } = testApp({ labs, config, identity, users });
-    app.route('/labwright', loginRoutes({ config, people }));
-    app.route('/labwright', accountRoutes({ labs, config, people }));
+    const { app } = testApp({ labs, config, identification });
     server = await startServer({ app, host: '127.0.0.1', port, logger });
   }, 90_000);
 
