@@ -161,6 +161,21 @@ describe('a key that is not known', () => {
     expect(questions).toHaveLength(3);
   });
 
+  it('is looked for once more when the refresh that was under way fails', async () => {
+    const { question, pass } = start();
+    const first = find('one');
+    (await question(0)).answer([one]);
+    await first;
+    pass(MINUTE);
+    const early = find('two');
+    const running = await question(1);
+    const late = find('two');
+    running.fail();
+    expect(await early).toBe(503);
+    (await question(2)).answer([one, two]);
+    expect(await late).toBe(true);
+  });
+
   it('costs the issuer no more than one question in each cooldown, whatever is asked for', async () => {
     const cooldownMs = 60;
     const { questions, question } = start({ cooldownMs });
