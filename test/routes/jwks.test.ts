@@ -31,7 +31,7 @@ afterAll(async () => {
   await cluster.close();
 });
 
-/** The app with the routes of the keys, on a socket. */
+/** The app on a socket. */
 async function serve(signing: TestKeys['signing']) {
   const { app } = testApp({ signing });
   const logger = pino({ level: 'silent' });
@@ -155,8 +155,8 @@ describe('another service', () => {
         await verifier.check(token).catch((error: unknown) => failures.push(error));
       }
     });
-    // Five days: a step at a time, when every controller has read the keys and every verifier has been at work.
-    for (let step = 0; step < 5 * 48; step += 1) {
+    // Four days: a step at a time, when every controller has read the keys and every verifier has been at work.
+    for (let step = 0; step < 4 * 48; step += 1) {
       now += STEP;
       const seen = [...controllers.map(({ reads }) => reads), ...verifiers.map((verifier) => () => verifier.rounds)];
       const before = seen.map((count) => count());
@@ -166,7 +166,7 @@ describe('another service', () => {
     done = true;
     await Promise.all(load);
     expect(failures).toEqual([]);
-    expect(kids.size).toBeGreaterThanOrEqual(5);
+    expect(kids.size).toBeGreaterThanOrEqual(4);
     expect(verifiers.every(({ rounds }) => rounds >= 300)).toBe(true);
   }, 60_000);
 });
