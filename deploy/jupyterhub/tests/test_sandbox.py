@@ -26,7 +26,7 @@ CONFIG = {
     "users": {"defaults": {"uid": 1000, "gid": 1000}},
     "lab": {"sizes": [{"name": "small", "cpu": 0.1, "memory": "64Mi"}], "internalUrl": "podIp"},
 }
-RUSH = 50
+RUSH = 20
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,9 @@ CREATE_ATTEMPTS = 3
 TOKEN_ATTEMPTS = 3
 """How often a credential that is refused is read again: it may just be rotating."""
 
+TOKEN_WAIT = 0.5
+"""Seconds between that."""
+
 ROUTINE_WAIT = 20.0
 """Longest a poll of a server that is known to run waits, in seconds: the answer would be "it runs" all the same."""
 
@@ -308,7 +311,7 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
                 refused += 1
                 if refusal.status != HTTP_UNAUTHORIZED or refused == TOKEN_ATTEMPTS:
                     raise
-                await asyncio.sleep(1)
+                await asyncio.sleep(TOKEN_WAIT)
             except Unavailable as error:
                 self._tell("The lab controller does not answer at the moment. Waiting for it.")
                 await patience.wait(error, random.random())
