@@ -22,10 +22,10 @@ afterEach(async () => {
   for (const each of open.splice(0).reverse()) await each.close();
 });
 
-async function setUp(options: Partial<HubClientOptions> & { userModels?: boolean } = {}) {
-  const { userModels = false, ...others } = options;
+async function setUp(options: Partial<HubClientOptions> & { userModels?: boolean; timeoutMs?: number } = {}) {
+  const { userModels = false, timeoutMs = 5_000, ...others } = options;
   const hub = await FakeHub.start();
-  const http = createHttpClient({ timeoutMs: 400, attempts: 1 });
+  const http = createHttpClient({ timeoutMs, attempts: 1 });
   const client = createHubClient({ apiUrl: hub.apiUrl, http, ...others });
   open.push(hub, client);
   const clock = { now: 1_000 };
@@ -198,7 +198,7 @@ describe('a hub in trouble', () => {
   });
 
   it('that says nothing is waited for within a bound', async () => {
-    const { hub, ask } = await setUp();
+    const { hub, ask } = await setUp({ timeoutMs: 300 });
     hub.slowness = new Promise(() => undefined);
     await expect(ask('canary-of-ada')).rejects.toMatchObject(noAnswer);
   });

@@ -16,7 +16,7 @@ afterEach(async () => {
 
 async function setUp(token = SERVICE_TOKEN) {
   const hub = await FakeHub.start();
-  const client = createHubClient({ apiUrl: hub.apiUrl, http: createHttpClient({ timeoutMs: 400, attempts: 1 }) });
+  const client = createHubClient({ apiUrl: hub.apiUrl, http: createHttpClient({ timeoutMs: 5_000, attempts: 1 }) });
   const folder = await mkdtemp(join(tmpdir(), 'labwright-'));
   open.push(hub, client, { close: () => rm(folder, { recursive: true }) });
   const file = join(folder, 'token');
