@@ -98,6 +98,21 @@ describe('the audit log', () => {
     expect(new Set(lines().map(({ result }) => result))).toEqual(new Set(['refused']));
   });
 
+  it('has one line for what a page of another site makes a browser send, and for what our own page sends', async () => {
+    const { call, lines } = auditedApp();
+    const stop = (site: string) =>
+      call('/labwright/account/stop', {
+        from: PROXY,
+        headers: { 'x-auth-request-user': 'ada', 'sec-fetch-site': site },
+        body: new URLSearchParams({ server: '' }),
+      });
+    expect([(await stop('cross-site')).status, (await stop('same-origin')).status]).toEqual([403, 303]);
+    expect(lines()).toMatchObject([
+      { operation: 'stopOwnLab', result: 'refused', status: 403, code: 'permission_denied' },
+      { operation: 'stopOwnLab', result: 'done', status: 303, subject: 'ada', username: 'ada' },
+    ]);
+  });
+
   it('has one line for an action whose reader goes away in the middle', async () => {
     const [gate, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const labs = fakeLabs([aLabState()], {
