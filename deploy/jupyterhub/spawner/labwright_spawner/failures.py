@@ -9,6 +9,8 @@ from typing import Any
 
 from tornado.web import HTTPError
 
+from .controller import CONFLICTS, HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND, HTTP_UNAUTHORIZED, Refusal
+
 try:
     from jupyterhub.spawner import SpawnException
 except ImportError:  # JupyterHub 5
@@ -90,3 +92,27 @@ def spawn_exception(message: str, advice: str, reason: str, status: int) -> Any:
     error.jupyterhub_message = text
     error.jupyterhub_html_message = html
     return error
+
+
+def explain_refusal(refusal: Refusal, *, by_user: bool) -> Any:
+    """The exception that tells a user why no lab was made."""
+    message, advice = refusal_text(refusal, by_user=by_user)
+    return spawn_exception(message, advice, refusal.code or "refused", min(refusal.status, 499))
+
+
+def refusal_text(refusal: Refusal, *, by_user: bool) -> tuple[str, str]:
+    """What is wrong, and what can be done about it.
+
+    :param by_user: whether the user's own token was used, not the hub's.
+    """
+    if refusal.status == HTTP_UNAUTHORIZED and by_user:
+        return "Your login has expired.", "Log out, log in and start again."
+    if refusal.status == HTTP_UNAUTHORIZED:
+        return "The lab controller does not accept the hub.", ASK
+    if refusal.status in {HTTP_NOT_FOUND, HTTP_METHOD_NOT_ALLOWED}:
+        return "The hub does not find the lab controller.", ASK
+    if refusal.code in CONFLICTS:
+        return "A lab from before could not be removed.", f"Try again in a minute. {ASK}"
+    if refusal.status >= 500:  # noqa: PLR2004
+        return "The lab controller has failed.", ASK
+    return str(refusal), ""

@@ -17,8 +17,6 @@ from traitlets import Dict, Float, Unicode, default
 from .abandoned import abandon, settle
 from .controller import (
     CONFLICTS,
-    HTTP_METHOD_NOT_ALLOWED,
-    HTTP_NOT_FOUND,
     HTTP_UNAUTHORIZED,
     Controller,
     Lab,
@@ -30,7 +28,8 @@ from .controller import (
     UnknownLab,
 )
 from .events import LabEvent, ProgressLog
-from .failures import ASK, spawn_exception, spawn_failed
+from .failures import ASK, explain_refusal, spawn_exception, spawn_failed
+from .form import fetch_form, is_option, read_form
 
 T = TypeVar("T")
 
@@ -104,7 +103,6 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
     ).tag(config=True)
 
     _log: ProgressLog
-    _key: LabKey
     _launched = False
     _starting = False
     _url = ""
@@ -409,7 +407,7 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         return token
 
     def _options(self) -> dict[str, Any]:
-        chosen = {name: value for name, value in self.user_options.items() if _is_option(name, value)}
+        chosen = {name: value for name, value in self.user_options.items() if is_option(name, value)}
         return chosen or dict(self.default_options)
 
     def _stored_url(self) -> str:
@@ -461,71 +459,3 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         if self.controller_url in _outages:
             _outages.discard(self.controller_url)
             self.log.info("Labwright at %s answers again", self.controller_url)
-
-
-def read_form(form_data: dict[str, Any]) -> dict[str, Any]:
-    """The options as the form sends them: lists of texts. The controller knows what they mean."""
-    return {name: value for name, value in form_data.items() if _is_option(name, value)}
-
-
-def _is_option(name: str, value: Any) -> bool:
-    """Not the hub's own field, and nothing that is no JSON: an upload."""
-    return name != "_xsrf" and not (name.endswith("_file") and isinstance(value, list))
-
-
-async def fetch_form(spawner: LabwrightSpawner) -> str:
-    """The user's form, with word of how the last lab ended; a sentence when there is no form to be had."""
-    form, notice = await asyncio.gather(_form(spawner), _notice(spawner))
-    return f"{notice}{form}"
-
-
-async def _form(spawner: LabwrightSpawner) -> str:
-    try:
-        token = await spawner._user_token()
-        return await spawner._patiently(lambda: spawner._controller.form(spawner.user.name, token), spawner._page_wait)
-    except Refusal as refusal:
-        text = refusal_text(refusal, by_user=spawner.user_token_key is not None)
-        return _alert(*text)
-    except Unavailable as error:
-        spawner._complain(error)
-        return _alert("The lab controller does not answer at the moment.", "Load this page again in a minute.")
-
-
-async def _notice(spawner: LabwrightSpawner) -> str:
-    """Why the last lab is not there any more, for a user who comes back to the form and wonders."""
-    try:
-        lab = await asyncio.wait_for(spawner._controller.lab(spawner._lab_key), spawner._page_wait)
-    except (UnknownLab, Unavailable, Refusal, asyncio.TimeoutError):
-        return ""
-    if lab.status != FAILED or lab.message is None:
-        return ""
-    error = spawn_failed(lab.reason, lab.message)
-    return f'<div class="alert alert-warning" role="status">Your last server: {error.message_html}</div>\n'
-
-
-def _alert(message: str, advice: str) -> str:
-    return f'<div class="alert alert-warning" role="alert"><strong>{escape(message)}</strong> {escape(advice)}</div>\n'
-
-
-def explain_refusal(refusal: Refusal, *, by_user: bool) -> Any:
-    """The exception that tells a user why no lab was made."""
-    message, advice = refusal_text(refusal, by_user=by_user)
-    return spawn_exception(message, advice, refusal.code or "refused", min(refusal.status, 499))
-
-
-def refusal_text(refusal: Refusal, *, by_user: bool) -> tuple[str, str]:
-    """What is wrong, and what can be done about it.
-
-    :param by_user: whether the user's own token was used, not the hub's.
-    """
-    if refusal.status == HTTP_UNAUTHORIZED and by_user:
-        return "Your login has expired.", "Log out, log in and start again."
-    if refusal.status == HTTP_UNAUTHORIZED:
-        return "The lab controller does not accept the hub.", ASK
-    if refusal.status in {HTTP_NOT_FOUND, HTTP_METHOD_NOT_ALLOWED}:
-        return "The hub does not find the lab controller.", ASK
-    if refusal.code in CONFLICTS:
-        return "A lab from before could not be removed.", f"Try again in a minute. {ASK}"
-    if refusal.status >= 500:  # noqa: PLR2004
-        return "The lab controller has failed.", ASK
-    return str(refusal), ""
