@@ -35,7 +35,9 @@ describe('an object that is there', () => {
   });
 
   it('is always equal to itself, and not to itself with a value changed', () => {
-    fc.assert(fc.property(fc.object(), (object) => isEqualWhereGiven(object, structuredClone(object))));
-    fc.assert(fc.property(fc.object(), (object) => !isEqualWhereGiven({ ...object, a: 1 }, { ...object, a: 2 })));
+    // What an API server sends is JSON: no NaN, which equals nothing.
+    const objects = fc.dictionary(fc.string(), fc.jsonValue());
+    fc.assert(fc.property(objects, (object) => isEqualWhereGiven(object, structuredClone(object))));
+    fc.assert(fc.property(objects, (object) => !isEqualWhereGiven({ ...object, a: 1 }, { ...object, a: 2 })));
   });
 });

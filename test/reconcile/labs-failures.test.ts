@@ -33,7 +33,7 @@ describe.concurrent('a pod that does not start', () => {
       reason: 'InvalidImageName',
     },
     { what: 'refers to what is missing', faults: [{ fault: 'containerConfig' }], reason: 'ContainerConfigError' },
-    { what: 'has a command that is not there', faults: [{ fault: 'containerStart' }], reason: 'Error' },
+    { what: 'has a command that is not there', faults: [{ fault: 'containerStart' }], reason: 'ContainerCreateError' },
   ])('because it $what is reported with its reason, and never as running', async ({ faults, reason, phase }) => {
     const setting = await failWith(faults, phase);
     expect(setting.state()).toMatchObject({ status: phase ?? 'failed', reason, internalUrl: null });
