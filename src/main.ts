@@ -65,7 +65,7 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
     labs: controller.labs,
     config,
     identification,
-    signing: keys?.signing,
+    signing: tokens === undefined ? undefined : keys?.signing,
     logger,
     stopping,
     version: readVersion(),
