@@ -4,8 +4,8 @@ import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { createIdentification } from './auth/identification.ts';
-import { KeyService } from './auth/key-ring-service.ts';
-import { labTokens } from './auth/lab-tokens.ts';
+import { KeyService } from './auth/keys/service.ts';
+import { labTokens } from './auth/keys/lab-tokens.ts';
 import {
   explainUsage,
   parseArguments,

@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/config.ts';
-import { createGafaelfawr, type Gafaelfawr } from './gafaelfawr.ts';
+import { createGafaelfawr, type Gafaelfawr } from './proxy/gafaelfawr.ts';
 import type { IdentityProvider } from './identity.ts';
-import type { IssuerKeysOptions } from './issuer-keys.ts';
-import { type JupyterhubService, jupyterhubService, type People } from './jupyterhub-service.ts';
-import { type JwtProvider, jwtProvider } from './jwt.ts';
-import { proxyHeaders } from './proxy-headers.ts';
-import type { SessionKeys } from './session-seal.ts';
+import type { IssuerKeysOptions } from './jwt/issuer-keys.ts';
+import { type JupyterhubService, jupyterhubService, type People } from './jupyterhub/service.ts';
+import { type JwtProvider, jwtProvider } from './jwt/provider.ts';
+import { proxyHeaders } from './proxy/proxy-headers.ts';
+import type { SessionKeys } from './login/seal.ts';
 import { staticTokens } from './static-tokens.ts';
-import { trustedPeers } from './trusted-peers.ts';
+import { trustedPeers } from './proxy/trusted-peers.ts';
 import { type UserDirectory, userDirectory } from './user-directory.ts';
 
 /** How callers are told apart, and what is known of them: everything of this folder, as the configuration wants it. */

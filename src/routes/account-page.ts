@@ -1,5 +1,5 @@
 import type { LabState } from '../domain/lab.ts';
-import { CSRF_FIELD } from '../auth/csrf.ts';
+import { CSRF_FIELD } from '../auth/login/csrf.ts';
 import { phaseWords, sinceWords, timeWords } from './account-words.ts';
 import { type Html, markup } from './html.ts';
 import { capitalize, formatBytes } from './lab-form.ts';

@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Logger } from 'pino';
-import type { People } from '../auth/jupyterhub-service.ts';
-import { publicAddress } from '../auth/session-cookie.ts';
+import type { People } from '../auth/jupyterhub/service.ts';
+import { publicAddress } from '../auth/login/cookie.ts';
 import type { Config } from '../config/index.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import { isIdentityName } from '../domain/identity-name.ts';

@@ -1,5 +1,5 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
-import { trustedPeers } from '../auth/trusted-peers.ts';
+import { trustedPeers } from '../auth/proxy/trusted-peers.ts';
 import { resolveQuota } from '../config/index.ts';
 import { accountRoutes } from './account.ts';
 import { auditTrail } from './audit.ts';

@@ -1,7 +1,7 @@
 import { createMiddleware } from 'hono/factory';
 import type { Logger } from 'pino';
-import { addressKey } from '../auth/address-key.ts';
-import { FloodGuard } from '../auth/flood-guard.ts';
+import { addressKey } from '../auth/limits/address-key.ts';
+import { FloodGuard } from '../auth/limits/flood-guard.ts';
 import type { Identity } from '../auth/identity.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import { originOf } from './client-address.ts';

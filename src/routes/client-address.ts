@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { plainAddress } from '../auth/address-key.ts';
+import { plainAddress } from '../auth/limits/address-key.ts';
 import { type AppContext, headerValues, remoteAddress } from './context.ts';
 
 /** Proxies that a request may have passed; a longer chain is somebody's invention. */

@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import { SIGNING_ALGORITHM } from '../auth/key-ring-material.ts';
-import { JWKS_MAX_AGE, type SigningKeys } from '../auth/key-ring-service.ts';
-import { tokenIssuer } from '../auth/lab-tokens.ts';
+import { SIGNING_ALGORITHM } from '../auth/keys/material.ts';
+import { JWKS_MAX_AGE, type SigningKeys } from '../auth/keys/service.ts';
+import { tokenIssuer } from '../auth/keys/lab-tokens.ts';
 import type { Config } from '../config/index.ts';
 import type { AppEnv } from './context.ts';
 import { ErrorBody, refuseInvalid } from './errors.ts';

@@ -1,7 +1,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import { requireCsrfToken } from '../auth/csrf.ts';
-import type { People } from '../auth/jupyterhub-service.ts';
-import { publicAddress } from '../auth/session-cookie.ts';
+import { requireCsrfToken } from '../auth/login/csrf.ts';
+import type { People } from '../auth/jupyterhub/service.ts';
+import { publicAddress } from '../auth/login/cookie.ts';
 import type { Config } from '../config/index.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import type { AppEnv } from './context.ts';

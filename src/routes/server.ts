@@ -2,8 +2,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net';
 import { getRequestListener } from '@hono/node-server';
 import type { Logger } from 'pino';
-import { addressKey } from '../auth/address-key.ts';
-import { FloodGuard } from '../auth/flood-guard.ts';
+import { addressKey } from '../auth/limits/address-key.ts';
+import { FloodGuard } from '../auth/limits/flood-guard.ts';
 import { DEFAULT_LIMITS, type Limits } from '../config/limits.ts';
 import type { createApp } from './app.ts';
 import { Connections, refuseTunnel } from './connections.ts';

@@ -1,11 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
-import {
-  type KeyServiceOptions,
-  KeyService,
-  type KeyStorage,
-  type KeyTiming,
-} from '../../src/auth/key-ring-service.ts';
+import { type KeyServiceOptions, KeyService, type KeyStorage, type KeyTiming } from '../../src/auth/keys/service.ts';
 import { until } from '../reconcile/support/until.ts';
 
 const MINUTE = 60_000;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { currentKey, planRing, type RingKey, type RingPolicy } from '../../src/auth/key-ring.ts';
+import { currentKey, planRing, type RingKey, type RingPolicy } from '../../src/auth/keys/ring.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader } from 'jose';
 import { describe, expect, it } from 'vitest';
-import { labTokens, LabTokens, type LabTokenKeys } from '../../src/auth/lab-tokens.ts';
+import { labTokens, LabTokens, type LabTokenKeys } from '../../src/auth/keys/lab-tokens.ts';
 import { buildConfig, type ConfigInput } from '../../src/config/index.ts';
 import { TestKeys } from '../reconcile/support/tokens.ts';
 

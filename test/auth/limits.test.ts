@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { addressKey } from '../../src/auth/address-key.ts';
-import { type Flood, FloodGuard } from '../../src/auth/flood-guard.ts';
-import { RateLimiter } from '../../src/auth/rate-limiter.ts';
+import { addressKey } from '../../src/auth/limits/address-key.ts';
+import { type Flood, FloodGuard } from '../../src/auth/limits/flood-guard.ts';
+import { RateLimiter } from '../../src/auth/limits/rate-limiter.ts';
 
 describe('the key of an address', () => {
   it.each([

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { safeNext } from '../../src/auth/login-next.ts';
+import { safeNext } from '../../src/auth/login/next.ts';
 
 const ADDRESS = { origin: 'https://hub.example.org', path: '/labwright' };
 

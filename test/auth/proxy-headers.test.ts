@@ -4,10 +4,10 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { createGafaelfawr, type Gafaelfawr } from '../../src/auth/gafaelfawr.ts';
+import { createGafaelfawr, type Gafaelfawr } from '../../src/auth/proxy/gafaelfawr.ts';
 import { createHttpClient } from '../../src/auth/http-client.ts';
 import type { AuthRequest } from '../../src/auth/identity.ts';
-import { proxyHeaders } from '../../src/auth/proxy-headers.ts';
+import { proxyHeaders } from '../../src/auth/proxy/proxy-headers.ts';
 import { canary } from '../support/canary.ts';
 
 const RACHEL = {

@@ -2,8 +2,8 @@ import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, jwtVerify
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { KeyService, type KeyTiming } from '../../src/auth/key-ring-service.ts';
-import { LabTokens } from '../../src/auth/lab-tokens.ts';
+import { KeyService, type KeyTiming } from '../../src/auth/keys/service.ts';
+import { LabTokens } from '../../src/auth/keys/lab-tokens.ts';
 import { startServer } from '../../src/routes/server.ts';
 import { KeyStore } from '../../src/storage/key-store.ts';
 import { KubeClient } from '../../src/storage/kube-client.ts';

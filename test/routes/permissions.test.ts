@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
 import type { IdentityProvider } from '../../src/auth/identity.ts';
-import { jwtProvider, type JwtProvider } from '../../src/auth/jwt.ts';
+import { jwtProvider, type JwtProvider } from '../../src/auth/jwt/provider.ts';
 import { staticTokens } from '../../src/auth/static-tokens.ts';
 import { audited, permissions, type Permission } from '../../src/routes/permissions.ts';
 import { makeKey, startIssuer, type TestIssuer } from '../auth/jwt/support/issuer.ts';

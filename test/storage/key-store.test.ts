@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { KeyService, type KeyTiming } from '../../src/auth/key-ring-service.ts';
+import { KeyService, type KeyTiming } from '../../src/auth/keys/service.ts';
 import { labSelector } from '../../src/reconcile/observe.ts';
 import { LAB_INTENT_KIND, LAB_KIND } from '../../src/builder/object-names.ts';
 import { KeyStore } from '../../src/storage/key-store.ts';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
-import { AnswerCache } from '../../../src/auth/jupyterhub-cache.ts';
+import { AnswerCache } from '../../../src/auth/jupyterhub/answer-cache.ts';
 
 const found = (name: string) => Promise.resolve({ name });
 const missing = () => Promise.resolve(undefined);

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
 import { createHttpClient } from '../../../src/auth/http-client.ts';
-import { createHubClient } from '../../../src/auth/jupyterhub-client.ts';
-import { hubUserLookup, serviceTokenFile } from '../../../src/auth/jupyterhub-users.ts';
+import { createHubClient } from '../../../src/auth/jupyterhub/client.ts';
+import { hubUserLookup, serviceTokenFile } from '../../../src/auth/jupyterhub/users.ts';
 import { noFacts } from '../../../src/auth/user-facts.ts';
 import { FakeHub, SERVICE_TOKEN } from './fake-hub.ts';
 

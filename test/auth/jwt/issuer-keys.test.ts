@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
-import { IssuerKeys, type IssuerKeysOptions, type KnownKeys } from '../../../src/auth/issuer-keys.ts';
+import { IssuerKeys, type IssuerKeysOptions, type KnownKeys } from '../../../src/auth/jwt/issuer-keys.ts';
 import { LabwrightError } from '../../../src/domain/errors.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { makeKey, type TestKey } from './support/issuer.ts';

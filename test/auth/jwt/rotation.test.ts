@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
-import { issuerOverHttp } from '../../../src/auth/issuer-keys-source.ts';
+import { issuerOverHttp } from '../../../src/auth/jwt/issuer-source.ts';
 import { aLabState, API, fakeLabs, testApp } from '../../routes/support.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { makeKey, startIssuer, type TestIssuer, type TestKey, type Weather } from './support/issuer.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
 import { invalidToken } from '../../../src/auth/identity.ts';
-import { type HubHolder, type HubTokens } from '../../../src/auth/jupyterhub-tokens.ts';
-import { sessionProvider } from '../../../src/auth/session.ts';
+import { type HubHolder, type HubTokens } from '../../../src/auth/jupyterhub/tokens.ts';
+import { sessionProvider } from '../../../src/auth/login/session.ts';
 import { LabwrightError } from '../../../src/domain/errors.ts';
 import { requestWith, setUpSessions } from './support.ts';
 

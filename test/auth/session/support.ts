@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { AuthRequest } from '../../../src/auth/identity.ts';
-import { createSessions } from '../../../src/auth/session.ts';
-import { publicAddress } from '../../../src/auth/session-cookie.ts';
-import type { SessionKeys } from '../../../src/auth/session-seal.ts';
+import { createSessions } from '../../../src/auth/login/session.ts';
+import { publicAddress } from '../../../src/auth/login/cookie.ts';
+import type { SessionKeys } from '../../../src/auth/login/seal.ts';
 
 const bytes = (text: string) => new Uint8Array(createHash('sha256').update(text).digest());
 

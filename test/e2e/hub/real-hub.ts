@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { canary } from '../../support/canary.ts';
 import { waitFor } from '../../support/api-server-process.ts';
 import { PATH_PREFIX } from './controller.ts';
 import { CONTROLLER_NAMESPACE, type Deployment, deployFile, HUB_NAMESPACE } from './deployment.ts';
@@ -13,6 +14,8 @@ export interface RealHub {
   /** Token of Labwright as a service of this hub. */
   readonly serviceToken: string;
   readonly api: HubApi;
+  /** Resolves when it answers: it looks for its services first, and waits for those that are not there. */
+  ready(): Promise<void>;
   /** Ends the hub's pod at once; resolves when the next one answers. The proxy stays. */
   restart(): Promise<void>;
   log(): Promise<string>;
@@ -32,9 +35,9 @@ c.JupyterHub.load_roles.append(
 )
 `;
 
-/** Installs it, and waits until it answers. */
+/** Installs it. */
 export async function installHub(deployment: Deployment, image: string): Promise<RealHub> {
-  const secret = (): string => randomBytes(16).toString('hex');
+  const secret = (): string => canary(randomBytes(16).toString('hex'));
   const [password, serviceToken, driverToken] = [secret(), secret(), secret()];
   const kubectl = (...args: string[]) => deployment.kubectl('-n', HUB_NAMESPACE, ...args);
   await deployment.kubectl('create', 'namespace', HUB_NAMESPACE);
@@ -63,11 +66,11 @@ export async function installHub(deployment: Deployment, image: string): Promise
   const api = new HubApi(url, driverToken);
   const answers = () =>
     waitFor('the hub to answer', 180_000, async () => ((await api.answers()) ? true : undefined), 500);
-  await answers();
   const logs: string[] = [];
   const readLog = () => kubectl('logs', '-l', SELECTOR, '--tail=-1');
   return {
     ...{ url, password, serviceToken, api },
+    ready: async () => void (await answers()),
     async restart() {
       logs.push(await readLog());
       await deployment.killPods(HUB_NAMESPACE, SELECTOR);

@@ -44,6 +44,7 @@ try {
     serviceToken: hub.serviceToken,
   });
   ending.push(() => controller.remove(), removeLabs);
+  await hub.ready();
   const people = await People.start(hub, values.pictures);
   ending.push(() => people.close());
   for (const [name, play] of Object.entries(hubScenes)) {

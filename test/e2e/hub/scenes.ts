@@ -2,6 +2,7 @@ import { buildObjectNames } from '../../../src/builder/object-names.ts';
 import { LAB_LABEL } from '../../../src/domain/names.ts';
 import { Namespaces, Pods, Secrets } from '../../../src/storage/resources.ts';
 import { waitFor } from '../../support/api-server-process.ts';
+import { takeFindings, watchText } from '../../support/canary.ts';
 import type { RealCluster } from '../cluster.ts';
 import { timed, took, type Transcript } from '../transcript.ts';
 import type { People, Person } from './browser.ts';
@@ -211,7 +212,9 @@ async function hubLog({ transcript, hub, controller }: HubScene): Promise<void> 
     surprising.length === 0,
     surprising.slice(0, 5).join('\n'),
   );
-  const own = (await controller.log()).split('\n').filter((line) => line.startsWith('{'));
+  const log = await controller.log();
+  watchText(log, 'the log of Labwright');
+  const own = log.split('\n').filter((line) => line.startsWith('{'));
   const entries = own.map((line) => JSON.parse(line) as { level: number; msg: string; status?: number });
   const failed = entries.filter(({ level, status = 0 }) => level >= 50 || status >= 500);
   transcript.hold(
@@ -219,6 +222,9 @@ async function hubLog({ transcript, hub, controller }: HubScene): Promise<void> 
     failed.length === 0,
     JSON.stringify(failed.slice(0, 3)),
   );
+  // The canaries are the credentials of hub, proxy and service.
+  const findings = takeFindings();
+  transcript.hold('no planted credential is in the log of Labwright', findings.length === 0, findings.join('\n'));
 }
 
 async function ownPage({ transcript, people, hub }: HubScene): Promise<void> {

@@ -1,7 +1,7 @@
 import { createLocalJWKSet, decodeJwt, type JWTPayload, jwtVerify } from 'jose';
-import { LoadedKeys } from '../../../src/auth/key-ring-keys.ts';
-import { makeSealingKey, makeSigningKey } from '../../../src/auth/key-ring-material.ts';
-import { LabTokens } from '../../../src/auth/lab-tokens.ts';
+import { LoadedKeys } from '../../../src/auth/keys/loaded-keys.ts';
+import { makeSealingKey, makeSigningKey } from '../../../src/auth/keys/material.ts';
+import { LabTokens } from '../../../src/auth/keys/lab-tokens.ts';
 import type { Config } from '../../../src/config/index.ts';
 import { Secrets } from '../../../src/storage/resources.ts';
 import type { Setting } from './controller.ts';

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { jwtIssuer, serviceAccounts } from '../../../../src/config/auth-providers.ts';
 import { identifyCaller } from '../../../../src/auth/identify.ts';
 import type { AuthRequest, Identity } from '../../../../src/auth/identity.ts';
-import { jwtProvider, type JwtProvider, type JwtProviderOptions } from '../../../../src/auth/jwt.ts';
+import { jwtProvider, type JwtProvider, type JwtProviderOptions } from '../../../../src/auth/jwt/provider.ts';
 import { LabwrightError } from '../../../../src/domain/errors.ts';
 import { AUDIENCE } from './issuer.ts';
 

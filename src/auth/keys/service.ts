@@ -1,17 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { LoadedKeys, type SealingKeys, type SigningKeys } from './key-ring-keys.ts';
-import {
-  DamagedKeys,
-  type KeyRings,
-  makeSealingKey,
-  makeSigningKey,
-  readRings,
-  writeRings,
-} from './key-ring-material.ts';
-import { planRing, type RingPolicy } from './key-ring.ts';
+import { LoadedKeys, type SealingKeys, type SigningKeys } from './loaded-keys.ts';
+import { DamagedKeys, type KeyRings, makeSealingKey, makeSigningKey, readRings, writeRings } from './material.ts';
+import { planRing, type RingPolicy } from './ring.ts';
 
-export type { SealingKeys, SigningKeys } from './key-ring-keys.ts';
+export type { SealingKeys, SigningKeys } from './loaded-keys.ts';
 
 /** Where the keys are kept between two runs and for several controllers. */
 export interface KeyStorage {

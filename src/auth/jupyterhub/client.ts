@@ -1,6 +1,6 @@
 import PQueue from 'p-queue';
-import { LabwrightError } from '../domain/errors.ts';
-import { createHttpClient, type HttpAnswer, type HttpClient } from './http-client.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { createHttpClient, type HttpAnswer, type HttpClient } from '../http-client.ts';
 
 /** Asks a JupyterHub's API, a few questions at a time: the hub is one thread, and has spawns to do. */
 export interface HubClient {

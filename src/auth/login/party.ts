@@ -10,9 +10,9 @@ import {
   validateAuthResponse,
 } from 'oauth4webapi';
 import { Agent, fetch } from 'undici';
-import { LabwrightError } from '../domain/errors.ts';
-import { noAnswer } from './jupyterhub-client.ts';
-import type { ServiceToken } from './jupyterhub-users.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { noAnswer } from '../jupyterhub/client.ts';
+import type { ServiceToken } from '../jupyterhub/users.ts';
 
 /** The hub as an OAuth server, of which Labwright is a client. */
 export interface LoginParty {

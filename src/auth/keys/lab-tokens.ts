@@ -1,10 +1,10 @@
 import { SignJWT } from 'jose';
 import { randomUUID } from 'node:crypto';
-import type { Config } from '../config/config.ts';
-import { LabwrightError } from '../domain/errors.ts';
-import type { LabKey } from '../domain/lab.ts';
-import { SIGNING_ALGORITHM } from './key-ring-material.ts';
-import type { SigningKeys } from './key-ring-service.ts';
+import type { Config } from '../../config/config.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import type { LabKey } from '../../domain/lab.ts';
+import { SIGNING_ALGORITHM } from './material.ts';
+import type { SigningKeys } from './service.ts';
 
 /** Claim with the name of the lab's server; empty for the default one. */
 export const SERVER_CLAIM = 'labwright_server';

@@ -1,7 +1,7 @@
 import type { CryptoKey, JSONWebKeySet } from 'jose';
-import { LabwrightError } from '../domain/errors.ts';
-import { currentKey, type RingKey } from './key-ring.ts';
-import { type KeyRings, publicJwk } from './key-ring-material.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { currentKey, type RingKey } from './ring.ts';
+import { type KeyRings, publicJwk } from './material.ts';
 
 /** Keys that sessions are encrypted with. */
 export interface SealingKeys {

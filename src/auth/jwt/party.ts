@@ -1,8 +1,8 @@
 import { errors, type JWTPayload, jwtVerify, type JWTVerifyOptions } from 'jose';
 import type { Claims } from './claims.ts';
-import type { Identity } from './identity.ts';
+import type { Identity } from '../identity.ts';
 import type { IssuerKeys, KnownKeys } from './issuer-keys.ts';
-import type { UnverifiedJwt } from './jwt-shape.ts';
+import type { UnverifiedJwt } from './shape.ts';
 
 /** An issuer whose tokens are believed, and what they must be like. */
 export interface JwtParty {

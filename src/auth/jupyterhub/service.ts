@@ -1,15 +1,15 @@
-import type { Config } from '../config/config.ts';
-import type { IdentityProvider } from './identity.ts';
-import { jupyterhubProvider } from './jupyterhub.ts';
-import { createHubClient } from './jupyterhub-client.ts';
-import { hubTokens } from './jupyterhub-tokens.ts';
-import { hubUserLookup, serviceTokenFile } from './jupyterhub-users.ts';
-import { createLogin, type Login } from './login.ts';
-import { createLoginParty } from './login-party.ts';
-import { createSessions, sessionProvider, type Sessions } from './session.ts';
-import { publicAddress } from './session-cookie.ts';
-import type { SessionKeys } from './session-seal.ts';
-import type { Lookup } from './user-directory.ts';
+import type { Config } from '../../config/config.ts';
+import type { IdentityProvider } from '../identity.ts';
+import { jupyterhubProvider } from './provider.ts';
+import { createHubClient } from './client.ts';
+import { hubTokens } from './tokens.ts';
+import { hubUserLookup, serviceTokenFile } from './users.ts';
+import { createLogin, type Login } from '../login/login.ts';
+import { createLoginParty } from '../login/party.ts';
+import { createSessions, sessionProvider, type Sessions } from '../login/session.ts';
+import { publicAddress } from '../login/cookie.ts';
+import type { SessionKeys } from '../login/seal.ts';
+import type { Lookup } from '../user-directory.ts';
 
 /** How people log in, for the routes of the pages that are meant for them. */
 export interface People {

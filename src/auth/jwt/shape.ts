@@ -1,4 +1,4 @@
-import { looksLikeJwt } from './bearer.ts';
+import { looksLikeJwt } from '../bearer.ts';
 import type { Claims } from './claims.ts';
 
 /** A token as it came, not yet believed in anything. */

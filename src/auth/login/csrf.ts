@@ -1,6 +1,6 @@
 import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
-import { LabwrightError } from '../domain/errors.ts';
-import type { AuthRequest } from './identity.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import type { AuthRequest } from '../identity.ts';
 
 /** Header in which a script of our pages sends the token; a form sends it in the field `_csrf`. */
 export const CSRF_HEADER = 'x-csrf-token';

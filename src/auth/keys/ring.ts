@@ -1,4 +1,4 @@
-export type { SealingKeys, SigningKeys } from './key-ring-keys.ts';
+export type { SealingKeys, SigningKeys } from './loaded-keys.ts';
 
 /**
  * When a key comes and goes. The times are written once, when the key is made; everything else follows from them and the

@@ -1,4 +1,4 @@
-import type { HttpClient } from './http-client.ts';
+import type { HttpClient } from '../http-client.ts';
 import type { AskIssuer } from './issuer-keys.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, importJWK } from 'jose';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { RingKey } from './key-ring.ts';
+import type { RingKey } from './ring.ts';
 
 export const SIGNING_ALGORITHM = 'ES256';
 const SEALING_KEY_BYTES = 32;

@@ -1,5 +1,5 @@
-import { serviceAccountIdentity, type ServiceAccountsConfig } from './jwt-identity.ts';
-import type { JwtParty } from './jwt-party.ts';
+import { serviceAccountIdentity, type ServiceAccountsConfig } from './identity.ts';
+import type { JwtParty } from './party.ts';
 import { IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
 
 /**

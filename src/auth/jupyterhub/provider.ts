@@ -1,11 +1,11 @@
-import type { Config } from '../config/config.ts';
-import { LabwrightError } from '../domain/errors.ts';
-import { isIdentityName } from '../domain/identity-name.ts';
-import { bearerToken } from './bearer.ts';
-import { type Identity, type IdentityProvider, invalidToken, noRole, type Role } from './identity.ts';
-import type { HubHolder, HubTokens } from './jupyterhub-tokens.ts';
-import { isJoseToken } from './jwt-shape.ts';
-import { noFacts } from './user-facts.ts';
+import type { Config } from '../../config/config.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { isIdentityName } from '../../domain/identity-name.ts';
+import { bearerToken } from '../bearer.ts';
+import { type Identity, type IdentityProvider, invalidToken, noRole, type Role } from '../identity.ts';
+import type { HubHolder, HubTokens } from './tokens.ts';
+import { isJoseToken } from '../jwt/shape.ts';
+import { noFacts } from '../user-facts.ts';
 
 /** Scopes that give a role, any of them. */
 export type RoleScopes = NonNullable<Config['auth']['jupyterhub']>['scopes'];

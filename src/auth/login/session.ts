@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import { randomBytes } from 'node:crypto';
 import { csrfToken, isSafe, requireCsrfToken, requireSameOrigin } from './csrf.ts';
-import { hasAuthorization } from './bearer.ts';
-import { type AuthRequest, type IdentityProvider, invalidToken } from './identity.ts';
-import { hubIdentity, type JupyterhubOptions } from './jupyterhub.ts';
-import { cookieOf, type PublicAddress } from './session-cookie.ts';
-import { createSeal, SEALED_LENGTH, type SessionKeys } from './session-seal.ts';
+import { hasAuthorization } from '../bearer.ts';
+import { type AuthRequest, type IdentityProvider, invalidToken } from '../identity.ts';
+import { hubIdentity, type JupyterhubOptions } from '../jupyterhub/provider.ts';
+import { cookieOf, type PublicAddress } from './cookie.ts';
+import { createSeal, SEALED_LENGTH, type SessionKeys } from './seal.ts';
 
 /** Somebody's login in one browser. */
 export interface Session {

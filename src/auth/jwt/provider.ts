@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
-import { bearerToken } from './bearer.ts';
-import { createHttpClient } from './http-client.ts';
-import { type Identity, type IdentityProvider, invalidToken } from './identity.ts';
+import { bearerToken } from '../bearer.ts';
+import { createHttpClient } from '../http-client.ts';
+import { type Identity, type IdentityProvider, invalidToken } from '../identity.ts';
 import { type AskIssuer, IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
-import { issuerOverHttp } from './issuer-keys-source.ts';
-import { jwtIdentity, type JwtIssuerConfig, type ServiceAccountsConfig } from './jwt-identity.ts';
-import { BadToken, type JwtParty, verifyJwt } from './jwt-party.ts';
-import { isJoseToken, readJwt, type UnverifiedJwt } from './jwt-shape.ts';
+import { issuerOverHttp } from './issuer-source.ts';
+import { jwtIdentity, type JwtIssuerConfig, type ServiceAccountsConfig } from './identity.ts';
+import { BadToken, type JwtParty, verifyJwt } from './party.ts';
+import { isJoseToken, readJwt, type UnverifiedJwt } from './shape.ts';
 import { serviceAccountParty } from './service-accounts.ts';
 
 export interface JwtProviderOptions {

@@ -1,8 +1,8 @@
-import type { Config } from '../config/config.ts';
-import { LabwrightError } from '../domain/errors.ts';
-import { isIdentityName } from '../domain/identity-name.ts';
+import type { Config } from '../../config/config.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { isIdentityName } from '../../domain/identity-name.ts';
 import { claimAt, type Claims, readFacts, readText } from './claims.ts';
-import { type Identity, noRole, type Role } from './identity.ts';
+import { type Identity, noRole, type Role } from '../identity.ts';
 
 export type JwtIssuerConfig = Config['auth']['jwt'][number];
 export type ServiceAccountsConfig = NonNullable<Config['auth']['serviceAccounts']>;

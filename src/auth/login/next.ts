@@ -1,4 +1,4 @@
-import type { PublicAddress } from './session-cookie.ts';
+import type { PublicAddress } from './cookie.ts';
 
 const LENGTH = 1024;
 /** What a path of ours is written with. An encoded slash, backslash, dot, percent sign or control character is not. */

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { readFacts } from './claims.ts';
-import { AnswerCache } from './jupyterhub-cache.ts';
-import { type HubClient, noAnswer } from './jupyterhub-client.ts';
-import type { Lookup } from './user-directory.ts';
-import { mergeFacts, type UserFacts } from './user-facts.ts';
+import { readFacts } from '../jwt/claims.ts';
+import { AnswerCache } from './answer-cache.ts';
+import { type HubClient, noAnswer } from './client.ts';
+import type { Lookup } from '../user-directory.ts';
+import { mergeFacts, type UserFacts } from '../user-facts.ts';
 
 /** The API token of the service at the hub, as it is now. */
 export type ServiceToken = () => Promise<string>;

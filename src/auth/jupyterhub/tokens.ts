@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import { invalidToken } from './identity.ts';
-import { AnswerCache } from './jupyterhub-cache.ts';
-import { type HubClient, noAnswer } from './jupyterhub-client.ts';
+import { invalidToken } from '../identity.ts';
+import { AnswerCache } from './answer-cache.ts';
+import { type HubClient, noAnswer } from './client.ts';
 
 /** Who holds a token, as the hub says at `GET /user`. */
 export interface HubHolder {

@@ -1,10 +1,10 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { LabwrightError } from '../domain/errors.ts';
-import { createHttpClient, type HttpAnswer, type HttpClient } from './http-client.ts';
-import { invalidToken } from './identity.ts';
-import { noFacts, type UserFacts } from './user-facts.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { createHttpClient, type HttpAnswer, type HttpClient } from '../http-client.ts';
+import { invalidToken } from '../identity.ts';
+import { noFacts, type UserFacts } from '../user-facts.ts';
 
 /** How long Nublado's controller keeps an answer. */
 const FACTS_MS = 300_000;

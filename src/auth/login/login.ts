@@ -1,14 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import { calculatePKCECodeChallenge, generateRandomCodeVerifier, generateRandomState } from 'oauth4webapi';
-import { LabwrightError } from '../domain/errors.ts';
-import type { AuthRequest, Identity } from './identity.ts';
-import { hubIdentity, type JupyterhubOptions } from './jupyterhub.ts';
-import { HUB_TOKEN_LENGTH } from './jupyterhub-tokens.ts';
-import { safeNext } from './login-next.ts';
-import type { LoginParty } from './login-party.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import type { AuthRequest, Identity } from '../identity.ts';
+import { hubIdentity, type JupyterhubOptions } from '../jupyterhub/provider.ts';
+import { HUB_TOKEN_LENGTH } from '../jupyterhub/tokens.ts';
+import { safeNext } from './next.ts';
+import type { LoginParty } from './party.ts';
 import type { Sessions } from './session.ts';
-import { cookieOf, type PublicAddress } from './session-cookie.ts';
-import { createSeal, type SessionKeys } from './session-seal.ts';
+import { cookieOf, type PublicAddress } from './cookie.ts';
+import { createSeal, type SessionKeys } from './seal.ts';
 
 /** Where to send the browser, and the `Set-Cookie` headers to send it with. */
 export interface Redirection {

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createLocalJWKSet, type JSONWebKeySet, type LocalJWKSet } from 'jose';
 import type { Logger } from 'pino';
-import { LabwrightError } from '../domain/errors.ts';
-import { orAborted, settlesWithin } from './issuer-keys-waits.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { orAborted, settlesWithin } from './issuer-waits.ts';
 
 /** What an issuer says of itself. */
 export interface IssuerAnswer {

@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
-import { LabwrightError } from '../domain/errors.ts';
-import { isIdentityName } from '../domain/identity-name.ts';
-import { addressKey } from './address-key.ts';
-import { FloodGuard } from './flood-guard.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { isIdentityName } from '../../domain/identity-name.ts';
+import { addressKey } from '../limits/address-key.ts';
+import { FloodGuard } from '../limits/flood-guard.ts';
 import type { Gafaelfawr } from './gafaelfawr.ts';
-import { type AuthRequest, type Identity, type IdentityProvider, invalidToken, type Role } from './identity.ts';
-import type { UserFacts } from './user-facts.ts';
+import { type AuthRequest, type Identity, type IdentityProvider, invalidToken, type Role } from '../identity.ts';
+import type { UserFacts } from '../user-facts.ts';
 
 const USER_HEADER = 'x-auth-request-user';
 const TOKEN_HEADER = 'x-auth-request-token';
