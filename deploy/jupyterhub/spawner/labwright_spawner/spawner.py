@@ -187,14 +187,9 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
             raise
         except Unavailable as error:
             self._complain(error)
-            failure = spawn_exception(
+            raise spawn_exception(
                 "The lab controller does not answer.", f"Try again later. {ASK}", "controller_unavailable", 503
-            )
-            self._tell_failure(failure)
-            raise failure from error
-        except Exception as error:
-            self._tell_failure(error)
-            raise
+            ) from error
         finally:
             self._starting = False
             self._creating = None
@@ -202,7 +197,10 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         return self._url
 
     async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """What the spawn tells, for any number of readers."""
+        """What the spawn tells, for any number of readers.
+
+        Why it failed is not in it: that is the exception's, which the hub shows after the last of these.
+        """
         async for event in self._log.read():
             yield event
 
@@ -435,11 +433,6 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
     def _tell(self, message: str, progress: int | None = None) -> None:
         self._told = max(self._told, min(progress or 0, COMPLETE_PROGRESS))
         self._log.add({"progress": self._told, "message": message, "html_message": escape(message)})
-
-    def _tell_failure(self, error: BaseException) -> None:
-        message = getattr(error, "jupyterhub_message", None) or "The lab did not start."
-        html = getattr(error, "jupyterhub_html_message", None) or escape(message)
-        self._log.add({"progress": self._told, "message": message, "html_message": html})
 
     def _reason_of(self, lab: Lab) -> tuple[str | None, str | None]:
         if lab.status == FAILED:
