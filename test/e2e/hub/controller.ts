@@ -24,6 +24,10 @@ export interface Controller {
 /** Path of a service behind the hub's proxy. */
 export const PATH_PREFIX = '/services/labwright';
 const SELECTOR = 'app.kubernetes.io/name=labwright';
+const PULL_ALWAYS = {
+  ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'labwright' } },
+  spec: { template: { spec: { containers: [{ name: 'labwright', imagePullPolicy: 'Always' }] } } },
+};
 const SIZE = { cpuRequest: '50m', memoryRequest: '128Mi' };
 
 /** Installs it, and waits until it is ready. */
@@ -55,6 +59,8 @@ export async function installController(deployment: Deployment, settings: Contro
     {
       images: [{ name: 'registry.example.org/labwright', newName: settings.image.replace(/:\w+$/, ''), newTag: '1' }],
       namespace: CONTROLLER_NAMESPACE,
+      // Each run pushes its own image under the same name.
+      patches: [{ patch: JSON.stringify(PULL_ALWAYS) }],
       configMapGenerator: [{ name: 'labwright', behavior: 'merge', files: ['config.yaml', 'service-token'] }],
     },
     { 'config.yaml': stringify(config), 'service-token': settings.serviceToken },

@@ -49,7 +49,7 @@ export async function installHub(deployment: Deployment, image: string): Promise
   const environment = [{ name: 'LABWRIGHT_URL', value: `http://labwright.${CONTROLLER_NAMESPACE}.svc${PATH_PREFIX}` }];
   const patch = {
     ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'hub' } },
-    spec: { template: { spec: { containers: [{ name: 'hub', env: environment }] } } },
+    spec: { template: { spec: { containers: [{ name: 'hub', imagePullPolicy: 'Always', env: environment }] } } },
   };
   await deployment.apply(
     'jupyterhub/cluster',
