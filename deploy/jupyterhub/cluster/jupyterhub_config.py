@@ -10,6 +10,8 @@ What differs between sites comes from the environment; the manifests beside this
 - `JUPYTERHUB_STATE`: folder for the database and the cookie secret, on a volume.
 - `LABWRIGHT_SERVICE_TOKEN`: token of Labwright as a service of this hub, where it lets people log in through the hub or
   asks for their facts (`auth.jupyterhub.tokenFile`); `LABWRIGHT_CALLBACK_URL`: its `…/oauth_callback` for browsers.
+- `LABWRIGHT_SERVICE_URL`: Labwright without its path, where the hub's proxy is to lead people to it as well. Its
+  `pathPrefix` has to be `/services/labwright` then.
 - `JUPYTERHUB_USER_PASSWORD`: one password for everybody, for trying it out. Choose another authenticator for real use.
 """
 
@@ -52,6 +54,8 @@ c.JupyterHub.custom_scopes = {
 service_token = os.environ.get("LABWRIGHT_SERVICE_TOKEN")
 if service_token:
     service = {"name": "labwright", "api_token": service_token, "oauth_no_confirm": True}
+    if os.environ.get("LABWRIGHT_SERVICE_URL"):
+        service["url"] = os.environ["LABWRIGHT_SERVICE_URL"]
     if os.environ.get("LABWRIGHT_CALLBACK_URL"):
         service["oauth_redirect_uri"] = os.environ["LABWRIGHT_CALLBACK_URL"]
     c.JupyterHub.services = [service]

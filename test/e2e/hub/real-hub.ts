@@ -26,9 +26,6 @@ const SELECTOR = 'app=jupyterhub,component=hub';
 
 /** What a run has beyond the manifests' own configuration. */
 const MORE_CONFIG = (driverToken: string): string => `
-for service in c.JupyterHub.services:
-    if service["name"] == "labwright":
-        service["url"] = "http://labwright.${CONTROLLER_NAMESPACE}.svc"
 c.JupyterHub.services.append({"name": "driver", "api_token": "${driverToken}"})
 c.JupyterHub.load_roles.append(
     {"name": "driver", "services": ["driver"], "scopes": ["admin:users", "admin:servers", "list:users"]}
@@ -46,7 +43,11 @@ export async function installHub(deployment: Deployment, image: string): Promise
   await kubectl('create', 'secret', 'generic', 'jupyterhub', ...literals);
 
   const [name, tag] = [image.replace(/:\w+$/, ''), '1'];
-  const environment = [{ name: 'LABWRIGHT_URL', value: `http://labwright.${CONTROLLER_NAMESPACE}.svc${PATH_PREFIX}` }];
+  const controller = `http://labwright.${CONTROLLER_NAMESPACE}.svc`;
+  const environment = [
+    { name: 'LABWRIGHT_URL', value: `${controller}${PATH_PREFIX}` },
+    { name: 'LABWRIGHT_SERVICE_URL', value: controller },
+  ];
   const patch = {
     ...{ apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'hub' } },
     spec: { template: { spec: { containers: [{ name: 'hub', imagePullPolicy: 'Always', env: environment }] } } },
@@ -63,6 +64,8 @@ export async function installHub(deployment: Deployment, image: string): Promise
   );
   const address = await kubectl('get', 'service', 'proxy-public', '-o', 'jsonpath={.spec.clusterIP}');
   const url = `http://${address}`;
+  // Known only now: people come from outside to an address that the cluster has chosen.
+  await kubectl('set', 'env', 'deploy/hub', `LABWRIGHT_CALLBACK_URL=${url}${PATH_PREFIX}/oauth_callback`);
   const api = new HubApi(url, driverToken);
   const answers = () =>
     waitFor('the hub to answer', 180_000, async () => ((await api.answers()) ? true : undefined), 500);
