@@ -5,6 +5,7 @@ import { accountRoutes } from './account.ts';
 import { auditTrail } from './audit.ts';
 import type { AppEnv } from './context.ts';
 import type { AppDeps } from './deps.ts';
+import { discoveryRoute } from './discovery.ts';
 import type { OpenApiDocument } from './docs-page.ts';
 import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
 import { keyRoutes } from './jwks.ts';
@@ -42,6 +43,8 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   app.notFound((c) => answerUnrouted(app, c));
 
   const document = once(() => app.getOpenAPI31Document(documentHead(deps)));
+  // Below the prefix, or at the root where there is none.
+  const root = pathPrefix || '/';
   app.route('/', processRoutes(deps));
   app.route('/', documentRoutes(rootDocument, document));
   if (pathPrefix !== '') {
@@ -50,9 +53,10 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   }
   app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
-  app.route(pathPrefix || '/', keyRoutes({ config, signing }));
-  app.route(pathPrefix || '/', loginRoutes({ config, people: identification.people }));
-  app.route(pathPrefix || '/', accountRoutes({ labs: deps.labs, config, people: identification.people }));
+  app.route(root, discoveryRoute(config));
+  app.route(root, keyRoutes({ config, signing }));
+  app.route(root, loginRoutes({ config, people: identification.people }));
+  app.route(root, accountRoutes({ labs: deps.labs, config, people: identification.people }));
   app.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });
   return app;
 }

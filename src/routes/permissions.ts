@@ -23,6 +23,7 @@ export const permissions = {
   getDocs: 'open',
   getPrefixOpenApi: 'open',
   getPrefixDocs: 'open',
+  getDiscovery: 'open',
 
   getJwks: 'open',
   getIssuer: 'open',

@@ -5,7 +5,7 @@ import '../support/leaks.ts';
 import { LabwrightError } from '../../src/domain/errors.ts';
 import type { LabEvent, LabState } from '../../src/domain/lab.ts';
 import { type RunningServer, startServer } from '../../src/routes/server.ts';
-import { aLabState, API, eventsOf, fakeLabs, IMAGE, testApp, TOKENS } from './support.ts';
+import { aLabState, eventsOf, fakeLabs, IMAGE, testApp, TOKENS } from './support.ts';
 
 /**
  * The conversation of Nublado's hub plugin with its controller, request by request as the plugin's HTTP library puts it on
@@ -68,18 +68,31 @@ async function controller(first?: LabState) {
 
 /** What the plugin does, in its order and with its reading of the answers. */
 function aPlugin({ port }: AddressInfo) {
-  const send = (
+  const here = `http://127.0.0.1:${String(port)}`;
+
+  /** `services.internal["nublado-controller"].url`; its host is a name of the outside, which leads here. */
+  async function discover(): Promise<string> {
+    const response = await fetch(`${here}/labwright/discovery`, { redirect: 'manual', headers: HTTPX });
+    if (!response.ok) throw new Error(`discovery: ${String(response.status)}`);
+    const { services } = (await response.json()) as { services: { internal: Record<string, { url: string }> } };
+    const url = new URL(services.internal['nublado-controller']?.url ?? '');
+    expect(url.origin).toBe('https://hub.example.org');
+    return `${here}${url.pathname.replace(/\/+$/, '')}/spawner/v1`;
+  }
+
+  async function send(
     method: string,
     path: string,
     token: string,
     more: { body?: string; headers?: Record<string, string> } = {},
-  ) =>
-    fetch(`http://127.0.0.1:${String(port)}${API}/${path}`, {
+  ): Promise<Response> {
+    return fetch(`${await discover()}/${path}`, {
       method,
       redirect: 'manual',
       headers: { ...HTTPX, authorization: `Bearer ${token}`, ...more.headers },
       ...(more.body === undefined ? {} : { body: more.body }),
     });
+  }
 
   async function create(): Promise<Response> {
     const options = {
