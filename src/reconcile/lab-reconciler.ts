@@ -1,46 +1,26 @@
-import type { Logger } from 'pino';
-import { cleanedPatch, failurePatch, parseSecrets } from '../builder/intent.ts';
+import { parseSecrets } from '../builder/intent.ts';
 import type { LabBuilder } from '../builder/lab-builder.ts';
-import { endStatus } from '../builder/lab-state.ts';
-import {
-  intentName,
-  KEPT_SINCE_ANNOTATION,
-  POD_NAME,
-  RETAIN_LABEL,
-  SPEC_HASH_ANNOTATION,
-} from '../builder/object-names.ts';
-import type { LabConfig } from '../config/config.ts';
+import { intentName } from '../builder/object-names.ts';
 import type { LabSecrets, LabSpec } from '../domain/lab.ts';
 import { currentPod, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
 import type { ObservedPod } from '../domain/pod.ts';
-import { type Finding, findTrouble } from '../domain/reasons.ts';
-import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
-import { isKubeError, isOutdated } from '../storage/kube-error.ts';
-import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../storage/resources.ts';
+import { findTrouble } from '../domain/reasons.ts';
+import { Namespaces, Secrets } from '../storage/resources.ts';
 import { type Decision, decide, type LabMemory } from './decide.ts';
+import { CLEANUP_AGAIN_MS, type Lab, LabEnding, type LabEndingOptions, tellFailure } from './lab-ending.ts';
 import { LabObjectsWriter } from './lab-objects.ts';
 import type { LabTokens } from './lab-service.ts';
-import type { LabWatches } from './lab-watches.ts';
 import { oneLabSelector } from './observe.ts';
-import { type Operation, type Operations, subjectOf, troubleFor } from './operations.ts';
+import { type Operation, subjectOf, troubleFor } from './operations.ts';
 import { refusalOf, type Refused } from './refusal.ts';
 import type { SourceSecrets } from './source-secrets.ts';
 import type { Result } from './work-queue.ts';
 
-export interface LabReconcilerOptions {
-  readonly client: KubeClient;
-  readonly watches: LabWatches;
-  readonly operations: Operations;
+export interface LabReconcilerOptions extends LabEndingOptions {
   readonly builder: LabBuilder;
   readonly sources: SourceSecrets;
   /** Where the configuration asks for signed tokens. */
   readonly tokens?: LabTokens | undefined;
-  readonly config: LabConfig;
-  /** The controller's own namespace. */
-  readonly controller: string;
-  readonly logger: Logger;
-  /** Milliseconds since the epoch. */
-  readonly now?: () => number;
   /** How long something with our labels and without an intent is left alone, in milliseconds. */
   readonly leftoverGrace?: number;
 }
@@ -48,8 +28,6 @@ export interface LabReconcilerOptions {
 const LEFTOVER_GRACE_MS = 5 * 60_000;
 /** How long a spawn waits for a quota to be given back. */
 const QUOTA_GRACE_MS = 5_000;
-/** A pod that does not go is asked again so often. */
-const CLEANUP_AGAIN_MS = 10_000;
 /** Progress of the events of a spawn, as Nublado's users know it. */
 const PROGRESS = { waiting: 5, objects: 30 } as const;
 
@@ -60,6 +38,7 @@ const PROGRESS = { waiting: 5, objects: 30 } as const;
 export class LabReconciler {
   readonly #options: LabReconcilerOptions;
   readonly #writer: LabObjectsWriter;
+  readonly #ending: LabEnding;
   readonly #now: () => number;
   /** Since when something without an intent has been seen, by slug, in milliseconds since the epoch. */
   readonly #leftovers = new Map<string, number>();
@@ -68,6 +47,7 @@ export class LabReconciler {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#writer = new LabObjectsWriter(options.client, options.controller);
+    this.#ending = new LabEnding(options);
   }
 
   /** One run for one lab. It throws what may pass: the queue comes back to it. */
@@ -81,7 +61,7 @@ export class LabReconciler {
     const { config, leftoverGrace = LEFTOVER_GRACE_MS } = this.#options;
     const decision = decide(observed, memory, { ...config, leftoverGrace }, this.#now());
     if (intent === undefined || operation === undefined) return this.#actWithoutIntent(slug, observed, decision);
-    if (kind === 'spawn' && intent.failure !== null) endFailed(operation, intent.failure);
+    if (kind === 'spawn' && intent.failure !== null) tellFailure(operation, intent.failure);
     return this.#act({ slug, observed, intent, operation }, decision);
   }
 
@@ -103,11 +83,11 @@ export class LabReconciler {
         operation.log.end('complete', `Lab Kubernetes pod started for ${intent.spec.user.username}`);
         return {};
       case 'fail':
-        return this.#fail(lab, decision.finding);
+        return this.#ending.fail(lab, decision.finding);
       case 'clean-up':
-        return this.#cleanUp(lab);
+        return this.#ending.cleanUp(lab);
       case 'forget-failure':
-        return this.#forgetFailure(lab);
+        return this.#ending.forgetFailure(lab);
       default:
         // What is left are decisions about labs without an intent.
         return later(decision);
@@ -115,7 +95,7 @@ export class LabReconciler {
   }
 
   async #actWithoutIntent(slug: string, observed: ObservedLab, decision: Decision): Promise<Result> {
-    const { logger, operations, client } = this.#options;
+    const { logger, operations, client, controller } = this.#options;
     // The answer to a delete got lost, or somebody has removed the intent: no reader waits for ever.
     operations.finish(slug);
     if (decision.do === 'nothing') this.#leftovers.delete(slug);
@@ -128,8 +108,8 @@ export class LabReconciler {
       case 'remove-leftover-pod':
         if (await this.#hasIntent(slug)) return {};
         logger.warn({ lab: slug, namespace: decision.pod.namespace }, 'removing a pod without an intent');
-        await this.#deletePod(decision.pod);
-        await client.deleteCollection(Secrets, decision.pod.namespace, this.#selector(slug), {
+        await this.#ending.deletePod(decision.pod);
+        await client.deleteCollection(Secrets, decision.pod.namespace, oneLabSelector(controller, slug), {
           priority: 'background',
         });
         return { requeueAfterMs: CLEANUP_AGAIN_MS };
@@ -199,7 +179,7 @@ export class LabReconciler {
       const refused = refusalOf(error);
       if (refused === undefined || this.#mayPass(refused, operation)) throw error;
       logger.warn({ err: error, lab: slug }, 'the cluster refuses a lab');
-      return this.#fail({ slug, intent, observed, operation }, refused.finding);
+      return this.#ending.fail({ slug, intent, observed, operation }, refused.finding);
     }
   }
 
@@ -229,150 +209,17 @@ export class LabReconciler {
 
   async #removeLeftoverPod({ operation }: Lab, pod: ObservedPod, again: number): Promise<Result> {
     operation.log.info('Waiting for the pod of an earlier lab to go', PROGRESS.waiting);
-    if (!pod.terminating) await this.#deletePod(pod);
+    if (!pod.terminating) await this.#ending.deletePod(pod);
     return { requeueAfterMs: Math.min(again, CLEANUP_AGAIN_MS) };
-  }
-
-  /** Writes down that the lab is over. What is left of it is removed by the next run, which this brings about. */
-  async #fail({ slug, intent, operation }: Lab, finding: Finding): Promise<Result> {
-    const { client, controller, watches, logger } = this.#options;
-    const { reason, message } = finding;
-    const failure = { reason, message, at: this.#now(), status: endStatus(finding) };
-    try {
-      const ref = { namespace: controller, name: intent.name };
-      watches.observeIntent(await client.patch(Secrets, ref, failurePatch(intent, failure), METADATA_ONLY));
-    } catch (error) {
-      // Deleted or replaced meanwhile: then there is nothing to write down.
-      if (isOutdated(error)) return {};
-      throw error;
-    }
-    logger.warn({ lab: slug, user: intent.spec.user.username, reason, finding: message }, 'lab failed');
-    operation.cleanupAskedAt = null;
-    operation.secrets = null;
-    endFailed(operation, finding);
-    return {};
-  }
-
-  /**
-   * Ends what is left of a lab that was deleted or has failed: pod, secrets, volumes that are not kept. When they are
-   * gone the namespace is kept or removed, and the intent is deleted, or marked as clean if its reason is to be kept.
-   */
-  async #cleanUp(lab: Lab): Promise<Result> {
-    const { slug, intent, operation, observed } = lab;
-    const { client, config, controller, watches, operations } = this.#options;
-    if (this.#now() - (operation.cleanupAskedAt ?? 0) >= CLEANUP_AGAIN_MS) {
-      await this.#askToEnd(lab);
-      operation.cleanupAskedAt = this.#now();
-    }
-    if (watches.observe(slug).pod !== undefined) return { requeueAfterMs: CLEANUP_AGAIN_MS };
-    const { namespace } = observed;
-    if (namespace !== undefined && config.namespaceRetention === 0 && !namespace.permanent && !namespace.terminating) {
-      await client.delete(Namespaces, namespace, { uid: namespace.uid });
-    }
-    if (!intent.deleting) {
-      try {
-        const ref = { namespace: controller, name: intent.name };
-        watches.observeIntent(await client.patch(Secrets, ref, cleanedPatch(intent), METADATA_ONLY));
-      } catch (error) {
-        // A new lab has taken its place, or it is to be deleted: the watch tells.
-        if (!isOutdated(error)) throw error;
-      }
-      return {};
-    }
-    await client.delete(Secrets, { namespace: controller, name: intent.name }, { uid: intent.uid });
-    watches.forgetIntent(intent);
-    operations.finish(slug);
-    return {};
-  }
-
-  async #askToEnd(lab: Lab): Promise<void> {
-    const { client, config, watches } = this.#options;
-    const { slug, intent, observed, operation } = lab;
-    const { pod } = observed;
-    if (pod !== undefined) operation.log.info('Shutting down Kubernetes pod', 25);
-    const where = intent.spec.namespace;
-    const ours = this.#selector(slug);
-    const volumes = config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === false);
-    await Promise.all([
-      // What was written a moment ago may not be in the picture yet: so it goes by label, seen or not.
-      pod === undefined ? client.deleteCollection(Pods, where, ours) : undefined,
-      pod === undefined || pod.terminating ? undefined : this.#deletePod(pod),
-      client.deleteCollection(Secrets, where, ours),
-      volumes ? client.deleteCollection(PersistentVolumeClaims, where, `${ours},${RETAIN_LABEL}!=true`) : undefined,
-      this.#keepNamespace(lab).then((kept) => {
-        if (kept !== undefined) watches.observeNamespace(kept);
-      }),
-    ]);
-  }
-
-  /**
-   * Notes since when the namespace is kept. Where the lab's pod has not been made, not everything else may be there as it
-   * should be; then the hash is taken away, so that the next spawn looks at every object.
-   */
-  async #keepNamespace({ intent, observed: { namespace }, operation: { podUid } }: Lab) {
-    const { client, config } = this.#options;
-    if (namespace === undefined || namespace.terminating) return undefined;
-    if (config.namespaceRetention === 0 && !namespace.permanent) return undefined;
-    const complete = podUid !== null || (namespace.keptSince !== null && intent.failure === null);
-    const annotations = {
-      [KEPT_SINCE_ANNOTATION]: new Date(this.#now()).toISOString(),
-      ...(complete ? {} : { [SPEC_HASH_ANNOTATION]: null }),
-    };
-    try {
-      const patch = { metadata: { uid: namespace.uid, annotations } };
-      return await client.patch(Namespaces, { name: namespace.name }, patch, METADATA_ONLY);
-    } catch (error) {
-      if (isOutdated(error)) return undefined;
-      throw error;
-    }
-  }
-
-  async #deletePod({ namespace, uid }: ObservedPod): Promise<void> {
-    await this.#options.client.delete(Pods, { namespace, name: POD_NAME }, { uid }).catch((error: unknown) => {
-      // Another pod of that name: the one that was meant is gone.
-      if (!isKubeError(error, 409)) throw error;
-    });
-  }
-
-  /** A new lab may take the place of a failed one at any moment, with the same uid: so the version counts, too. */
-  async #forgetFailure({ slug, intent }: Lab): Promise<Result> {
-    const { client, controller, watches, operations } = this.#options;
-    const { name, uid, resourceVersion } = intent;
-    try {
-      await client.delete(Secrets, { namespace: controller, name }, { uid, resourceVersion });
-    } catch (error) {
-      if (isKubeError(error, 409)) return {};
-      throw error;
-    }
-    watches.forgetIntent(intent);
-    operations.finish(slug);
-    return {};
   }
 
   async #hasIntent(slug: string): Promise<boolean> {
     const ref = { namespace: this.#options.controller, name: intentName(slug) };
     return (await this.#options.client.get(Secrets, ref, { priority: 'background' })) !== undefined;
   }
-
-  #selector(slug: string): string {
-    return oneLabSelector(this.#options.controller, slug);
-  }
-}
-
-/** Tells the readers of a spawn why there will be no lab. A spawn that has come up has ended already. */
-function endFailed({ log }: Operation, { message }: Finding): void {
-  log.error(message);
-  log.end('failed', 'Lab spawn failed');
 }
 
 function later(decision: Decision): Result {
   const again = 'again' in decision ? decision.again : undefined;
   return again === undefined ? {} : { requeueAfterMs: again };
-}
-
-interface Lab {
-  readonly slug: string;
-  readonly observed: ObservedLab;
-  readonly intent: ObservedIntent;
-  readonly operation: Operation;
 }
