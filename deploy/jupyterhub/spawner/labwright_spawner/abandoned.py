@@ -38,32 +38,39 @@ def abandon(key: LabKey, creating: asyncio.Task[None] | None, remove: Callable[[
     entry = _Abandoned(creating)
 
     async def run() -> None:
-        try:
-            await _settled(creating)
-            await remove()
-        finally:
-            if labs.get(key) is entry:
-                del labs[key]
+        await _settled(creating)
+        await remove()
+
+    def forget(_removing: asyncio.Task[None]) -> None:
+        if labs.get(key) is entry:
+            del labs[key]
 
     def begin() -> None:
         entry.timer = None
         entry.removing = loop.create_task(run(), name="labwright-spawner removal")
+        # Not in the task itself: one that is cancelled before its first step does nothing at all.
+        entry.removing.add_done_callback(forget)
 
     entry.timer = loop.call_later(DELAY, begin)
     labs[key] = entry
 
 
 async def settle(key: LabKey) -> None:
-    """Wait until nothing is under way for this lab, so that nothing of it can hit the next one of that name."""
-    entry = _of_loop.get(asyncio.get_running_loop(), {}).pop(key, None)
-    if entry is None:
-        return
-    if entry.timer is not None:
-        # Whatever is there is found by the create, which removes it.
-        entry.timer.cancel()
+    """Wait until nothing is under way for this lab, so that nothing of it can hit the next one of that name.
+
+    It stays known until then: whoever waits here may be cancelled, too.
+    """
+    labs = _of_loop.get(asyncio.get_running_loop(), {})
+    while (entry := labs.get(key)) is not None:
+        if entry.timer is None:
+            await _settled(entry.removing)
+            continue
         await _settled(entry.creating)
-    else:
-        await _settled(entry.removing)
+        # The timer may have fired meanwhile.
+        if entry.timer is not None:
+            # Whatever is there is found by the create, which removes it.
+            entry.timer.cancel()
+            del labs[key]
 
 
 async def _settled(task: asyncio.Task[None] | None) -> None:

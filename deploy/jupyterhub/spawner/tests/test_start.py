@@ -425,3 +425,58 @@ async def test_a_cancelled_start_cannot_hit_the_next_one(make_spawner: MakeSpawn
     await asyncio.sleep(0.1)
     assert controller.operations.count("delete") == 1
     assert controller.lab().status == "running"
+
+
+async def test_a_start_that_is_cancelled_while_it_waits_leaves_the_next_one_waiting_too(
+    make_spawner: MakeSpawner, controller: FakeController
+) -> None:
+    controller.on_create = stay_pending
+    deleting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        deleting.set()
+        await go_on.wait()
+
+    controller.before_delete = hold
+    first = make_spawner()
+    starting = asyncio.ensure_future(first.start())
+    await until(lambda: first._log.events)
+    starting.cancel()
+    await deleting.wait()
+    second = asyncio.ensure_future(make_spawner().start())
+    await asyncio.sleep(0.05)
+    second.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await second
+    third = asyncio.ensure_future(make_spawner().start())
+    await asyncio.sleep(0.05)
+    assert controller.operations.count("create") == 1
+    go_on.set()
+    await until(lambda: len(controller.created) == 2)
+    controller.lab().run()
+    assert await third == URL
+    assert controller.lab().status == "running"
+
+
+async def test_a_lab_is_removed_also_when_the_next_start_is_cancelled_before_it_begins(
+    make_spawner: MakeSpawner, controller: FakeController
+) -> None:
+    arrived, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(_request: Any) -> None:
+        arrived.set()
+        await go_on.wait()
+
+    controller.refuse("create", 500, "")
+    controller.faults[0].act = hold
+    first = asyncio.ensure_future(make_spawner().start())
+    await arrived.wait()
+    first.cancel()
+    second = asyncio.ensure_future(make_spawner().start())
+    await asyncio.sleep(0.01)
+    second.cancel()
+    for start in (first, second):
+        with pytest.raises(asyncio.CancelledError):
+            await start
+    go_on.set()
+    await until(lambda: controller.operations == ["create", "delete"] and not controller.labs)
