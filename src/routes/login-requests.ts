@@ -2,12 +2,13 @@ import type { MiddlewareHandler } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { createMiddleware } from 'hono/factory';
 import { hasAuthorization } from '../auth/bearer.ts';
-import { CSRF_FIELD, CSRF_HEADER, requireSameOrigin } from '../auth/login/csrf.ts';
+import { CSRF_FIELD, CSRF_HEADER, isFromBrowser, isSafe, requireSameOrigin } from '../auth/login/csrf.ts';
 import type { AuthRequest } from '../auth/identity.ts';
 import type { PublicAddress } from '../auth/login/cookie.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import { type AppContext, type AppEnv, headerValues, remoteAddress } from './context.ts';
 import { messagePage, PEOPLE_HEADERS } from './login-page.ts';
+import { limitAddress } from './rate-limit.ts';
 
 const FORM_BYTES = 16 * 1024;
 
@@ -34,24 +35,34 @@ const limitForm = bodyLimit({
   },
 });
 
+/** What the forms of our pages are sent as; other kinds, with files and parts, are not read. */
+const FORM = /^application\/x-www-form-urlencoded *(?:;|$)/i;
+
 /**
- * Before a form of a page is looked at: it must come from a page of ours, whatever the credential is that the browser, or
- * a proxy behind it, adds by itself. Its field `_csrf` then stands for the header of the same meaning, which forms cannot
- * send; the provider of sessions judges it there, as with any other request.
+ * Before a form of a page is looked at: it must come from a page of ours, whatever the credential is. An `Authorization`
+ * header frees programs from that and no browser, which may send its login at a proxy in one (`Basic`), or have a proxy
+ * add one. The field `_csrf` then stands for the header of the same meaning, which forms cannot send; the provider of
+ * sessions judges it there, as with any other request.
+ *
+ * All of this comes before anybody is asked who calls, so that it counts for the address.
  *
  * @param address where our pages are
  */
 export function pageForm({ origin }: PublicAddress): MiddlewareHandler<AppEnv>[] {
   const readToken = createMiddleware<AppEnv>(async function formToken(c, next) {
     const request = authRequest(c);
-    if (!hasAuthorization(request)) requireSameOrigin(request, origin);
+    if (isFromBrowser(request) || !hasAuthorization(request)) requireSameOrigin(request, origin);
+    if (!FORM.test(c.req.header('content-type') ?? '')) {
+      const message = 'The body must be application/x-www-form-urlencoded';
+      throw new LabwrightError('unsupported_media_type', 415, message);
+    }
     if (request.headers(CSRF_HEADER).length === 0) {
       const token = (await c.req.parseBody())[CSRF_FIELD];
       if (typeof token === 'string') setHeader(c, CSRF_HEADER, token);
     }
     await next();
   });
-  return [limitForm, readToken];
+  return [limitAddress, limitForm, readToken];
 }
 
 function setHeader(c: AppContext, name: string, value: string): void {
@@ -86,7 +97,7 @@ export function forPeople({ address, pathPrefix, canLogIn }: ForPeople): Middlew
 
   function answer(c: AppContext, error: LabwrightError) {
     const login = `${address.path}/login`;
-    if (error.status === 401 && canLogIn && c.req.method === 'GET') {
+    if (error.status === 401 && canLogIn && isSafe(c.req.method)) {
       const { pathname, search } = new URL(c.req.url);
       const next = `${address.path}${pathname.slice(pathPrefix.length)}${search}`;
       const location = `${login}?next=${encodeURIComponent(next)}`;

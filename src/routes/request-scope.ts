@@ -48,11 +48,15 @@ export function requestScope(logger: Logger, providers: readonly IdentityProvide
   });
 }
 
-/** The router decodes each part of the path once, and lets pass what it cannot decode; that ends here instead. */
+/**
+ * The router decodes each part of the path once, and lets pass what it cannot decode; that ends here instead. No route
+ * has counted it then.
+ */
 export const readablePath = createMiddleware<AppEnv>(async function readablePath(c, next) {
   try {
     decodeURIComponent(c.req.path);
   } catch (cause) {
+    c.var.limits.anonymous(c);
     const message = 'The path is not percent-encoded UTF-8';
     throw new LabwrightError('invalid_request', 400, message, { loc: ['path'], cause });
   }

@@ -8,6 +8,7 @@ import type { LabState } from '../../src/domain/lab.ts';
 import type { LabService } from '../../src/reconcile/lab-service.ts';
 import { accountRoutes } from '../../src/routes/account.ts';
 import { agoWords, phaseWords, sinceWords, timeWords } from '../../src/routes/account-words.ts';
+import { callLimits } from '../../src/routes/rate-limit.ts';
 import type { AppEnv } from '../../src/routes/context.ts';
 import { handleError } from '../../src/routes/errors.ts';
 import { until } from '../reconcile/support/until.ts';
@@ -44,6 +45,7 @@ async function stopAlone(labs: LabService, logs: unknown[] = []): Promise<Respon
   app.use(async (c, next) => {
     c.set('logger', logger);
     c.set('identify', () => Promise.resolve(ada));
+    c.set('limits', callLimits({ limits: aConfig().limits, isTrusted: () => false }));
     await next();
   });
   app.route('/', accountRoutes({ labs, config: aConfig(), people: undefined, stopWaitMs: 20 }));

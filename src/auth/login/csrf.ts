@@ -25,6 +25,14 @@ export function csrfToken(key: Uint8Array, sessionId: string): string {
 }
 
 /**
+ * Whether a browser has sent the request. Only browsers say of which page it comes, and with all that changes something
+ * they do; programs that hold a token do not.
+ */
+export function isFromBrowser(request: AuthRequest): boolean {
+  return ['sec-fetch-site', 'origin'].some((name) => request.headers(name).length > 0);
+}
+
+/**
  * @param origin where our pages are
  * @throws {LabwrightError} `permission_denied` (403) when a page of another origin sent the request, or no browser that
  * says so
