@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 /**
@@ -6,11 +7,17 @@ import { defineConfig } from 'vitest/config';
  */
 export default defineConfig({
   test: {
-    include: ['test/{conformance,storage,reconcile,crash,routes,builder}/**/*.test.ts', 'test/support/*.test.ts'],
+    include: [
+      'test/{conformance,storage,reconcile,crash,builder}/**/*.test.ts',
+      'test/routes/jwks.test.ts',
+      'test/support/*.test.ts',
+    ],
     env: { LABWRIGHT_TEST_CLUSTER: 'apiserver' },
     globalSetup: ['test/support/api-server-setup.ts'],
     setupFiles: ['test/support/leaks.ts', 'test/support/canaries.ts'],
     reporters: ['default', './test/support/api-server-reporter.ts'],
+    // Most of a test is waiting; etcd and kube-apiserver want a core.
+    maxWorkers: Math.max(3, availableParallelism()),
     testTimeout: 60_000,
     hookTimeout: 120_000,
     restoreMocks: true,
