@@ -7,6 +7,7 @@ import codecs
 import json
 from collections.abc import AsyncIterable, AsyncIterator
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 MAX_EVENT_CHARACTERS = 256 * 1024
@@ -14,6 +15,9 @@ MAX_EVENT_CHARACTERS = 256 * 1024
 
 MAX_REMEMBERED = 1000
 """What is kept of one spawn for pages that are opened late."""
+
+COMPLETE_PROGRESS = 90
+"""The lab runs; what is left is the hub's: it waits for an answer and adds the route."""
 
 
 class BrokenStreamError(Exception):
@@ -93,7 +97,13 @@ class ProgressLog:
 
     events: list[dict[str, Any]] = field(default_factory=list)
     ended: bool = False
+    progress: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def tell(self, message: str, progress: int | None = None) -> None:
+        """Tell the readers a sentence, and how far the spawn has come: never less far than before."""
+        self.progress = max(self.progress, min(progress or 0, COMPLETE_PROGRESS))
+        self.add({"progress": self.progress, "message": message, "html_message": escape(message)})
 
     def add(self, event: dict[str, Any]) -> None:
         """Tell the readers something; what is the same as before is told once."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from tornado.web import HTTPError
 
-from .controller import CONFLICTS, HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND, HTTP_UNAUTHORIZED, Refusal
+from .answers import CONFLICTS, HTTP_METHOD_NOT_ALLOWED, HTTP_NOT_FOUND, HTTP_UNAUTHORIZED, Refusal
 
 try:
     from jupyterhub.spawner import SpawnException

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .controller import Refusal, Unavailable, UnknownLab
+from .answers import Refusal, Unavailable, UnknownLab
+from .controller import LabKey
 from .failures import refusal_text, spawn_failed
+from .patience import Link
 
-if TYPE_CHECKING:
-    from .spawner import LabwrightSpawner
+UserToken = Callable[[], Awaitable[str]]
+"""Finds the user's own credential; raises Refusal when there is none."""
 
 
 def read_form(form_data: dict[str, Any]) -> dict[str, Any]:
@@ -23,28 +26,31 @@ def is_option(name: str, value: Any) -> bool:
     return name != "_xsrf" and not (name.endswith("_file") and isinstance(value, list))
 
 
-async def fetch_form(spawner: LabwrightSpawner) -> str:
-    """The user's form, with word of how the last lab ended; a sentence when there is no form to be had."""
-    form, notice = await asyncio.gather(_form(spawner), _notice(spawner))
+async def fetch_form(link: Link, key: LabKey, user_token: UserToken | None, seconds: float) -> str:
+    """The user's form, with word of how the last lab ended; a sentence when there is no form to be had.
+
+    :param user_token: the user's own credential, where it is to be used in place of the hub's.
+    :param seconds: how long the page waits.
+    """
+    form, notice = await asyncio.gather(_form(link, key.user, user_token, seconds), _notice(link, key, seconds))
     return f"{notice}{form}"
 
 
-async def _form(spawner: LabwrightSpawner) -> str:
+async def _form(link: Link, user: str, user_token: UserToken | None, seconds: float) -> str:
     try:
-        token = await spawner._user_token()
-        return await spawner._patiently(lambda: spawner._controller.form(spawner.user.name, token), spawner._page_wait)
+        token = None if user_token is None else await user_token()
+        return await link.patiently(lambda controller: controller.form(user, token), seconds)
     except Refusal as refusal:
-        text = refusal_text(refusal, by_user=spawner.user_token_key is not None)
-        return _alert(*text)
+        return _alert(*refusal_text(refusal, by_user=user_token is not None))
     except Unavailable as error:
-        spawner._complain(error)
+        link.complain(error)
         return _alert("The lab controller does not answer at the moment.", "Load this page again in a minute.")
 
 
-async def _notice(spawner: LabwrightSpawner) -> str:
+async def _notice(link: Link, key: LabKey, seconds: float) -> str:
     """Why the last lab is not there any more, for a user who comes back to the form and wonders."""
     try:
-        lab = await asyncio.wait_for(spawner._controller.lab(spawner._lab_key), spawner._page_wait)
+        lab = await asyncio.wait_for(link.controller.lab(key), seconds)
     except (UnknownLab, Unavailable, Refusal, asyncio.TimeoutError):
         return ""
     if lab.status != "failed" or lab.message is None:

@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
-from html import escape
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from jupyterhub.spawner import Spawner
 from traitlets import Dict, Float, Unicode, default
 
 from .abandoned import abandon, settle
-from .controller import (
-    CONFLICTS,
-    HTTP_UNAUTHORIZED,
-    Controller,
-    Lab,
-    LabKey,
-    Patience,
-    Refusal,
-    Timeouts,
-    Unavailable,
-    UnknownLab,
-)
-from .events import LabEvent, ProgressLog
-from .failures import ASK, explain_refusal, spawn_exception, spawn_failed
+from .answers import CONFLICTS, HTTP_UNAUTHORIZED, Refusal, Unavailable, UnknownLab
+from .controller import Controller, Lab, LabKey, Timeouts
+from .events import ProgressLog
+from .failures import ASK, explain_refusal, spawn_exception
+from .following import ALIVE, FAILED, OVER, follow
 from .form import fetch_form, is_option, read_form
-
-T = TypeVar("T")
+from .patience import WAITING, Link, Patience
 
 CREATE_ATTEMPTS = 3
 """How often what stands in the way of a lab is removed."""
@@ -47,11 +34,6 @@ ROUTINE_WAIT = 20.0
 
 PAGE_WAIT = 8.0
 """Longest a page waits for the form, in seconds."""
-
-COMPLETE_PROGRESS = 90
-"""The lab runs; what is left is the hub's: it waits for an answer and adds the route."""
-
-FAILED, OVER, ALIVE = "failed", frozenset({"terminating", "terminated"}), "running"
 
 _outages: set[str] = set()
 """Controllers that do not answer and have been complained about: once each, not once for each server."""
@@ -106,8 +88,6 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
     _launched = False
     _starting = False
     _url = ""
-    _told = 0
-    _complaint = ""
     _creating: asyncio.Task[None] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -134,8 +114,8 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         return 720
 
     @default("options_form")
-    def _form_of_the_controller(self) -> Callable[[Any], Awaitable[str]]:
-        return fetch_form
+    def _form_of_the_controller(self) -> Callable[[LabwrightSpawner], Awaitable[str]]:
+        return type(self)._fetch_form
 
     @default("options_from_form")
     def _form_as_it_comes(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -175,21 +155,17 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         if self._log.ended:
             self._log = ProgressLog()
         self._launched = self._starting = True
-        self._told = 0
-        self._complaint = ""
         try:
             await settle(self._lab_key)
             await self._create()
-            self._url = await self._follow()
+            self._url = await follow(self._link, self._lab_key, self._log, self.retry_timeout)
         except asyncio.CancelledError:
             if self._creating is not None:
                 abandon(self._lab_key, self._creating, self._remove_quietly)
             raise
         except Unavailable as error:
-            self._complain(error)
-            raise spawn_exception(
-                "The lab controller does not answer.", f"Try again later. {ASK}", "controller_unavailable", 503
-            ) from error
+            self._link.complain(error)
+            raise _unanswered("The lab controller does not answer.", f"Try again later. {ASK}") from error
         finally:
             self._starting = False
             self._creating = None
@@ -217,13 +193,13 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         at_start_of_hub = self.pending == "check"
         wait = self.retry_timeout if at_start_of_hub else min(self.retry_timeout, ROUTINE_WAIT)
         try:
-            lab = await self._patiently(lambda: self._controller.lab(self._lab_key), wait)
+            lab = await self._ask(wait)
             if at_start_of_hub and lab.status == "pending":
                 lab = await self._outcome_of_interrupted_start()
         except UnknownLab:
             return 0
         except Unavailable as error:
-            self._complain(error)
+            self._link.complain(error)
             return None
         if lab.status == FAILED:
             return 1
@@ -235,21 +211,16 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         :raises SpawnException: the controller cannot be asked. The next start removes what is left.
         """
         try:
-            await self._patiently(lambda: self._controller.delete(self._lab_key), self.retry_timeout)
+            await self._remove(self.retry_timeout)
         except Unavailable as error:
-            self._complain(error)
-            raise spawn_exception(
-                "The lab could not be stopped: the lab controller does not answer.",
-                ASK,
-                "controller_unavailable",
-                503,
-            ) from error
+            self._link.complain(error)
+            raise _unanswered("The lab could not be stopped: the lab controller does not answer.", ASK) from error
         self._url = ""
 
     async def get_url(self) -> str:
         """The server's address, also that of a lab that came up while the hub was down. It never raises."""
         try:
-            lab = await self._patiently(lambda: self._controller.lab(self._lab_key), self._page_wait)
+            lab = await self._ask(self._page_wait)
         except (UnknownLab, Unavailable):
             return self._stored_url()
         if lab.status == ALIVE and lab.internal_url is not None:
@@ -274,9 +245,19 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         return min(PAGE_WAIT, self.retry_timeout)
 
     @property
-    def _controller(self) -> Controller:
+    def _link(self) -> Link:
         timeouts = Timeouts(self.connect_timeout, self.request_timeout, self.stop_timeout)
-        return Controller(self.controller_url, self.token_path, timeouts)
+        return Link(Controller(self.controller_url, self.token_path, timeouts), _outages, self.log)
+
+    async def _ask(self, wait: float) -> Lab:
+        return await self._link.patiently(lambda controller: controller.lab(self._lab_key), wait)
+
+    async def _remove(self, wait: float) -> None:
+        await self._link.patiently(lambda controller: controller.delete(self._lab_key), wait)
+
+    async def _fetch_form(self) -> str:
+        user_token = None if self.user_token_key is None else self._user_token
+        return await fetch_form(self._link, self._lab_key, user_token, self._page_wait)
 
     async def _create(self) -> None:
         options = self._options()
@@ -289,16 +270,16 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
                 if refusal.code not in CONFLICTS or last:
                     raise explain_refusal(refusal, by_user=self.user_token_key is not None) from refusal
             # The hub has revoked what an earlier lab knows it by: that one is of no use to anybody.
-            self._tell("A lab from before is still there. Removing it first.")
-            await self._patiently(lambda: self._controller.delete(self._lab_key), self.retry_timeout)
+            self._log.tell("A lab from before is still there. Removing it first.")
+            await self._remove(self.retry_timeout)
         return None
 
     async def _create_once(self, options: dict[str, Any], env: dict[str, str]) -> None:
         refused = 0
-        patience = Patience(self.retry_timeout)
+        link, patience = self._link, Patience(self.retry_timeout)
         while True:
-            token = await self._user_token()
-            attempt = self._controller.create(self._lab_key, options, env, token)
+            token = None if self.user_token_key is None else await self._user_token()
+            attempt = link.controller.create(self._lab_key, options, env, token)
             self._creating = asyncio.ensure_future(attempt)
             try:
                 # A request that has been sent is not taken back by hanging up: its answer is waited for.
@@ -309,59 +290,11 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
                     raise
                 await asyncio.sleep(TOKEN_WAIT)
             except Unavailable as error:
-                self._tell("The lab controller does not answer at the moment. Waiting for it.")
-                await patience.wait(error, random.random())
+                self._log.tell(WAITING)
+                await patience.wait(error)
             else:
-                self._recovered()
+                link.recovered()
                 return
-
-    async def _follow(self) -> str:
-        """Follow the lab until it runs, and return its address.
-
-        A stream that ends says nothing by itself: the lab is asked for, and if it is still on its way, followed again.
-        """
-        patience = Patience(self.retry_timeout)
-        between = Patience(float("inf"), first=0.2, longest=5.0)
-        last_id = ""
-        while True:
-            try:
-                read, last_id = await self._read_stream(last_id)
-                if read:
-                    between.reset()
-                lab = await self._controller.lab(self._lab_key)
-            except UnknownLab:
-                raise spawn_failed("DeletedExternally", "The lab was removed while it was starting.") from None
-            except Unavailable as error:
-                self._tell("The lab controller does not answer at the moment. Waiting for it.")
-                await patience.wait(error, random.random())
-                continue
-            patience.reset()
-            self._recovered()
-            if lab.status == ALIVE and lab.internal_url is not None:
-                return lab.internal_url
-            if lab.status == FAILED or lab.status in OVER:
-                raise spawn_failed(*self._reason_of(lab))
-            await between.wait(Unavailable("the lab is on its way"), random.random())
-
-    async def _read_stream(self, last_id: str) -> tuple[int, str]:
-        """Tell what the stream says, to its end.
-
-        :returns: how many events that was, and the id of the last one.
-        """
-        count = 0
-        try:
-            async with aclosing(self._controller.events(self._lab_key, last_id)) as events:
-                async for event in events:
-                    count += 1
-                    last_id = event.id
-                    self._tell_event(event)
-                    if event.kind in {"complete", "failed"}:
-                        break
-        except Unavailable:
-            # What was cut off in the middle is gone on with at once; what cannot be had at all is waited for.
-            if count == 0:
-                raise
-        return count, last_id
 
     async def _outcome_of_interrupted_start(self) -> Lab:
         """The lab of a start that a restart of the hub interrupted, once it is decided.
@@ -370,34 +303,23 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         """
         self.log.info("Waiting for the lab of %s, whose start was interrupted", self._log_name)
         try:
-            await asyncio.wait_for(self._follow(), self.start_timeout)
+            # Nobody reads of it: the hub shows no progress of a start that is not its own.
+            following = follow(self._link, self._lab_key, ProgressLog(), self.retry_timeout)
+            await asyncio.wait_for(following, self.start_timeout)
         except (Unavailable, UnknownLab):
             raise
         except Exception as error:  # noqa: BLE001, RUF100 - a deadline, or the lab has failed: the answer below says so
             self.log.warning("The lab of %s did not come up: %s", self._log_name, error)
-        return await self._controller.lab(self._lab_key)
+        return await self._link.controller.lab(self._lab_key)
 
     async def _remove_quietly(self, wait: float | None = None) -> None:
         try:
             wait = self.retry_timeout if wait is None else wait
-            await self._patiently(lambda: self._controller.delete(self._lab_key), wait)
+            await self._remove(wait)
         except Unavailable as error:
-            self._complain(error)
+            self._link.complain(error)
 
-    async def _patiently(self, call: Callable[[], Awaitable[T]], seconds: float) -> T:
-        patience = Patience(seconds)
-        while True:
-            try:
-                result = await call()
-            except Unavailable as error:
-                await patience.wait(error, random.random())
-            else:
-                self._recovered()
-                return result
-
-    async def _user_token(self) -> str | None:
-        if self.user_token_key is None:
-            return None
+    async def _user_token(self) -> str:
         auth_state = await self.user.get_auth_state()
         token = auth_state.get(self.user_token_key) if isinstance(auth_state, dict) else None
         if not isinstance(token, str) or not token:
@@ -419,36 +341,6 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         path = self.server.base_url if self.server is not None else parts.path
         return f"{parts.scheme}://{host}:{port}{path}"
 
-    # What is told, and what is logged.
 
-    def _tell_event(self, event: LabEvent) -> None:
-        if event.kind == "error":
-            self._complaint = event.message
-        elif event.kind == "failed":
-            # Why is asked for, and told with what can be done about it.
-            self._complaint = self._complaint or event.message
-        else:
-            self._tell(event.message, COMPLETE_PROGRESS if event.kind == "complete" else event.progress)
-
-    def _tell(self, message: str, progress: int | None = None) -> None:
-        self._told = max(self._told, min(progress or 0, COMPLETE_PROGRESS))
-        self._log.add({"progress": self._told, "message": message, "html_message": escape(message)})
-
-    def _reason_of(self, lab: Lab) -> tuple[str | None, str | None]:
-        if lab.status == FAILED:
-            return lab.reason, lab.message or self._complaint or None
-        if lab.reason is not None:
-            return lab.reason, lab.message
-        return "DeletedExternally", "The lab was stopped while it was starting."
-
-    def _complain(self, error: Unavailable) -> None:
-        if self.controller_url not in _outages:
-            _outages.add(self.controller_url)
-            self.log.warning(
-                "Labwright at %s does not answer: %s. Servers are taken to be as they were.", self.controller_url, error
-            )
-
-    def _recovered(self) -> None:
-        if self.controller_url in _outages:
-            _outages.discard(self.controller_url)
-            self.log.info("Labwright at %s answers again", self.controller_url)
+def _unanswered(message: str, advice: str) -> Any:
+    return spawn_exception(message, advice, "controller_unavailable", 503)
