@@ -1,20 +1,17 @@
 import { createHash } from 'node:crypto';
 import { createMiddleware } from 'hono/factory';
 import { matchedRoutes } from 'hono/route';
-import { LRUCache } from 'lru-cache';
 import { addressKey } from '../auth/limits/address-key.ts';
 import type { Identity, Role } from '../auth/identity.ts';
+import { CredentialGuard } from '../auth/limits/credential-guard.ts';
 import { type Rate, RateLimiter } from '../auth/limits/rate-limiter.ts';
-import { LabwrightError } from '../domain/errors.ts';
+import { admit, tooMany } from '../auth/limits/too-many.ts';
 import type { Limits } from '../config/limits.ts';
 import { originOf } from './client-address.ts';
 import { type AppContext, type AppEnv, headerValues } from './context.ts';
 
 /** Headers that can hold a credential. */
 const CREDENTIALS = ['authorization', 'cookie', 'x-auth-request-user', 'x-auth-request-token'];
-/** How long a credential that was good is looked at from an address that sends many bad ones. */
-const GOOD_MS = 600_000;
-const GOOD_CREDENTIALS = 20_000;
 /** When somebody with too many streams may ask again, in seconds: when one of them ends nobody knows. */
 const STREAM_PAUSE = 10;
 
@@ -58,12 +55,9 @@ export function callLimits({ limits, isTrusted, now }: CallLimitOptions): CallLi
     admin: limiter(limits.admin),
   };
   const anonymous = limiter(limits.anonymous);
-  const failures = limiter(limits.failedAuthentication);
-  // One bad credential in a hub's rush must not lock the hub out: what was good is looked at from any address.
-  const good = new LRUCache<string, true>({
-    max: GOOD_CREDENTIALS,
-    ttl: GOOD_MS,
-    ...(now === undefined ? {} : { perf: { now }, ttlResolution: 0 }),
+  const credentials = new CredentialGuard({
+    failures: limits.failedAuthentication,
+    ...(now === undefined ? {} : { now }),
   });
   const streams = new Map<string, number>();
 
@@ -76,15 +70,7 @@ export function callLimits({ limits, isTrusted, now }: CallLimitOptions): CallLi
     async identify(c, ask) {
       const credential = fingerprint(c);
       if (credential === undefined) admit(anonymous.take(addressOf(c)));
-      else if (!good.has(credential)) admit(failures.wait(addressOf(c)));
-      const identity = await ask().catch((error: unknown) => {
-        if (credential !== undefined && isRefusal(error)) {
-          good.delete(credential);
-          failures.take(addressOf(c));
-        }
-        throw error;
-      });
-      if (credential !== undefined) good.set(credential, true);
+      const identity = await (credential === undefined ? ask() : credentials.judge(addressOf(c), credential, ask));
       admit(callers[identity.role].take(callerKey(identity)));
       return identity;
     },
@@ -141,21 +127,9 @@ function callerKey({ role, subject }: Identity): string {
   return `${role} ${subject}`;
 }
 
-function isRefusal(error: unknown): boolean {
-  return error instanceof LabwrightError && (error.status === 401 || error.status === 403);
-}
-
 /** @returns undefined when the request has no credential at all */
 function fingerprint(c: AppContext): string | undefined {
   const values = CREDENTIALS.map((name) => headerValues(c, name));
   if (values.every(({ length }) => length === 0)) return undefined;
   return createHash('sha256').update(JSON.stringify(values)).digest('base64');
-}
-
-function admit(waitMs: number): void {
-  if (waitMs > 0) throw tooMany(Math.ceil(waitMs / 1000), 'Too many requests');
-}
-
-function tooMany(retryAfter: number, message: string): LabwrightError {
-  return new LabwrightError('too_many_requests', 429, message, { retryAfter });
 }

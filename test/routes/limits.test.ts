@@ -154,6 +154,31 @@ describe('credentials that are refused', () => {
     expect((await call(`${API}/labs/ada`, { as: 'ada', from: '192.0.2.2' })).status).toBe(200);
   });
 
+  it('are shown to nobody beyond the limit when they come all at once, either', async () => {
+    const { call, asked } = countingApp(3);
+    const guesses = Array.from({ length: 50 }, (_, guess) =>
+      call(`${API}/labs/ada`, { headers: { authorization: `Bearer guess-${guess}` }, from: '192.0.2.1' }),
+    );
+    const answers = (await Promise.all(guesses)).map(({ status }) => status);
+    expect(answers.filter((status) => status === 401)).toHaveLength(3);
+    expect(answers.filter((status) => status === 429)).toHaveLength(47);
+    expect(asked()).toBe(3);
+  });
+
+  it('are not feared of one that comes many times at once', async () => {
+    const { call } = limitedApp({ failedAuthentication: few(1) });
+    const rush = Array.from({ length: 50 }, () => call(`${API}/labs/ada`, { as: 'hub', from: '192.0.2.1' }));
+    expect(new Set((await Promise.all(rush)).map(({ status }) => status))).toEqual(new Set([200]));
+  });
+
+  it('hold no place any more once they were looked at, whatever came of it', async () => {
+    const { call } = limitedApp({ failedAuthentication: few(1) });
+    const from = '192.0.2.1';
+    for (const as of ['ada', 'hub', 'admin'] as const) {
+      expect((await call(`${API}/labs/ada`, { as, from })).status).toBe(200);
+    }
+  });
+
   it('are not counted when nobody could say whether they are good', async () => {
     const identify = () => Promise.reject(new Error('down'));
     const provider = { name: 'down', matches: () => true, identify };

@@ -40,9 +40,10 @@ export class RateLimiter {
     return wait;
   }
 
-  /** As `take`, and counts nothing. */
-  wait(key: string): number {
+  /** As `take` after so many others, and counts nothing. */
+  wait(key: string, others = 0): number {
     const now = this.#now();
-    return Math.max(0, Math.max(this.#emptyAt.get(key) ?? 0, now) - now - this.#tolerance);
+    const emptyAt = Math.max(this.#emptyAt.get(key) ?? 0, now) + others * this.#interval;
+    return Math.max(0, emptyAt - now - this.#tolerance);
   }
 }
