@@ -291,6 +291,22 @@ async def test_survives_a_restart_of_the_controller_in_the_middle(
     assert [progress for progress, _ in await told(spawner)] == [1, 1, 40, 90]
 
 
+async def test_tells_nothing_of_a_start_that_a_restart_of_the_hub_interrupted(
+    make_spawner: MakeSpawner, controller: FakeController
+) -> None:
+    before = controller.labs["ada", ""] = FakeLab(1, {})
+    spawner = make_spawner()
+    spawner._check_pending = True
+    polling = asyncio.ensure_future(spawner.poll())
+    await until(lambda: controller.last_event_ids)
+    before.tell("info", "Pulling for the one before", 45)
+    before.fail("ImageNotFound", "The image does not exist.")
+    assert await polling == 1
+    spawner._check_pending = False
+    assert await spawner.start() == URL
+    assert [progress for progress, _ in await told(spawner)] == [1, 30, 45, 90]
+
+
 async def test_makes_one_lab_when_the_answer_to_a_create_is_lost(
     make_spawner: MakeSpawner, controller: FakeController
 ) -> None:
