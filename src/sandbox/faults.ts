@@ -1,7 +1,8 @@
 import { parse } from 'yaml';
 import { z } from 'zod';
 
-const seconds = z.number().min(0);
+/** As long as a timer can be. */
+const seconds = z.number().min(0).max(2_147_483);
 const match = z
   .strictObject({
     username: z.string().optional(),

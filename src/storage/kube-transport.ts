@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
+import { unlessAborted } from '../domain/unless-aborted.ts';
 import type { KubeConnection } from './connection.ts';
 import { errorCode, errorFromAnswer, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
@@ -164,7 +165,7 @@ export class KubeTransport {
     patience = signal,
   ) {
     // An exec plugin that hangs must not hold the call beyond its deadline.
-    const credentials = await orAborted(this.#connection.headers(), patience);
+    const credentials = await unlessAborted(this.#connection.headers(), patience);
     const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
     const headers: Record<string, string> = { ...credentials, accept };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
@@ -201,19 +202,6 @@ function asKubeError(target: Target, cause: unknown, deadline: AbortSignal): Kub
 function causeText(cause: unknown): string {
   if (!(cause instanceof Error)) return 'no answer';
   return [errorCode(cause), cause.message].filter((part) => part !== undefined && part !== '').join(': ');
-}
-
-/** The promise's outcome, or the signal's reason if that comes first. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const abort = () => reject(signal.reason as Error);
-  signal.addEventListener('abort', abort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', abort);
-  }
 }
 
 /** Nothing reached the server, or the server said that it did nothing. */

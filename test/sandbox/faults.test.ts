@@ -32,6 +32,7 @@ faults:
     expect(() => parseFaults(text)).toThrow(/faults\[0\]\.after/);
     expect(() => parseFaults(text)).toThrow(/faults\[1\]\.exitCode/);
     expect(() => parseFaults(text)).toThrow(/colour/);
+    expect(() => parseFaults('faults: [{ fault: oom, after: 3000000 }]')).toThrow(/faults\[0\]\.after/);
     expect(() => parseFaults('faults: [{ fault: gremlins }]')).toThrow(/faults\[0\]\.fault/);
     expect(() => parseFaults('a: [')).toThrow(/The faults file is not YAML/);
     expect(() => parseFaults('')).toThrow(FaultsError);

@@ -199,9 +199,14 @@ class SimulatedKubelet implements Kubelet {
     const running = this.#running.get(uid);
     if (running === undefined) return;
     this.#running.delete(uid);
-    this.#addresses.release(running.podIP);
     if (!running.stopping) running.abort.abort();
-    const ending = running.task.then(() => running.worker.close()).finally(() => this.#ending.delete(ending));
+    const ending = running.task
+      .then(() => running.worker.close())
+      .finally(() => {
+        // Not before: what still runs in the pod listens there.
+        this.#addresses.release(running.podIP);
+        this.#ending.delete(ending);
+      });
     this.#ending.add(ending);
   }
 

@@ -11,6 +11,7 @@ import { pause } from './pause.ts';
 import { PodHandle, terminatedState } from './pod-handle.ts';
 import type { ContainerState } from './pod-status.ts';
 import { Stuck } from './stuck.ts';
+import { within } from './within.ts';
 
 /** What the worker of a pod needs; the same for all pods of a kubelet. */
 export interface WorkerTools {
@@ -199,9 +200,9 @@ export class PodWorker {
   async #afterwards(signal: AbortSignal): Promise<void> {
     const timed = ['crash', 'oom', 'evict', 'vanish', 'nodeLost'] as const;
     const fault = timed.map((name) => this.#plan.get(name)).find((found) => found !== undefined);
-    const exit = await this.#endWithin(fault === undefined ? Number.POSITIVE_INFINITY : fault.after * 1000, signal);
+    if (fault === undefined) return this.#ended(await this.#container.end(signal), signal);
+    const exit = await within(fault.after * 1000, (either) => this.#container.end(either), signal);
     if (exit !== undefined) return this.#ended(exit, signal);
-    if (fault === undefined) return;
     switch (fault.fault) {
       case 'crash':
         return this.crash(fault.exitCode, signal);
@@ -213,18 +214,6 @@ export class PodWorker {
         return this.remove(signal);
       case 'nodeLost':
         return this.#loseNode(signal);
-    }
-  }
-
-  /** @returns undefined when the container still runs after so long */
-  async #endWithin(ms: number, signal: AbortSignal): Promise<Exit | undefined> {
-    if (ms === Number.POSITIVE_INFINITY) return this.#container.end(signal);
-    const over = new AbortController();
-    const either = AbortSignal.any([signal, over.signal]);
-    try {
-      return await Promise.race([this.#container.end(either), pause(ms, either).then(() => undefined)]);
-    } finally {
-      over.abort();
     }
   }
 

@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
+import { unlessAborted } from '../../domain/unless-aborted.ts';
 import type { KubeClient } from '../../storage/kube-client.ts';
 import type { Containers, Exit, Found, PodContainer } from './containers.ts';
+import { pause } from './pause.ts';
 import { PodServer } from './pod-server.ts';
-import { unlessAborted } from './unless-aborted.ts';
 
 export interface SimulationOptions {
   readonly client: KubeClient;
@@ -60,8 +60,7 @@ class SimulatedContainer implements PodContainer {
 
   async stop(graceMs: number, signal: AbortSignal): Promise<Exit> {
     await this.kill();
-    const ms = Math.min(this.#options.stopMs, graceMs);
-    if (ms > 0) await sleep(ms, undefined, { signal });
+    await pause(Math.min(this.#options.stopMs, graceMs), signal);
     return { exitCode: 137 };
   }
 

@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { unlessAborted } from '../../domain/unless-aborted.ts';
 import type { Exit } from '../kubelet/containers.ts';
-import { unlessAborted } from '../kubelet/unless-aborted.ts';
+import { within } from '../kubelet/within.ts';
 import { notStarted } from './find-command.ts';
 import type { LabLog } from './lab-log.ts';
 import { kill, killMarked, MARK } from './marked-processes.ts';
@@ -85,29 +85,19 @@ export class LabProcess {
   /** SIGTERM to the process group, and after the grace SIGKILL to everything. */
   async stop(graceMs: number, signal: AbortSignal): Promise<Exit> {
     this.#signal('SIGTERM');
-    const exit = await this.#endWithin(graceMs, signal);
+    const exit = await within(graceMs, (either) => this.end(either), signal);
     return exit ?? this.kill();
   }
 
   /** SIGKILL to everything; waits until all of it is gone. */
   async kill(): Promise<Exit> {
     this.#signal('SIGKILL');
-    return (await this.#endWithin(KILLED_MS, new AbortController().signal)) ?? KILLED;
+    return (await within(KILLED_MS, (over) => this.end(over))) ?? KILLED;
   }
 
   #signal(signal: NodeJS.Signals): void {
     // Once it has ended its id may be somebody else's.
     if (!this.#over && this.#child.pid !== undefined) kill(-this.#child.pid, signal);
-  }
-
-  async #endWithin(ms: number, signal: AbortSignal): Promise<Exit | undefined> {
-    const timer = new AbortController();
-    const either = AbortSignal.any([signal, timer.signal]);
-    try {
-      return await Promise.race([this.end(signal), sleep(ms, undefined, { signal: either })]);
-    } finally {
-      timer.abort();
-    }
   }
 
   /** Never fails: what goes wrong here is nothing that a lab could be told. */
@@ -117,9 +107,7 @@ export class LabProcess {
     const output = Promise.all([this.#log.follow(stdout, 'stdout'), this.#log.follow(stderr, 'stderr')]);
     const { code, signal } = await this.#exit();
     await killMarked(this.#mark).catch(() => undefined);
-    const timer = new AbortController();
-    await Promise.race([output, sleep(LAST_OUTPUT_MS, undefined, { signal: timer.signal })]);
-    timer.abort();
+    await within(LAST_OUTPUT_MS, () => output);
     stdout.destroy();
     stderr.destroy();
     await output;

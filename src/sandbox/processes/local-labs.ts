@@ -106,9 +106,13 @@ export class LocalLabs {
 
   /** Kills what still runs, and lets go of the folder. */
   async close(): Promise<void> {
-    await killMarked(this.#mark);
-    await this.#dismissGuard();
-    await closed(this.#holder);
+    try {
+      await killMarked(this.#mark);
+    } finally {
+      // The guard has another go at what could not be ended.
+      await this.#dismissGuard();
+      await closed(this.#holder);
+    }
   }
 
   async #dismissGuard(): Promise<void> {
