@@ -109,6 +109,13 @@ describe('a user whom the proxy names', () => {
     expect(facts?.user).toMatchObject({ name: null, email: null, uid: null, gid: null, groups: null, quota: null });
   });
 
+  it('has no name, address or group that could be more than one line', async () => {
+    const groups = [{ name: 'staff', id: 7 }, { name: 'x\nroot:x:0:', id: 8 }, { name: 'y'.repeat(300) }];
+    const facts = { username: 'rachel', name: 'R\nroot:x:0:0::/:/bin/sh', email: 'r@x\n', groups };
+    const { party } = await gafaelfawr(json(200, facts));
+    expect(await party.userInfo(TOKEN)).toMatchObject({ name: null, email: null, groups: [{ name: 'staff', id: 7 }] });
+  });
+
   it('may spawn unless the quota says otherwise', async () => {
     const { party } = await gafaelfawr(json(200, { username: 'rachel', quota: { notebook: { cpu: 1, memory: 0.5 } } }));
     expect((await party.userInfo(TOKEN)).quota).toEqual({ cpu: 1, memory: 2 ** 29, spawn: true });

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { invalidToken } from '../identity.ts';
-import { AnswerCache } from './answer-cache.ts';
+import { AnswerCache } from '../answer-cache.ts';
 import { type HubClient, noAnswer } from './client.ts';
 
 /** Who holds a token, as the hub says at `GET /user`. */

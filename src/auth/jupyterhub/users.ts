@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { readFacts } from '../jwt/claims.ts';
-import { AnswerCache } from './answer-cache.ts';
+import { AnswerCache } from '../answer-cache.ts';
 import { type HubClient, noAnswer } from './client.ts';
 import type { Lookup } from '../user-directory.ts';
 import { mergeFacts, type UserFacts } from '../user-facts.ts';

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { LabwrightError } from '../../domain/errors.ts';
+import { AnswerCache } from '../answer-cache.ts';
 import { createHttpClient, type HttpAnswer, type HttpClient } from '../http-client.ts';
 import { invalidToken } from '../identity.ts';
+import { readEmail, readGroups, readText } from '../jwt/claims.ts';
 import { noFacts, type UserFacts } from '../user-facts.ts';
 
 /** How long Nublado's controller keeps an answer. */
 const FACTS_MS = 300_000;
 /** A token that is refused stays refused, but for a scope that an administrator adds. */
 const REFUSAL_MS = 60_000;
-const TOKENS = 10_000;
 
 const id = z.int().min(0).max(2_147_483_647);
 /** The part of Gafaelfawr's user-info that is used; what it does not know it leaves out or says null. */
@@ -52,45 +52,34 @@ export interface Gafaelfawr {
 
 /** Asks Gafaelfawr's user-info route, as Nublado's controller does. No token is kept: answers are found by its hash. */
 export function createGafaelfawr({ url, http = createHttpClient(), now }: GafaelfawrOptions): Gafaelfawr {
-  const answers = new LRUCache<string, UserFacts | 'refused'>({
-    max: TOKENS,
-    ...(now === undefined ? {} : { perf: { now }, ttlResolution: 0 }),
+  const answers = new AnswerCache<UserFacts>({
+    lifetimeMs: FACTS_MS,
+    missingMs: REFUSAL_MS,
+    ...(now === undefined ? {} : { now }),
   });
-  const inFlight = new Map<string, Promise<UserFacts | 'refused'>>();
 
-  async function ask(key: string, token: string): Promise<UserFacts | 'refused'> {
-    let answer: HttpAnswer;
+  async function ask(token: string): Promise<UserFacts | undefined> {
     try {
-      answer = await http.get(url, { authorization: `Bearer ${token}` });
+      return readAnswer(await http.get(url, { authorization: `Bearer ${token}` }));
     } catch (cause) {
-      throw badGateway('Gafaelfawr does not answer', cause);
+      throw cause instanceof LabwrightError ? cause : badGateway('Gafaelfawr does not answer', cause);
     }
-    const known = readAnswer(answer);
-    answers.set(key, known, { ttl: known === 'refused' ? REFUSAL_MS : FACTS_MS });
-    return known;
   }
 
   return {
     async userInfo(token) {
       const key = createHash('sha256').update(token).digest('base64');
-      let known = answers.get(key);
-      if (known === undefined) {
-        let asking = inFlight.get(key);
-        if (asking === undefined) {
-          asking = ask(key, token).finally(() => inFlight.delete(key));
-          inFlight.set(key, asking);
-        }
-        known = await asking;
-      }
-      if (known === 'refused') throw invalidToken('User token is invalid');
-      return known;
+      const facts = await answers.get(key, () => ask(token));
+      if (facts === undefined) throw invalidToken('User token is invalid');
+      return facts;
     },
     close: () => http.close(),
   };
 }
 
-function readAnswer({ status, body }: HttpAnswer): UserFacts | 'refused' {
-  if (status === 401 || status === 403) return 'refused';
+/** @returns undefined where it refuses the token */
+function readAnswer({ status, body }: HttpAnswer): UserFacts | undefined {
+  if (status === 401 || status === 403) return undefined;
   if (status !== 200) throw badGateway('Gafaelfawr cannot answer', new Error(`user-info answered ${String(status)}`));
   const { success, data, error } = UserInfo.safeParse(body);
   // The paths that do not fit, and not what is there: that is somebody's name or address.
@@ -98,11 +87,11 @@ function readAnswer({ status, body }: HttpAnswer): UserFacts | 'refused' {
   const { username, name, email, uid, gid, groups, quota } = data;
   return {
     ...noFacts(username),
-    name: name ?? null,
-    email: email ?? null,
+    name: readText(name),
+    email: readEmail(email),
     uid: uid ?? null,
     gid: gid ?? null,
-    groups: groups?.map((group) => ({ name: group.name, id: group.id ?? null })) ?? null,
+    groups: readGroups(groups),
     quota: quota?.notebook ? { ...quota.notebook, memory: Math.round(quota.notebook.memory * 2 ** 30) } : null,
   };
 }

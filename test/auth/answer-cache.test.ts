@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import '../../support/leaks.ts';
-import { AnswerCache } from '../../../src/auth/jupyterhub/answer-cache.ts';
+import '../support/leaks.ts';
+import { AnswerCache } from '../../src/auth/answer-cache.ts';
 
 const found = (name: string) => Promise.resolve({ name });
 const missing = () => Promise.resolve(undefined);
@@ -20,6 +20,16 @@ describe('a cache of answers', () => {
     await cache.get('ada', () => found('ada'));
     for (let at = 0; at < 1000; at += 1) await cache.get(String(at), missing);
     expect(await cache.get('ada', missing)).toEqual({ name: 'ada' });
+  });
+
+  it('can keep what does not exist for another time', async () => {
+    let now = 1;
+    const cache = new AnswerCache<{ name: string }>({ lifetimeMs: 100, missingMs: 10, now: () => now });
+    await cache.get('ada', () => found('ada'));
+    await cache.get('none', missing);
+    now += 50;
+    expect(await cache.get('ada', missing)).toEqual({ name: 'ada' });
+    expect(await cache.get('none', () => found('none'))).toEqual({ name: 'none' });
   });
 
   it('does not keep a failure, and tells it to all who wait', async () => {

@@ -3,6 +3,8 @@ import { LRUCache } from 'lru-cache';
 export interface AnswerCacheOptions {
   /** How long an answer holds, in milliseconds. */
   readonly lifetimeMs: number;
+  /** How long "no such thing" holds; as long as an answer when absent. */
+  readonly missingMs?: number;
   /** Most answers that are kept, of each of both kinds. */
   readonly size?: number;
   /** Milliseconds from any beginning but 0. */
@@ -22,18 +24,17 @@ export class AnswerCache<Answer extends object> {
   readonly #missing: LRUCache<string, true>;
   readonly #asking = new Map<string, Promise<Answer | undefined>>();
 
-  constructor({ lifetimeMs, size = SIZE, now = () => performance.now() }: AnswerCacheOptions) {
-    const options = { max: size, ttl: lifetimeMs, ttlResolution: 0, perf: { now } };
-    this.#found = new LRUCache(options);
-    this.#missing = new LRUCache(options);
+  constructor({ lifetimeMs, missingMs = lifetimeMs, size = SIZE, now = () => performance.now() }: AnswerCacheOptions) {
+    const options = { max: size, ttlResolution: 0, perf: { now } };
+    this.#found = new LRUCache({ ...options, ttl: lifetimeMs });
+    this.#missing = new LRUCache({ ...options, ttl: missingMs });
   }
 
   /** @throws whatever `ask` throws, for all who wait for it */
   async get(key: string, ask: () => Promise<Answer | undefined>): Promise<Answer | undefined> {
     const found = this.#found.get(key);
     if (found !== undefined || this.#missing.has(key)) return found;
-    const asked = this.#asking.get(key) ?? this.#ask(key, ask);
-    return asked;
+    return this.#asking.get(key) ?? this.#ask(key, ask);
   }
 
   #ask(key: string, ask: () => Promise<Answer | undefined>): Promise<Answer | undefined> {
