@@ -3,7 +3,7 @@ import { type AuthRequest, invalidToken } from './identity.ts';
 /** JupyterHub's own reading of the header: both words, in any case. */
 const AUTHORIZATION = /^(?:bearer|token) +([\x21-\x7e]+) *$/i;
 /** Longest credential that is looked at, in characters: a JWT with many groups has a few thousand. */
-export const TOKEN_LENGTH = 8192;
+const TOKEN_LENGTH = 8192;
 
 /** Whether the request has an `Authorization` header, of whatever content. */
 export function hasAuthorization(request: AuthRequest): boolean {
@@ -21,19 +21,4 @@ export function bearerToken(request: AuthRequest): string | undefined {
   const token = value.length <= TOKEN_LENGTH ? AUTHORIZATION.exec(value)?.[1] : undefined;
   if (token === undefined || others.length > 0) throw invalidToken('The Authorization header is not valid');
   return token;
-}
-
-/** Whether a token has the shape of a signed JWT: three parts of base64url, the first two of them JSON objects. */
-export function looksLikeJwt(token: string): boolean {
-  const parts = token.split('.');
-  return parts.length === 3 && parts.every((part) => /^[\w-]*$/.test(part)) && parts.slice(0, 2).every(isJsonObject);
-}
-
-function isJsonObject(part: string): boolean {
-  try {
-    const value: unknown = JSON.parse(Buffer.from(part, 'base64url').toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value);
-  } catch {
-    return false;
-  }
 }

@@ -1,4 +1,3 @@
-import { looksLikeJwt } from '../bearer.ts';
 import type { Claims } from './claims.ts';
 
 /** A token as it came, not yet believed in anything. */
@@ -19,12 +18,12 @@ const TYPES: ReadonlySet<string> = new Set(['jwt', 'at+jwt']);
 const FOREIGN_CLAIMS = ['events', 'cnf'] as const;
 
 /**
- * Whether a token is of the family of JWTs, well-formed or not: it begins with a JSON object, and it has parts. A broken
- * one is refused here, and shown to nobody who takes tokens of another kind.
+ * Whether a token is of the family of JWTs, well-formed or not: it has parts, and the first begins as a JSON object does.
+ * A broken one is refused here, and shown to nobody who takes tokens of another kind.
  */
 export function isJoseToken(token: string): boolean {
-  const [first = '', ...others] = token.split('.');
-  return looksLikeJwt(token) || (others.length > 0 && parseObject(first) !== undefined);
+  const [first = '', ...others] = token.split('.', 2);
+  return others.length > 0 && Buffer.from(first, 'base64url').toString('utf8').trimStart().startsWith('{');
 }
 
 /**

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from 'node:net';
+import { plainAddress } from '../limits/address-key.ts';
 
 /**
  * The addresses whose word about a request is believed.
@@ -17,8 +18,7 @@ export function trustedPeers(ranges: readonly string[]): (address: string | unde
   }
   return (address) => {
     if (address === undefined) return false;
-    // A socket that listens on both families reports an IPv4 peer as ::ffff:10.0.0.1.
-    const plain = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+    const plain = plainAddress(address);
     const family = familyOf(plain);
     return family !== undefined && list.check(plain, family);
   };
