@@ -81,7 +81,7 @@ function pulling(
 }
 
 /** One event in the bytes of Nublado's server, with an id in front. */
-export function formatEvent({ id, type, message, progress }: LabEvent): string {
+function formatEvent({ id, type, message, progress }: LabEvent): string {
   const fields = [`"message": ${pythonString(message)}`];
   if (progress !== undefined && progress > 0) fields.push(`"progress": ${String(Math.trunc(progress))}`);
   return `id: ${id.replaceAll(/[\r\n\0]/g, '')}\r\nevent: ${type}\r\ndata: {${fields.join(', ')}}\r\n\r\n`;

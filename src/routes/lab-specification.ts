@@ -4,7 +4,7 @@ import { flag, formField } from './form-field.ts';
 
 /** Value of `image_list` that says: look at `image_dropdown`. Browsers always send both. */
 export const USE_DROPDOWN = 'use_image_from_dropdown';
-export const IMAGE_CLASSES = ['recommended', 'latest-release', 'latest-weekly', 'latest-daily'] as const;
+const IMAGE_CLASSES = ['recommended', 'latest-release', 'latest-weekly', 'latest-daily'] as const;
 export const SERVICE_PREFIX = 'JUPYTERHUB_SERVICE_PREFIX';
 
 /** Longest text of an option; the longest image reference that can be valid is shorter. */

@@ -2,7 +2,7 @@ import { Html, markup } from './html.ts';
 import { pageHeaders } from './security-headers.ts';
 
 /** The look of the pages for people, light and dark, which need no script and nothing from anywhere else. */
-export const PEOPLE_STYLE = `
+const PEOPLE_STYLE = `
 :root {
   color-scheme: light dark;
   --text: light-dark(#1f2328, #e6e9ec); --quiet: light-dark(#5c6670, #9aa4af); --page: light-dark(#f6f7f9, #0f1317);

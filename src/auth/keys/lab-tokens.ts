@@ -7,7 +7,7 @@ import { SIGNING_ALGORITHM } from './material.ts';
 import type { SigningKeys } from './service.ts';
 
 /** Claim with the name of the lab's server; empty for the default one. */
-export const SERVER_CLAIM = 'labwright_server';
+const SERVER_CLAIM = 'labwright_server';
 /** As RFC 9068 has it, so that the token is taken for no other kind of JWT. */
 const TOKEN_TYPE = 'at+jwt';
 const READY_TIMEOUT_MS = 5_000;

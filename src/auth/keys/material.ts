@@ -35,7 +35,7 @@ export interface KeyRings {
 }
 
 /** Where each ring is in the stored data. */
-export const RING_FILES = { signing: 'signing.json', sealing: 'sealing.json' } as const;
+const RING_FILES = { signing: 'signing.json', sealing: 'sealing.json' } as const;
 
 /** What is stored cannot be read as keys. The message names the place and nothing of its content. */
 export class DamagedKeys extends Error {

@@ -43,7 +43,7 @@ export interface RingPlan<K extends RingKey> {
   readonly changed: boolean;
 }
 
-export function sortedKeys<K extends RingKey>(keys: readonly K[]): K[] {
+function sortedKeys<K extends RingKey>(keys: readonly K[]): K[] {
   return [...keys].sort((a, b) => a.activeFrom - b.activeFrom || (a.kid < b.kid ? -1 : 1));
 }
 

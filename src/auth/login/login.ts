@@ -47,7 +47,7 @@ export interface LoginOptions extends JupyterhubOptions {
 
 /** Path of the page that people see first, below our own. */
 const FIRST_PAGE = '/account';
-export const CALLBACK_PATH = '/oauth_callback';
+const CALLBACK_PATH = '/oauth_callback';
 const LIFETIME_MS = 600_000;
 const USED = 10_000;
 const TOKEN = /^[\x21-\x7e]+$/;
