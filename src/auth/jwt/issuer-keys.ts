@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createLocalJWKSet, type JSONWebKeySet, type LocalJWKSet } from 'jose';
 import type { Logger } from 'pino';
 import { LabwrightError } from '../../domain/errors.ts';
-import { orAborted, settlesWithin } from './issuer-waits.ts';
+import { unlessAborted } from '../../domain/unless-aborted.ts';
+import { settlesWithin } from './issuer-waits.ts';
 
 /** What an issuer says of itself. */
 export interface IssuerAnswer {
@@ -195,7 +196,7 @@ export class IssuerKeys {
     const signal = AbortSignal.any([this.#closed.signal, ended.signal]);
     const timer = setTimeout(() => ended.abort(new Error('no answer in time')), this.#options.deadlineMs);
     try {
-      const { issuer, jwks } = await orAborted(this.#ask(signal), signal);
+      const { issuer, jwks } = await unlessAborted(this.#ask(signal), signal);
       this.#known = { issuer, find: createLocalJWKSet(jwks as JSONWebKeySet) };
       this.#fetchedAt = this.#options.now();
       this.#succeeded = turn;
