@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { createIdentification } from './auth/identification.ts';
 import { KeyService } from './auth/keys/service.ts';
@@ -25,6 +26,9 @@ import type { KubeConnection } from './storage/connection.ts';
 import { KeyStore } from './storage/key-store.ts';
 import { KubeClient } from './storage/kube-client.ts';
 import { askServiceAccountIssuer } from './storage/service-account-issuer.ts';
+
+/** How long parties outside may go on answering when the program stops; requests in progress have a little longer. */
+const ANSWERS_MS = 2_000;
 
 /** A way to reach a cluster, and what ends with it. */
 interface Cluster {
@@ -77,10 +81,13 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
   process.stdout.write(greeting);
   await aborted(stopping);
   // In this order: no new requests and no streams, then no new work and no watches, then the connections.
-  await server.close();
+  const closed = server.close();
+  await Promise.race([closed, delay(ANSWERS_MS, undefined, { ref: false })]);
+  // Who still waits for what a party outside has to say is told that it does not answer, and not cut off.
+  await identification.close();
+  await closed;
   halt.abort();
   await working;
-  await identification.close();
 }
 
 /** The keys of this installation; undefined where nothing that is configured needs them. */

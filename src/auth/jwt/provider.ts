@@ -37,8 +37,8 @@ const ANSWER_MS = 4_000;
  *
  * It is made where at least one of `auth.jwt` and `auth.serviceAccounts` is configured; `ask` is then
  * `askServiceAccountIssuer(connection)` of `storage/service-account-issuer.ts`. No connection and no timer of its own
- * outlives `close()`, which belongs after the server's and before that of the connection to the cluster. Nothing is
- * fetched before the first token of an issuer.
+ * outlives `close()`, after which whoever waits is told that nobody can say; it belongs before the end of the connection to
+ * the cluster. Nothing is fetched before the first token of an issuer.
  */
 export function jwtProvider(options: JwtProviderOptions): JwtProvider {
   const { issuers, serviceAccounts, logger, clock = Date.now, keys = {} } = options;
