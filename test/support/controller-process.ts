@@ -1,11 +1,11 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, waitFor } from './api-server-process.ts';
 import { canary, watchText } from './canary.ts';
 import { LabApi } from './lab-api.ts';
+import { LoggedProcess, readLog } from './logged-process.ts';
 
 /** How the controller reaches the cluster: by a kubeconfig, by the files and variables that a pod has, or it is its own. */
 export type Credentials = { readonly kubeconfig: string } | PodCredentials | { readonly sandbox: true };
@@ -56,7 +56,7 @@ export class ControllerProcess {
   readonly configFile: string;
   readonly #folder: string;
   readonly #credentials: Credentials;
-  #child: ChildProcess | undefined;
+  #process: LoggedProcess | undefined;
 
   static async prepare(options: ControllerOptions): Promise<ControllerProcess> {
     return new ControllerProcess(options, await freePort());
@@ -100,7 +100,7 @@ export class ControllerProcess {
   }
 
   get pid(): number {
-    const pid = this.#child?.pid;
+    const pid = this.#process?.pid;
     if (pid === undefined) throw new Error('The controller is not running');
     return pid;
   }
@@ -112,7 +112,7 @@ export class ControllerProcess {
 
   /** All that it wrote. */
   get log(): string {
-    return existsSync(this.#log) ? readFileSync(this.#log, 'utf8') : '';
+    return readLog(this.#log);
   }
 
   get #log(): string {
@@ -124,20 +124,9 @@ export class ControllerProcess {
     const cluster = 'sandbox' in this.#credentials ? ['--sandbox'] : [];
     const serve = [process.execPath, MAIN, 'serve', '--config', this.configFile, ...cluster];
     const [command = '', ...args] = [...this.#wrapper(), ...serve];
-    const log = openSync(this.#log, 'a');
-    const child = spawn(command, args, {
-      stdio: ['ignore', log, log],
-      env: { ...process.env, ...this.#environment() },
-    });
-    closeSync(log);
-    this.#child = child;
-    // Should this process end without closing it; a SIGKILL of this one leaves it behind.
-    const end = (): void => {
-      child.kill('SIGKILL');
-      rmSync(this.#folder, { recursive: true, force: true });
-    };
-    process.once('exit', end);
-    child.once('close', () => process.off('exit', end));
+    this.#process = new LoggedProcess({ command, args, env: this.#environment(), log: this.#log }, () =>
+      rmSync(this.#folder, { recursive: true, force: true }),
+    );
   }
 
   /** Each command in it becomes the next one, so that the process id stays. */
@@ -165,10 +154,7 @@ export class ControllerProcess {
       'the controller to answer',
       timeoutMs,
       async () => {
-        const child = this.#child;
-        if (child === undefined || child.exitCode !== null || child.signalCode !== null) {
-          throw new Error(`The controller ended: ${this.output}`);
-        }
+        if (this.#process?.hasEnded !== false) throw new Error(`The controller ended: ${this.output}`);
         return this.api.running().catch((error: unknown) => {
           problem = error;
           return undefined;
@@ -197,17 +183,13 @@ export class ControllerProcess {
 
   /** Sends a signal and waits for the end of the process. */
   async kill(signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('close', resolve));
-    child.kill(signal);
-    await ended;
+    await this.#process?.kill(signal);
   }
 
   async close(): Promise<void> {
     await this.kill();
     await this.api.close();
-    if (existsSync(this.#log)) watchText(readFileSync(this.#log, 'utf8'), "the controller's log");
+    watchText(this.log, "the controller's log");
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, waitFor } from './api-server-process.ts';
+import { LoggedProcess, readLog } from './logged-process.ts';
 
 export interface HubOptions {
   /** The program `jupyterhub`. */
@@ -20,6 +20,8 @@ export interface HubOptions {
 
 const ROOT = join(import.meta.dirname, '../..');
 const START_MS = 120_000;
+/** How long the hub may take over one answer; it is asked again. */
+const ANSWER_MS = 10_000;
 
 /**
  * A real JupyterHub with its proxy, as processes of their own: with Labwright's spawner, any password, and a service token
@@ -32,8 +34,8 @@ export class HubProcess {
   readonly token = randomBytes(16).toString('hex');
   readonly #folder: string;
   readonly #options: HubOptions;
-  readonly #proxy: ChildProcess;
-  #hub: ChildProcess | undefined;
+  readonly #proxy: LoggedProcess;
+  #hub: LoggedProcess | undefined;
 
   static async prepare(options: HubOptions): Promise<HubProcess> {
     return new HubProcess(options, [await freePort(), await freePort(), await freePort()]);
@@ -49,7 +51,7 @@ export class HubProcess {
     writeFileSync(join(this.#folder, 'jupyterhub_config.py'), this.#config(host, apiPort, hubPort, secret), {
       mode: 0o600,
     });
-    this.#proxy = this.#spawn(
+    this.#proxy = this.#start(
       join(ROOT, 'node_modules/node/bin/node'),
       [
         ...[join(ROOT, 'node_modules/configurable-http-proxy/bin/configurable-http-proxy')],
@@ -62,7 +64,7 @@ export class HubProcess {
 
   /** What hub and proxy wrote. */
   get log(): string {
-    return existsSync(this.#logFile) ? readFileSync(this.#logFile, 'utf8') : '';
+    return readLog(this.#logFile);
   }
 
   get #logFile(): string {
@@ -72,41 +74,32 @@ export class HubProcess {
   /** Starts the hub; resolves when it answers. */
   async start(): Promise<void> {
     const environment = { PYTHONPATH: join(ROOT, 'deploy/jupyterhub/spawner'), PYTHONDONTWRITEBYTECODE: '1' };
-    this.#hub = this.#spawn(this.#options.program, ['-f', join(this.#folder, 'jupyterhub_config.py')], environment);
+    this.#hub = this.#start(this.#options.program, ['-f', join(this.#folder, 'jupyterhub_config.py')], environment);
     await waitFor('the hub to answer', START_MS, () => this.#answers(), 100);
   }
 
   /** Ends the hub at once. The proxy stays. */
   async kill(): Promise<void> {
-    await end(this.#hub);
+    await this.#hub?.kill();
   }
 
   async close(): Promise<void> {
     await this.kill();
-    await end(this.#proxy);
+    await this.#proxy.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
   async #answers(): Promise<true | undefined> {
-    if (this.#hub?.exitCode !== null) throw new Error(`The hub has ended: ${this.log.slice(-4000)}`);
-    const answer = await fetch(`${this.url}/hub/api/`).catch(() => undefined);
+    if (this.#hub?.hasEnded !== false) throw new Error(`The hub has ended: ${this.log.slice(-4000)}`);
+    const answer = await fetch(`${this.url}/hub/api/`, { signal: AbortSignal.timeout(ANSWER_MS) }).catch(
+      () => undefined,
+    );
     await answer?.body?.cancel();
     return answer?.ok === true ? true : undefined;
   }
 
-  #spawn(command: string, args: readonly string[], environment: Readonly<Record<string, string>>): ChildProcess {
-    const log = openSync(this.#logFile, 'a');
-    const child = spawn(command, args, {
-      cwd: this.#folder,
-      stdio: ['ignore', log, log],
-      env: { ...process.env, ...environment },
-    });
-    closeSync(log);
-    // Should this process end without closing it.
-    const kill = (): void => void child.kill('SIGKILL');
-    process.once('exit', kill);
-    child.once('close', () => process.off('exit', kill));
-    return child;
+  #start(command: string, args: readonly string[], env: Readonly<Record<string, string>>): LoggedProcess {
+    return new LoggedProcess({ command, args, env, cwd: this.#folder, log: this.#logFile });
   }
 
   #config(host: string, apiPort: number, hubPort: number, secret: string): string {
@@ -134,11 +127,4 @@ c.JupyterHub.load_roles = [
 ${this.#options.config ?? ''}
 `;
   }
-}
-
-async function end(child: ChildProcess | undefined): Promise<void> {
-  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  const ended = new Promise((resolve) => child.once('close', resolve));
-  child.kill('SIGKILL');
-  await ended;
 }
