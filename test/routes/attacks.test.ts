@@ -185,6 +185,8 @@ describe('on a connection', () => {
       ['X-Auth-Request-User: ada', 'X-Real-IP: 192.0.2.1', 'Forwarded: for=192.0.2.1'],
     ],
     ['headers of a proxy with underscores', 401, ['X_Auth_Request_User: ada']],
+    ['names that every object of JavaScript has', 200, [good, '__proto__: a', 'constructor: b', '__proto__: c']],
+    ['such names in the place of a credential', 401, ['__proto__: a', 'constructor: b', 'toString: c']],
     ["another user's name beside a good token", 200, [good, 'X-Auth-Request-User: root']],
   ];
 

@@ -15,7 +15,8 @@ export function addressKey(address: string | undefined): string {
 
 /** An address without zone, and an IPv4 address as such where a socket of both families reports it. */
 export function plainAddress(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '');
+  const [withoutZone = ''] = address.split('%', 1);
+  return withoutZone.replace(/^::ffff:(?=\d+\.)/i, '');
 }
 
 /** The eight groups of a valid IPv6 address, without leading zeros. */

@@ -90,6 +90,8 @@ export function createLogin(options: LoginOptions): Login {
     },
     async finish(parameters, request) {
       const { state, verifier, next } = await underWay(parameters, request);
+      // One answer and no other: whoever has changed it on its way here was not the hub.
+      if (['code', 'error'].flatMap((name) => parameters.getAll(name)).length !== 1) throw notUnderWay();
       const token = await party.redeem({ parameters, state, redirectUri, verifier });
       if (!TOKEN.test(token) || token.length > HUB_TOKEN_LENGTH) throw new UselessToken();
       // Before there is a session: somebody without a role would be sent to and fro between the hub and our pages.
