@@ -7,7 +7,7 @@ import { type KubeConnection, tokenConnection } from '../src/storage/connection.
 import { KubeClient } from '../src/storage/kube-client.ts';
 import { Namespaces, Pods } from '../src/storage/resources.ts';
 import { kubeconfigText, startApiServer } from '../test/support/api-server.ts';
-import { waitFor } from '../test/support/api-server-process.ts';
+import { waitFor } from '../test/support/wait-for.ts';
 import { canPretendToBeAPod, ControllerProcess, type Credentials } from '../test/support/controller-process.ts';
 import { FaultProxy } from '../test/support/fault-proxy.ts';
 import { IMAGE } from './images.ts';

@@ -4,9 +4,9 @@ import { afterEach, expect, it } from 'vitest';
 import './support/leaks.ts';
 import { FakeHub, SERVICE_TOKEN } from './auth/jupyterhub/fake-hub.ts';
 import { aFolder, closeAll, closeLater } from './sandbox/processes/support.ts';
-import { waitFor } from './support/api-server-process.ts';
 import { canary } from './support/canary.ts';
 import { ControllerProcess } from './support/controller-process.ts';
+import { waitFor } from './support/wait-for.ts';
 
 afterEach(closeAll);
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect } from 'vitest';
 import type { Dispatcher } from 'undici';
 import { type KubeConnection, tokenConnection } from '../../src/storage/connection.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
+import { askAgain } from '../support/wait-for.ts';
 
 /** What tests look at in an object, a list or a Status as it came over the wire. */
 export interface Wire {
@@ -206,13 +207,8 @@ export async function eventually<T>(
   isWanted: (answer: T) => boolean,
   timeoutMs = 30_000,
 ): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const answer = await ask();
-    if (isWanted(answer)) return answer;
-    if (performance.now() > deadline) throw new Error(`Still not so: ${JSON.stringify(answer)}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  const complaint = (answer: T) => `Still not so: ${JSON.stringify(answer)}`;
+  return askAgain({ ask, isWanted, timeoutMs, intervalMs: 20, complaint });
 }
 
 /** A refusal in Kubernetes' form. */

@@ -3,7 +3,7 @@ import { request } from 'undici';
 import { buildObjectNames } from '../../src/builder/object-names.ts';
 import { LAB_LABEL } from '../../src/domain/names.ts';
 import { Namespaces, Pods, Secrets } from '../../src/storage/resources.ts';
-import { waitFor } from '../support/api-server-process.ts';
+import { waitFor } from '../support/wait-for.ts';
 import type { ControllerProcess } from '../support/controller-process.ts';
 import type { LabView, StreamEvent } from '../support/lab-api.ts';
 import type { RealCluster } from './cluster.ts';

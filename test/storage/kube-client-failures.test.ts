@@ -3,7 +3,7 @@ import { tokenConnection } from '../../src/storage/connection.ts';
 import { KubeClient } from '../../src/storage/kube-client.ts';
 import { KubeError } from '../../src/storage/kube-error.ts';
 import { ConfigMaps, Pods, Secrets } from '../../src/storage/resources.ts';
-import { freePort } from '../support/api-server-process.ts';
+import { freePort } from '../support/free-port.ts';
 import { errorOf, startScripted } from './support/client.ts';
 import type { Answer } from './support/scripted-server.ts';
 

@@ -3,7 +3,8 @@ import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { freePort, startServerProcess, waitFor } from './api-server-process.ts';
+import { startServerProcess } from './api-server-process.ts';
+import { waitFor } from './wait-for.ts';
 
 const GONE = 10_000;
 
@@ -61,19 +62,4 @@ describe('a server process', () => {
     await waitFor('its output', GONE, () => (server.output().includes('ended with 3') ? true : undefined));
     expect(server.output()).toContain('no such port');
   });
-});
-
-describe('waiting for a condition', () => {
-  it('gives the first answer that is not undefined', async () => {
-    let asked = 0;
-    expect(await waitFor('three', 5_000, () => ((asked += 1) === 3 ? asked : undefined), 1)).toBe(3);
-  });
-
-  it('fails with what it waited for when the deadline passes', async () => {
-    await expect(waitFor('nothing', 10, () => undefined, 1)).rejects.toThrow('Waited 10 ms in vain for nothing');
-  });
-});
-
-it('a free port can be listened on', async () => {
-  expect(await freePort()).toBeGreaterThan(0);
 });

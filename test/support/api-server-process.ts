@@ -1,6 +1,4 @@
 import { spawn } from 'node:child_process';
-import { createServer } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
 
 /** A server that lives no longer than this process, however this process ends. */
 export interface ServerProcess {
@@ -74,37 +72,4 @@ export function startServerProcess(
       await ended;
     },
   };
-}
-
-/** A free TCP port of the loopback address. Another process may take it before it is used; callers try again. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === 'string') throw new Error('No free port could be found');
-  return address.port;
-}
-
-/**
- * Asks again and again until the answer is not undefined.
- *
- * @throws Error naming `what` when the deadline (milliseconds) passes
- */
-export async function waitFor<T>(
-  what: string,
-  timeoutMs: number,
-  ask: () => Promise<T | undefined> | T | undefined,
-  intervalMs = 20,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain for ${what}`);
-    await delay(intervalMs);
-  }
 }

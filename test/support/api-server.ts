@@ -3,7 +3,9 @@ import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmSync, w
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, type ServerProcess, startServerProcess, waitFor } from './api-server-process.ts';
+import { type ServerProcess, startServerProcess } from './api-server-process.ts';
+import { freePort } from './free-port.ts';
+import { waitFor } from './wait-for.ts';
 import { canary } from './canary.ts';
 
 export interface ApiServerOptions {

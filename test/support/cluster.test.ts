@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { KubeClient } from '../../src/storage/kube-client.ts';
 import { Namespaces, Pods, ServiceAccounts } from '../../src/storage/resources.ts';
-import { waitFor } from './api-server-process.ts';
+import { waitFor } from './wait-for.ts';
 import { startCluster, type TestCluster } from './cluster.ts';
 
 let cluster: TestCluster;

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { waitFor } from './api-server-process.ts';
+import { waitFor } from './wait-for.ts';
 import { type Fault, FaultProxy } from './fault-proxy.ts';
 
 /** A scripted upstream: it counts what it sees and answers each POST with its number. */

@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, waitFor } from './api-server-process.ts';
+import { freePort } from './free-port.ts';
+import { waitFor } from './wait-for.ts';
 import { LoggedProcess, readLog } from './logged-process.ts';
 
 export interface HubOptions {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { waitFor } from './api-server-process.ts';
+import { waitFor } from './wait-for.ts';
 import { LoggedProcess, readLog } from './logged-process.ts';
 
 const DEADLINE_MS = 20_000;

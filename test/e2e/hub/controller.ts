@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { waitFor } from '../../support/api-server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { CONTROLLER_NAMESPACE, type Deployment, HUB_NAMESPACE } from './deployment.ts';
 
 export interface ControllerSettings {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { canary } from '../../support/canary.ts';
-import { waitFor } from '../../support/api-server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { PATH_PREFIX } from './controller.ts';
 import { CONTROLLER_NAMESPACE, type Deployment, deployFile, HUB_NAMESPACE } from './deployment.ts';
 import { HubApi } from './hub-api.ts';

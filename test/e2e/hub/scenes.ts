@@ -1,7 +1,7 @@
 import { buildObjectNames } from '../../../src/builder/object-names.ts';
 import { LAB_LABEL } from '../../../src/domain/names.ts';
 import { Namespaces, Pods, Secrets } from '../../../src/storage/resources.ts';
-import { waitFor } from '../../support/api-server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { takeFindings, watchText } from '../../support/canary.ts';
 import type { RealCluster } from '../cluster.ts';
 import { timed, took, type Transcript } from '../transcript.ts';

@@ -1,4 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { askAgain } from '../../support/wait-for.ts';
 
 /** Real API servers take seconds where the sandbox takes milliseconds. */
 const PATIENCE_MS = process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver' ? 30_000 : 10_000;
@@ -15,11 +15,8 @@ export async function until<T>(
   ask: () => T | Promise<T>,
   timeoutMs = PATIENCE_MS,
 ): Promise<Exclude<T, undefined | false>> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined && answer !== false) return answer as Exclude<T, undefined | false>;
-    if (performance.now() > deadline) throw new Error(`Waited ${timeoutMs} ms in vain until ${what}`);
-    await delay(POLL_MS);
-  }
+  const isWanted = (answer: T) => answer !== undefined && answer !== false;
+  const complaint = () => `Waited ${timeoutMs} ms in vain until ${what}`;
+  const answer = await askAgain({ ask, isWanted, timeoutMs, intervalMs: POLL_MS, complaint });
+  return answer as Exclude<T, undefined | false>;
 }

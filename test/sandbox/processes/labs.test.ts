@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { LocalLabs, startKubelet } from '../../../src/sandbox/index.ts';
 import { ProcessContainers } from '../../../src/sandbox/processes/process-containers.ts';
 import { ConfigMaps, Events, Pods, Secrets } from '../../../src/storage/resources.ts';
-import { waitFor } from '../../support/api-server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import {
   aFolder,
   aMachine,

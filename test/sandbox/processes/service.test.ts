@@ -3,7 +3,8 @@ import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { freePort, waitFor } from '../../support/api-server-process.ts';
+import { freePort } from '../../support/free-port.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import { LabApi, type LabView as State, type StreamEvent } from '../../support/lab-api.ts';
 import { aFolder, closeAll, closeLater, DEADLINE_MS, ended, LAB, type LabView, lives } from './support.ts';
 

@@ -6,7 +6,7 @@ import type { V1Container, V1Pod } from '@kubernetes/client-node';
 import { LocalLabs, type Sandbox, type SandboxOptions, startSandbox } from '../../../src/sandbox/index.ts';
 import { KubeClient } from '../../../src/storage/kube-client.ts';
 import { Namespaces, Pods, Secrets } from '../../../src/storage/resources.ts';
-import { waitFor } from '../../support/api-server-process.ts';
+import { waitFor } from '../../support/wait-for.ts';
 
 export const DEADLINE_MS = 15_000;
 
