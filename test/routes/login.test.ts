@@ -146,6 +146,15 @@ describe('an answer of the hub', () => {
     expect(hub.asked).toHaveLength(asked);
   });
 
+  it('counts once when it comes twice at the same time', async () => {
+    const { browser } = await setUp();
+    const [ada, copy] = [browser(), browser()];
+    const callback = await ada.begin();
+    for (const cookie of ada.cookies) copy.cookies.set(...cookie);
+    const answers = await Promise.all([ada.go(callback), copy.go(callback)]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([303, 400]);
+  });
+
   it('is not taken for the login of another instance', async () => {
     const [one, other] = [await setUp(), await setUp({ baseUrl: 'https://other.example.org' })];
     const [ada, there] = [one.browser(), other.browser()];
