@@ -17,6 +17,8 @@ export interface WorkQueueOptions {
   readonly random?: () => number;
 }
 
+/** Longest rest after a failure while changes of the key arrive. */
+const REST_MS = 1_000;
 /** setTimeout holds no more than 31 bits. */
 const LONGEST_TIMER_MS = 2_147_483_647;
 
@@ -34,6 +36,8 @@ const LONGEST_TIMER_MS = 2_147_483_647;
  * - A key added many times before its turn runs once. A key never runs twice at the same moment; one that is added while
  *   it runs, runs again afterwards, so that no change is lost.
  * - A key that throws comes back after a delay that doubles, with jitter; a run that returns starts the count anew.
+ * - A key that has thrown rests for that delay, a second at most, whoever adds it: what a run has written before it
+ *   failed comes back as a change, and would otherwise run the key again at once, for ever.
  *
  * The contract is that of client-go's `util/workqueue`. The bound is the number of keys, which is the number of labs.
  */
@@ -43,7 +47,8 @@ export class WorkQueue {
   readonly #pool: PQueue;
   readonly #dirty = new Set<string>();
   readonly #running = new Set<string>();
-  readonly #failures = new Map<string, number>();
+  /** How often each key has thrown in a row, and the moment of `performance.now()` until which it rests. */
+  readonly #failures = new Map<string, { readonly count: number; readonly restUntil: number }>();
   readonly #timers = new Map<string, { readonly due: number; readonly timer: NodeJS.Timeout }>();
   #stopped = false;
 
@@ -55,6 +60,8 @@ export class WorkQueue {
 
   add(key: string): void {
     if (this.#stopped || this.#dirty.has(key)) return;
+    const rest = (this.#failures.get(key)?.restUntil ?? 0) - performance.now();
+    if (rest > 0 && !this.#running.has(key)) return this.addAfter(key, rest);
     this.#cancel(key);
     this.#dirty.add(key);
     if (!this.#running.has(key)) this.#dispatch(key);
@@ -114,15 +121,17 @@ export class WorkQueue {
       this.#failed(key, error);
     } finally {
       this.#running.delete(key);
-      if (this.#dirty.has(key)) this.#dispatch(key);
+      // Through the front door, where a key that has just failed is made to rest.
+      if (this.#dirty.delete(key)) this.add(key);
     }
   }
 
   #failed(key: string, error: unknown): void {
     const { baseDelayMs = 100, maxDelayMs = 30_000, random = Math.random } = this.#options;
-    const failures = (this.#failures.get(key) ?? 0) + 1;
-    this.#failures.set(key, failures);
-    this.addAfter(key, Math.min(baseDelayMs * 2 ** (failures - 1), maxDelayMs) * (0.5 + random() / 2));
+    const failures = (this.#failures.get(key)?.count ?? 0) + 1;
+    const delay = Math.min(baseDelayMs * 2 ** (failures - 1), maxDelayMs) * (0.5 + random() / 2);
+    this.#failures.set(key, { count: failures, restUntil: performance.now() + Math.min(delay, REST_MS) });
+    this.addAfter(key, delay);
     try {
       this.#options.onError?.(key, error, failures);
     } catch {

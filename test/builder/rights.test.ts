@@ -49,10 +49,10 @@ afterAll(async () => {
 });
 
 describe('the rights in deploy/kubernetes/rbac.yaml', () => {
-  it('cover every call of two spawns and two deletes of a lab that has everything', async () => {
+  it('cover every call of a lab that has everything: spawned, deleted, and cleaned up after its pod was lost', async () => {
     const controller = cluster.uniqueName('controller');
     await makeSources(controller);
-    await spawnAndDeleteTwice(controller);
+    await liveAndDie(controller);
     const everywhere = await rulesOf('ClusterRole');
     const atHome = await rulesOf('Role');
     const refused = () =>
@@ -77,7 +77,7 @@ async function makeSources(namespace: string): Promise<void> {
   await cluster.client.create(Secrets, { metadata: { name: 'registry', namespace }, type, data });
 }
 
-async function spawnAndDeleteTwice(controller: string): Promise<void> {
+async function liveAndDie(controller: string): Promise<void> {
   const prefix = cluster.uniqueName('rights');
   const kubelet = await cluster.startKubelet({ namespacePrefix: prefix });
   const config = fullConfig(prefix);
@@ -91,6 +91,11 @@ async function spawnAndDeleteTwice(controller: string): Promise<void> {
     await labs.delete(key);
     await vi.waitFor(() => expect(labs.get(key)).toBeUndefined(), deadline);
   }
+  await labs.create(request(config, aUser()));
+  await vi.waitFor(() => expect(labs.get(key)?.status).toBe('running'), deadline);
+  await kubelet.remove({ namespace: labs.get(key)?.spec.namespace ?? '', name: 'lab' });
+  await vi.waitFor(() => expect(labs.get(key)?.status).toBe('failed'), deadline);
+  await labs.delete(key);
   await run.stop();
   await kubelet.close();
   await client.close();

@@ -125,6 +125,41 @@ describe('the work queue', () => {
     await expect.poll(() => failures).toEqual([1, 2, 3, 4, 5, 1]);
   });
 
+  it('lets a key that fails rest, also when its own run changes it', async () => {
+    const delays: number[] = [];
+    let endedAt = 0;
+    const queue = startQueue(
+      () => {
+        if (endedAt > 0) delays.push(performance.now() - endedAt);
+        endedAt = performance.now();
+        // What a run has written comes back through the watch.
+        queue.add('a');
+        return Promise.reject(new Error('no'));
+      },
+      { baseDelayMs: 20, maxDelayMs: 80, random: () => 1 },
+    );
+    queue.add('a');
+    await expect.poll(() => delays.length, { timeout: 5_000 }).toBe(4);
+    for (const [index, least] of [20, 40, 80, 80].entries()) expect(delays[index]).toBeGreaterThanOrEqual(least - 1);
+  });
+
+  it('runs a key soon that changes after many failures, and not only after the long delay', async () => {
+    let broken = true;
+    let runs = 0;
+    const queue = startQueue(
+      () => {
+        runs += 1;
+        return broken ? Promise.reject(new Error('no')) : Promise.resolve();
+      },
+      { baseDelayMs: 3_600_000, maxDelayMs: 3_600_000, random: () => 1 },
+    );
+    queue.add('a');
+    await expect.poll(() => runs).toBe(1);
+    broken = false;
+    queue.add('a');
+    await expect.poll(() => runs, { timeout: 5_000 }).toBe(2);
+  });
+
   it('spreads the retries of keys that fail together', async () => {
     const drawn = [0, 1];
     const at = new Map<string, number[]>();
