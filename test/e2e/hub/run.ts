@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Namespaces } from '../../../src/storage/resources.ts';
@@ -17,7 +18,7 @@ const { values } = parseArgs({
   options: {
     /** Folder with the scripts that start the cluster and make images. */
     kube: { type: 'string', default: join(import.meta.dirname, '../../../../shared/kube') },
-    /** Where the pictures go. */
+    /** Where the pictures go, and the logs. */
     pictures: { type: 'string', default: 'e2e-pictures' },
     /** Play only scenes whose name has this. */
     only: { type: 'string', default: '' },
@@ -52,8 +53,8 @@ try {
       await transcript.part(name, () => play({ cluster, hub, people, controller, transcript }));
     }
   }
-  if (transcript.failures.length > 0)
-    transcript.say(`Labwright's last lines:\n${(await controller.log()).slice(-5000)}`);
+  writeFileSync(join(values.pictures, 'hub.log'), await hub.log());
+  writeFileSync(join(values.pictures, 'labwright.log'), await controller.log());
 } catch (error) {
   transcript.hold('the run came to its end', false, error instanceof Error ? error.message : String(error));
 } finally {
