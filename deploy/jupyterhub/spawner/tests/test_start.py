@@ -418,7 +418,8 @@ async def test_stops_a_lab_whose_creation_was_under_way_when_the_start_was_cance
     await until(lambda: controller.operations == ["create", "delete"] and not controller.labs)
 
 
-async def test_a_cancelled_start_cannot_hit_the_next_one(make_spawner: MakeSpawner, controller: FakeController) -> None:
+async def _cancel_and_hold_the_removal(make_spawner: MakeSpawner, controller: FakeController) -> asyncio.Event:
+    """A start that is cancelled; its lab is being removed until the event is set."""
     controller.on_create = stay_pending
     deleting, go_on = asyncio.Event(), asyncio.Event()
 
@@ -432,6 +433,11 @@ async def test_a_cancelled_start_cannot_hit_the_next_one(make_spawner: MakeSpawn
     await until(lambda: first._log.events)
     starting.cancel()
     await deleting.wait()
+    return go_on
+
+
+async def test_a_cancelled_start_cannot_hit_the_next_one(make_spawner: MakeSpawner, controller: FakeController) -> None:
+    go_on = await _cancel_and_hold_the_removal(make_spawner, controller)
     second = asyncio.ensure_future(make_spawner().start())
     await asyncio.sleep(0.05)
     go_on.set()
@@ -446,19 +452,7 @@ async def test_a_cancelled_start_cannot_hit_the_next_one(make_spawner: MakeSpawn
 async def test_a_start_that_is_cancelled_while_it_waits_leaves_the_next_one_waiting_too(
     make_spawner: MakeSpawner, controller: FakeController
 ) -> None:
-    controller.on_create = stay_pending
-    deleting, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        deleting.set()
-        await go_on.wait()
-
-    controller.before_delete = hold
-    first = make_spawner()
-    starting = asyncio.ensure_future(first.start())
-    await until(lambda: first._log.events)
-    starting.cancel()
-    await deleting.wait()
+    go_on = await _cancel_and_hold_the_removal(make_spawner, controller)
     second = asyncio.ensure_future(make_spawner().start())
     await asyncio.sleep(0.05)
     second.cancel()
