@@ -20,6 +20,8 @@ export class Connections {
   readonly #exchanges = new WeakMap<Socket, Set<Exchange>>();
   /** Those that end with a refusal: what comes behind it on them is nobody's request. */
   readonly #ending = new WeakSet<Socket>();
+  /** Those on which a request goes on arriving whose answer is complete. */
+  readonly #skipping = new WeakSet<Socket>();
   /** Those whose answers in progress are waited for, with nothing more read. */
   readonly #waiting = new WeakSet<Socket>();
 
@@ -37,7 +39,10 @@ export class Connections {
     this.#exchanges.set(socket, open.add(exchange));
     outgoing.once('close', () => {
       open.delete(exchange);
-      if (!incoming.complete && !socket.destroyed) skipRest(socket, incoming);
+      if (incoming.complete || socket.destroyed) return;
+      this.#skipping.add(socket);
+      incoming.once('end', () => this.#skipping.delete(socket));
+      skipRest(socket, incoming);
     });
     if (fault === undefined) return true;
     this.#ending.add(socket);
@@ -55,6 +60,11 @@ export class Connections {
       return;
     }
     if (this.#waiting.has(socket)) return;
+    // What is wrong is the rest of a request that has its answer: a second one would be taken for the next request's.
+    if (this.#skipping.has(socket)) {
+      socket.destroySoon();
+      return;
+    }
     this.#ending.add(socket);
     const open = [...(this.#exchanges.get(socket) ?? [])];
     const [first] = open;

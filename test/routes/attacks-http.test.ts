@@ -9,7 +9,8 @@ import { aLabState, API, fakeLabs, formRequest, testApp, TOKENS } from './suppor
 
 /** What somebody may write on a connection who hopes that two servers in a row understand it differently. */
 const logger = pino({ level: 'silent' });
-const limits = { ...DEFAULT_LIMITS, headersTimeout: 300, requestTimeout: 600 };
+/** Short enough to be waited for; on a slow machine nothing else may depend on them. */
+const IMPATIENT = { ...DEFAULT_LIMITS, headersTimeout: 300, requestTimeout: 600 };
 const labs = fakeLabs([aLabState()], {
   async *events(_key, _after, signal) {
     yield { id: '1', type: 'info' as const, message: 'still here' };
@@ -21,10 +22,13 @@ const HIDDEN = `DELETE ${API}/labs/ada HTTP/1.1\r\nHost: x\r\n${AUTHORIZED}\r\n`
 const BODY = JSON.stringify(formRequest());
 
 let server: RunningServer;
+let impatient: RunningServer;
 beforeAll(async () => {
-  server = await startServer({ app: testApp({ labs }).app, host: '127.0.0.1', port: 0, logger, limits });
+  const start = (limits: typeof DEFAULT_LIMITS) =>
+    startServer({ app: testApp({ labs }).app, host: '127.0.0.1', port: 0, logger, limits });
+  [server, impatient] = await Promise.all([start(DEFAULT_LIMITS), start(IMPATIENT)]);
 });
-afterAll(() => server.close());
+afterAll(() => Promise.all([server.close(), impatient.close()]));
 afterEach(() => void [labs.created, labs.deleted].forEach((calls) => calls.splice(0)));
 
 function get(more = '', target = `${API}/labs/ada`): string {
@@ -136,6 +140,13 @@ describe('a connection on which comes', () => {
     expect(isClosed).toBe(true);
   });
 
+  it('a body that is refused when its time is nearly over is answered once', async () => {
+    const half = chunk('x'.repeat(2 ** 19 + 1));
+    const { answers, isClosed } = await converse(impatient.address.port, [chunked(half), half], { pauseMs: 300 });
+    expect(answers.map(({ status }) => status)).toEqual([413]);
+    expect(isClosed).toBe(true);
+  });
+
   it('a body in chunks that never end, on a route that reads none, is answered and then cut off', async () => {
     const bytes = `DELETE ${API}/labs/ada HTTP/1.1\r\nHost: x\r\n${AUTHORIZED}Transfer-Encoding: chunked\r\n\r\n`;
     const { answers, isClosed } = await converse(server.address.port, bytes + chunk('x'.repeat(2 ** 20)));
@@ -205,13 +216,13 @@ describe('a slow client', () => {
   const letters = (text: string) => text.match(/[^]{1,4}/g) ?? [];
 
   it('that says nothing is told that it is late', async () => {
-    const { answers, isClosed, ms } = await converse(server.address.port, '');
+    const { answers, isClosed, ms } = await converse(impatient.address.port, '');
     expect(answers.map(({ status }) => status)).toEqual([408]);
     expect({ isClosed, isInTime: ms < 2500 }).toEqual({ isClosed: true, isInTime: true });
   });
 
   it('that writes its headers letter by letter is told that it is late', async () => {
-    const { answers, isClosed, ms } = await converse(server.address.port, letters(get('X: y\r\n'.repeat(50))), {
+    const { answers, isClosed, ms } = await converse(impatient.address.port, letters(get('X: y\r\n'.repeat(50))), {
       pauseMs: 50,
     });
     expect(answers.map(({ status }) => status)).toEqual([408]);
@@ -220,14 +231,16 @@ describe('a slow client', () => {
 
   it('that writes its body letter by letter is told that it is late, and makes no lab', async () => {
     const bytes = [post(`Content-Length: ${BODY.length}\r\n`), ...letters(BODY)];
-    const { answers, isClosed, ms } = await converse(server.address.port, bytes, { pauseMs: 50 });
+    const { answers, isClosed, ms } = await converse(impatient.address.port, bytes, { pauseMs: 50 });
     expect(answers.map(({ status }) => status)).toEqual([408]);
     expect({ isClosed, isInTime: ms < 2500 }).toEqual({ isClosed: true, isInTime: true });
     expect(labs.created).toEqual([]);
   });
 
   it('that keeps a connection after an answer may use it again for a while', async () => {
-    const { answers } = await converse(server.address.port, [get(), get('Connection: close\r\n')], { pauseMs: 1200 });
+    const { answers } = await converse(impatient.address.port, [get(), get('Connection: close\r\n')], {
+      pauseMs: 1200,
+    });
     expect(answers.map(({ status }) => status)).toEqual([200, 200]);
   });
 });
