@@ -2,7 +2,6 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import type { Logger } from 'pino';
 import type { Identity } from '../auth/identity.ts';
-import type { CallLimits } from './rate-limit.ts';
 
 /** What a handler finds in its context: values of this one request. Services reach it as arguments instead. */
 export interface AppEnv {
@@ -28,6 +27,30 @@ export interface AppEnv {
 }
 
 export type AppContext = Context<AppEnv>;
+
+/** What callers may take. In memory, each thing with a bound; it holds no timers and needs no closing. */
+export interface CallLimits {
+  /**
+   * Runs the identification. Before it, the address must not have had too many credentials refused; after it, the caller
+   * must not have called too often.
+   *
+   * @throws {LabwrightError} `too_many_requests` (429), and what `ask` throws
+   */
+  identify(c: AppContext, ask: () => Promise<Identity>): Promise<Identity>;
+  /**
+   * Counts a request that needs no credential, by its address.
+   *
+   * @throws {LabwrightError} `too_many_requests` (429)
+   */
+  anonymous(c: AppContext): void;
+  /**
+   * Counts an event stream.
+   *
+   * @returns what gives its place back; may be called more than once
+   * @throws {LabwrightError} `too_many_requests` (429)
+   */
+  openStream(identity: Identity): () => void;
+}
 
 /** Address of the socket's other end; undefined where there is no socket. */
 export function remoteAddress(c: AppContext): string | undefined {

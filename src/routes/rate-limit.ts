@@ -8,36 +8,12 @@ import { type Rate, RateLimiter } from '../auth/limits/rate-limiter.ts';
 import { admit, tooMany } from '../auth/limits/too-many.ts';
 import type { Limits } from '../config/limits.ts';
 import { originOf } from './client-address.ts';
-import { type AppContext, type AppEnv, headerValues } from './context.ts';
+import { type AppContext, type AppEnv, type CallLimits, headerValues } from './context.ts';
 
 /** Headers that can hold a credential. */
 const CREDENTIALS = ['authorization', 'cookie', 'x-auth-request-user', 'x-auth-request-token'];
 /** When somebody with too many streams may ask again, in seconds: when one of them ends nobody knows. */
 const STREAM_PAUSE = 10;
-
-/** What callers may take. In memory, each thing with a bound; it holds no timers and needs no closing. */
-export interface CallLimits {
-  /**
-   * Runs the identification. Before it, the address must not have had too many credentials refused; after it, the caller
-   * must not have called too often.
-   *
-   * @throws {LabwrightError} `too_many_requests` (429), and what `ask` throws
-   */
-  identify(c: AppContext, ask: () => Promise<Identity>): Promise<Identity>;
-  /**
-   * Counts a request that needs no credential, by its address.
-   *
-   * @throws {LabwrightError} `too_many_requests` (429)
-   */
-  anonymous(c: AppContext): void;
-  /**
-   * Counts an event stream.
-   *
-   * @returns what gives its place back; may be called more than once
-   * @throws {LabwrightError} `too_many_requests` (429)
-   */
-  openStream(identity: Identity): () => void;
-}
 
 export interface CallLimitOptions {
   readonly limits: Pick<Limits, Role | 'anonymous' | 'failedAuthentication' | 'streamsPerUser'>;

@@ -4,8 +4,7 @@ import type { Logger } from 'pino';
 import { identifyCaller } from '../auth/identify.ts';
 import type { AuthRequest, Identity, IdentityProvider } from '../auth/identity.ts';
 import { LabwrightError } from '../domain/errors.ts';
-import { type AppContext, type AppEnv, headerValues, remoteAddress } from './context.ts';
-import type { CallLimits } from './rate-limit.ts';
+import { type AppContext, type AppEnv, headerValues, remoteAddress, type CallLimits } from './context.ts';
 
 /** Longest path that is logged. */
 const PATH_LENGTH = 2048;

@@ -8,9 +8,9 @@ import { services } from './kinds/services.ts';
 import { checkMetadata } from './names.ts';
 import { isObject, type KubeObject, sameJson, timestamp, withMetadata, without } from './objects.ts';
 import { applyPatch, mergePatch } from './patch.ts';
-import type { ResourceType } from './resource-types.ts';
+import type { Cause, ResourceType } from './resource-type.ts';
 import type { ServiceAddresses } from './service-addresses.ts';
-import { alreadyExists, badRequest, type Cause, cause, conflict, invalid, modified, notFound } from './status.ts';
+import { alreadyExists, badRequest, cause, conflict, invalid, modified, notFound } from './status.ts';
 import { stamp, type Store } from './store.ts';
 
 /** Which object a request is about; `namespace` is empty for cluster-wide kinds. */

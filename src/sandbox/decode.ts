@@ -1,6 +1,6 @@
 import { isObject, type KubeObject } from './objects.ts';
 import { parseQuantity, QUANTITY_ERROR } from './quantity.ts';
-import { apiVersionOf, type ResourceType } from './resource-types.ts';
+import { apiVersionOf, type ResourceType } from './resource-type.ts';
 import { badRequest, undecodable } from './status.ts';
 
 type Shape = 'object' | 'list' | 'text' | 'texts' | 'quantities' | 'base64';

@@ -3,7 +3,7 @@ import { objectAt, specOf, textAt } from './kinds/common.ts';
 import { pods } from './kinds/pods.ts';
 import { services } from './kinds/services.ts';
 import { type KubeObject, timestamp, withMetadata } from './objects.ts';
-import type { ResourceType } from './resource-types.ts';
+import type { ResourceType } from './resource-type.ts';
 import type { ServiceAddresses } from './service-addresses.ts';
 import { conflict } from './status.ts';
 import type { Store } from './store.ts';

@@ -1,4 +1,5 @@
-import { RESOURCE_TYPES, type ResourceType } from './resource-types.ts';
+import type { ResourceType } from './resource-type.ts';
+import { RESOURCE_TYPES } from './resource-types.ts';
 
 interface Answer {
   readonly type: string;

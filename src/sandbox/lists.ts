@@ -1,6 +1,6 @@
 import { encodeItem, type Form } from './encoding.ts';
 import { isObject, type KubeObject } from './objects.ts';
-import { apiVersionOf, type ResourceType } from './resource-types.ts';
+import { apiVersionOf, type ResourceType } from './resource-type.ts';
 import type { Matcher } from './selectors.ts';
 import { ApiError, badRequest } from './status.ts';
 import { type Store, TooOld } from './store.ts';

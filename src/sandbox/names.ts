@@ -1,6 +1,6 @@
 import type { KubeObject } from './objects.ts';
-import type { ResourceType } from './resource-types.ts';
-import { type Cause, cause } from './status.ts';
+import type { Cause, ResourceType } from './resource-type.ts';
+import { cause } from './status.ts';
 
 interface NameRule {
   readonly maxLength: number;

@@ -4,7 +4,8 @@ import type { DeleteOptions } from './deletion.ts';
 import type { Form } from './encoding.ts';
 import { objectAt } from './kinds/common.ts';
 import { isObject } from './objects.ts';
-import { findResourceType, type ResourceType } from './resource-types.ts';
+import type { ResourceType } from './resource-type.ts';
+import { findResourceType } from './resource-types.ts';
 import { ApiError, badRequest, cause, unknownResource } from './status.ts';
 
 /** What a URL under `/api` or `/apis` means. */

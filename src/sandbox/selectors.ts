@@ -1,5 +1,5 @@
 import { isObject, type KubeObject } from './objects.ts';
-import type { ResourceType } from './resource-types.ts';
+import type { ResourceType } from './resource-type.ts';
 import { badRequest } from './status.ts';
 
 /** Whether an object is meant by a selector. */

@@ -1,11 +1,4 @@
-import type { ResourceType } from './resource-types.ts';
-
-/** One of the reasons of a refusal, with the field it is about. */
-export interface Cause {
-  readonly reason: string;
-  readonly message: string;
-  readonly field: string;
-}
+import type { Cause, ResourceType } from './resource-type.ts';
 
 /** Kubernetes' answer to anything that did not work. */
 export interface StatusBody {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type KubeObject, timestamp, withMetadata } from './objects.ts';
-import { RESOURCE_TYPES, type ResourceType } from './resource-types.ts';
+import type { ResourceType } from './resource-type.ts';
+import { RESOURCE_TYPES } from './resource-types.ts';
 
 /** One write, as watches see it. */
 export interface Change {

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { encodeEvent, type Form } from './encoding.ts';
 import { parseVersion } from './lists.ts';
 import { type KubeObject, withMetadata } from './objects.ts';
-import { apiVersionOf, type ResourceType } from './resource-types.ts';
+import { apiVersionOf, type ResourceType } from './resource-type.ts';
 import type { Matcher } from './selectors.ts';
 import { ApiError } from './status.ts';
 import { type Change, type Store, TooOld } from './store.ts';

@@ -1,5 +1,3 @@
-export type { SealingKeys, SigningKeys } from './loaded-keys.ts';
-
 /**
  * When a key comes and goes. The times are written once, when the key is made; everything else follows from them and the
  * clock, so that two controllers with the same keys agree without telling each other.

@@ -1,6 +1,6 @@
 import { pods } from '../kinds/pods.ts';
 import type { KubeObject } from '../objects.ts';
-import type { ResourceType } from '../resource-types.ts';
+import type { ResourceType } from '../resource-type.ts';
 import type { Store } from '../store.ts';
 import { applyLimitRanges, checkLimitRanges } from './limit-ranger.ts';
 import { checkNamespace } from './namespace-lifecycle.ts';

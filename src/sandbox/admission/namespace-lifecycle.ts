@@ -1,6 +1,6 @@
 import { namespaces } from '../kinds/namespaces.ts';
 import type { KubeObject } from '../objects.ts';
-import type { ResourceType } from '../resource-types.ts';
+import type { ResourceType } from '../resource-type.ts';
 import { forbidden, notFound } from '../status.ts';
 import type { Store } from '../store.ts';
 

@@ -1,6 +1,6 @@
-import { type Cause, cause } from '../status.ts';
+import type { Cause, ResourceType } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import { isObject, type JsonObject, type KubeObject, sameJson } from '../objects.ts';
-import type { ResourceType } from '../resource-types.ts';
 
 /** A resource type of which only what differs from the usual is said. */
 export function coreType(

@@ -1,6 +1,7 @@
 import type { JsonObject, KubeObject } from '../objects.ts';
 import { quantity } from '../quantity.ts';
-import { type Cause, cause } from '../status.ts';
+import type { Cause } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import { coreType, listAt, objectAt, specOf } from './common.ts';
 
 export const limitRanges = coreType(

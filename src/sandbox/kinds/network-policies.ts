@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import type { JsonObject, KubeObject } from '../objects.ts';
-import { type Cause, cause } from '../status.ts';
+import type { Cause } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import { coreType, listAt, objectAt, specOf, textAt } from './common.ts';
 
 export const networkPolicies = {

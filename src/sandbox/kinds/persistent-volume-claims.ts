@@ -1,4 +1,5 @@
-import { type Cause, cause } from '../status.ts';
+import type { Cause } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import { type KubeObject, sameJson, without } from '../objects.ts';
 import { coreType, objectAt, specOf } from './common.ts';
 

@@ -1,6 +1,7 @@
 import { type JsonObject, type KubeObject, sameJson, without } from '../objects.ts';
 import { quantity } from '../quantity.ts';
-import { type Cause, cause } from '../status.ts';
+import type { Cause } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import { checkText, DNS_LABEL } from '../names.ts';
 import { listAt, objectAt, specOf, textAt } from './common.ts';
 

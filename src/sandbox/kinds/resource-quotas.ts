@@ -1,5 +1,6 @@
 import { quantity } from '../quantity.ts';
-import { type Cause, cause } from '../status.ts';
+import type { Cause } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import { coreType, objectAt, specOf } from './common.ts';
 
 const COMPUTE = ['cpu', 'memory', 'ephemeral-storage'];

@@ -1,4 +1,5 @@
-import { type Cause, cause } from '../status.ts';
+import type { Cause } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import type { KubeObject } from '../objects.ts';
 import { checkDataKeys, checkImmutableData, coreType, objectAt, textAt } from './common.ts';
 

@@ -1,5 +1,6 @@
 import type { JsonObject, KubeObject } from '../objects.ts';
-import { type Cause, cause } from '../status.ts';
+import type { Cause } from '../resource-type.ts';
+import { cause } from '../status.ts';
 import { coreType, listAt, specOf, textAt } from './common.ts';
 
 const PORT_RANGE = 'must be between 1 and 65535, inclusive';
