@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer, type Server } from 'node:net';
 
 /** A /16 of loopback addresses that no other sandbox on this machine uses. */
@@ -24,8 +25,11 @@ export function unclaimed(prefix: string): LoopbackRange {
  * has none (macOS has 127.0.0.1 only) the answer is the unclaimed one.
  */
 export async function claimLoopbackRange(otherwise: string): Promise<LoopbackRange> {
-  for (let number = FIRST; number <= LAST; number += 1) {
-    const prefix = `127.${String(number)}`;
+  const ranges = LAST - FIRST + 1;
+  // Not always the first one: a sandbox that was killed leaves its range before its labs have left their addresses.
+  const start = randomInt(ranges);
+  for (let tried = 0; tried < ranges; tried += 1) {
+    const prefix = `127.${String(FIRST + ((start + tried) % ranges))}`;
     const holder = await tryListen(`${prefix}.255.254`);
     if (holder === undefined) continue;
     return { prefix, claimed: true, release: () => new Promise((resolve) => holder.close(() => resolve())) };
