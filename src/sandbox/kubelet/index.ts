@@ -76,7 +76,9 @@ export async function startKubelet(options: KubeletOptions): Promise<Kubelet> {
   const needsRange = options.serve === true || options.containers !== undefined;
   const range = needsRange ? await claimLoopbackRange(PODS) : unclaimed(PODS);
   if (options.containers !== undefined && !range.claimed) {
-    throw new Error('Labs cannot run on this machine: it has no free loopback addresses (127.65.0.0 and above) for them');
+    throw new Error(
+      'Labs cannot run on this machine: it has no free loopback addresses (127.65.0.0 and above) for them',
+    );
   }
   const kubelet = new SimulatedKubelet(options, range);
   try {
