@@ -24,8 +24,6 @@ export interface HttpClientOptions {
   readonly timeoutMs?: number;
   /** How often a question is asked when no answer comes at all. */
   readonly attempts?: number;
-  /** Certificate authorities in PEM beside which no others count; those of the system when absent. */
-  readonly ca?: string;
 }
 
 const TIMEOUT_MS = 5_000;
@@ -34,17 +32,13 @@ const PAUSE_MS = 100;
 const BODY_BYTES = 1024 * 1024;
 
 /** Connections are kept for a few seconds between questions. */
-export function createHttpClient({
-  timeoutMs = TIMEOUT_MS,
-  attempts = ATTEMPTS,
-  ca,
-}: HttpClientOptions = {}): HttpClient {
+export function createHttpClient({ timeoutMs = TIMEOUT_MS, attempts = ATTEMPTS }: HttpClientOptions = {}): HttpClient {
   const dispatcher = new Agent({
     connections: 16,
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
     maxResponseSize: BODY_BYTES,
-    connect: { timeout: timeoutMs, ...(ca === undefined ? {} : { ca }) },
+    connect: { timeout: timeoutMs },
   });
 
   async function ask(url: string, headers: Readonly<Record<string, string>>): Promise<HttpAnswer> {

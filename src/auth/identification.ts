@@ -6,7 +6,7 @@ import type { IssuerKeysOptions } from './jwt/issuer-keys.ts';
 import { type JupyterhubService, jupyterhubService, type People } from './jupyterhub/service.ts';
 import { type JwtProvider, jwtProvider } from './jwt/provider.ts';
 import { proxyHeaders } from './proxy/proxy-headers.ts';
-import type { SessionKeys } from './login/seal.ts';
+import type { SealingKeys } from './keys/loaded-keys.ts';
 import { staticTokens } from './static-tokens.ts';
 import { trustedPeers } from './proxy/trusted-peers.ts';
 import { type UserDirectory, userDirectory } from './user-directory.ts';
@@ -26,7 +26,7 @@ export interface IdentificationOptions {
   /** Asks the cluster for the name and keys of its service-account issuer. */
   readonly askCluster?: IssuerKeysOptions['ask'];
   /** What sessions are sealed with; without it nobody can log in. */
-  readonly sessionKeys?: SessionKeys | undefined;
+  readonly sessionKeys?: SealingKeys | undefined;
 }
 
 type IdentificationConfig = Pick<Config, 'auth' | 'users' | 'baseUrl' | 'pathPrefix'>;

@@ -52,8 +52,8 @@ export interface IdentityProvider {
 }
 
 /** The answer to a credential that is missing or not good. It never says which part of it was wrong. */
-export function invalidToken(message: string, cause?: unknown): LabwrightError {
-  return new LabwrightError('invalid_token', 401, message, { cause });
+export function invalidToken(message: string): LabwrightError {
+  return new LabwrightError('invalid_token', 401, message);
 }
 
 /** The answer to a credential that is good, and gives its holder no role here. */

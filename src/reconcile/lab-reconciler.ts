@@ -9,7 +9,7 @@ import { Namespaces, Secrets } from '../storage/resources.ts';
 import { type Decision, decide, type LabMemory } from './decide.ts';
 import { CLEANUP_AGAIN_MS, type Lab, LabEnding, type LabEndingOptions, tellFailure } from './lab-ending.ts';
 import { LabObjectsWriter } from './lab-objects.ts';
-import type { LabTokens } from './lab-service.ts';
+import { type LabTokens, tokenSubject } from './lab-service.ts';
 import { oneLabSelector } from './observe.ts';
 import { type Operation, subjectOf, troubleFor } from './operations.ts';
 import { refusalOf, type Refused } from './refusal.ts';
@@ -200,10 +200,9 @@ export class LabReconciler {
   }
 
   /** A signed token is made at the last moment and kept nowhere but in the lab, so that none is ever older than its lab. */
-  async #tokenOf({ user, servername, signedToken }: LabSpec, { token }: LabSecrets): Promise<string | null> {
-    if (signedToken !== true) return token;
-    const groups = user.groups.map(({ name }) => name);
-    const minted = await this.#options.tokens?.mint({ username: user.username, servername, groups });
+  async #tokenOf(spec: LabSpec, { token }: LabSecrets): Promise<string | null> {
+    if (spec.signedToken !== true) return token;
+    const minted = await this.#options.tokens?.mint(tokenSubject(spec));
     return minted?.token ?? null;
   }
 

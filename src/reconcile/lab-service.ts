@@ -1,4 +1,13 @@
-import type { LabEvent, LabImage, LabKey, LabOptions, LabResources, LabSecrets, LabState } from '../domain/lab.ts';
+import type {
+  LabEvent,
+  LabImage,
+  LabKey,
+  LabOptions,
+  LabResources,
+  LabSecrets,
+  LabSpec,
+  LabState,
+} from '../domain/lab.ts';
 import type { LabUser, Quota } from '../domain/user.ts';
 
 /** A lab to make: everything about it is validated and resolved. */
@@ -33,6 +42,11 @@ export interface LabTokens {
   mint(subject: LabKey & { readonly groups: readonly string[] }): Promise<{ token: string; issuedAt: number }>;
   /** Tokens made before cannot be verified any more; milliseconds since the epoch. Throws as `mint` does. */
   validSince(): number;
+}
+
+/** Whom the token of a lab is for. */
+export function tokenSubject({ user, servername }: LabSpec): Parameters<LabTokens['mint']>[0] {
+  return { username: user.username, servername, groups: user.groups.map(({ name }) => name) };
 }
 
 /** What the rest of the program can ask of the labs. Reads answer from memory and cost no Kubernetes call. */

@@ -11,6 +11,7 @@ import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../domain/
 import { labSlug } from '../domain/names.ts';
 import type { ObservedIntent } from '../domain/observed.ts';
 import { eventText, findEventTrouble } from '../domain/reasons.ts';
+import { unlessLate } from '../domain/unless-late.ts';
 import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isOutdated, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
@@ -59,16 +60,12 @@ export class Labs implements LabService {
   async ready(): Promise<void> {
     const { watches, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     if (watches.isReady) return;
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      const message = 'Labwright does not know the state of the cluster yet; try again in a moment';
-      reject(new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }));
-    }, readyTimeoutMs);
-    try {
-      await Promise.race([watches.ready, late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    const message = 'Labwright does not know the state of the cluster yet; try again in a moment';
+    await unlessLate(
+      watches.ready,
+      readyTimeoutMs,
+      () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }),
+    );
   }
 
   runningUsers(): string[] {

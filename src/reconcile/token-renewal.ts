@@ -8,7 +8,7 @@ import { findEnd } from '../domain/reasons.ts';
 import { type CallOptions, type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isOutdated, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
-import type { LabTokens } from './lab-service.ts';
+import { type LabTokens, tokenSubject } from './lab-service.ts';
 import type { LabWatches } from './lab-watches.ts';
 
 export interface TokenRenewalOptions {
@@ -135,9 +135,8 @@ export class TokenRenewal {
 
   async #renew(intent: ObservedIntent, signal: AbortSignal): Promise<void> {
     const { client, watches, tokens, controller } = this.#options;
-    const { user, servername, namespace, spawnId } = intent.spec;
-    const groups = user.groups.map(({ name }) => name);
-    const { token, issuedAt } = await tokens.mint({ username: user.username, servername, groups });
+    const { namespace, spawnId } = intent.spec;
+    const { token, issuedAt } = await tokens.mint(tokenSubject(intent.spec));
     const options: CallOptions = { ...METADATA_ONLY, priority: 'background', signal };
     try {
       await client.patch(Secrets, { namespace, name: LAB_SECRET_NAME }, tokenPatch(token), options);

@@ -8,11 +8,12 @@ import { isIdentityName } from '../domain/identity-name.ts';
 import type { LabKey } from '../domain/lab.ts';
 import type { LabService } from '../reconcile/lab-service.ts';
 import { accountPage } from './account-page.ts';
-import { type AppContext, type AppEnv, headerValues } from './context.ts';
+import { type AppContext, type AppEnv, authRequest, headerValues } from './context.ts';
 import { refuseInvalid } from './errors.ts';
 import { PEOPLE_HEADERS } from './login-page.ts';
-import { authRequest, forPeople, pageForm, preceded } from './login-requests.ts';
+import { forPeople, pageForm, preceded } from './login-requests.ts';
 import { secured } from './permissions.ts';
+import { page } from './responses.ts';
 
 export interface AccountRoutesDeps {
   readonly labs: LabService;
@@ -26,7 +27,6 @@ export interface AccountRoutesDeps {
 }
 
 const STOP_WAIT_MS = 3_000;
-const page = (description: string) => ({ description, content: { 'text/html': { schema: z.string() } } });
 const StopForm = z.object({
   server: z.string().refine((name) => name === '' || isIdentityName(name), { error: 'Value error, not a name' }),
 });

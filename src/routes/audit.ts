@@ -32,11 +32,11 @@ export function auditTrail(logger: Logger, isTrusted: (address: string | undefin
   });
 
   function write(c: AppContext, status: number, error: unknown): void {
-    const { peer, forwardedFor } = originOf(c, isTrusted);
     const identity = c.get('identity') as Identity | undefined;
     const caller = c.get('caller') as Identity | undefined;
     const isAction = identity !== undefined && status !== 429 && isAudited(c);
     if (!isAction && !REFUSED.has(status)) return;
+    const { peer, forwardedFor } = originOf(c, isTrusted);
     const who = caller === undefined ? addressKey(forwardedFor ?? peer) : `${caller.role} ${caller.subject}`;
     if (!isAction && !guard.admits(who)) {
       c.set('isQuiet', caller === undefined);

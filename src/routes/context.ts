@@ -1,7 +1,7 @@
 import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import type { Logger } from 'pino';
-import type { Identity } from '../auth/identity.ts';
+import type { AuthRequest, Identity } from '../auth/identity.ts';
 
 /** What a handler finds in its context: values of this one request. Services reach it as arguments instead. */
 export interface AppEnv {
@@ -66,6 +66,11 @@ export function headerValues(c: AppContext, name: string): readonly string[] {
   if (distinct !== undefined) return distinct[name] ?? [];
   const value = c.req.header(name);
   return value === undefined ? [] : [value];
+}
+
+/** A request, as those who tell who is calling see it. */
+export function authRequest(c: AppContext): AuthRequest {
+  return { method: c.req.method, headers: (name) => headerValues(c, name), remoteAddress: remoteAddress(c) };
 }
 
 function nodeRequest(c: AppContext): HttpBindings['incoming'] | undefined {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Identification } from '../auth/identification.ts';
-import type { SigningKeys } from '../auth/keys/service.ts';
+import type { SigningKeys } from '../auth/keys/loaded-keys.ts';
 import type { Config } from '../config/index.ts';
 import type { LabService } from '../reconcile/lab-service.ts';
 

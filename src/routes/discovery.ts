@@ -3,6 +3,7 @@ import type { Config } from '../config/index.ts';
 import type { AppEnv } from './context.ts';
 import { refuseInvalid } from './errors.ts';
 import { open } from './permissions.ts';
+import { json } from './responses.ts';
 
 const Service = z.object({ url: z.string() });
 const Discovery = z
@@ -23,7 +24,7 @@ const getDiscovery = createRoute({
   method: 'get',
   path: '/discovery',
   summary: 'Where the hub plugin of Nublado finds this API',
-  responses: { 200: { description: 'The services', content: { 'application/json': { schema: Discovery } } } },
+  responses: { 200: json(Discovery, 'The services') },
 });
 
 /**

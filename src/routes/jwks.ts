@@ -1,11 +1,13 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import { SIGNING_ALGORITHM } from '../auth/keys/material.ts';
-import { JWKS_MAX_AGE, type SigningKeys } from '../auth/keys/service.ts';
+import type { SigningKeys } from '../auth/keys/loaded-keys.ts';
+import { JWKS_MAX_AGE } from '../auth/keys/service.ts';
 import { tokenIssuer } from '../auth/keys/lab-tokens.ts';
 import type { Config } from '../config/index.ts';
 import type { AppEnv } from './context.ts';
 import { ErrorBody, refuseInvalid } from './errors.ts';
 import { open } from './permissions.ts';
+import { json } from './responses.ts';
 
 export interface KeyRoutesOptions {
   readonly config: Pick<Config, 'baseUrl' | 'pathPrefix'>;
@@ -30,11 +32,6 @@ const Issuer = z
     id: 'Issuer',
     description: 'Where the keys are, as OpenID Connect Discovery has it. There is nothing to log in at.',
   });
-
-const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-});
 
 const getJwks = createRoute({
   ...open('getJwks'),

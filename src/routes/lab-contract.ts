@@ -7,6 +7,7 @@ import { LabSpecification } from './lab-specification.ts';
 import { type SecuredOperation, secured } from './permissions.ts';
 import { limitStreams } from './rate-limit.ts';
 import { limitBody } from './request-limits.ts';
+import { json, page } from './responses.ts';
 
 const name = z.string().refine(isIdentityName, { error: 'Value error, not a name' });
 const username = name.meta({ example: 'ada' });
@@ -22,10 +23,6 @@ const Detail = z.object({
     .meta({ param: { name: 'detail', in: 'query' }, description: 'Everything that is known.' }),
 });
 
-const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-});
 const refused = {
   401: json(ErrorBody, 'No valid credential'),
   403: json(ErrorBody, 'Not allowed'),
@@ -124,7 +121,7 @@ export const getLabForm = createRoute({
   path: '/lab-form/{username}',
   summary: 'The form that asks which lab to start, as a fragment of HTML',
   request: { params: z.object({ username }) },
-  responses: { 200: { description: 'The form', content: { 'text/html': { schema: z.string() } } }, ...refused },
+  responses: { 200: page('The form'), ...refused },
 });
 
 export const defaultLab = routesOf('/labs/{username}', defaultServer, {

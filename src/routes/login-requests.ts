@@ -3,19 +3,13 @@ import { bodyLimit } from 'hono/body-limit';
 import { createMiddleware } from 'hono/factory';
 import { hasAuthorization } from '../auth/bearer.ts';
 import { CSRF_FIELD, CSRF_HEADER, isFromBrowser, isSafe, requireSameOrigin } from '../auth/login/csrf.ts';
-import type { AuthRequest } from '../auth/identity.ts';
 import type { PublicAddress } from '../auth/login/cookie.ts';
 import { LabwrightError } from '../domain/errors.ts';
-import { type AppContext, type AppEnv, headerValues, remoteAddress } from './context.ts';
+import { type AppContext, type AppEnv, authRequest } from './context.ts';
 import { messagePage, PEOPLE_HEADERS } from './login-page.ts';
 import { limitAddress } from './rate-limit.ts';
 
 const FORM_BYTES = 16 * 1024;
-
-/** A request, as those who tell who is calling see it. */
-export function authRequest(c: AppContext): AuthRequest {
-  return { method: c.req.method, headers: (name) => headerValues(c, name), remoteAddress: remoteAddress(c) };
-}
 
 /** Parts of a route with middleware that runs before theirs; what that refuses is known by the route's name as well. */
 export function preceded<

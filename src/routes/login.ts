@@ -4,11 +4,12 @@ import type { People } from '../auth/jupyterhub/service.ts';
 import { publicAddress } from '../auth/login/cookie.ts';
 import type { Config } from '../config/index.ts';
 import { LabwrightError } from '../domain/errors.ts';
-import type { AppEnv } from './context.ts';
+import { type AppEnv, authRequest } from './context.ts';
 import { refuseInvalid } from './errors.ts';
 import { messagePage, PEOPLE_HEADERS } from './login-page.ts';
-import { authRequest, forPeople, pageForm, preceded } from './login-requests.ts';
+import { forPeople, pageForm, preceded } from './login-requests.ts';
 import { open } from './permissions.ts';
+import { page } from './responses.ts';
 
 export interface LoginRoutesDeps {
   readonly config: Pick<Config, 'baseUrl' | 'pathPrefix'>;
@@ -17,7 +18,6 @@ export interface LoginRoutesDeps {
 }
 
 const NO_STORE = { 'Cache-Control': 'no-store' };
-const page = (description: string) => ({ description, content: { 'text/html': { schema: z.string() } } });
 
 /**
  * How people with a browser log in, through the hub, and out again. To be mounted at the path prefix.

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { createMiddleware } from 'hono/factory';
 import type { Logger } from 'pino';
 import { identifyCaller } from '../auth/identify.ts';
-import type { AuthRequest, Identity, IdentityProvider } from '../auth/identity.ts';
+import type { Identity, IdentityProvider } from '../auth/identity.ts';
 import { LabwrightError } from '../domain/errors.ts';
-import { type AppContext, type AppEnv, headerValues, remoteAddress, type CallLimits } from './context.ts';
+import { type AppContext, type AppEnv, authRequest, type CallLimits, remoteAddress } from './context.ts';
 
 /** Longest path that is logged. */
 const PATH_LENGTH = 2048;
@@ -63,12 +63,7 @@ export const readablePath = createMiddleware<AppEnv>(async function readablePath
 });
 
 async function identify(providers: readonly IdentityProvider[], c: AppContext): Promise<Identity> {
-  const request: AuthRequest = {
-    method: c.req.method,
-    headers: (name) => headerValues(c, name),
-    remoteAddress: remoteAddress(c),
-  };
-  const caller = await identifyCaller(providers, request);
+  const caller = await identifyCaller(providers, authRequest(c));
   c.set('caller', caller);
   return caller;
 }

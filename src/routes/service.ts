@@ -6,6 +6,7 @@ import { DOCS_STYLE, docsPage, type OpenApiDocument } from './docs-page.ts';
 import { ErrorBody, refuseInvalid } from './errors.ts';
 import { open, type OpenOperation } from './permissions.ts';
 import { pageHeaders } from './security-headers.ts';
+import { json, page } from './responses.ts';
 
 const DESCRIPTION = 'A lab controller that stands beside JupyterHub on Kubernetes';
 
@@ -13,11 +14,6 @@ const Metadata = z
   .object({ name: z.string(), version: z.string(), description: z.string() })
   .meta({ id: 'Metadata', description: 'What this is.' });
 const Health = z.object({ status: z.literal('ok') });
-
-const json = <Schema extends z.ZodType>(schema: Schema, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-});
 
 const getMetadata = createRoute({
   ...open('getMetadata'),
@@ -65,7 +61,7 @@ const documentRoutesOf = (openApi: OpenOperation, docs: OpenOperation) => ({
     method: 'get',
     path: '/docs',
     summary: 'This description, for people',
-    responses: { 200: { description: 'A page', content: { 'text/html': { schema: z.string() } } } },
+    responses: { 200: page('A page') },
   }),
 });
 export const rootDocument = documentRoutesOf('getOpenApi', 'getDocs');

@@ -8,7 +8,7 @@ import { createLogin, type Login } from '../login/login.ts';
 import { createLoginParty } from '../login/party.ts';
 import { createSessions, sessionProvider, type Sessions } from '../login/session.ts';
 import { publicAddress } from '../login/cookie.ts';
-import type { SessionKeys } from '../login/seal.ts';
+import type { SealingKeys } from '../keys/loaded-keys.ts';
 import type { Lookup } from '../user-directory.ts';
 
 /** How people log in, for the routes of the pages that are meant for them. */
@@ -33,7 +33,7 @@ type ServiceConfig = Pick<Config, 'baseUrl' | 'pathPrefix'> & {
 };
 
 /** @param keys what sessions are sealed with: `KeyService.sealing`. Without them nobody can log in */
-export function jupyterhubService(config: ServiceConfig, keys?: SessionKeys): JupyterhubService {
+export function jupyterhubService(config: ServiceConfig, keys?: SealingKeys): JupyterhubService {
   const { apiUrl, cacheLifetime, scopes, tokenFile, login } = config.jupyterhub;
   const client = createHubClient({ apiUrl });
   const tokens = hubTokens({ client, cacheLifetime });

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { readFacts } from '../jwt/claims.ts';
+import { readFacts } from '../claims.ts';
 import { AnswerCache } from '../answer-cache.ts';
 import { type HubClient, noAnswer } from './client.ts';
 import type { Lookup } from '../user-directory.ts';

@@ -1,7 +1,7 @@
 import type { Config } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { isIdentityName } from '../../domain/identity-name.ts';
-import { claimAt, type Claims, readFacts, readText } from './claims.ts';
+import { claimAt, type Claims, readFacts, readText } from '../claims.ts';
 import { type Identity, noRole, type Role } from '../identity.ts';
 
 export type JwtIssuerConfig = Config['auth']['jwt'][number];

@@ -3,7 +3,7 @@ import { createLocalJWKSet, type JSONWebKeySet, type LocalJWKSet } from 'jose';
 import type { Logger } from 'pino';
 import { LabwrightError } from '../../domain/errors.ts';
 import { unlessAborted } from '../../domain/unless-aborted.ts';
-import { settlesWithin } from './issuer-waits.ts';
+import { unlessLate } from '../../domain/unless-late.ts';
 
 /** What an issuer says of itself. */
 export interface IssuerAnswer {
@@ -148,9 +148,11 @@ export class IssuerKeys {
   async #wait(endsAt: number): Promise<void> {
     if (this.#isClosed() || this.#waiting >= this.#options.waiters) throw unavailable();
     const refresh = this.#running ?? this.#refreshInTurn();
+    const left = endsAt - performance.now();
+    if (left <= 0) throw unavailable();
     this.#waiting += 1;
     try {
-      if (!(await settlesWithin(refresh, endsAt - performance.now()))) throw unavailable();
+      await unlessLate(refresh, left, unavailable);
     } finally {
       this.#waiting -= 1;
     }

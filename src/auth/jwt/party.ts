@@ -1,5 +1,5 @@
 import { errors, type JWTPayload, jwtVerify, type JWTVerifyOptions } from 'jose';
-import type { Claims } from './claims.ts';
+import type { Claims } from '../claims.ts';
 import type { Identity } from '../identity.ts';
 import type { IssuerKeys, KnownKeys } from './issuer-keys.ts';
 import type { UnverifiedJwt } from './shape.ts';

@@ -1,4 +1,4 @@
-import type { Claims } from './claims.ts';
+import type { Claims } from '../claims.ts';
 
 /** A token as it came, not yet believed in anything. */
 export interface UnverifiedJwt {

@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto';
 import type { Config } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import type { LabKey } from '../../domain/lab.ts';
+import { unlessLate } from '../../domain/unless-late.ts';
 import { SIGNING_ALGORITHM } from './material.ts';
-import type { SigningKeys } from './service.ts';
+import type { SigningKeys } from './loaded-keys.ts';
 
 /** Claim with the name of the lab's server; empty for the default one. */
 const SERVER_CLAIM = 'labwright_server';
@@ -54,17 +55,9 @@ export class LabTokens {
 
   /** @throws {LabwrightError} `not_ready` (503) when there are no keys for so long */
   async ready(timeoutMs = READY_TIMEOUT_MS): Promise<void> {
-    const { promise: late, reject } = Promise.withResolvers<never>();
     const message = 'Labwright has no keys to sign the token of the lab with; an administrator can see why in its log';
-    const timer = setTimeout(
-      () => reject(new LabwrightError('not_ready', 503, message, { retryAfter: 30 })),
-      timeoutMs,
-    );
-    try {
-      await Promise.race([this.#keys.ready(), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    const late = () => new LabwrightError('not_ready', 503, message, { retryAfter: 30 });
+    await unlessLate(this.#keys.ready(), timeoutMs, late);
   }
 
   /**

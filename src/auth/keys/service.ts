@@ -4,8 +4,6 @@ import { LoadedKeys, type SealingKeys, type SigningKeys } from './loaded-keys.ts
 import { DamagedKeys, type KeyRings, makeSealingKey, makeSigningKey, readRings, writeRings } from './material.ts';
 import { planRing, type RingPolicy } from './ring.ts';
 
-export type { SealingKeys, SigningKeys } from './loaded-keys.ts';
-
 /** Where the keys are kept between two runs and for several controllers. */
 export interface KeyStorage {
   /** For people: which object it is. */

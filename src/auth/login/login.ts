@@ -8,7 +8,8 @@ import { safeNext } from './next.ts';
 import type { LoginParty } from './party.ts';
 import type { Sessions } from './session.ts';
 import { cookieOf, type PublicAddress } from './cookie.ts';
-import { createSeal, type SessionKeys } from './seal.ts';
+import type { SealingKeys } from '../keys/loaded-keys.ts';
+import { createSeal } from './seal.ts';
 
 /** Where to send the browser, and the `Set-Cookie` headers to send it with. */
 export interface Redirection {
@@ -39,7 +40,7 @@ export interface Login {
 export interface LoginOptions extends JupyterhubOptions {
   readonly party: LoginParty;
   readonly sessions: Sessions;
-  readonly keys: SessionKeys;
+  readonly keys: SealingKeys;
   readonly address: PublicAddress;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;

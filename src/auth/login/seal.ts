@@ -1,14 +1,8 @@
+import type { SealingKeys } from '../keys/loaded-keys.ts';
 import { EncryptJWT, type JWTPayload, jwtDecrypt } from 'jose';
 
-/** The keys that cookies are sealed with, 256 bits each, kept until everything sealed with them has ended. */
-export interface SessionKeys {
-  /** @throws {LabwrightError} `not_ready` (503) where the keys are not known yet */
-  current(): { readonly kid: string; readonly key: Uint8Array };
-  find(kid: string): Uint8Array | undefined;
-}
-
 export interface SealOptions {
-  readonly keys: SessionKeys;
+  readonly keys: SealingKeys;
   /** What it is, so that one kind cannot stand for another. */
   readonly type: string;
   /** Which instance it is for: its public address. */

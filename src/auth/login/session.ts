@@ -5,7 +5,8 @@ import { hasAuthorization } from '../bearer.ts';
 import { type AuthRequest, type IdentityProvider, invalidToken } from '../identity.ts';
 import { hubIdentity, type JupyterhubOptions } from '../jupyterhub/provider.ts';
 import { cookieOf, type PublicAddress } from './cookie.ts';
-import { createSeal, SEALED_LENGTH, type SessionKeys } from './seal.ts';
+import type { SealingKeys } from '../keys/loaded-keys.ts';
+import { createSeal, SEALED_LENGTH } from './seal.ts';
 
 /** Somebody's login in one browser. */
 export interface Session {
@@ -17,7 +18,7 @@ export interface Session {
 }
 
 export interface SessionOptions {
-  readonly keys: SessionKeys;
+  readonly keys: SealingKeys;
   readonly address: PublicAddress;
   /** How long a login lasts, in milliseconds. */
   readonly lifetime: number;

@@ -4,7 +4,7 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { AnswerCache } from '../answer-cache.ts';
 import { createHttpClient, type HttpAnswer, type HttpClient } from '../http-client.ts';
 import { invalidToken } from '../identity.ts';
-import { readEmail, readGroups, readText } from '../jwt/claims.ts';
+import { readEmail, readGroups, readText } from '../claims.ts';
 import { noFacts, type UserFacts } from '../user-facts.ts';
 
 /** How long Nublado's controller keeps an answer. */

@@ -10,7 +10,7 @@ import {
   readId,
   readQuota,
   readText,
-} from '../../../src/auth/jwt/claims.ts';
+} from '../../../src/auth/claims.ts';
 
 const PATHS = {
   ...{ name: 'name', email: 'email', uid: 'uid', gid: 'gid' },

@@ -52,6 +52,15 @@ function start(options: Partial<IssuerKeysOptions> = {}) {
   };
 }
 
+/** With keys that the issuer has given already: the answer to question 0. */
+async function startKnowing(known: readonly TestKey[], options?: Partial<IssuerKeysOptions>) {
+  const started = start(options);
+  const found = find('one');
+  (await started.question(0)).answer(known);
+  await found;
+  return started;
+}
+
 const jwkOf = ({ jwk }: TestKey) => jwk;
 
 /** Looks for a key by its name, as a token with that `kid` does: true, false, or the status of the refusal. */
@@ -78,20 +87,14 @@ describe('the keys of an issuer', () => {
   });
 
   it('are answered from memory while they are fresh', async () => {
-    const { questions, question, pass } = start();
-    const found = find('one');
-    (await question(0)).answer([one]);
-    await found;
+    const { questions, pass } = await startKnowing([one]);
     pass(4.9 * MINUTE);
     expect(await find('one')).toBe(true);
     expect(questions).toHaveLength(1);
   });
 
   it('are answered from memory when they are old, and looked at again meanwhile', async () => {
-    const { questions, question, pass } = start();
-    const found = find('one');
-    (await question(0)).answer([one, two]);
-    await found;
+    const { questions, question, pass } = await startKnowing([one, two]);
     pass(5.1 * MINUTE);
     expect(await Promise.all([find('one'), find('two'), find('one')])).toEqual([true, true, true]);
     expect(questions).toHaveLength(2);
@@ -103,10 +106,7 @@ describe('the keys of an issuer', () => {
   });
 
   it('go on through an outage of days, which is tried less and less often and logged every few minutes', async () => {
-    const { questions, question, pass, logs } = start();
-    const found = find('one');
-    (await question(0)).answer([one]);
-    await found;
+    const { questions, pass, logs } = await startKnowing([one]);
     const HOURS = 48;
     pass(6 * MINUTE);
     for (let minute = 0; minute < HOURS * 60; minute += 1) {
@@ -133,10 +133,7 @@ describe('the keys of an issuer', () => {
 
 describe('a key that is not known', () => {
   it('is looked for by one refresh, however many need it', async () => {
-    const { questions, question, pass } = start();
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { questions, question, pass } = await startKnowing([one]);
     pass(MINUTE);
     const found = Promise.all(Array.from({ length: 200 }, () => find('two')));
     (await question(1)).answer([one, two]);
@@ -145,10 +142,7 @@ describe('a key that is not known', () => {
   });
 
   it('is refused only on the word of a refresh that began after the request came', async () => {
-    const { questions, question, pass } = start();
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { questions, question, pass } = await startKnowing([one]);
     pass(MINUTE);
     const early = find('two');
     const running = await question(1);
@@ -162,10 +156,7 @@ describe('a key that is not known', () => {
   });
 
   it('is looked for once more when the refresh that was under way fails', async () => {
-    const { question, pass } = start();
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { question, pass } = await startKnowing([one]);
     pass(MINUTE);
     const early = find('two');
     const running = await question(1);
@@ -178,10 +169,7 @@ describe('a key that is not known', () => {
 
   it('costs the issuer no more than one question in each cooldown, whatever is asked for', async () => {
     const cooldownMs = 60;
-    const { questions, question } = start({ cooldownMs });
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { questions } = await startKnowing([one], { cooldownMs });
     const answering = new AbortController();
     const endsAt = performance.now() + 600;
     const outcomes = new Set<boolean | number>();
@@ -206,10 +194,7 @@ describe('a key that is not known', () => {
   });
 
   it('is 503 while the issuer cannot be asked, and known keys go on', async () => {
-    const { question, pass } = start();
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { question, pass } = await startKnowing([one]);
     pass(MINUTE);
     const unknown = find('two');
     (await question(1)).fail();
@@ -221,10 +206,7 @@ describe('a key that is not known', () => {
   });
 
   it('is waited for no longer than patience lasts', async () => {
-    const { question, pass } = start({ patienceMs: 50 });
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { question, pass } = await startKnowing([one], { patienceMs: 50 });
     pass(MINUTE);
     expect(await find('two')).toBe(503);
     // The refresh goes on, and is of use to whoever comes next.
@@ -234,10 +216,7 @@ describe('a key that is not known', () => {
   });
 
   it('is waited for by no more than a bounded number', async () => {
-    const { question, pass } = start({ waiters: 3 });
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { question, pass } = await startKnowing([one], { waiters: 3 });
     pass(MINUTE);
     const found = Promise.all(Array.from({ length: 5 }, () => find('two')));
     (await question(1)).answer([one, two]);
@@ -275,10 +254,7 @@ describe('an issuer that has never answered', () => {
 
 describe('closing', () => {
   it('ends those who wait for an answer, and those who wait for their turn', async () => {
-    const { question, pass, logs } = start({ cooldownMs: 60_000 });
-    const first = find('one');
-    (await question(0)).answer([one]);
-    await first;
+    const { pass, logs } = await startKnowing([one], { cooldownMs: 60_000 });
     const inTurn = find('two');
     await keys.close();
     expect(await inTurn).toBe(503);

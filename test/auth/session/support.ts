@@ -2,12 +2,12 @@ import { createHash } from 'node:crypto';
 import type { AuthRequest } from '../../../src/auth/identity.ts';
 import { createSessions } from '../../../src/auth/login/session.ts';
 import { publicAddress } from '../../../src/auth/login/cookie.ts';
-import type { SessionKeys } from '../../../src/auth/login/seal.ts';
+import type { SealingKeys } from '../../../src/auth/keys/loaded-keys.ts';
 
 const bytes = (text: string) => new Uint8Array(createHash('sha256').update(text).digest());
 
 /** Keys by id; the last one seals. */
-export function someKeys(...kids: string[]): SessionKeys {
+export function someKeys(...kids: string[]): SealingKeys {
   const current = kids.at(-1) ?? 'k1';
   return {
     current: () => ({ kid: current, key: bytes(current) }),
@@ -19,7 +19,7 @@ export const NOW = Date.UTC(2026, 10, 21, 12);
 export const LIFETIME = 8 * 3_600_000;
 
 export function setUpSessions(
-  change: { baseUrl?: string; pathPrefix?: string; keys?: SessionKeys; lifetime?: number; now?: number } = {},
+  change: { baseUrl?: string; pathPrefix?: string; keys?: SealingKeys; lifetime?: number; now?: number } = {},
 ) {
   const { baseUrl = 'https://hub.example.org', pathPrefix = '/labwright' } = change;
   const clock = { now: change.now ?? NOW };

@@ -1,6 +1,6 @@
-import { parseCpu, parseMemory } from '../../config/units.ts';
-import type { Quota } from '../../domain/user.ts';
-import type { KnownGroup, UserFacts } from '../user-facts.ts';
+import { parseCpu, parseMemory } from '../config/units.ts';
+import type { Quota } from '../domain/user.ts';
+import type { KnownGroup, UserFacts } from './user-facts.ts';
 
 /** What another party says of somebody: parsed JSON, believed in nothing but its signature. */
 export type Claims = Readonly<Record<string, unknown>>;
