@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { Agent, request } from 'undici';
 import { ControllerProcess } from '../test/support/controller-process.ts';
+import { HubApi } from '../test/support/hub-api.ts';
 import { HubProcess } from '../test/support/hub-process.ts';
 import { milliseconds, quantile, type Row, table } from './statistics.ts';
 
@@ -35,18 +35,17 @@ const hub = await HubProcess.prepare({
   controllerToken: hubToken,
   config: `c.JupyterHub.concurrent_spawn_limit = ${values.limit}`,
 });
-const agent = new Agent({ connections: 64, headersTimeout: 120_000 });
+const api = new HubApi(hub.url, hub.token);
 
 try {
   controller.start();
   await controller.firstAnswer();
   await hub.start();
-  await ask('POST', '/users', { usernames: users });
+  await api.ask('POST', '/users', { usernames: users });
   const start = performance.now();
   const results = await Promise.all(users.map((user) => spawnOne(user, start)));
   process.stdout.write(`${table(`${String(users.length)} users at once`, rows(results))}\n`);
 } finally {
-  await agent.destroy();
   await hub.close();
   await controller.close();
 }
@@ -61,7 +60,7 @@ interface Result {
 async function spawnOne(user: string, start: number): Promise<Result> {
   const statuses: number[] = [];
   for (;;) {
-    const { status, retryAfter } = await ask('POST', `/users/${user}/server`, {
+    const { status, retryAfter } = await api.ask('POST', `/users/${user}/server`, {
       user_options: { size: 'small', image_class: 'recommended' },
     });
     statuses.push(status);
@@ -69,7 +68,7 @@ async function spawnOne(user: string, start: number): Promise<Result> {
     await delay(Math.min(retryAfter ?? 5, 10) * 1000);
   }
   while (performance.now() - start < LONGEST_MS) {
-    const { body } = await ask('GET', `/users/${user}`);
+    const { body } = await api.ask('GET', `/users/${user}`);
     const { servers = {} } = body as { servers?: Record<string, { ready: boolean }> };
     if (servers['']?.ready === true) return { statuses, readyAfter: performance.now() - start };
     await delay(POLL_MS);
@@ -103,17 +102,4 @@ function count(statuses: readonly number[]): string {
   const counts = new Map<number, number>();
   for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1);
   return [...counts].map(([status, times]) => `${String(times)} × ${String(status)}`).join(', ');
-}
-
-async function ask(method: 'GET' | 'POST', path: string, json?: unknown) {
-  const headers = { authorization: `Bearer ${hub.token}`, 'content-type': 'application/json' };
-  const body = json === undefined ? null : JSON.stringify(json);
-  const answer = await request(`${hub.url}/hub/api${path}`, { method, headers, body, dispatcher: agent });
-  const text = await answer.body.text();
-  const retryAfter = Number(answer.headers['retry-after']);
-  return {
-    status: answer.statusCode,
-    body: text === '' ? null : (JSON.parse(text) as unknown),
-    ...(Number.isFinite(retryAfter) ? { retryAfter } : {}),
-  };
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
 import { kubeconfigConnection } from '../../src/storage/connection.ts';
 import { KubeClient } from '../../src/storage/kube-client.ts';
+import { Namespaces } from '../../src/storage/resources.ts';
 
 /** The real cluster of a run, and a client to look behind the controller's back. */
 export interface RealCluster {
@@ -14,6 +15,8 @@ export interface RealCluster {
   readonly client: KubeClient;
   /** Begins the names of everything this run makes. */
   readonly prefix: string;
+  /** Asks for the end of every namespace of this run. */
+  removeNamespaces(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -31,13 +34,21 @@ export async function startRealCluster(folder: string, labImage?: string): Promi
   const kubeconfig = await up().catch(up);
   const image = labImage ?? (await lastLine(`${folder}/images`, 'lab'));
   const connection = await kubeconfigConnection(kubeconfig);
+  const client = new KubeClient({ connection });
+  const prefix = `e2e-${randomBytes(3).toString('hex')}`;
   return {
     kubeconfig,
     labImage: image,
     // The API server is on this host, at the address by which pods know the host.
     host: new URL(connection.server).hostname,
-    client: new KubeClient({ connection }),
-    prefix: `e2e-${randomBytes(3).toString('hex')}`,
+    client,
+    prefix,
+    async removeNamespaces() {
+      for (const { metadata } of (await client.list(Namespaces)).items) {
+        const name = metadata?.name ?? '';
+        if (name.startsWith(prefix)) await client.delete(Namespaces, { name });
+      }
+    },
     close: () => connection.close(),
   };
 }

@@ -57,11 +57,7 @@ try {
   if (transcript.failures.length > 0) transcript.say(`the controller's last lines:\n${controller.output}`);
   await controller.close();
   await hub.close();
-  for (const { metadata } of (await cluster.client.list(Namespaces)).items) {
-    if (metadata?.name?.startsWith(cluster.prefix) === true) {
-      await cluster.client.delete(Namespaces, { name: metadata.name });
-    }
-  }
+  await cluster.removeNamespaces();
   await cluster.close();
 }
 const findings = takeFindings();

@@ -11,8 +11,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,16 @@ class Machine:
         self.url = f"http://127.0.0.1:{self.ports['public']}"
         self.labwright: subprocess.Popen[bytes] | None = None
         self.hub: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[Machine]:
+        """Starts both, and ends both in the end; what they wrote is then in the report of the tests."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.stop()
+            print(self.log("labwright"), self.log("hub"))
 
     def start(self) -> None:
         self.start_labwright()

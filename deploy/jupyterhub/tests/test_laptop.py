@@ -16,12 +16,8 @@ FILE_MODE = 0o777
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine = Machine(tmp_path_factory.mktemp("laptop"), "--with-local-labs")
-    try:
-        machine.start()
+    with machine.running():
         yield machine
-    finally:
-        machine.stop()
-        print(machine.log("labwright"), machine.log("hub"))
     until(lambda: not machine.labs(), 15)
     check_logs(machine)
 

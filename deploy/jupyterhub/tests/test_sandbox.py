@@ -39,12 +39,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine = Machine(folder, "--sandbox", "--config=config.json", "--sandbox-faults=faults.yaml")
     machine.state.mkdir(mode=0o700)
     (machine.state / "hub-token").write_text(token)
-    try:
-        machine.start()
+    with machine.running():
         yield machine
-    finally:
-        machine.stop()
-        print(machine.log("labwright"), machine.log("hub"))
     check_logs(machine)
 
 

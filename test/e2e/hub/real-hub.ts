@@ -3,7 +3,7 @@ import { canary } from '../../support/canary.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { PATH_PREFIX } from './controller.ts';
 import { CONTROLLER_NAMESPACE, type Deployment, deployFile, HUB_NAMESPACE } from './deployment.ts';
-import { HubApi } from './hub-api.ts';
+import { HubApi } from '../../support/hub-api.ts';
 
 /** A real JupyterHub and its proxy, deployed as deploy/jupyterhub/cluster says. */
 export interface RealHub {

@@ -1,7 +1,6 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Namespaces } from '../../../src/storage/resources.ts';
 import { startRealCluster } from '../cluster.ts';
 import { Transcript } from '../transcript.ts';
 import { People } from './browser.ts';
@@ -44,7 +43,10 @@ try {
     prefix: cluster.prefix,
     serviceToken: hub.serviceToken,
   });
-  ending.push(() => controller.remove(), removeLabs);
+  ending.push(
+    () => controller.remove(),
+    () => cluster.removeNamespaces(),
+  );
   await hub.ready();
   const people = await People.start(hub, values.pictures);
   ending.push(() => people.close());
@@ -62,11 +64,3 @@ try {
 }
 transcript.summary();
 process.exitCode = transcript.failures.length === 0 ? 0 : 1;
-
-async function removeLabs(): Promise<void> {
-  for (const { metadata } of (await cluster.client.list(Namespaces)).items) {
-    if (metadata?.name?.startsWith(cluster.prefix) === true) {
-      await cluster.client.delete(Namespaces, { name: metadata.name });
-    }
-  }
-}

@@ -102,6 +102,20 @@ class FakeController:
 
         self.faults.append(Fault(operation, act, times))
 
+    def hold(self, operation: str) -> tuple[asyncio.Event, asyncio.Event]:
+        """Keep the next request waiting; it goes on as usual afterwards.
+
+        :returns: set when the request has arrived; to be set when it is to go on.
+        """
+        arrived, go_on = asyncio.Event(), asyncio.Event()
+
+        async def act(_request: web.Request) -> None:
+            arrived.set()
+            await go_on.wait()
+
+        self.faults.append(Fault(operation, act))
+        return arrived, go_on
+
     def drop(self, operation: str, times: int = 1, *, after: bool = False) -> None:
         """Hang up without an answer; `after`: once the work has been done."""
 

@@ -20,6 +20,12 @@ def give_row(made: LabwrightSpawner, base_url: str) -> None:
     made._server = Server(orm_server=row)
 
 
+def poll_at_start_of_hub(made: LabwrightSpawner) -> asyncio.Task[int | None]:
+    """What a hub asks that has just started and finds this server in its database."""
+    made._check_pending = True
+    return asyncio.ensure_future(made.poll())
+
+
 async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fake_controller import FORM, FakeController, FakeLab, stay_pending
-from support import MakeSpawner, until
+from support import MakeSpawner, poll_at_start_of_hub, until
 from tornado.web import HTTPError
 
 URL = "http://10.1.2.3:8888/user/ada/"
@@ -115,8 +115,7 @@ async def test_finds_a_lab_that_came_up_while_the_hub_was_down(
     controller.labs["ada", ""] = FakeLab(1, {}, status="running", internal_url="http://10.9.8.7:8888/user/ada/")
     spawner = make_spawner()
     spawner.load_state({})
-    spawner._check_pending = True
-    assert await spawner.poll() is None
+    assert await poll_at_start_of_hub(spawner) is None
     assert await spawner.get_url() == "http://10.9.8.7:8888/user/ada/"
     assert spawner.get_state() == {"url": "http://10.9.8.7:8888/user/ada/"}
 
@@ -141,8 +140,7 @@ async def test_waits_for_the_lab_of_a_start_that_a_restart_of_the_hub_interrupte
 ) -> None:
     lab = controller.labs["ada", ""] = FakeLab(1, {})
     spawner = make_spawner()
-    spawner._check_pending = True
-    polling = asyncio.ensure_future(spawner.poll())
+    polling = poll_at_start_of_hub(spawner)
     await until(lambda: controller.last_event_ids)
     assert not polling.done()
     lab.run()
@@ -155,9 +153,8 @@ async def test_waits_for_the_controller_first_when_both_were_restarted(
 ) -> None:
     lab = controller.labs["ada", ""] = FakeLab(1, {})
     spawner = make_spawner()
-    spawner._check_pending = True
     await controller.close()
-    polling = asyncio.ensure_future(spawner.poll())
+    polling = poll_at_start_of_hub(spawner)
     await asyncio.sleep(0.3)
     controller.refuse("get", 503, "not_ready", times=2)
     await controller.open()
@@ -172,8 +169,7 @@ async def test_reports_a_lab_that_fails_after_a_restart_of_the_hub(
 ) -> None:
     lab = controller.labs["ada", ""] = FakeLab(1, {})
     spawner = make_spawner()
-    spawner._check_pending = True
-    polling = asyncio.ensure_future(spawner.poll())
+    polling = poll_at_start_of_hub(spawner)
     await until(lambda: controller.last_event_ids)
     lab.fail("ImageNotFound", "The image does not exist.")
     assert await polling == 1
@@ -184,8 +180,7 @@ async def test_does_not_wait_for_an_interrupted_start_for_ever(
 ) -> None:
     controller.labs["ada", ""] = FakeLab(1, {})
     spawner = make_spawner(start_timeout=1)
-    spawner._check_pending = True
-    assert await spawner.poll() is None
+    assert await poll_at_start_of_hub(spawner) is None
     assert await spawner.get_url() == spawner.server.url
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fake_controller import HUB_TOKEN, FakeController, FakeLab, answer, stay_pending
-from support import MakeSpawner, until
+from support import MakeSpawner, poll_at_start_of_hub, until
 from tornado.web import HTTPError
 
 from labwright_spawner import LabwrightSpawner
@@ -296,8 +296,7 @@ async def test_tells_nothing_of_a_start_that_a_restart_of_the_hub_interrupted(
 ) -> None:
     before = controller.labs["ada", ""] = FakeLab(1, {})
     spawner = make_spawner()
-    spawner._check_pending = True
-    polling = asyncio.ensure_future(spawner.poll())
+    polling = poll_at_start_of_hub(spawner)
     await until(lambda: controller.last_event_ids)
     before.tell("info", "Pulling for the one before", 45)
     before.fail("ImageNotFound", "The image does not exist.")
@@ -398,14 +397,7 @@ async def test_stops_the_lab_of_a_start_that_is_cancelled(
 async def test_stops_a_lab_whose_creation_was_under_way_when_the_start_was_cancelled(
     make_spawner: MakeSpawner, controller: FakeController
 ) -> None:
-    arrived, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(_request: Any) -> None:
-        arrived.set()
-        await go_on.wait()
-
-    controller.refuse("create", 500, "")
-    controller.faults[0].act = hold
+    arrived, go_on = controller.hold("create")
     spawner = make_spawner()
     starting = asyncio.ensure_future(spawner.start())
     await arrived.wait()
@@ -471,14 +463,7 @@ async def test_a_start_that_is_cancelled_while_it_waits_leaves_the_next_one_wait
 async def test_a_lab_is_removed_also_when_the_next_start_is_cancelled_before_it_begins(
     make_spawner: MakeSpawner, controller: FakeController
 ) -> None:
-    arrived, go_on = asyncio.Event(), asyncio.Event()
-
-    async def hold(_request: Any) -> None:
-        arrived.set()
-        await go_on.wait()
-
-    controller.refuse("create", 500, "")
-    controller.faults[0].act = hold
+    arrived, go_on = controller.hold("create")
     first = asyncio.ensure_future(make_spawner().start())
     await arrived.wait()
     first.cancel()
