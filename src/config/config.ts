@@ -15,6 +15,9 @@ export type DeepReadonly<T> = T extends readonly (infer Entry)[]
  */
 export type Config = DeepReadonly<z.output<typeof configSchema>>;
 export type LabConfig = Config['lab'];
+export type BuildsConfig = NonNullable<Config['builds']>;
+export type BackendConfig = BuildsConfig['backend'];
+export type ExecutorConfig = BuildsConfig['executors'][number];
 export type LabSizeConfig = LabConfig['sizes'][number];
 export type VolumeConfig = LabConfig['volumes'][number];
 export type VolumeMountConfig = LabConfig['volumeMounts'][number];

@@ -2,9 +2,12 @@
 export {
   DEFAULT_NAMESPACE,
   sizeResources,
+  type BackendConfig,
+  type BuildsConfig,
   type Config,
   type ConfigInput,
   type CopiedSecretConfig,
+  type ExecutorConfig,
   type ImageConfig,
   type InitContainerConfig,
   type LabConfig,

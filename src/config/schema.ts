@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { uniqueBy } from './cross-check.ts';
+import { builds } from './builds/index.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
 import { imageReference } from './lab-pieces.ts';
@@ -77,5 +78,6 @@ export const configSchema = z.strictObject({
     .describe('What labs can run.'),
   quotas: quotas.prefault({}).describe('What users may have at once.'),
   lab: lab.describe('How labs are made.'),
+  builds: builds.optional().describe('Building images from repositories; none are built when absent.'),
   limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
 });

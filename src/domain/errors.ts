@@ -7,10 +7,12 @@
  */
 export type ErrorCode =
   | 'bad_gateway'
+  | 'build_limit'
   | 'delete_failed'
   | 'insufficient_quota'
   | 'invalid_docker_reference'
   | 'invalid_lab_size'
+  | 'invalid_repository'
   | 'invalid_request'
   | 'invalid_token'
   | 'lab_exists'
@@ -20,8 +22,13 @@ export type ErrorCode =
   | 'operation_in_progress'
   | 'payload_too_large'
   | 'permission_denied'
+  | 'registry_unavailable'
+  | 'repository_not_allowed'
+  | 'repository_unavailable'
   | 'too_many_requests'
+  | 'unknown_build'
   | 'unknown_image'
+  | 'unknown_repository'
   | 'unknown_user'
   | 'unsupported_media_type';
 

@@ -1,17 +1,21 @@
 import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from './pod.ts';
 
 /**
- * Why a lab does not run, as one machine word and one sentence for the user. The same words are used by the API, the
+ * Why a lab does not run or a build has no image, as one machine word and one sentence for the user. The same words are used by the API, the
  * events, the logs and the metrics.
  */
 export type Reason =
+  | 'Abandoned'
   | 'AdmissionDenied'
+  | 'BuildFailed'
+  | 'Cancelled'
   | 'ContainerConfigError'
   | 'ContainerCreateError'
   | 'DeadlineExceeded'
   | 'DeletedExternally'
   | 'Error'
   | 'Evicted'
+  | 'ExecutorUnavailable'
   | 'Exited'
   | 'ImageNotFound'
   | 'ImagePullError'
@@ -20,12 +24,27 @@ export type Reason =
   | 'InvalidObject'
   | 'MissingSecret'
   | 'NameTaken'
+  | 'NoOutput'
   | 'NodeLost'
   | 'NotReady'
   | 'OOMKilled'
   | 'PermissionMissing'
   | 'Preempted'
+  | 'PullTimeout'
+  | 'PushFailed'
+  | 'PushTimeout'
+  | 'QueueFull'
+  | 'QueueTimeout'
   | 'QuotaExceeded'
+  | 'RateLimited'
+  | 'RefNotFound'
+  | 'RegistryDenied'
+  | 'RegistryUnavailable'
+  | 'RepositoryInvalid'
+  | 'RepositoryNotAllowed'
+  | 'RepositoryNotFound'
+  | 'RepositoryUnavailable'
+  | 'SchedulingTimeout'
   | 'Unschedulable'
   | 'VolumeMountFailed';
 

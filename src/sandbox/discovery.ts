@@ -8,7 +8,8 @@ interface Answer {
 
 const VERSION = { major: '1', minor: '34', gitVersion: 'v1.34.4+labwright-sandbox', platform: 'nodejs' };
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
-const NETWORKING = { groupVersion: 'networking.k8s.io/v1', version: 'v1' };
+/** The named API groups; each has one version. */
+const GROUPS = ['batch', 'networking.k8s.io'];
 
 const ANSWERS: ReadonlyMap<string, Answer> = new Map([
   ...['/livez', '/readyz', '/healthz'].map(
@@ -21,16 +22,21 @@ const ANSWERS: ReadonlyMap<string, Answer> = new Map([
     json({
       kind: 'APIGroupList',
       apiVersion: 'v1',
-      groups: [{ name: 'networking.k8s.io', versions: [NETWORKING], preferredVersion: NETWORKING }],
+      groups: GROUPS.map(groupOf),
     }),
   ],
   ['/api/v1', json(resourceList('', 'v1'))],
-  ['/apis/networking.k8s.io/v1', json(resourceList('networking.k8s.io', 'networking.k8s.io/v1'))],
+  ...GROUPS.map((name) => [`/apis/${name}/v1`, json(resourceList(name, `${name}/v1`))] as const),
 ]);
 
 /** The fixed answers: health, version and what there is, so that `kubectl` can be pointed at the sandbox. */
 export function discover(pathname: string): Answer | undefined {
   return ANSWERS.get(pathname);
+}
+
+function groupOf(name: string): object {
+  const version = { groupVersion: `${name}/v1`, version: 'v1' };
+  return { name, versions: [version], preferredVersion: version };
 }
 
 function resourceList(group: string, groupVersion: string): object {

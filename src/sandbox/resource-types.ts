@@ -1,5 +1,6 @@
 import { configMaps } from './kinds/config-maps.ts';
 import { events } from './kinds/events.ts';
+import { jobs } from './kinds/jobs.ts';
 import { limitRanges } from './kinds/limit-ranges.ts';
 import { namespaces } from './kinds/namespaces.ts';
 import { networkPolicies } from './kinds/network-policies.ts';
@@ -25,6 +26,7 @@ export const RESOURCE_TYPES: readonly ResourceType[] = [
   secrets,
   serviceAccounts,
   services,
+  jobs,
   networkPolicies,
 ];
 

@@ -2,6 +2,7 @@ import type {
   CoreV1Event,
   KubernetesObject,
   V1ConfigMap,
+  V1Job,
   V1LimitRange,
   V1Namespace,
   V1NetworkPolicy,
@@ -51,6 +52,8 @@ export const NetworkPolicies: Resource<V1NetworkPolicy> = {
   plural: 'networkpolicies',
   namespaced: true,
 };
+
+export const Jobs: Resource<V1Job> = { apiVersion: 'batch/v1', kind: 'Job', plural: 'jobs', namespaced: true };
 
 /** The URL path of a collection, or of one object when `name` is given. */
 export function pathOf(

@@ -1,0 +1,76 @@
+import type { Readable } from 'node:stream';
+import type { BuildSpec } from '../../domain/build.ts';
+import type { Finding, Trouble } from '../../domain/reasons.ts';
+
+/** What a build is given besides its specification: values that live in Secrets only. */
+export interface BuildSecrets {
+  /** `config.json` of Docker, to push with and to pull base images with; null where the registry asks for nothing. */
+  readonly dockerConfig: string | null;
+  /** Files for Git, by name: see builder/build-secret.ts. Empty where every repository is public. */
+  readonly git: Readonly<Record<string, string>>;
+}
+
+/** How that which runs one build stands, as its executor has last heard. */
+export interface ObservedRun {
+  readonly id: string;
+  /** `waiting`: for a place to run; `preparing`: it has one, images are pulled and volumes mounted; `ended`: with `exit`. */
+  readonly stage: 'waiting' | 'preparing' | 'running' | 'ended';
+  /** What keeps it from running, if anything is known. */
+  readonly trouble: Trouble | null;
+  /** There once it has ended: null when it did what it should. */
+  readonly end: Finding | null;
+  /** Whether a container has ever run, so that there may be a log. */
+  readonly hasLog: boolean;
+  readonly node: string | null;
+  /** Milliseconds since the epoch; when the container began and ended. */
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+}
+
+/** From where a log is read. */
+export interface LogPosition {
+  /** RFC 3339 with nanoseconds; the lines of this moment, and even of the second it lies in, may come again. */
+  readonly since: string | null;
+  /** Go on with what is written later. */
+  readonly follow: boolean;
+}
+
+/** It cannot start this build, for a reason that lies with the executor and not with the build: another may. */
+export class ExecutorUnavailable extends Error {
+  override readonly name = 'ExecutorUnavailable';
+}
+
+/**
+ * A place where builds run: this cluster, another one, a Docker-compatible engine. What it runs is named by the build's id
+ * and labelled, so that after a restart it is found again. All of it can be called again and again.
+ */
+export interface BuildExecutor {
+  /** Unique; from the configuration. */
+  readonly name: string;
+  /** Whether its first complete picture is there. */
+  readonly isReady: boolean;
+  /** Most builds at once; Infinity where only the queue's own bound counts. */
+  readonly capacity: number;
+  /** Follows what runs there until `signal` aborts. Never rejects; an outage is reported by `lastError`. */
+  run(signal: AbortSignal): Promise<void>;
+  /** Why its picture is not there or not fresh; undefined while all is well. */
+  readonly lastError: Error | undefined;
+  /** Everything of ours that is there. */
+  runs(): Iterable<ObservedRun>;
+  observe(id: string): ObservedRun | undefined;
+  /**
+   * Starts the build, or finds that it has been started. When it resolves, `observe` will tell of it sooner or later.
+   *
+   * @throws {ExecutorUnavailable} it cannot start builds at the moment, or not this one
+   * @throws {BuildProblem} no executor could start this build
+   */
+  start(spec: BuildSpec, secrets: BuildSecrets): Promise<void>;
+  /** Ends and removes what runs the build, at once, with everything secret. Resolves when it has been told to. */
+  stop(id: string): Promise<void>;
+  /**
+   * The log's bytes, each line led by its time (`2026-01-01T00:00:00.000000000Z text\n`), stdout and stderr together.
+   *
+   * @throws when it cannot be had at the moment
+   */
+  openLog(id: string, position: LogPosition, signal: AbortSignal): Promise<Readable>;
+}
