@@ -1,4 +1,4 @@
-import type { V1Job, V1ObjectMeta } from '@kubernetes/client-node';
+import type { V1Job, V1JobStatus, V1ObjectMeta } from '@kubernetes/client-node';
 import type { BuildResult, BuildSpec } from '../domain/build.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, MANAGED_BY, MANAGED_BY_LABEL, slugOf } from '../domain/names.ts';
 
@@ -80,21 +80,27 @@ export function parseBuild({ metadata, spec, status }: V1Job): ObservedBuild | u
     return undefined;
   }
   const annotations = metadata.annotations ?? {};
-  const ended = (status?.conditions ?? []).find(
-    ({ type, status: is }) => is === 'True' && (type === 'Complete' || type === 'Failed'),
-  );
   return {
     spec: build,
     name: metadata.name,
     uid: metadata.uid ?? '',
     resourceVersion: metadata.resourceVersion ?? '',
     suspended: spec?.suspend === true,
-    finished: ended === undefined ? null : ended.type === 'Complete' ? 'Complete' : (ended.reason ?? 'Failed'),
+    finished: endOf(status),
     terminating: metadata.deletionTimestamp !== undefined,
     wantedUntil: Date.parse(annotations[WANTED_UNTIL] ?? '') || 0,
     cancel: parse<ObservedBuild['cancel']>(annotations[CANCEL]) ?? null,
     result: annotations[RESULT] === undefined ? null : (parse<BuildResult>(annotations[RESULT]) ?? UNREADABLE),
   };
+}
+
+/** Newer versions put other conditions before the one that counts, so all are looked at. */
+function endOf(status: V1JobStatus | undefined): string | null {
+  const is = (wanted: string) =>
+    status?.conditions?.find((condition) => condition.type === wanted && condition.status === 'True');
+  if (is('Complete') !== undefined) return 'Complete';
+  const failed = is('Failed');
+  return failed === undefined ? null : (failed.reason ?? 'Failed');
 }
 
 type Version = Pick<ObservedBuild, 'uid' | 'resourceVersion'>;

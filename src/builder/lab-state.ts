@@ -1,7 +1,7 @@
 import type { LabPhase, LabState } from '../domain/lab.ts';
 import { currentPod, isRunning, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from '../domain/pod.ts';
-import { DELETED_EXTERNALLY, type Finding, findEnd, findTrouble } from '../domain/reasons.ts';
+import { deletedExternally, type Finding, findEnd, findTrouble } from '../domain/reasons.ts';
 import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
 
 /**
@@ -56,7 +56,7 @@ function judge(intent: ObservedIntent, observed: ObservedLab, pod: ObservedPod |
   if (intent.failure !== null) {
     return { status: intent.failure.status, phase: intent.failure.status, finding: intent.failure };
   }
-  if (pod === undefined && podSeen) return { status: 'failed', phase: 'failed', finding: DELETED_EXTERNALLY };
+  if (pod === undefined && podSeen) return { status: 'failed', phase: 'failed', finding: deletedExternally() };
   if (pod === undefined) return { status: 'pending', phase: phaseWithoutPod(observed) };
   const end = findEnd(pod);
   if (end !== undefined) {

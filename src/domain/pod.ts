@@ -1,5 +1,5 @@
 /**
- * What is kept of a lab's pod: the few fields that decide about a lab, out of the dozens that Kubernetes reports.
+ * What is kept of a container: the few fields that decide, out of the dozens that Kubernetes reports.
  */
 export interface ObservedContainer {
   readonly name: string;
@@ -18,25 +18,15 @@ export interface ObservedContainer {
   readonly imageDigest: string | null;
 }
 
-export interface ObservedPod {
-  readonly namespace: string;
-  readonly uid: string;
-  readonly resourceVersion: string;
-  /** The lab it is labelled with. */
-  readonly slug: string;
-  /** The spawn that made it. */
-  readonly spawnId: string;
+/** What the cluster says of any pod. */
+export interface PodFacts {
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
   /** Condition `Ready`: it also turns false when the node is lost. */
   readonly ready: boolean;
-  /** Whether the lab's server has answered its startup probe: from then on it has started, whatever comes later. */
-  readonly started: boolean;
   /** Whether it is being deleted, by us or by somebody else. */
   readonly terminating: boolean;
   readonly node: string | null;
   readonly podIp: string | null;
-  /** The cluster IP of the lab's Service, as noted on the pod; null where labs are not reached by it. */
-  readonly serviceIp: string | null;
   /** `status.reason`: `Evicted`, `NodeLost`, … */
   readonly reason: string | null;
   readonly message: string | null;
@@ -45,6 +35,21 @@ export interface ObservedPod {
   /** The reason of a `DisruptionTarget` condition: the pod is ended by preemption, eviction or a taint. */
   readonly disruption: string | null;
   readonly containers: readonly ObservedContainer[];
+}
+
+/** What is kept of a lab's pod. */
+export interface ObservedPod extends PodFacts {
+  readonly namespace: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** The lab it is labelled with. */
+  readonly slug: string;
+  /** The spawn that made it. */
+  readonly spawnId: string;
+  /** Whether the lab's server has answered its startup probe: from then on it has started, whatever comes later. */
+  readonly started: boolean;
+  /** The cluster IP of the lab's Service, as noted on the pod; null where labs are not reached by it. */
+  readonly serviceIp: string | null;
 }
 
 /** The container in which the lab runs, in every pod that Labwright makes. */

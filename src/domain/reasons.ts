@@ -1,4 +1,4 @@
-import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from './pod.ts';
+import { LAB_CONTAINER, type ObservedContainer, type PodFacts } from './pod.ts';
 
 /**
  * Why a lab does not run or a build has no image, as one machine word and one sentence for the user. The same words are used by the API, the
@@ -85,81 +85,92 @@ const CREATE_REASONS = new Set([
 /** The container was made, and its command could not be run: not there, or not executable. */
 const START_REASONS: ReadonlySet<string> = new Set(['StartError', 'ContainerCannotRun']);
 
+/** What a pod is for: what its sentences are about, and whose end counts. */
+export interface PodSubject {
+  readonly noun: 'lab' | 'build';
+  readonly container: string;
+  /** What to do about too little memory. */
+  readonly moreMemory: string;
+}
+
+const LAB: PodSubject = { noun: 'lab', container: LAB_CONTAINER, moreMemory: ' Choose a larger size.' };
+
 const IMAGE_GRACE_MS = 120_000;
 const CREATE_GRACE_MS = 15_000;
 const CONFIG_GRACE_MS = 3_000;
 
 /** Why this pod is over, or undefined while it is not. A pod that somebody deletes is over. */
-export function findEnd(pod: ObservedPod): Finding | undefined {
+export function findEnd(pod: PodFacts, subject = LAB): Finding | undefined {
   const ended = pod.phase === 'Failed' || pod.phase === 'Succeeded';
   if (!ended && !pod.terminating) return undefined;
-  return findDisruption(pod) ?? (ended ? findExit(pod) : undefined) ?? DELETED_EXTERNALLY;
+  return findDisruption(pod, subject) ?? (ended ? findExit(pod, subject) : undefined) ?? deletedExternally(subject);
 }
 
 /** The pod is not there any more and nobody asked us to delete it. */
-export const DELETED_EXTERNALLY: Finding = {
-  reason: 'DeletedExternally',
-  message: 'The lab was stopped from outside: its pod was deleted.',
-};
+export function deletedExternally({ noun }: PodSubject = LAB): Finding {
+  return { reason: 'DeletedExternally', message: `The ${noun} was stopped from outside: its pod was deleted.` };
+}
 
-function findDisruption({ reason, disruption }: ObservedPod): Finding | undefined {
+function findDisruption({ reason, disruption }: PodFacts, { noun }: PodSubject): Finding | undefined {
   if (disruption === 'PreemptionByScheduler') {
-    return { reason: 'Preempted', message: 'The lab was stopped to make room for something more important.' };
+    return { reason: 'Preempted', message: `The ${noun} was stopped to make room for something more important.` };
   }
   if (reason === 'NodeLost' || disruption === 'DeletionByTaintManager' || disruption === 'DeletionByPodGC') {
-    return { reason: 'NodeLost', message: 'The machine the lab ran on was lost.' };
+    return { reason: 'NodeLost', message: `The machine the ${noun} ran on was lost.` };
   }
   if (reason === 'Evicted' || disruption === 'TerminationByKubelet' || disruption === 'EvictionByEvictionAPI') {
     return {
       reason: 'Evicted',
-      message: 'The lab was evicted from its machine, which was short of resources or drained.',
+      message: `The ${noun} was evicted from its machine, which was short of resources or drained.`,
     };
   }
   return undefined;
 }
 
-function findExit(pod: ObservedPod): Finding | undefined {
+function findExit(pod: PodFacts, subject: PodSubject): Finding | undefined {
+  const { noun } = subject;
   if (pod.reason === 'DeadlineExceeded') {
-    return { reason: 'DeadlineExceeded', message: 'The lab ran longer than it may.' };
+    return { reason: 'DeadlineExceeded', message: `The ${noun} ran longer than it may.` };
   }
   // Once the lab itself has ended, it counts; what is ended after it, such as a helper, does not.
-  const lab = pod.containers.find(({ name, init }) => name === LAB_CONTAINER && !init);
+  const lab = pod.containers.find(({ name, init }) => name === subject.container && !init);
   const failed = pod.containers.find(({ terminated }) => terminated !== null && terminated.exitCode !== 0);
   const container = lab?.terminated ? lab : (failed ?? lab);
   const terminated = container?.terminated;
   if (container === undefined || terminated === undefined || terminated === null) {
     return pod.phase === 'Failed'
-      ? { reason: 'Error', message: 'The lab ended before it could start.' }
-      : { reason: 'Exited', message: 'The lab has ended.' };
+      ? { reason: 'Error', message: `The ${noun} ended before it could start.` }
+      : { reason: 'Exited', message: `The ${noun} has ended.` };
   }
   if (terminated.reason === 'OOMKilled') {
     return {
       reason: 'OOMKilled',
-      message: 'The lab used more memory than it has and was ended. Choose a larger size.',
+      message: `The ${noun} used more memory than it has and was ended.${subject.moreMemory}`,
     };
   }
   if (container.init) {
-    const message = `The preparation step "${container.name}" of the lab failed with exit code ${terminated.exitCode}.`;
+    const message = `The preparation step "${container.name}" of the ${noun} failed with exit code ${terminated.exitCode}.`;
     return { reason: 'InitContainerFailed', message };
   }
   if (START_REASONS.has(terminated.reason)) {
     return {
       reason: 'ContainerCreateError',
-      message: "The lab's command cannot be started: the image does not have it, or cannot run it.",
+      message: `The ${noun}'s command cannot be started: the image does not have it, or cannot run it.`,
     };
   }
-  if (terminated.exitCode === 0) return { reason: 'Exited', message: 'The lab has ended.' };
-  return { reason: 'Error', message: `The lab's process ended with exit code ${terminated.exitCode}.` };
+  if (terminated.exitCode === 0) return { reason: 'Exited', message: `The ${noun} has ended.` };
+  return { reason: 'Error', message: `The ${noun}'s process ended with exit code ${terminated.exitCode}.` };
 }
 
 /** What keeps a living pod from running, if anything is known. */
-export function findTrouble(pod: ObservedPod): Trouble | undefined {
+export function findTrouble(pod: PodFacts, subject = LAB): Trouble | undefined {
+  const { noun } = subject;
   for (const container of pod.containers) {
-    const trouble = container.waiting === null ? undefined : waitingTrouble(container, container.waiting);
+    const trouble = container.waiting === null ? undefined : waitingTrouble(container, container.waiting, subject);
     if (trouble !== undefined) return trouble;
   }
   if (pod.unschedulable !== null) {
-    const message = 'The cluster has no room for the lab at the moment; it waits for a machine.';
+    const message = `The cluster has no room for the ${noun} at the moment; it waits for a machine.`;
     return { reason: 'Unschedulable', message, afterMs: Number.POSITIVE_INFINITY };
   }
   return undefined;
@@ -168,12 +179,13 @@ export function findTrouble(pod: ObservedPod): Trouble | undefined {
 function waitingTrouble(
   container: ObservedContainer,
   { reason, message }: { reason: string; message: string },
+  { noun }: PodSubject,
 ): Trouble | undefined {
   if (PULL_REASONS.has(reason)) return imageTrouble(message);
   if (CREATE_REASONS.has(reason)) {
     return {
       reason: 'ContainerCreateError',
-      message: `The container "${container.name}" of the lab cannot be started.`,
+      message: `The container "${container.name}" of the ${noun} cannot be started.`,
       afterMs: CREATE_GRACE_MS,
     };
   }
@@ -185,11 +197,11 @@ function waitingTrouble(
     case 'CreateContainerConfigError':
       return {
         reason: 'ContainerConfigError',
-        message: 'The lab refers to a Secret, a ConfigMap or a setting that does not exist or is not allowed.',
+        message: `The ${noun} refers to a Secret, a ConfigMap or a setting that does not exist or is not allowed.`,
         afterMs: CONFIG_GRACE_MS,
       };
     case 'CrashLoopBackOff':
-      return { reason: 'Error', message: 'The lab ends again and again right after its start.', afterMs: 0 };
+      return { reason: 'Error', message: `The ${noun} ends again and again right after its start.`, afterMs: 0 };
     default:
       return undefined;
   }
@@ -211,12 +223,12 @@ function imageTrouble(message: string): Trouble {
 }
 
 /** Reasons of Kubernetes events about a lab's pod that say more than its status does. */
-export function findEventTrouble(reason: string, message: string): Trouble | undefined {
+export function findEventTrouble(reason: string, message: string, { noun }: PodSubject = LAB): Trouble | undefined {
   if (reason !== 'FailedMount' && reason !== 'FailedAttachVolume') return undefined;
   const missing = /not found|does not exist|no such file/i.test(message);
   return {
     reason: 'VolumeMountFailed',
-    message: 'A volume of the lab cannot be mounted.',
+    message: `A volume of the ${noun} cannot be mounted.`,
     // The kubelet says "not found" also while its own cache catches up, in the first second or two.
     afterMs: missing ? CREATE_GRACE_MS : Number.POSITIVE_INFINITY,
   };

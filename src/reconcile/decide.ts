@@ -6,7 +6,7 @@ import {
   type ObservedNamespace,
 } from '../domain/observed.ts';
 import type { ObservedPod } from '../domain/pod.ts';
-import { DELETED_EXTERNALLY, type Finding, findEnd, type Trouble } from '../domain/reasons.ts';
+import { deletedExternally, type Finding, findEnd, type Trouble } from '../domain/reasons.ts';
 
 /** All times in milliseconds. */
 export interface LabTimings {
@@ -104,7 +104,7 @@ function decideWithoutPod(
   { podSeen, trouble }: LabMemory,
   now: number,
 ): Decision {
-  if (podSeen) return { do: 'fail', finding: DELETED_EXTERNALLY };
+  if (podSeen) return { do: 'fail', finding: deletedExternally() };
   const left = spec.deadline - now;
   if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, undefined) };
   if (leftover !== undefined) return { do: 'remove-leftover-pod', pod: leftover, again: left };

@@ -1,7 +1,7 @@
-import type { KubernetesObject, V1ContainerStatus, V1Pod, V1PodStatus } from '@kubernetes/client-node';
+import type { KubernetesObject, V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
 import type { ObservedNamespace } from '../domain/observed.ts';
-import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from '../domain/pod.ts';
+import { LAB_CONTAINER, type ObservedContainer, type ObservedPod, type PodFacts } from '../domain/pod.ts';
 import {
   KEPT_SINCE_ANNOTATION,
   LAB_KIND,
@@ -54,7 +54,8 @@ export function observeNamespace({ metadata }: KubernetesObject): ObservedNamesp
 }
 
 /** What is kept of a pod; undefined for one without a lab. */
-export function observePod({ metadata, spec, status }: V1Pod): ObservedPod | undefined {
+export function observePod(pod: V1Pod): ObservedPod | undefined {
+  const { metadata, status } = pod;
   const slug = metadata?.labels?.[LAB_LABEL];
   if (metadata?.namespace === undefined || slug === undefined) return undefined;
   return {
@@ -63,23 +64,23 @@ export function observePod({ metadata, spec, status }: V1Pod): ObservedPod | und
     resourceVersion: metadata.resourceVersion ?? '',
     slug,
     spawnId: metadata.labels?.[SPAWN_LABEL] ?? '',
-    terminating: metadata.deletionTimestamp !== undefined,
-    node: spec?.nodeName ?? null,
+    started: status?.containerStatuses?.find(({ name }) => name === LAB_CONTAINER)?.started === true,
     serviceIp: metadata.annotations?.[SERVICE_IP_ANNOTATION] ?? null,
-    ...observeStatus(status ?? {}),
+    ...podFacts(pod),
   };
 }
 
-function observeStatus(status: V1PodStatus) {
+/** What the cluster says of any pod. */
+export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
   const condition = (type: string) => status.conditions?.find((candidate) => candidate.type === type);
   const scheduled = condition('PodScheduled');
   const disruption = condition('DisruptionTarget');
-  const lab = status.containerStatuses?.find(({ name }) => name === LAB_CONTAINER);
   const waitsForNode = scheduled?.status === 'False' && scheduled.reason === 'Unschedulable';
   return {
-    phase: (status.phase ?? 'Pending') as ObservedPod['phase'],
+    phase: (status.phase ?? 'Pending') as PodFacts['phase'],
     ready: condition('Ready')?.status === 'True',
-    started: lab?.started === true,
+    terminating: metadata?.deletionTimestamp !== undefined,
+    node: spec?.nodeName ?? null,
     podIp: status.podIP ?? null,
     reason: status.reason ?? null,
     message: status.message ?? null,
