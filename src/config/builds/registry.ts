@@ -1,11 +1,21 @@
 import { z } from 'zod';
+import { parseImageReference } from '../../domain/image-reference.ts';
+import { REPOSITORY_SLUG_LENGTH } from '../../domain/repository-slug.ts';
+import { crossCheck } from '../cross-check.ts';
 import { objectName } from '../kubernetes.ts';
 import { positiveDuration } from '../units.ts';
 
-/** Registry and path of images, without a tag: `registry.example.com:5000`. */
-const registryHost = z.string().regex(/^[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::\d{1,5})?$/, {
-  error: 'expected the host of a registry, with a port where it needs one, such as registry.example.com:5000',
-});
+const HOST_LENGTH = 100;
+/** What is left of the 255 characters that an image's name may have. */
+const NAME_LENGTH = 255 - HOST_LENGTH - 1;
+
+/** `registry.example.com:5000`; a single word would be taken for a user of Docker Hub. */
+const registryHost = z
+  .string()
+  .max(HOST_LENGTH)
+  .refine((host) => parseImageReference(`${host}/a`)?.registry === host && !host.startsWith('['), {
+    error: 'expected the host of a registry, with a port where it needs one, such as registry.example.com:5000',
+  });
 
 /** Where built images are kept. */
 export const registry = z.strictObject({
@@ -29,29 +39,51 @@ export const registry = z.strictObject({
 });
 
 /** What built images are called. */
-export const naming = z.strictObject({
-  scheme: z
-    .enum(['template', 'binderhub'])
-    .default('template')
-    .describe(
-      '`template`: by `template` and with a tag that differs when anything differs. `binderhub`: the names BinderHub gives, ' +
-        'for registries that already hold its images; they do not tell two configurations apart.',
-    ),
-  prefix: z
-    .string()
-    .regex(/^[a-z0-9._/-]*$/, { error: 'expected a part of an image name: a-z, 0-9, . _ - and /' })
-    .default('')
-    .describe(
-      'What the names begin with after the registry, such as `labs/`; with scheme binderhub as BinderHub has it.',
-    ),
-  template: z
-    .string()
-    .regex(/^(?:[a-z0-9._/-]|\{(?:prefix|slug|provider|key)\})+$/, {
-      error: 'expected a name made of a-z, 0-9, . _ - / and {prefix}, {slug}, {provider}, {key}',
-    })
-    .refine((template) => template.includes('{slug}') || template.includes('{key}'), {
-      error: 'expected {slug} or {key} in it, so that repositories have names of their own',
-    })
-    .default('{prefix}{slug}')
-    .describe('Name of an image below the registry. The tag is the commit and the key of the build.'),
-});
+export const naming = z
+  .strictObject({
+    scheme: z
+      .enum(['template', 'binderhub'])
+      .default('template')
+      .describe(
+        '`template`: by `template` and with a tag that differs when anything differs. `binderhub`: the names BinderHub gives, ' +
+          'for registries that already hold its images; they do not tell two configurations apart.',
+      ),
+    prefix: z
+      .string()
+      .regex(/^[a-z0-9._/-]*$/, {
+        error: 'expected a part of an image name: a-z, 0-9, . _ - and /',
+      })
+      .default('')
+      .describe(
+        'What the names begin with after the registry, such as `labs/`; with scheme binderhub as BinderHub has it.',
+      ),
+    template: z
+      .string()
+      .regex(/^(?:[a-z0-9._/-]|\{(?:prefix|slug|provider|key)\})+$/, {
+        error: 'expected a name made of a-z, 0-9, . _ - / and {prefix}, {slug}, {provider}, {key}',
+      })
+      .refine((template) => template.includes('{slug}') || template.includes('{key}'), {
+        error: 'expected {slug} or {key} in it, so that repositories have names of their own',
+      })
+      .default('{prefix}{slug}')
+      .describe('Name of an image below the registry. The tag is the commit and the key of the build.'),
+  })
+  .check(
+    crossCheck(['scheme', 'prefix', 'template'], ({ scheme, prefix, template }, report) => {
+      const path = scheme === 'template' ? 'template' : 'prefix';
+      const name = scheme === 'template' ? longestName(template, prefix) : `${prefix.replaceAll('_', '-')}a`;
+      if (parseImageReference(`a.b/${name}`) === undefined) report([path], 'expected it to make valid names of images');
+      if (name.length > NAME_LENGTH) {
+        report([path], `expected names of ${NAME_LENGTH} characters at most, and these may have ${name.length}`);
+      }
+    }),
+  );
+
+/** What is put in for a word is valid by itself, so that one name tells whether all are. */
+function longestName(template: string, prefix: string): string {
+  return template
+    .replaceAll('{prefix}', prefix)
+    .replaceAll('{slug}', 'a'.repeat(REPOSITORY_SLUG_LENGTH))
+    .replaceAll('{provider}', 'zenodo')
+    .replaceAll('{key}', 'a'.repeat(40));
+}
