@@ -70,6 +70,13 @@ export const backend = z
       kind: z
         .literal('buildah')
         .describe('In the build pod itself, in a user namespace of its own: nothing of the host.'),
+      unconfined: z
+        .boolean()
+        .default(false)
+        .describe(
+          'For nodes whose seccomp or AppArmor default forbids user namespaces and mounts inside the pod: run without ' +
+            'these two. The namespace of builds then has to be `privileged`.',
+        ),
     }),
     z.strictObject({
       kind: z.literal('buildkit').describe('A BuildKit daemon: elsewhere, or rootless beside the build.'),
@@ -80,7 +87,7 @@ export const backend = z
         .describe('Where it listens; absent for a rootless sidecar.'),
       tls: objectName
         .optional()
-        .describe('Secret of the controller with `ca.pem`, `cert.pem` and `key.pem` for the address.'),
+        .describe('Secret in the namespace of builds with `ca.pem`, `cert.pem` and `key.pem` for the address.'),
       image: imageReference.default('docker.io/moby/buildkit:v0.25.1-rootless').describe('Image of the sidecar.'),
       cacheRepository: imageReference
         .optional()

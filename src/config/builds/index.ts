@@ -37,9 +37,13 @@ export const builds = z
     repositories: repositories.prefault({}).describe('What may be built.'),
     builder: builder.describe('What builds an image: repo2docker, in a container.'),
     backend: backend
-      .default({ kind: 'buildah' })
+      .prefault({ kind: 'buildah' })
       .describe('What turns a Dockerfile into an image; docs/builds.md says what each costs in privilege.'),
     pod: pod.prefault({}).describe('Where and how build pods run.'),
+    podSecurity: z
+      .enum(['restricted', 'baseline', 'privileged'])
+      .optional()
+      .describe('Pod Security level of the namespace of builds; the strictest that the backend allows when absent.'),
     networkPolicy: networkPolicy.prefault({}).describe('What build pods may reach.'),
     queue: queue.prefault({}).describe('How many at once.'),
     deadlines: deadlines.prefault({}).describe('How long each stage may take.'),
