@@ -1,0 +1,1 @@
+"""Engines with which repo2docker builds images without a Docker daemon."""
