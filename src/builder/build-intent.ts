@@ -27,8 +27,7 @@ export const BUILD_KIND = 'build';
 export const BUILD_LABEL = 'labwright.dev/build-id';
 /** Labels for people who look with kubectl: slugs of user and repository. */
 export const BUILD_USER_LABEL = 'labwright.dev/user';
-/** The container in which repo2docker runs. */
-export const BUILD_CONTAINER = 'builder';
+export { BUILD_CONTAINER } from '../domain/build-run.ts';
 
 /** Name of the Job of a build and of its Secret. */
 export function buildObjectName(id: string): string {
@@ -123,6 +122,11 @@ export function resultPatch({ uid, resourceVersion }: Version, result: BuildResu
 /** Merge patch: the turn of the build has come. */
 export function releasePatch({ uid }: Pick<Version, 'uid'>): object {
   return { metadata: { uid }, spec: { suspend: false } };
+}
+
+/** Merge patch: the Job makes no more pods, and ends those it has. */
+export function suspendPatch(uid: string): object {
+  return { metadata: { uid }, spec: { suspend: true } };
 }
 
 /** The part of an object's metadata that all objects of a build share. */

@@ -1,6 +1,10 @@
 import type { Readable } from 'node:stream';
 import type { BuildSpec } from '../../domain/build.ts';
+import type { RunStage } from '../../domain/build-run.ts';
 import type { Finding, Trouble } from '../../domain/reasons.ts';
+import type { LogPosition } from '../../storage/container-log.ts';
+
+export type { LogPosition } from '../../storage/container-log.ts';
 
 /** What a build is given besides its specification: values that live in Secrets only. */
 export interface BuildSecrets {
@@ -13,8 +17,8 @@ export interface BuildSecrets {
 /** How that which runs one build stands, as its executor has last heard. */
 export interface ObservedRun {
   readonly id: string;
-  /** `waiting`: for a place to run; `preparing`: it has one, images are pulled and volumes mounted; `ended`: with `exit`. */
-  readonly stage: 'waiting' | 'preparing' | 'running' | 'ended';
+  /** `waiting`: for a place to run; `preparing`: it has one, images are pulled and volumes mounted; `ended`: see `end`. */
+  readonly stage: RunStage;
   /** What keeps it from running, if anything is known. */
   readonly trouble: Trouble | null;
   /** There once it has ended: null when it did what it should. */
@@ -25,14 +29,6 @@ export interface ObservedRun {
   /** Milliseconds since the epoch; when the container began and ended. */
   readonly startedAt: number | null;
   readonly endedAt: number | null;
-}
-
-/** From where a log is read. */
-export interface LogPosition {
-  /** RFC 3339 with nanoseconds; the lines of this moment, and even of the second it lies in, may come again. */
-  readonly since: string | null;
-  /** Go on with what is written later. */
-  readonly follow: boolean;
 }
 
 /** It cannot start this build, for a reason that lies with the executor and not with the build: another may. */

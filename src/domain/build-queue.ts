@@ -1,0 +1,97 @@
+/** A build whose turn has come: it takes a place until everything of it is cleaned up. */
+export interface BuildSlot {
+  readonly id: string;
+  /** Of the Job: a build that is asked for anew after a failure has another. */
+  readonly uid: string;
+  readonly user: string;
+  /** Canonical URL of the repository. */
+  readonly repository: string;
+  /** Where it runs. */
+  readonly executor: string;
+  /** When its turn came; milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** A build that waits for its turn. */
+export interface WaitingBuild extends Omit<BuildSlot, 'executor' | 'at'> {
+  /** Milliseconds since the epoch. */
+  readonly createdAt: number;
+}
+
+export interface QueueBounds {
+  readonly running: number;
+  readonly perUser: number;
+  readonly perRepository: number;
+}
+
+/** An executor that can take builds now. */
+export interface Place {
+  readonly name: string;
+  /** Builds at once there. */
+  readonly capacity: number;
+}
+
+/**
+ * The order in which builds get their turn: fair between users, then by age. A user's next build comes after the builds of
+ * everybody who has fewer running and waiting before it, so that a hundred builds of one do not hold up the one of another.
+ */
+export function fairOrder<Build extends WaitingBuild>(
+  waiting: readonly Build[],
+  slots: readonly Pick<BuildSlot, 'user'>[],
+): Build[] {
+  const taken = countBy(slots, ({ user }) => user);
+  const ranked = waiting.toSorted(older).map((build) => {
+    const rank = taken.get(build.user) ?? 0;
+    taken.set(build.user, rank + 1);
+    return { build, rank };
+  });
+  return ranked
+    .sort((left, right) => left.rank - right.rank || older(left.build, right.build))
+    .map(({ build }) => build);
+}
+
+/**
+ * Whose turn it is: as many as the bounds and the executors leave room for, in the fair order. A build that has to wait for
+ * its user's or its repository's other builds lets those behind it pass.
+ *
+ * @param places in the order in which they are to be tried
+ * @param now milliseconds since the epoch
+ */
+export function admit(
+  waiting: readonly WaitingBuild[],
+  slots: readonly BuildSlot[],
+  bounds: QueueBounds,
+  places: readonly Place[],
+  now: number,
+): BuildSlot[] {
+  const ofUser = countBy(slots, ({ user }) => user);
+  const ofRepository = countBy(slots, ({ repository }) => repository);
+  const onExecutor = countBy(slots, ({ executor }) => executor);
+  const admitted: BuildSlot[] = [];
+  for (const { id, uid, user, repository } of fairOrder(waiting, slots)) {
+    if (slots.length + admitted.length >= bounds.running) break;
+    if ((ofUser.get(user) ?? 0) >= bounds.perUser || (ofRepository.get(repository) ?? 0) >= bounds.perRepository)
+      continue;
+    const place = places.find(({ name, capacity }) => (onExecutor.get(name) ?? 0) < capacity);
+    if (place === undefined) break;
+    admitted.push({ id, uid, user, repository, executor: place.name, at: now });
+    increment(ofUser, user);
+    increment(ofRepository, repository);
+    increment(onExecutor, place.name);
+  }
+  return admitted;
+}
+
+function older(left: WaitingBuild, right: WaitingBuild): number {
+  return left.createdAt - right.createdAt || (left.id < right.id ? -1 : 1);
+}
+
+function countBy<Entry>(entries: readonly Entry[], key: (entry: Entry) => string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const entry of entries) increment(counts, key(entry));
+  return counts;
+}
+
+function increment(counts: Map<string, number>, key: string): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}

@@ -1,0 +1,54 @@
+import { findEnd, findTrouble, type Finding, type PodSubject, type Trouble } from './reasons.ts';
+import type { PodFacts } from './pod.ts';
+
+/** The container in which repo2docker runs, in every pod that Labwright makes for a build. */
+export const BUILD_CONTAINER = 'builder';
+
+export const BUILD_SUBJECT: PodSubject = {
+  noun: 'build',
+  container: BUILD_CONTAINER,
+  moreMemory: ' An administrator can give builds more.',
+};
+
+/** How far that which runs a build has come: it waits for a place, is being prepared there, runs, or has ended. */
+export type RunStage = 'waiting' | 'preparing' | 'running' | 'ended';
+
+/** What the pod of a build says about it. */
+export interface RunFacts {
+  readonly stage: RunStage;
+  readonly trouble: Trouble | null;
+  readonly end: Finding | null;
+  readonly hasLog: boolean;
+  readonly node: string | null;
+  readonly startedAt: number | null;
+  readonly endedAt: number | null;
+}
+
+/**
+ * What a pod says about the build that runs in it. A container of the build that has ended is the end of the build, whatever
+ * runs beside it.
+ */
+export function runOfPod(pod: PodFacts): RunFacts {
+  const builder = pod.containers.find(({ name, init }) => name === BUILD_CONTAINER && !init);
+  const terminated = builder?.terminated ?? null;
+  const isOver = terminated !== null || pod.terminating || pod.phase === 'Succeeded' || pod.phase === 'Failed';
+  const shared = {
+    node: pod.node,
+    hasLog: terminated !== null || (builder?.runningSince ?? null) !== null,
+    startedAt: builder?.runningSince ?? null,
+    endedAt: terminated?.finishedAt ?? null,
+  };
+  if (isOver) return { ...shared, stage: 'ended', trouble: null, end: endOf(pod, terminated?.exitCode) };
+  if (shared.startedAt !== null) return { ...shared, stage: 'running', trouble: null, end: null };
+  const stage = pod.node === null ? 'waiting' : 'preparing';
+  return { ...shared, stage, trouble: findTrouble(pod, BUILD_SUBJECT) ?? null, end: null };
+}
+
+/** Null when it has done what it should. */
+function endOf(pod: PodFacts, exitCode: number | undefined): Finding | null {
+  if (exitCode === 0) return null;
+  // While a sidecar still runs the pod itself has not failed yet; what its build says counts.
+  const end = findEnd(exitCode === undefined ? pod : { ...pod, phase: 'Failed' }, BUILD_SUBJECT);
+  if (end?.reason === 'Exited') return null;
+  return end?.reason === 'Error' ? { ...end, reason: 'BuildFailed' } : (end ?? null);
+}

@@ -1,0 +1,98 @@
+import { LRUCache } from 'lru-cache';
+import type { Logger } from 'pino';
+import type { BuildResult, BuildSpec } from '../../domain/build.ts';
+import { followLog } from '../../storage/container-log.ts';
+import { BuildLog, type KeptLine } from './build-log.ts';
+import { type BuildOperation, endOf } from './build-operations.ts';
+import type { BuildExecutor } from './executor.ts';
+
+/** How a build ended, with what it said. */
+export interface KeptBuild {
+  readonly spec: BuildSpec;
+  readonly result: BuildResult;
+}
+
+/** Where builds that are over are kept. */
+export interface BuildStore {
+  find(id: string): KeptBuild | undefined;
+  save(id: string, build: KeptBuild & { readonly lines: Iterable<KeptLine> }): Promise<void>;
+  load(id: string): Promise<(KeptBuild & { readonly lines: AsyncIterable<KeptLine> }) | undefined>;
+}
+
+export interface BuildKeeperOptions {
+  /** Absent: a log is had as long as its pod is there. */
+  readonly store: BuildStore | undefined;
+  /** Reads the log of a pod that is still there. */
+  readonly executors: () => Iterable<BuildExecutor>;
+  /** Most bytes of one log. */
+  readonly size: number;
+  readonly logger: Logger;
+}
+
+/** Logs that somebody has asked for lately. */
+const READ_LATELY = 16;
+
+/** The logs of builds that are over, from wherever they still are. */
+export class BuildKeeper {
+  readonly #options: BuildKeeperOptions;
+  readonly #lately = new LRUCache<string, BuildLog>({ max: READ_LATELY });
+
+  constructor(options: BuildKeeperOptions) {
+    this.#options = options;
+  }
+
+  find(id: string): KeptBuild | undefined {
+    return this.#options.store?.find(id);
+  }
+
+  /** What cannot be kept is lost with its pod; that is no reason to hold up anything. */
+  async keep(spec: BuildSpec, result: BuildResult, log: BuildLog): Promise<void> {
+    try {
+      await this.#options.store?.save(spec.id, { spec, result, lines: log.stored() });
+    } catch (error) {
+      this.#options.logger.warn({ err: error, build: spec.id }, 'the log of a build could not be kept');
+    }
+  }
+
+  /** The log of a build that was over before this process knew of it. */
+  async load(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog | undefined> {
+    const known = this.#lately.get(keyOf(id, operation));
+    if (known !== undefined) return known;
+    const kept = await this.#options.store?.load(id);
+    const isSame = operation === undefined || kept?.spec.createdAt === operation.spec.createdAt;
+    const log =
+      kept !== undefined && isSame
+        ? await BuildLog.restore(id, kept.lines, endOf(kept.spec, kept.result), this.#optionsOf(kept.spec))
+        : operation === undefined
+          ? undefined
+          : await this.#readPod(operation, signal);
+    if (log?.ended === true) this.#lately.set(keyOf(id, operation), log);
+    return log;
+  }
+
+  async #readPod({ spec, log: ended }: BuildOperation, signal: AbortSignal): Promise<BuildLog> {
+    const log = new BuildLog(spec.id, this.#optionsOf(spec));
+    const executor = [...this.#options.executors()].find((candidate) => candidate.observe(spec.id)?.hasLog === true);
+    if (executor !== undefined) {
+      const lines = followLog({
+        open: (position, reading) => executor.openLog(spec.id, position, reading),
+        isOver: () => true,
+        signal,
+      });
+      for await (const line of lines) log.append(line);
+    }
+    // Its end is known already.
+    for await (const event of ended.read(undefined, signal)) {
+      if (event.type === 'ready' || event.type === 'failed' || event.type === 'cancelled') log.end(event);
+    }
+    return log;
+  }
+
+  #optionsOf({ createdAt }: BuildSpec) {
+    return { size: this.#options.size, createdAt };
+  }
+}
+
+function keyOf(id: string, operation: BuildOperation | undefined): string {
+  return `${id}/${operation?.uid ?? ''}`;
+}

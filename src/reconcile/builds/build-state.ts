@@ -1,0 +1,69 @@
+import type { ObservedBuild } from '../../builder/build-intent.ts';
+import { pinned } from '../../builder/build-image.ts';
+import type { BuildPhase, BuildResult, BuildSpec, BuildState } from '../../domain/build.ts';
+import type { BuildSlot } from '../../domain/build-queue.ts';
+import type { Finding } from '../../domain/reasons.ts';
+import type { ObservedRun } from './executor.ts';
+
+/** What is known of a build besides its Job. */
+export interface BuildFacts {
+  readonly slot: BuildSlot | undefined;
+  readonly run: ObservedRun | undefined;
+  readonly position: number | null;
+  readonly trouble: Finding | null;
+  /** repo2docker's word for what it is doing. */
+  readonly logPhase: string | null;
+}
+
+const NOTHING = { reason: null, message: null, position: null, image: null, executor: null, node: null };
+
+/** The state of a build that the cluster knows of. */
+export function buildState({ spec, result, suspended }: ObservedBuild, facts: BuildFacts): BuildState {
+  const { slot, run, position, trouble, logPhase } = facts;
+  if (result !== null) return { ...endedState(spec, result), executor: slot?.executor ?? null };
+  return {
+    ...NOTHING,
+    spec,
+    phase:
+      slot === undefined || (suspended && run === undefined && position !== null) ? 'queued' : phaseOf(run, logPhase),
+    reason: trouble?.reason ?? null,
+    message: trouble?.message ?? null,
+    position,
+    cached: false,
+    executor: slot?.executor ?? null,
+    node: run?.node ?? null,
+    startedAt: run?.startedAt ?? null,
+    finishedAt: null,
+  };
+}
+
+/** The state of a build that is over. */
+export function endedState(spec: BuildSpec, result: BuildResult, cached = false): BuildState {
+  const finding = result.status === 'ready' ? NOTHING : { reason: result.reason, message: result.message };
+  return {
+    ...NOTHING,
+    spec,
+    phase: result.status,
+    reason: finding.reason,
+    message: finding.message,
+    image: result.status === 'ready' ? pinned(spec.image, result.digest) : null,
+    cached,
+    startedAt: null,
+    finishedAt: result.at,
+  };
+}
+
+function phaseOf(run: ObservedRun | undefined, logPhase: string | null): BuildPhase {
+  switch (run?.stage) {
+    case undefined:
+      return 'starting';
+    case 'waiting':
+      return 'scheduling';
+    case 'preparing':
+      return 'pulling';
+    case 'running':
+      return logPhase === 'building' || logPhase === 'pushing' ? logPhase : 'fetching';
+    case 'ended':
+      return run.end === null ? 'confirming' : 'building';
+  }
+}

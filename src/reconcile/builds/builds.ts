@@ -1,0 +1,214 @@
+import { LRUCache } from 'lru-cache';
+import { buildObjectName, cancelPatch } from '../../builder/build-intent.ts';
+import {
+  BuildProblem,
+  type BuildEvent,
+  type BuildResult,
+  type BuildSpec,
+  type BuildState,
+} from '../../domain/build.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { unlessLate } from '../../domain/unless-late.ts';
+import type { KubeClient } from '../../storage/kube-client.ts';
+import { isOutdated } from '../../storage/kube-error.ts';
+import { Jobs } from '../../storage/resources.ts';
+import type { Admission } from './admission.ts';
+import type { BuildKeeper } from './build-keeper.ts';
+import { BuildLog } from './build-log.ts';
+import { type BuildOperations, endOf } from './build-operations.ts';
+import { answerProblem } from './build-problems.ts';
+import type { BuildRequests, RequestedBuild } from './build-requests.ts';
+import type { BuildFilter, BuildRequest, BuildService } from './build-service.ts';
+import { buildState, endedState } from './build-state.ts';
+import type { ExecutorPool } from './executor-pool.ts';
+import type { GroundKeeper } from './ground-keeper.ts';
+import type { KubernetesWatches } from './kubernetes-watches.ts';
+import type { SlotLedger } from './slot-ledger.ts';
+
+export interface BuildsOptions {
+  readonly client: KubeClient;
+  /** Namespace of builds. */
+  readonly namespace: string;
+  readonly watches: KubernetesWatches;
+  readonly ledger: SlotLedger;
+  readonly ground: GroundKeeper;
+  readonly pool: ExecutorPool;
+  readonly admission: Admission;
+  readonly operations: BuildOperations;
+  readonly requests: BuildRequests;
+  readonly keeper: BuildKeeper;
+  /** Look at this build again. */
+  readonly wake: (id: string) => void;
+  /** How long a request waits for the first complete picture, in milliseconds. */
+  readonly readyTimeoutMs?: number;
+}
+
+const READY_TIMEOUT_MS = 30_000;
+const CANCEL_ATTEMPTS = 5;
+/** Images that were found and not built: so many are remembered for those who ask for the events. */
+const FOUND = 1_000;
+
+/** The builds, as the REST API sees them: reads from the picture, and writes of intents. */
+export class Builds implements BuildService {
+  readonly #options: BuildsOptions;
+  readonly #found = new LRUCache<string, { readonly spec: BuildSpec; readonly result: BuildResult }>({ max: FOUND });
+
+  constructor(options: BuildsOptions) {
+    this.#options = options;
+  }
+
+  isReady(): boolean {
+    const { watches, ledger, ground } = this.#options;
+    return watches.isReady && ledger.isReady && ground.isLaid;
+  }
+
+  async ready(): Promise<void> {
+    if (this.isReady()) return;
+    const { watches, ledger, ground, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
+    const message = 'Labwright does not know the builds in the cluster yet; try again in a moment';
+    await unlessLate(
+      Promise.all([watches.ready, ledger.ready, ground.laid]),
+      readyTimeoutMs,
+      () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }),
+    );
+  }
+
+  outages(): readonly { readonly executor: string; readonly message: string }[] {
+    return this.#options.pool.outages();
+  }
+
+  async request(request: BuildRequest, signal?: AbortSignal): Promise<BuildState> {
+    try {
+      return this.#stateOf(await this.#options.requests.request(request, signal));
+    } catch (error) {
+      throw error instanceof BuildProblem ? answerProblem(error) : error;
+    }
+  }
+
+  list({ username, repository, phase }: BuildFilter = {}): BuildState[] {
+    return [...this.#options.watches.jobs()]
+      .flatMap(({ spec }) => this.get(spec.id) ?? [])
+      .filter(
+        (state) =>
+          (username === undefined || state.spec.requestedBy === username) &&
+          (repository === undefined || state.spec.repository.url === repository) &&
+          (phase === undefined || state.phase === phase),
+      )
+      .sort((left, right) => right.spec.createdAt - left.spec.createdAt);
+  }
+
+  get(id: string): BuildState | undefined {
+    const { watches, ledger, pool, admission, operations, keeper } = this.#options;
+    const found = this.#foundOf(id);
+    if (found !== undefined) return endedState(found.spec, found.result, true);
+    const build = watches.job(id);
+    if (build === undefined) {
+      const kept = keeper.find(id);
+      return kept === undefined ? undefined : endedState(kept.spec, kept.result);
+    }
+    const slot = ledger.find(id, build.uid);
+    const operation = operations.get(id);
+    return buildState(build, {
+      slot,
+      run: slot === undefined ? undefined : pool.get(slot.executor)?.observe(id),
+      position: admission.positionOf(id),
+      trouble: operation?.trouble ?? null,
+      logPhase: operation?.log.lastPhase ?? null,
+    });
+  }
+
+  async cancel(id: string, by: string): Promise<void> {
+    const { client, namespace, watches } = this.#options;
+    for (let attempt = 1; ; attempt += 1) {
+      const build = watches.job(id);
+      if (build === undefined) {
+        if (this.get(id) !== undefined) return;
+        throw new LabwrightError('unknown_build', 404, 'There is no such build');
+      }
+      if (build.result !== null || build.cancel !== null) return;
+      const ref = { namespace, name: buildObjectName(id) };
+      try {
+        watches.observeJob(await client.patch(Jobs, ref, cancelPatch(build, { by, reason: 'Cancelled' })));
+        return;
+      } catch (error) {
+        if (!isOutdated(error) || attempt === CANCEL_ATTEMPTS) throw error;
+        const found = await client.get(Jobs, ref);
+        if (found === undefined) watches.forgetJob(id, build.uid);
+        else watches.observeJob(found);
+      }
+    }
+  }
+
+  events(id: string, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<BuildEvent> | undefined {
+    if (this.get(id) === undefined) return undefined;
+    return this.#read(id, lastEventId, signal);
+  }
+
+  async log(id: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined> {
+    if (this.get(id) === undefined) return undefined;
+    const { operations, keeper } = this.#options;
+    const operation = operations.get(id);
+    const log = operation === undefined || operation.isLate ? await keeper.load(id, operation, signal) : operation.log;
+    return lines(log?.text() ?? []);
+  }
+
+  async *#read(id: string, lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<BuildEvent> {
+    const { operations, keeper, wake } = this.#options;
+    const found = this.#foundOf(id);
+    if (found !== undefined) {
+      yield* foundLog(found.spec, found.result).read(lastEventId, signal);
+      return;
+    }
+    const operation = operations.get(id);
+    const log = operation === undefined || operation.isLate ? await keeper.load(id, operation, signal) : operation.log;
+    if (log === undefined) return;
+    try {
+      yield* log.read(lastEventId, signal);
+    } finally {
+      if (operation !== undefined) {
+        operation.lastWantedAt = Date.now();
+        wake(id);
+      }
+    }
+  }
+
+  /** An image that was found in the registry, unless it has been built since. */
+  #foundOf(id: string): { readonly spec: BuildSpec; readonly result: BuildResult } | undefined {
+    const found = this.#found.get(id);
+    const build = this.#options.watches.job(id);
+    if (found === undefined || build === undefined) return found;
+    return build.spec.createdAt > found.result.at ? undefined : found;
+  }
+
+  #stateOf(requested: RequestedBuild): BuildState {
+    if (requested.found === 'image') {
+      const { spec, digest } = requested;
+      const result = { status: 'ready' as const, digest, at: Date.now() };
+      this.#found.set(spec.id, { spec, result });
+      return endedState(spec, result, true);
+    }
+    const { spec } = requested.build;
+    this.#found.delete(spec.id);
+    // What was just written is in the picture.
+    const state = this.get(spec.id);
+    if (state === undefined)
+      throw new LabwrightError('unknown_build', 404, 'The build was removed while it was asked for');
+    return state;
+  }
+}
+
+/** The events of a build that did not have to be. */
+function foundLog(spec: BuildSpec, result: BuildResult): BuildLog {
+  const log = new BuildLog(spec.id, { size: 0, createdAt: result.at });
+  log.end(endOf(spec, result, true));
+  return log;
+}
+
+async function* lines(text: Iterable<string>): AsyncGenerator<string> {
+  let count = 0;
+  for (const line of text) {
+    yield `${line}\n`;
+    count += 1;
+    if (count % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -1,0 +1,225 @@
+import { LRUCache } from 'lru-cache';
+import type { Readable } from 'node:stream';
+import {
+  buildObjectName,
+  BUILD_LABEL,
+  buildSelector,
+  type ObservedBuild,
+  releasePatch,
+  suspendPatch,
+} from '../../builder/build-intent.ts';
+import type { BuildPodBuilder } from '../../builder/build-pod-builder.ts';
+import type { BuildSpec } from '../../domain/build.ts';
+import { BUILD_CONTAINER, BUILD_SUBJECT } from '../../domain/build-run.ts';
+import { deletedExternally, type Finding } from '../../domain/reasons.ts';
+import { type KubeClient, METADATA_ONLY } from '../../storage/kube-client.ts';
+import { isKubeError, isOutdated, KubeError } from '../../storage/kube-error.ts';
+import { Jobs, Pods, Secrets } from '../../storage/resources.ts';
+import { refusalOf } from '../refusal.ts';
+import {
+  type BuildExecutor,
+  type BuildSecrets,
+  ExecutorUnavailable,
+  type LogPosition,
+  type ObservedRun,
+} from './executor.ts';
+import type { KubernetesWatches, ObservedBuildPod } from './kubernetes-watches.ts';
+
+export interface KubernetesExecutorOptions {
+  readonly name: string;
+  readonly capacity: number;
+  readonly client: KubeClient;
+  readonly watches: KubernetesWatches;
+  readonly builder: BuildPodBuilder;
+  readonly controller: string;
+  /** Namespace of builds. */
+  readonly namespace: string;
+  /**
+   * `intent`: the Job is there, suspended, and is released. `kueue`: somebody else releases it. `copy`: the intent is in
+   * another cluster, and the Job here is made when the turn of the build has come.
+   */
+  readonly job: 'intent' | 'kueue' | 'copy';
+  /** The node to prefer for a repository, where builds of one repository should meet. */
+  readonly nodeFor?: (repository: string) => string | undefined;
+}
+
+/** Far more pods than run at once. */
+const SEEN = 5_000;
+
+/** Builds as pods of Jobs, in this cluster or another one. */
+export class KubernetesExecutor implements BuildExecutor {
+  readonly name: string;
+  readonly capacity: number;
+  readonly #options: KubernetesExecutorOptions;
+  /** Uids of the pods that have been seen, by that of their Job: one that is not there any more was deleted. */
+  readonly #seen = new LRUCache<string, string>({ max: SEEN });
+
+  constructor(options: KubernetesExecutorOptions) {
+    this.name = options.name;
+    this.capacity = options.capacity;
+    this.#options = options;
+  }
+
+  get isReady(): boolean {
+    return this.#options.watches.isReady;
+  }
+
+  get lastError(): Error | undefined {
+    return this.#options.watches.lastError;
+  }
+
+  run(signal: AbortSignal): Promise<void> {
+    return this.#options.watches.run(signal);
+  }
+
+  *runs(): Iterable<ObservedRun> {
+    for (const { spec } of this.#options.watches.jobs()) {
+      const run = this.observe(spec.id);
+      if (run !== undefined) yield run;
+    }
+  }
+
+  observe(id: string): ObservedRun | undefined {
+    const { watches } = this.#options;
+    const job = watches.job(id);
+    if (job === undefined) return undefined;
+    const pod = watches.pod(id, job.uid);
+    if (pod === undefined) return this.#observeWithoutPod(job);
+    this.#seen.set(job.uid, pod.uid);
+    if (job.terminating) this.#seen.delete(job.uid);
+    const { stage, trouble, end, hasLog, node, startedAt, endedAt } = pod;
+    const isLate = job.finished === 'DeadlineExceeded' && end !== null;
+    const heard = stage === 'ended' || stage === 'running' ? null : watches.trouble(pod.uid);
+    return {
+      ...{ id, stage, hasLog, node, startedAt, endedAt },
+      trouble: trouble ?? heard,
+      end: isLate ? TOO_LONG : end,
+    };
+  }
+
+  async start(spec: BuildSpec, secrets: BuildSecrets): Promise<void> {
+    const { client, watches, job: kind } = this.#options;
+    try {
+      const job = kind === 'copy' ? await this.#makeCopy(spec) : watches.job(spec.id);
+      if (job === undefined) throw new ExecutorUnavailable('the Job of the build is not there any more');
+      await this.#makeSecret(spec, secrets, job.uid);
+      if (kind !== 'intent' || !job.suspended) return;
+      const { namespace } = this.#options;
+      const released = await client.patch(Jobs, { namespace, name: job.name }, releasePatch(job));
+      watches.observeJob(released);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  async stop(id: string): Promise<void> {
+    const { client, namespace, controller, watches, job: kind } = this.#options;
+    const name = buildObjectName(id);
+    const job = watches.job(id);
+    if (job !== undefined) this.#seen.delete(job.uid);
+    if (kind === 'copy' && job !== undefined) return this.#deleteJob(job);
+    const pod = job === undefined ? undefined : watches.pod(id, job.uid);
+    if (job?.finished === null) {
+      // Kueue would release it again; with its pod it ends, and without one it has to go.
+      if (kind === 'kueue' && pod === undefined) return this.#deleteJob(job);
+      // Before its pods, or it would make others in their place.
+      if (kind === 'intent' && !job.suspended) await this.#suspend(job);
+    }
+    if (pod !== undefined && pod.stage !== 'ended') {
+      await client.deleteCollection(Pods, namespace, `${buildSelector(controller)},${BUILD_LABEL}=${id}`);
+    }
+    await client.delete(Secrets, { namespace, name });
+  }
+
+  openLog(id: string, { since, follow }: LogPosition, signal: AbortSignal): Promise<Readable> {
+    const { client, namespace } = this.#options;
+    const pod = this.#pod(id);
+    if (pod === undefined) throw new Error(`the build ${id} has no pod`);
+    return client.podLog(
+      { namespace, name: pod.name },
+      { container: BUILD_CONTAINER, timestamps: true, follow, signal, ...(since === null ? {} : { sinceTime: since }) },
+    );
+  }
+
+  #pod(id: string): ObservedBuildPod | undefined {
+    const { watches } = this.#options;
+    const job = watches.job(id);
+    return job === undefined ? undefined : watches.pod(id, job.uid);
+  }
+
+  #observeWithoutPod(job: ObservedBuild): ObservedRun | undefined {
+    const { id } = job.spec;
+    const none = { id, hasLog: false, node: null, startedAt: null, endedAt: null };
+    if (job.finished !== null) {
+      return { ...none, stage: 'ended', trouble: null, end: endOfJob(job.finished) };
+    }
+    if (this.#seen.has(job.uid))
+      return { ...none, stage: 'ended', trouble: null, end: deletedExternally(BUILD_SUBJECT) };
+    if (job.suspended) return undefined;
+    return { ...none, stage: 'waiting', trouble: this.#options.watches.trouble(job.uid), end: null };
+  }
+
+  async #makeCopy(spec: BuildSpec): Promise<{ uid: string; name: string; suspended: boolean }> {
+    const { client, builder, watches, nodeFor } = this.#options;
+    const known = watches.job(spec.id);
+    if (known !== undefined && !known.terminating && known.finished === null) return known;
+    if (known !== undefined) throw new ExecutorUnavailable('an earlier Job of the build is still there');
+    const node = nodeFor?.(spec.repository.url);
+    const job = builder.buildJob(spec, {
+      suspend: false,
+      wantedUntil: 0,
+      ...(node === undefined ? {} : { node }),
+    });
+    const written = await client.create(Jobs, job);
+    watches.observeJob(written);
+    return { uid: written.metadata?.uid ?? '', name: buildObjectName(spec.id), suspended: false };
+  }
+
+  /** A Secret that is there already is of this Job and the same, or of one before it, which the cluster still collects. */
+  async #makeSecret(spec: BuildSpec, secrets: BuildSecrets, uid: string): Promise<void> {
+    const { client, builder, namespace } = this.#options;
+    const secret = builder.buildSecret(spec, secrets, { uid });
+    try {
+      await client.create(Secrets, secret, METADATA_ONLY);
+    } catch (error) {
+      if (!isKubeError(error, 409)) throw error;
+      const ref = { namespace, name: buildObjectName(spec.id) };
+      const found = await client.get(Secrets, ref, METADATA_ONLY);
+      if (found?.metadata?.ownerReferences?.some((owner) => owner.uid === uid) === true) return;
+      await client.delete(Secrets, ref, { ...(found?.metadata?.uid === undefined ? {} : { uid: found.metadata.uid }) });
+      await client.create(Secrets, secret, METADATA_ONLY);
+    }
+  }
+
+  /** What it owns goes with it. */
+  async #deleteJob({ name, uid }: ObservedBuild): Promise<void> {
+    const { client, namespace } = this.#options;
+    await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Background' });
+  }
+
+  async #suspend({ name, uid }: ObservedBuild): Promise<void> {
+    const { client, namespace, watches } = this.#options;
+    try {
+      watches.observeJob(await client.patch(Jobs, { namespace, name }, suspendPatch(uid)));
+    } catch (error) {
+      // Gone, ended, or another by now: there is nothing to hold back.
+      if (!isOutdated(error) && !isKubeError(error, 422)) throw error;
+    }
+  }
+
+  /** What is the build's own fault is a problem of the build; anything else may go better elsewhere, or later. */
+  #explain(error: unknown): unknown {
+    if (!(error instanceof KubeError) || isOutdated(error)) return error;
+    const refused = refusalOf(error);
+    const why = refused === undefined ? 'its API does not answer' : 'it does not admit what a build needs';
+    return new ExecutorUnavailable(`${this.name} cannot start builds: ${why}`, { cause: error });
+  }
+}
+
+const TOO_LONG: Finding = { reason: 'DeadlineExceeded', message: 'The build took longer than it may.' };
+
+/** The Job has ended and there is no pod that says more. */
+function endOfJob(finished: string): Finding | null {
+  if (finished === 'Complete') return null;
+  return finished === 'DeadlineExceeded' ? TOO_LONG : deletedExternally(BUILD_SUBJECT);
+}
