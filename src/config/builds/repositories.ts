@@ -32,7 +32,7 @@ const credential = z.strictObject({
     })
     .describe('Scheme, host and, where it is for a part of the host only, path: git sends it there and nowhere else.'),
   secret: objectName.describe(
-    'Secret of the controller: `username` and `password` (a token is a password) for http, `ssh-privatekey` and ' +
+    'Secret of the controller: `username` and `password` (a token is a password, and any user name goes with it) for http, `ssh-privatekey` and ' +
       '`known_hosts` for ssh, as in the Secret types basic-auth and ssh-auth of Kubernetes.',
   ),
 });
@@ -54,7 +54,10 @@ export const repositories = z.strictObject({
   privateHosts: z
     .array(host)
     .default([])
-    .describe('Hosts that may have addresses in private networks. All others must have public ones.'),
+    .describe(
+      'Hosts that may have addresses in private networks, at the ports 443, 80 and 22 unless one is given. All others must ' +
+        'have public addresses.',
+    ),
   credentials: z.array(credential).default([]).describe('Credentials for Git hosts.'),
   github: z
     .strictObject({
@@ -67,6 +70,13 @@ export const repositories = z.strictObject({
     .strictObject({ url: url.default('https://gitlab.com').describe('Where GitLab is.') })
     .prefault({})
     .describe('GitLab. Its token is the password of the entry of `credentials` for its URL.'),
+  zenodo: z
+    .strictObject({
+      url: url.default('https://zenodo.org').describe('Where Zenodo is.'),
+      doiUrl: url.default('https://doi.org').describe('Where DOIs are looked up.'),
+    })
+    .prefault({})
+    .describe('Zenodo: a DOI must lead there.'),
   timeout: positiveDuration.default(15_000).describe('For resolving one ref.'),
   refCache: duration.default(10_000).describe('How long a resolved ref is believed without asking again; 0 for never.'),
 });
