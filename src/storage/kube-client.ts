@@ -1,4 +1,5 @@
 import type { KubernetesListObject, KubernetesObject } from '@kubernetes/client-node';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isKubeError, KubeError } from './kube-error.ts';
 import {
@@ -10,7 +11,7 @@ import {
   METADATA_ONLY,
   type Query,
 } from './kube-transport.ts';
-import { pathOf, type Ref, type Resource } from './resources.ts';
+import { pathOf, Pods, type Ref, type Resource } from './resources.ts';
 import { readWatchEvents, type WatchEvent } from './watch-events.ts';
 
 export { type CallOptions, METADATA_ONLY } from './kube-transport.ts';
@@ -32,8 +33,21 @@ export interface DeleteOptions extends CallOptions {
   readonly gracePeriodSeconds?: number;
 }
 
+export interface PodLogOptions {
+  readonly container: string;
+  /** Go on with what is written later, until the container has ended. */
+  readonly follow: boolean;
+  /** Lead each line by its time, RFC 3339 with nanoseconds. */
+  readonly timestamps: boolean;
+  /** RFC 3339: only what was written at this time or later. The API server knows whole seconds only. */
+  readonly sinceTime?: string;
+  readonly signal: AbortSignal;
+}
+
 const MANAGER = 'labwright';
 const PAGE_SIZE = 500;
+/** As undici takes it: no limit to how long nothing may arrive. */
+const NEVER_SILENT = 0;
 
 /**
  * The one client of the Kubernetes API. Types come from client-node, requests go over one pool of connections
@@ -308,6 +322,27 @@ export class KubeClient {
     const stream = await this.#transport.stream(call, signal, silenceMs);
     options.onOpen?.();
     yield* readWatchEvents<T>(stream, target, signal);
+  }
+
+  /**
+   * The log of a container, as bytes. Tried once: whoever reads it goes on from where it was. The deadline is for the
+   * answer to begin; after that silence is normal, and only the connection's end ends it.
+   *
+   * @throws KubeError 400 `BadRequest` while the container waits, 404 when there is no such pod
+   */
+  podLog({ namespace, name }: Ref, options: PodLogOptions): Promise<Readable> {
+    const { container, follow, timestamps, sinceTime, signal } = options;
+    const call: Call = {
+      method: 'GET',
+      target: { verb: 'read log of', kind: Pods.kind, namespace, name },
+      path: pathOf(Pods, namespace, name, 'log'),
+      query: { container, follow: String(follow), timestamps: String(timestamps), sinceTime },
+      // The API server refuses to send a log to whoever takes text/plain only, and errors are JSON.
+      accept: 'application/json, */*',
+      idempotent: true,
+      options: { signal },
+    };
+    return this.#transport.stream(call, signal, NEVER_SILENT);
   }
 
   /** Whether the API server answers at all, with its version. @throws KubeError when it does not. */

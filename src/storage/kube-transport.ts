@@ -85,7 +85,8 @@ export class KubeTransport {
 
   /**
    * Opens a stream, outside of the limiter: streams are few and held for long. The deadline is for the answer to begin;
-   * after that, `silenceMs` without a byte ends it.
+   * after that, `silenceMs` without a byte ends it; 0 is never. That the other side is gone is then noticed by the
+   * probes of the connection (TCP keepalive, which undici turns on).
    */
   async stream(call: Call, signal: AbortSignal, silenceMs: number): Promise<Dispatcher.ResponseData['body']> {
     const deadline = AbortSignal.timeout(this.#timeoutMs);
@@ -95,7 +96,11 @@ export class KubeTransport {
       throw asKubeError(call.target, cause, deadline);
     });
     if (answer.statusCode === 200) return answer.body;
-    throw errorFromAnswer(call.target, answer.statusCode, await answer.body.text(), answer.headers['retry-after']);
+    const body = await unlessAborted(answer.body.text(), credentials).catch((cause: unknown) => {
+      answer.body.destroy();
+      throw asKubeError(call.target, cause, deadline);
+    });
+    throw errorFromAnswer(call.target, answer.statusCode, body, answer.headers['retry-after']);
   }
 
   /** One call, from its turn in the limiter to the parsed answer. */
