@@ -145,7 +145,8 @@ export class Api {
     return withMetadata(object, { namespace: type.namespaced ? namespace : undefined });
   }
 
-  #add(type: ResourceType, decoded: KubeObject, dryRun: boolean): KubeObject {
+  #add(type: ResourceType, given: KubeObject, dryRun: boolean): KubeObject {
+    const decoded = withMetadata(given, { uid: undefined });
     const { namespace = '', name } = decoded.metadata;
     const admitted = type.defaults(
       admitCreate(this.#store, type, type.hasStatus ? without(decoded, 'status') : decoded),
@@ -168,7 +169,10 @@ export class Api {
     subresource: string,
     { dryRun }: WriteOptions,
   ): KubeObject {
-    const object = keepServerFields(type, type.defaults(withSubresource(type, wanted, old, subresource)), old);
+    const object = withGeneration(
+      keepServerFields(type, type.defaults(withSubresource(type, wanted, old, subresource)), old),
+      old,
+    );
     refuseInvalid(type, object, [
       ...checkUid(wanted, old),
       ...checkFinalizers(object, old),
@@ -237,6 +241,13 @@ function keepServerFields(type: ResourceType, object: KubeObject, old: KubeObjec
   if (type !== services || specOf(kept)['clusterIP'] !== undefined) return kept;
   const { clusterIP, clusterIPs } = specOf(old);
   return { ...kept, spec: { ...specOf(kept), clusterIP, clusterIPs } };
+}
+
+/** Counts the changes of the spec, for the kinds in which they are counted. */
+function withGeneration(object: KubeObject, old: KubeObject): KubeObject {
+  const { generation } = old.metadata;
+  if (generation === undefined || sameJson(object['spec'], old['spec'])) return object;
+  return withMetadata(object, { generation: generation + 1 });
 }
 
 function checkUid(wanted: KubeObject, old: KubeObject): Cause[] {

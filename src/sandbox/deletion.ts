@@ -2,7 +2,7 @@ import { namespaces } from './kinds/namespaces.ts';
 import { objectAt, specOf, textAt } from './kinds/common.ts';
 import { pods } from './kinds/pods.ts';
 import { services } from './kinds/services.ts';
-import { type KubeObject, timestamp, withMetadata } from './objects.ts';
+import { type KubeObject, sameJson, timestamp, withMetadata } from './objects.ts';
 import type { ResourceType } from './resource-type.ts';
 import type { ServiceAddresses } from './service-addresses.ts';
 import { conflict } from './status.ts';
@@ -14,7 +14,15 @@ export interface DeleteOptions {
   readonly resourceVersion: string | undefined;
   /** Undefined: what the object itself says. */
   readonly gracePeriodSeconds: number | undefined;
+  /** What becomes of the objects that this one owns. Undefined: what is usual for its kind. */
+  readonly propagation?: Propagation | undefined;
 }
+
+export type Propagation = 'Orphan' | 'Background' | 'Foreground';
+
+/** Finalizers that the garbage collector takes away when it has seen to the dependents. */
+export const ORPHAN = 'orphan';
+export const FOREGROUND = 'foregroundDeletion';
 
 /**
  * How objects end.
@@ -23,7 +31,8 @@ export interface DeleteOptions {
  *   with grace 0. A later delete can shorten the grace, never lengthen it. A pod on no node, or one that has ended, goes
  *   at once.
  * - A namespace becomes Terminating and stays until the namespace controller has emptied it.
- * - Anything with finalizers is marked and stays until the last finalizer is taken away.
+ * - Anything with finalizers is marked and stays until the last finalizer is taken away. Where the dependents are to be
+ *   orphaned or to go first, the object gets a finalizer for that.
  * - All else goes at once.
  */
 export class Deletions {
@@ -60,9 +69,10 @@ export class Deletions {
     return this.#store.remove(type, object);
   }
 
-  #mark(type: ResourceType, object: KubeObject, { gracePeriodSeconds }: DeleteOptions): KubeObject {
-    if (type === namespaces) return markNamespace(object);
-    const grace = type === pods ? podGrace(object, gracePeriodSeconds) : 0;
+  #mark(type: ResourceType, given: KubeObject, { gracePeriodSeconds, propagation }: DeleteOptions): KubeObject {
+    if (type === namespaces) return markNamespace(given);
+    const grace = type === pods ? podGrace(given, gracePeriodSeconds) : 0;
+    const object = withPropagation(type, given, propagation);
     const { deletionTimestamp, deletionGracePeriodSeconds, finalizers = [], generation } = object.metadata;
     if (deletionTimestamp !== undefined) {
       const before = deletionGracePeriodSeconds ?? 0;
@@ -79,6 +89,18 @@ export class Deletions {
       deletionGracePeriodSeconds: grace,
     });
   }
+}
+
+/** Whoever says nothing about the dependents changes nothing of what somebody has said before. */
+function withPropagation(type: ResourceType, object: KubeObject, asked: Propagation | undefined): KubeObject {
+  const { finalizers = [] } = object.metadata;
+  const isSaid = finalizers.includes(ORPHAN) || finalizers.includes(FOREGROUND);
+  const propagation = asked ?? (type.orphansByDefault && !isSaid ? 'Orphan' : undefined);
+  if (propagation === undefined) return object;
+  const wanted = { Orphan: [ORPHAN], Foreground: [FOREGROUND], Background: [] };
+  const others = finalizers.filter((name) => name !== ORPHAN && name !== FOREGROUND);
+  const left = [...others, ...wanted[propagation]];
+  return sameJson(left, finalizers) ? object : withMetadata(object, { finalizers: left });
 }
 
 function markNamespace(object: KubeObject): KubeObject {

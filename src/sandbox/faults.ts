@@ -9,6 +9,8 @@ const match = z
     servername: z.string().optional(),
     namespace: z.string().optional(),
     image: z.string().optional(),
+    /** What the pod is for; default: any, where the fault is not one of builds only. */
+    kind: z.enum(['lab', 'build']).optional(),
     /** Every so many-th pod that matches; 1 is each. */
     every: z.int().min(1).optional(),
   })
@@ -46,6 +48,9 @@ const kinds = [
   z.strictObject({ fault: z.literal('succeed'), match }),
   z.strictObject({ fault: z.literal('fail'), match }),
   z.strictObject({ fault: z.literal('stuckTerminating'), match }),
+  z.strictObject({ fault: z.literal('buildFails'), match }),
+  z.strictObject({ fault: z.literal('pushFails'), match }),
+  z.strictObject({ fault: z.literal('silent'), match }),
   z.strictObject({
     fault: z.literal('slow'),
     match,

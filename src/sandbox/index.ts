@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { pino, type Logger } from 'pino';
 import { KubeClient } from '../storage/kube-client.ts';
 import { type KubeConnection, tokenConnection } from '../storage/connection.ts';
-import { Controllers } from './controllers.ts';
+import { Controllers } from './controllers/index.ts';
 import { type Kubelet, type KubeletOptions, startKubelet } from './kubelet/index.ts';
 import type { Delays } from './kubelet/delays.ts';
 import type { Fault } from './faults.ts';
@@ -16,6 +16,7 @@ import { namespaces } from './kinds/namespaces.ts';
 
 export { parseFaults, type Fault } from './faults.ts';
 export { DELAYS, type Delays } from './kubelet/delays.ts';
+export type { BuildScript } from './kubelet/build-script.ts';
 export { type Kubelet, type KubeletOptions, startKubelet } from './kubelet/index.ts';
 export { LocalLabs, LocalLabsError } from './processes/local-labs.ts';
 export type { SandboxRequest } from './server.ts';

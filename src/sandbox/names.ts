@@ -66,9 +66,7 @@ export function checkMetadata(type: ResourceType, { metadata }: KubeObject): Cau
   const causes: Cause[] = [];
   if (name === '') causes.push(cause.required('metadata.name', 'name or generateName is required'));
   else causes.push(...checkText(NAME_RULES[type.names], 'metadata.name', name));
-  for (const [key, value] of Object.entries(labels)) {
-    causes.push(...checkKey('metadata.labels', key), ...checkText(LABEL_VALUE, 'metadata.labels', value));
-  }
+  causes.push(...checkLabels('metadata.labels', labels));
   let bytes = 0;
   for (const [key, value] of Object.entries(annotations)) {
     // Annotation keys are compared in lower case.
@@ -80,6 +78,13 @@ export function checkMetadata(type: ResourceType, { metadata }: KubeObject): Cau
     causes.push({ reason: 'FieldValueTooLong', message, field: 'metadata.annotations' });
   }
   return causes;
+}
+
+export function checkLabels(field: string, labels: Readonly<Record<string, string>>): Cause[] {
+  return Object.entries(labels).flatMap(([key, value]) => [
+    ...checkKey(field, key),
+    ...checkText(LABEL_VALUE, field, value),
+  ]);
 }
 
 function checkKey(field: string, key: string, shown = key): Cause[] {

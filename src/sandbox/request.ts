@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { parse } from 'yaml';
-import type { DeleteOptions } from './deletion.ts';
+import type { DeleteOptions, Propagation } from './deletion.ts';
 import type { Form } from './encoding.ts';
 import { objectAt } from './kinds/common.ts';
 import { isObject } from './objects.ts';
@@ -154,7 +154,21 @@ export function readDeleteOptions(query: URLSearchParams, text: string): DeleteO
     resourceVersion:
       typeof preconditions['resourceVersion'] === 'string' ? preconditions['resourceVersion'] : undefined,
     gracePeriodSeconds: typeof grace === 'number' ? grace : undefined,
+    propagation: readPropagation(body['propagationPolicy'] ?? query.get('propagationPolicy'), body['orphanDependents']),
   };
+}
+
+const PROPAGATIONS = ['Orphan', 'Background', 'Foreground'] as const;
+
+function readPropagation(policy: unknown, orphan: unknown): Propagation | undefined {
+  // The field that came before the policy.
+  if (typeof orphan === 'boolean') return orphan ? 'Orphan' : 'Background';
+  if (policy === undefined || policy === null) return undefined;
+  const known = PROPAGATIONS.find((name) => name === policy);
+  if (known !== undefined) return known;
+  const found = cause.unsupported('propagationPolicy', policy, ['Background', 'Foreground', 'Orphan', 'nil']);
+  const message = `DeleteOptions.meta.k8s.io "" is invalid: propagationPolicy: ${found.message}`;
+  throw new ApiError(422, 'Invalid', message, { group: 'meta.k8s.io', kind: 'DeleteOptions', causes: [found] });
 }
 
 /** A whole number in the query; undefined when it is not there. @throws ApiError 400 */

@@ -20,6 +20,8 @@ export interface ResourceType {
   readonly hasStatus: boolean;
   /** Whether a delete answers with the object instead of a Status. */
   readonly returnsDeleted: boolean;
+  /** Whether a delete that does not say what becomes of the dependents leaves them behind; as for batch/v1. */
+  readonly orphansByDefault: boolean;
   readonly names: 'label' | 'label1035' | 'subdomain';
   /** Field selectors beyond `metadata.name` and `metadata.namespace`. */
   readonly fields: readonly string[];

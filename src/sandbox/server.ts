@@ -1,11 +1,14 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { pipeline } from 'node:stream/promises';
 import type { Logger } from 'pino';
 import { Api, type Target } from './api.ts';
 import { discover } from './discovery.ts';
 import { encodeObject } from './encoding.ts';
+import { pods } from './kinds/pods.ts';
 import { listObjects } from './lists.ts';
 import type { KubeObject } from './objects.ts';
+import { openPodLog } from './pod-logs.ts';
 import * as read from './request.ts';
 import type { ApiPath } from './request.ts';
 import { parseFieldSelector, parseLabelSelector } from './selectors.ts';
@@ -123,10 +126,12 @@ export class SandboxApiServer {
     }
   }
 
-  #read({ request, response, path, query }: Exchange): void {
+  #read(exchange: Exchange): void | Promise<void> {
+    const { request, response, path, query } = exchange;
     const { type, namespace, name } = path;
     const { accept } = request.headers;
     if (name !== '') {
+      if (type === pods && path.subresource === 'log') return this.#readLog(exchange);
       if (path.subresource !== '' && path.subresource !== 'status') throw methodNotAllowed();
       sendJson(response, 200, encodeObject(this.#api.get(targetOf(path)), read.negotiate(accept, 'object')));
       return;
@@ -160,6 +165,19 @@ export class SandboxApiServer {
       form: read.negotiate(accept, 'list'),
     });
     sendJson(response, 200, text);
+  }
+
+  async #readLog({ request, response, path, query }: Exchange): Promise<void> {
+    read.negotiate(request.headers.accept, 'object');
+    const over = new AbortController();
+    response.once('close', () => over.abort());
+    const pod = this.#api.get(targetOf(path));
+    const log = await openPodLog(this.#options.store, pod, query, over.signal);
+    response.writeHead(200, { 'content-type': 'text/plain' });
+    response.flushHeaders();
+    // Either side may go away at any time; the other one is told so by the end of its connection.
+    if (log === undefined) response.end();
+    else await pipeline(log, response).catch(() => response.destroy());
   }
 
   async #create({ request, response, path, query }: Exchange): Promise<void> {

@@ -97,9 +97,9 @@ export class Store {
   }
 }
 
-/** What the server itself gives every new object. */
+/** What the server itself gives every new object; a kind may have made the uid already. */
 export function stamp(object: KubeObject): KubeObject {
-  return withMetadata(object, { uid: randomUUID(), creationTimestamp: timestamp() });
+  return withMetadata(object, { uid: object.metadata.uid ?? randomUUID(), creationTimestamp: timestamp() });
 }
 
 function keyOf({ metadata: { namespace, name } }: KubeObject): string {

@@ -14,7 +14,7 @@ afterEach(async () => {
 });
 
 async function aKubeletFor(namespace: string, options: TestKubeletOptions = {}): Promise<Kubelet> {
-  const kubelet = await api.cluster.startKubelet({ namespacePrefix: namespace, ...options });
+  const kubelet = await api.cluster.startKubelet({ namespacePrefix: namespace, node: 'sandbox-node', ...options });
   kubelets.push(kubelet);
   return kubelet;
 }
@@ -40,7 +40,7 @@ const isReady = (pod: V1Pod) => conditionOf(pod, 'Ready')?.status === 'True';
 const isFailed = (pod: V1Pod) => pod.status?.phase === 'Failed';
 const stateOf = (pod: V1Pod) => pod.status?.containerStatuses?.[0]?.state;
 const waitingFor = (reason: string) => (pod: V1Pod) => stateOf(pod)?.waiting?.reason === reason;
-const slowly = { schedule: 1, init: 1, pull: 1, start: 1, ready: 1, stop: 1 };
+const slowly = { schedule: 1, init: 1, pull: 1, start: 1, ready: 1, build: 1, stop: 1 };
 
 async function eventsThat(namespace: string, isWanted: (events: CoreV1Event[]) => boolean): Promise<CoreV1Event[]> {
   const { items } = await eventually(

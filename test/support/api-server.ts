@@ -11,7 +11,7 @@ import { canary } from './canary.ts';
 export interface ApiServerOptions {
   /** Folder with the binaries; default: the environment variable KUBEBUILDER_ASSETS. */
   readonly assets?: string;
-  /** What the controller manager runs: enough for namespaces, accounts, quotas and claims, or nearly all as shipped. */
+  /** What the controller manager runs: enough for namespaces, accounts, quotas, claims and Jobs, or nearly all as shipped. */
   readonly controllers?: 'test' | 'stock';
   /** More command-line arguments of kube-apiserver. */
   readonly apiServerArguments?: readonly string[];
@@ -46,6 +46,9 @@ const TEST_CONTROLLERS = [
   'serviceaccount-controller',
   'resourcequota-controller',
   'persistentvolumeclaim-protection-controller',
+  'job-controller',
+  'ttl-after-finished-controller',
+  'garbage-collector-controller',
 ];
 // Node lifecycle is left out because the test kubelet sends no heartbeats: it would declare the node lost.
 const STOCK_CONTROLLERS = [

@@ -68,7 +68,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
   });
   const connections = [tokenConnection(direct)];
   const client = new KubeClient({ connection: connections[0]! });
-  const kubelets: Kubelet[] = [];
+  const kubelets = new Map<Kubelet, string>();
   return {
     kind: real ? 'apiserver' : 'sandbox',
     controllers,
@@ -85,12 +85,15 @@ export async function startCluster(options: ClusterOptions = {}): Promise<TestCl
     },
     uniqueName: (prefix) => `${prefix}-${randomBytes(4).toString('hex')}`,
     async startKubelet(kubeletOptions) {
-      const kubelet = await startKubelet({ ...kubeletOptions, client });
-      kubelets.push(kubelet);
+      // An API server fetches logs from the node that a pod is on: kubelets at the same time are nodes of their own.
+      const node = !real && kubelets.size === 0 ? 'sandbox-node' : `sandbox-node-${randomBytes(4).toString('hex')}`;
+      const kubelet = await startKubelet({ node, ...kubeletOptions, client });
+      kubelets.set(kubelet, node);
       return kubelet;
     },
     async close() {
-      await Promise.all(kubelets.map((kubelet) => kubelet.close()));
+      await Promise.all([...kubelets.keys()].map((kubelet) => kubelet.close()));
+      if (real) await Promise.all([...kubelets.values()].map((name) => client.delete(resources.Nodes, { name })));
       await watchEverything(client);
       await proxy.close();
       await Promise.all(connections.map(finish));

@@ -13,6 +13,7 @@ export function coreType(
     namespaced: true,
     hasStatus: false,
     returnsDeleted: false,
+    orphansByDefault: false,
     names: 'subdomain',
     fields: [],
     defaults: (object) => object,

@@ -33,23 +33,31 @@ const TOLERATIONS = ['not-ready', 'unreachable'].map((taint) => ({
 
 function withDefaults(object: KubeObject): KubeObject {
   const spec = specOf(object);
-  const account = textAt(spec, 'serviceAccountName');
   return {
     ...object,
     spec: {
-      restartPolicy: 'Always',
-      terminationGracePeriodSeconds: 30,
-      dnsPolicy: 'ClusterFirst',
-      securityContext: {},
-      schedulerName: 'default-scheduler',
       priority: 0,
       enableServiceLinks: true,
       preemptionPolicy: 'PreemptLowerPriority',
-      ...spec,
-      ...(account === '' ? {} : { serviceAccount: account }),
+      ...withTemplateDefaults(spec),
       tolerations: withTolerations(listAt(spec, 'tolerations')),
-      ...containersWithDefaults(spec),
+      ...eachContainer(spec, (container) => withRequests(containerWithDefaults(container))),
     },
+  };
+}
+
+/** What a pod's spec gets already where it is a template. */
+export function withTemplateDefaults(spec: JsonObject): JsonObject {
+  const account = textAt(spec, 'serviceAccountName');
+  return {
+    restartPolicy: 'Always',
+    terminationGracePeriodSeconds: 30,
+    dnsPolicy: 'ClusterFirst',
+    securityContext: {},
+    schedulerName: 'default-scheduler',
+    ...spec,
+    ...(account === '' ? {} : { serviceAccount: account }),
+    ...eachContainer(spec, containerWithDefaults),
   };
 }
 
@@ -60,21 +68,25 @@ function withTolerations(own: readonly JsonObject[]): readonly JsonObject[] {
   return [...own, ...missing];
 }
 
-function containersWithDefaults(spec: JsonObject): JsonObject {
+function eachContainer(spec: JsonObject, change: (container: JsonObject) => JsonObject): JsonObject {
   const fields = ['containers', 'initContainers'].filter((field) => Array.isArray(spec[field]));
-  return Object.fromEntries(fields.map((field) => [field, listAt(spec, field).map(containerWithDefaults)]));
+  return Object.fromEntries(fields.map((field) => [field, listAt(spec, field).map(change)]));
+}
+
+/** What has a limit and no request requests its limit. */
+function withRequests(container: JsonObject): JsonObject {
+  const resources = objectAt(container, 'resources');
+  const requests = { ...objectAt(resources, 'limits'), ...objectAt(resources, 'requests') };
+  return Object.keys(requests).length === 0 ? container : { ...container, resources: { ...resources, requests } };
 }
 
 function containerWithDefaults(container: JsonObject): JsonObject {
-  const resources = objectAt(container, 'resources');
-  const limits = objectAt(resources, 'limits');
-  const requests = { ...limits, ...objectAt(resources, 'requests') };
   return {
     terminationMessagePath: '/dev/termination-log',
     terminationMessagePolicy: 'File',
     imagePullPolicy: pullPolicy(textAt(container, 'image')),
+    resources: {},
     ...container,
-    resources: { ...resources, ...(Object.keys(requests).length === 0 ? {} : { requests }) },
     ...('ports' in container
       ? { ports: listAt(container, 'ports').map((port) => ({ protocol: 'TCP', ...port })) }
       : {}),

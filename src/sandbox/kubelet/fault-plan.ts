@@ -1,5 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
+import { BUILD_USER_LABEL } from '../../builder/build-intent.ts';
 import type { ParsedFault } from '../faults.ts';
+import { isBuild } from './build-script.ts';
 
 export type FaultOf<Name extends ParsedFault['fault']> = Extract<ParsedFault, { fault: Name }>;
 
@@ -46,10 +48,17 @@ export class FaultBook {
   }
 }
 
-function matches({ match }: ParsedFault, { metadata, spec }: V1Pod): boolean {
-  const { annotations = {}, namespace } = metadata ?? {};
+/** Faults that only builds can have. */
+const OF_BUILDS: ReadonlySet<string> = new Set(['buildFails', 'pushFails', 'silent']);
+
+function matches({ fault, match }: ParsedFault, pod: V1Pod): boolean {
+  const { metadata, spec } = pod;
+  const { annotations = {}, labels = {}, namespace } = metadata ?? {};
+  const kind = isBuild(pod) ? 'build' : 'lab';
+  const wantedKind = match.kind ?? (OF_BUILDS.has(fault) ? 'build' : undefined);
+  if (wantedKind !== undefined && wantedKind !== kind) return false;
   const wanted: [string | undefined, string | undefined][] = [
-    [match.username, annotations['labwright.dev/username']],
+    [match.username, kind === 'build' ? labels[BUILD_USER_LABEL] : annotations['labwright.dev/username']],
     [match.servername, annotations['labwright.dev/servername']],
     [match.namespace, namespace],
     [match.image, spec?.containers[0]?.image],

@@ -8,12 +8,18 @@ import { completeFaults, type Fault } from '../faults.ts';
 import { claimLoopbackRange, type LoopbackRange, unclaimed } from '../loopback.ts';
 import { timestamp } from '../objects.ts';
 import { PodAddresses } from './addresses.ts';
+import type { Push } from './build-container.ts';
+import type { BuildScript } from './build-script.ts';
+import type { LogQuery } from './container-log.ts';
 import type { Containers } from './containers.ts';
 import { DELAYS, type Delays } from './delays.ts';
 import { EventRecorder } from './event-recorder.ts';
 import { FaultBook } from './fault-plan.ts';
+import { type LogPlace, LogRefusal, LogServer } from './log-server.ts';
+import { messages } from './messages.ts';
 import { NODE_ADDRESS } from './pod-status.ts';
 import { PodWorker, type WorkerTools } from './pod-worker.ts';
+import { pusher } from './push.ts';
 import { SimulatedContainers } from './simulated-containers.ts';
 
 export interface KubeletOptions {
@@ -32,6 +38,10 @@ export interface KubeletOptions {
   /** Name of the node that the pods run on; it is made when it is missing. */
   readonly node?: string;
   readonly logger?: Logger;
+  /** What builds do; undefined for one that does what builds usually do: a recorded log, a push, the end. */
+  readonly builds?: (pod: V1Pod) => BuildScript | undefined;
+  /** Pushes the image of a build; default: to the registry that its name says, if that is on this machine. */
+  readonly push?: Push;
 }
 
 /** A running simulation of scheduler and kubelet. A pod is named by namespace and name. */
@@ -102,6 +112,7 @@ class SimulatedKubelet implements Kubelet {
   /** By uid. */
   readonly #running = new Map<string, Running>();
   readonly #ending = new Set<Promise<void>>();
+  readonly #logs = new LogServer((where, query, signal) => this.#openLog(where, query, signal));
   #watching: Promise<void> = Promise.resolve();
 
   constructor(options: KubeletOptions, range: LoopbackRange) {
@@ -115,7 +126,9 @@ class SimulatedKubelet implements Kubelet {
     }
     const simulated = () => new SimulatedContainers({ client, serve: range.claimed, stopMs: delays.stop });
     const containers = options.containers ?? simulated();
-    this.#tools = { client, delays, node, containers, events: new EventRecorder(client, node) };
+    const events = new EventRecorder(client, node);
+    const { builds = () => undefined, push = pusher(client) } = options;
+    this.#tools = { client, delays, node, containers, events, builds, push };
     this.#faults = new FaultBook(completeFaults(options.faults ?? []));
     this.#pods = new Reflector<V1Pod, KnownPod>({
       client,
@@ -128,7 +141,7 @@ class SimulatedKubelet implements Kubelet {
   }
 
   async start(): Promise<void> {
-    await this.#ensureNode();
+    await this.#ensureNode(await this.#logs.listen());
     this.#watching = this.#pods.run(this.#abort.signal);
     await this.#pods.ready;
   }
@@ -156,6 +169,7 @@ class SimulatedKubelet implements Kubelet {
   async close(): Promise<void> {
     this.#abort.abort();
     await this.#watching;
+    await this.#logs.close();
     const running = [...this.#running.values()];
     await Promise.allSettled([...this.#ending, ...running.map(({ task }) => task)]);
     await Promise.all(running.map(({ worker }) => worker.close()));
@@ -222,6 +236,13 @@ class SimulatedKubelet implements Kubelet {
     await act(running.worker);
   }
 
+  #openLog({ namespace, pod, container, previous }: LogPlace, query: LogQuery, signal: AbortSignal) {
+    const running = this.#running.get(this.#pods.get(`${namespace}/${pod}`)?.uid ?? '');
+    if (running === undefined) throw new LogRefusal(404, `pod "${pod}" does not exist`);
+    if (previous) throw new LogRefusal(400, messages.noPrevious(container, pod));
+    return running.worker.openLog(container, query, signal);
+  }
+
   /** A pod that goes away while it is worked on is not an error, nor is the end of the kubelet. */
   async #guard(work: Promise<void>, signal: AbortSignal): Promise<void> {
     try {
@@ -232,7 +253,7 @@ class SimulatedKubelet implements Kubelet {
     }
   }
 
-  async #ensureNode(): Promise<void> {
+  async #ensureNode(port: number): Promise<void> {
     const { client, node } = this.#tools;
     const ready = {
       ...{ type: 'Ready', status: 'True', reason: 'KubeletReady', message: 'kubelet is posting ready status' },
@@ -242,13 +263,15 @@ class SimulatedKubelet implements Kubelet {
     try {
       await client.create(Nodes, { metadata: { name: node } } satisfies V1Node);
     } catch (error) {
-      // Taken by an earlier run, or not allowed: pods can be bound to a node that is only a name.
-      if (!isKubeError(error, 409) && !isKubeError(error, 403)) throw error;
-      return;
+      // Not allowed: pods can be bound to a node that is only a name.
+      if (isKubeError(error, 403)) return;
+      // Of an earlier run: it is ours now.
+      if (!isKubeError(error, 409)) throw error;
     }
     const status = {
       ...{ capacity: size, allocatable: size, conditions: [ready] },
       addresses: [{ type: 'InternalIP', address: NODE_ADDRESS }],
+      daemonEndpoints: { kubeletEndpoint: { Port: port } },
     };
     await client.patch(Nodes, { name: node }, { status }, { subresource: 'status' });
   }

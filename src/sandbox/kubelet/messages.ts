@@ -37,11 +37,27 @@ export const messages = {
   notListening: (podIP: string, port = 8888) =>
     `Startup probe failed: dial tcp ${podIP}:${String(port)}: connect: connection refused`,
 
+  notStartedYet(container: string, pod: string, reason = 'ContainerCreating'): string {
+    const why =
+      { ErrImagePull: "image can't be pulled", ImagePullBackOff: 'trying and failing to pull image' }[reason] ?? reason;
+    return `container "${container}" in pod "${pod}" is waiting to start: ${why}`;
+  },
+  noPrevious: (container: string, pod: string) =>
+    `previous terminated container "${container}" in pod "${pod}" not found`,
+
   containerLost: 'The container could not be located when the pod was terminated',
 
   evicted: (container: string) =>
     'The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. ' +
     `Container ${container} was using 1Gi, request is 0, has larger consumption of memory. `,
+
+  /** As repo2docker ends when its engine fails. */
+  pushFailed: (image: string, why: string): string[] => [
+    JSON.stringify({ message: `Error: pushing image "${image}": ${why}\n`, phase: 'building' }),
+    JSON.stringify({ message: 'Error during build: buildah exited with 125', phase: 'failed' }),
+  ],
+  pushDenied: 'trying to reuse blob at destination: checking whether a blob exists: authentication required',
+  podDeadline: 'Pod was active on the node longer than the specified deadline',
 
   nodeLost: (node: string, pod: string) => `Node ${node} which was running pod ${pod} is unresponsive`,
   nodeTaint: 'Taint manager: deleting due to NoExecute taint',

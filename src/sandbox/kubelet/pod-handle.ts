@@ -23,6 +23,7 @@ export class PodHandle {
   #init: readonly ContainerState[] = [];
   #startTime = timestamp();
   #startedAt = timestamp();
+  #hasStarted = false;
 
   constructor(client: KubeClient, events: EventRecorder, pod: V1Pod, podIP: string) {
     this.#client = client;
@@ -30,6 +31,7 @@ export class PodHandle {
     this.#pod = pod;
     this.#ref = { namespace: pod.metadata?.namespace, name: pod.metadata?.name ?? '' };
     this.podIP = pod.status?.podIP ?? podIP;
+    this.#hasStarted = pod.status?.containerStatuses?.some(({ state }) => state?.waiting === undefined) ?? false;
   }
 
   /** As last seen or written. */
@@ -41,6 +43,11 @@ export class PodHandle {
   get hasEnded(): boolean {
     const phase = this.#pod.status?.phase;
     return phase === 'Failed' || phase === 'Succeeded';
+  }
+
+  /** Whether the containers run or have run; known here before it is written. */
+  get hasStarted(): boolean {
+    return this.#hasStarted;
   }
 
   get name(): string {
@@ -92,6 +99,7 @@ export class PodHandle {
   /** The containers run from now on, or since before. */
   running(restart = false): ContainerState {
     if (restart) this.#startedAt = timestamp();
+    this.#hasStarted = true;
     return { running: { startedAt: this.#startedAt } };
   }
 

@@ -2,16 +2,22 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { KubeClient } from '../../storage/kube-client.ts';
 import { timestamp } from '../objects.ts';
 import { BringUp } from './bring-up.ts';
+import { BuildContainer, type Push } from './build-container.ts';
+import { type BuildScript, isBuild, usualScript } from './build-script.ts';
+import { ContainerLog, type LogQuery } from './container-log.ts';
 import type { Containers, Exit, PodContainer } from './containers.ts';
 import { type Delays, isInstant } from './delays.ts';
 import type { EventRecorder } from './event-recorder.ts';
 import type { FaultPlan } from './fault-plan.ts';
+import { LogRefusal } from './log-server.ts';
 import { messages } from './messages.ts';
 import { pause } from './pause.ts';
 import { PodHandle, terminatedState } from './pod-handle.ts';
 import type { ContainerState } from './pod-status.ts';
 import { Stuck } from './stuck.ts';
 import { within } from './within.ts';
+
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** What the worker of a pod needs; the same for all pods of a kubelet. */
 export interface WorkerTools {
@@ -20,6 +26,9 @@ export interface WorkerTools {
   readonly node: string;
   readonly delays: Delays;
   readonly containers: Containers;
+  /** What a build does; undefined: a recorded one is played. */
+  readonly builds: (pod: V1Pod) => BuildScript | undefined;
+  readonly push: Push;
 }
 
 /**
@@ -32,6 +41,8 @@ export interface WorkerTools {
  * | pulling, creating | events Pulling, Pulled, Created, Started |
  * | running | phase Running, then Ready |
  *
+ * A build is a pod like any other, ready as soon as it runs, and a script is played in it.
+ *
  * Without delays only the binding and the last status of a simulated pod are written. `run` ends when the pod is stuck or
  * has ended; `stop` is called when it is to be deleted.
  */
@@ -43,6 +54,8 @@ export class PodWorker {
   readonly #brief: boolean;
   readonly #container: PodContainer;
   readonly #bringUp: BringUp;
+  readonly #script: BuildScript | undefined;
+  readonly #log = new ContainerLog();
   /** Its node does not answer any more. */
   #lost = false;
 
@@ -50,9 +63,11 @@ export class PodWorker {
     this.#tools = tools;
     this.#plan = plan;
     this.#handle = new PodHandle(tools.client, tools.events, pod, podIP);
-    this.#container = tools.containers.at(this.#handle.podIP);
     this.#delays = slowed(tools.delays, plan);
-    const { real } = tools.containers;
+    this.#script = isBuild(pod) ? (tools.builds(pod) ?? usualScript(pod, plan, this.#delays.build)) : undefined;
+    this.#container =
+      this.#script === undefined ? tools.containers.at(this.#handle.podIP) : this.#buildContainer(this.#script);
+    const real = tools.containers.real && this.#script === undefined;
     const [handle, container, delays] = [this.#handle, this.#container, this.#delays];
     this.#bringUp = new BringUp({ handle, container, delays, plan, present: real });
     // A pod with faults is shown in full, so that what is wrong with it looks real.
@@ -75,9 +90,24 @@ export class PodWorker {
     }
   }
 
+  #buildContainer(script: BuildScript): BuildContainer {
+    const denied = () => Promise.reject(new Error(messages.pushDenied));
+    const push = this.#plan.get('pushFails') === undefined ? this.#tools.push : denied;
+    return new BuildContainer({ script, push, log: this.#log, stopMs: this.#delays.stop });
+  }
+
+  /** The log of a container of the pod. @throws LogRefusal */
+  openLog(container: string, query: LogQuery, signal: AbortSignal): AsyncIterable<Buffer> {
+    const { name, pod, hasStarted } = this.#handle;
+    if (hasStarted) return this.#log.read(query, signal);
+    const state = pod.status?.containerStatuses?.find((each) => each.name === container)?.state;
+    throw new LogRefusal(400, messages.notStartedYet(container, name, state?.waiting?.reason));
+  }
+
   /** Ends what runs in the pod, without a word about it. */
   async close(): Promise<void> {
     await this.#container.kill();
+    this.#log.end();
   }
 
   /** Ends a pod that is being deleted: as a kubelet does, with a last status and a delete without grace. */
@@ -122,6 +152,7 @@ export class PodWorker {
   }
 
   async #ended({ exitCode, message }: Exit, signal: AbortSignal): Promise<void> {
+    this.#log.end();
     const containerReason = exitCode === 0 ? 'Completed' : 'Error';
     const ending = { containerReason, ...(message === undefined ? {} : { containerMessage: message }) };
     await this.#handle.end(exitCode, ending, signal);
@@ -167,11 +198,12 @@ export class PodWorker {
     if (this.#brief) await this.#container.start(this.#handle.pod, signal);
     else await this.#bringUp.run(signal);
     const main = this.#handle.running(true);
+    if (this.#script?.exitBeforeRunning === true) return this.#finish(await this.#container.end(signal), signal);
     if (this.#plan.get('fail') !== undefined) return this.#finish({ exitCode: 1 }, signal);
     if (this.#plan.get('succeed') !== undefined) return this.#finish({ exitCode: 0 }, signal);
     if (!this.#brief) {
-      await this.#handle.show({ phase: 'Running', main }, signal);
-      await pause(this.#delays.ready, signal);
+      if (this.#script === undefined) await this.#handle.show({ phase: 'Running', main }, signal);
+      await pause(this.#script === undefined ? this.#delays.ready : 0, signal);
     }
     if (this.#plan.get('neverReady') !== undefined) {
       await this.#handle.warn('Unhealthy', messages.notListening(this.#handle.podIP), signal);
@@ -200,6 +232,8 @@ export class PodWorker {
   async #afterwards(signal: AbortSignal): Promise<void> {
     const timed = ['crash', 'oom', 'evict', 'vanish', 'nodeLost'] as const;
     const fault = timed.map((name) => this.#plan.get(name)).find((found) => found !== undefined);
+    const { activeDeadlineSeconds: deadline } = this.#handle.pod.spec ?? {};
+    if (fault === undefined && deadline !== undefined) return this.#endInTime(deadline * 1000, signal);
     if (fault === undefined) return this.#ended(await this.#container.end(signal), signal);
     const exit = await within(fault.after * 1000, (either) => this.#container.end(either), signal);
     if (exit !== undefined) return this.#ended(exit, signal);
@@ -217,6 +251,15 @@ export class PodWorker {
     }
   }
 
+  /** The pod may not run for longer than this, whatever it does. */
+  async #endInTime(ms: number, signal: AbortSignal): Promise<void> {
+    const exit = await within(Math.min(ms, MAX_TIMER_MS), (either) => this.#container.end(either), signal);
+    if (exit !== undefined) return this.#ended(exit, signal);
+    await this.close();
+    const ending = { containerReason: 'Error', reason: 'DeadlineExceeded', message: messages.podDeadline };
+    await this.#handle.end(137, ending, signal);
+  }
+
   /** The node does not answer any more: the pod is not ready, and whoever deletes it waits in vain. */
   async #loseNode(signal: AbortSignal): Promise<void> {
     this.#lost = true;
@@ -232,7 +275,7 @@ export class PodWorker {
 function slowed(delays: Delays, plan: FaultPlan): Delays {
   const slow = plan.get('slow');
   if (slow === undefined) return delays;
-  const { schedule, init, pull, start, ready, stop } = delays;
+  const { schedule, init, pull, start, ready, build, stop } = delays;
   const { factor, seconds } = slow;
   return {
     schedule: schedule * factor,
@@ -240,6 +283,7 @@ function slowed(delays: Delays, plan: FaultPlan): Delays {
     pull: pull * factor,
     start: start * factor,
     ready: ready * factor + seconds * 1000,
+    build: build * factor + seconds * 1000,
     stop,
   };
 }

@@ -1,22 +1,28 @@
-import type { Api } from './api.ts';
-import { quotaStatus } from './admission/resource-quota.ts';
-import { objectAt, specOf } from './kinds/common.ts';
-import { namespaces } from './kinds/namespaces.ts';
-import { PVC_PROTECTION, persistentVolumeClaims } from './kinds/persistent-volume-claims.ts';
-import { pods } from './kinds/pods.ts';
-import { resourceQuotas } from './kinds/resource-quotas.ts';
-import { serviceAccounts } from './kinds/service-accounts.ts';
-import { type KubeObject, sameJson, withMetadata } from './objects.ts';
-import { RESOURCE_TYPES } from './resource-types.ts';
-import type { Store } from './store.ts';
+import type { Api } from '../api.ts';
+import { quotaStatus } from '../admission/resource-quota.ts';
+import { objectAt, specOf } from '../kinds/common.ts';
+import { namespaces } from '../kinds/namespaces.ts';
+import { PVC_PROTECTION, persistentVolumeClaims } from '../kinds/persistent-volume-claims.ts';
+import { pods } from '../kinds/pods.ts';
+import { resourceQuotas } from '../kinds/resource-quotas.ts';
+import { serviceAccounts } from '../kinds/service-accounts.ts';
+import { type KubeObject, sameJson, withMetadata } from '../objects.ts';
+import { RESOURCE_TYPES } from '../resource-types.ts';
+import { GarbageCollector } from './garbage-collector.ts';
+import { JobController } from './job-controller.ts';
+import type { Store } from '../store.ts';
 
-const NO_OPTIONS = { dryRun: false, uid: undefined, resourceVersion: undefined, gracePeriodSeconds: undefined };
+const NO_OPTIONS = {
+  ...{ dryRun: false, uid: undefined, resourceVersion: undefined, gracePeriodSeconds: undefined },
+  propagation: 'Background',
+} as const;
 
 /**
  * The controllers of a control plane without which an API server is not a cluster: the `default` ServiceAccount of a
- * namespace, the emptying of a terminating one, the usage in a quota's status, and the protection of claims.
+ * namespace, the emptying of a terminating one, the usage in a quota's status, and the protection of claims; and, each in
+ * a file of its own, Jobs and the garbage of owners that are gone.
  *
- * Each works on one namespace at a time, one turn of the event loop after a change in it, as a real controller does a
+ * Each of those here works on one namespace at a time, one turn of the event loop after a change in it, as a real controller does a
  * moment later.
  */
 export class Controllers {
@@ -24,11 +30,15 @@ export class Controllers {
   readonly #api: Api;
   readonly #dirty = new Set<string>();
   readonly #unsubscribe: (() => void)[];
+  readonly #jobs: JobController;
+  readonly #garbage: GarbageCollector;
   #scheduled: NodeJS.Immediate | undefined;
 
   constructor(store: Store, api: Api) {
     this.#store = store;
     this.#api = api;
+    this.#jobs = new JobController(store, api);
+    this.#garbage = new GarbageCollector(store, api);
     this.#unsubscribe = RESOURCE_TYPES.map((type) =>
       store.subscribe(type, ({ object }) =>
         this.#touch(type === namespaces ? object.metadata.name : (object.metadata.namespace ?? '')),
@@ -39,6 +49,8 @@ export class Controllers {
   close(): void {
     for (const unsubscribe of this.#unsubscribe) unsubscribe();
     clearImmediate(this.#scheduled);
+    this.#jobs.close();
+    this.#garbage.close();
   }
 
   #touch(namespace: string): void {
