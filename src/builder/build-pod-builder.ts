@@ -84,13 +84,15 @@ export class BuildPodBuilder {
    */
   buildSecret(spec: BuildSpec, { dockerConfig, git }: Secrets, owner: { readonly uid: string }): V1Secret {
     const metadata = buildMetadata(spec, this.#place);
+    const values = { ...git, ...(dockerConfig === null ? {} : { 'config.json': dockerConfig }) };
     const job = { apiVersion: 'batch/v1', kind: 'Job', name: metadata.name ?? '', uid: owner.uid };
     return {
       apiVersion: 'v1',
       kind: 'Secret',
       metadata: { ...metadata, ownerReferences: [job] },
       type: 'Opaque',
-      data: encodeSecret({ ...git, ...(dockerConfig === null ? {} : { 'config.json': dockerConfig }) }),
+      // The API server writes an empty one back as none.
+      ...(Object.keys(values).length === 0 ? {} : { data: encodeSecret(values) }),
     };
   }
 

@@ -74,9 +74,9 @@ function buildContainer(context: BuildPodContext, backend: BackendParts): V1Cont
   };
 }
 
-/** Kubernetes reads `$(NAME)` in arguments and values as a reference to a variable; `$$` is a dollar. */
+/** Kubernetes reads `$(NAME)` in arguments and values as a reference to a variable, and `$$` as a dollar. */
 function literal(text: string): string {
-  return text.replaceAll('$(', '$$$$(');
+  return text.replaceAll('$', () => '$$');
 }
 
 function buildVolumes({ config, spec }: BuildPodContext, backend: BackendParts): V1Volume[] {
