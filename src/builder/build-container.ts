@@ -30,7 +30,7 @@ const WRAPPER = `
 cp -a ${INCOMING_DIRECTORY}/. ${SECRETS_DIRECTORY}/ && rm -rf ${INCOMING_DIRECTORY} || exit ${WRAPPER_EXIT}
 limit=$1
 shift
-timeout --kill-after=${KILL_AFTER_SECONDS} "$limit" "$@" </dev/null
+timeout -k ${KILL_AFTER_SECONDS} "$limit" "$@" </dev/null
 code=$?
 if [ $code -ne 0 ] && [ $code -ne ${TIMEOUT_EXIT} ] &&
   grep -qs '^oom_kill [1-9]' /sys/fs/cgroup/memory.events /sys/fs/cgroup/memory/memory.oom_control; then

@@ -1,4 +1,5 @@
 import { pipeline, type Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { EngineVersion } from './api-version.ts';
 import { type ContainerFacts, type ListedContainer, parseContainer, parseEvent, parseList } from './container-facts.ts';
 import type { EngineAddress } from './engine-connection.ts';
@@ -7,6 +8,7 @@ import { asJson, EngineTransport } from './engine-transport.ts';
 import { jsonLines } from './json-lines.ts';
 import { LogFrames, sinceOf } from './log-frames.ts';
 import { type TarEntry, tar } from './tar.ts';
+import { openWholeLog } from './whole-log.ts';
 
 export interface DockerEngineOptions extends EngineAddress {
   /** For one call, and for a stream to begin. */
@@ -16,6 +18,8 @@ export interface DockerEngineOptions extends EngineAddress {
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 const NOT_MODIFIED = 304;
+const REMOVAL_ATTEMPTS = 4;
+const REMOVAL_RETRY_MS = 200;
 
 /**
  * The part of the Docker Engine API that running a build takes, as Docker and Podman serve it. No library: what there is for
@@ -75,9 +79,18 @@ export class DockerEngine {
     // Podman's forced removal waits ten seconds before it kills. One that does not run: 409 of Docker, 500 of Podman.
     await this.#transport.call(kill, signal, [NOT_FOUND, CONFLICT, 500]);
     const query = { force: 'true', v: 'true' };
-    // 409: another removal is under way.
     const remove = { what: 'remove a container', method: 'DELETE', path, query } as const;
-    await this.#transport.call(remove, signal, [NOT_FOUND, CONFLICT]);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        // 409: another removal is under way.
+        await this.#transport.call(remove, signal, [NOT_FOUND, CONFLICT]);
+        return;
+      } catch (error) {
+        // Podman may not have let go of the mounts yet of what has just been killed.
+        if (!(error instanceof EngineError) || error.status !== 500 || attempt === REMOVAL_ATTEMPTS) throw error;
+        await delay(REMOVAL_RETRY_MS * attempt * (0.75 + Math.random() / 2), undefined, { signal });
+      }
+    }
   }
 
   /** @param id or name @returns undefined when it is not there */
@@ -136,22 +149,11 @@ export class DockerEngine {
    *
    * @param since RFC 3339; null for all of it
    */
-  async openLog(
+  openLog(
     id: string,
-    options: { since: string | null; follow: boolean; signal: AbortSignal },
+    { signal, ...position }: { since: string | null; follow: boolean; signal: AbortSignal },
   ): Promise<Readable> {
-    const query = {
-      stdout: 'true',
-      stderr: 'true',
-      timestamps: 'true',
-      follow: String(options.follow),
-      ...(options.since === null ? {} : { since: sinceOf(options.since) }),
-    };
-    const path = `${containerPath(id)}/logs`;
-    const request = { what: 'read a log', method: 'GET', path, query } as const;
-    const frames = await this.#transport.stream(request, options.signal);
-    // Whoever reads hears of an error from the last stream; the callback is only there so that it is not thrown.
-    return pipeline(frames, new LogFrames(), () => undefined);
+    return openWholeLog((from, either) => this.#openLines(id, from, either), position, signal);
   }
 
   /**
@@ -174,6 +176,24 @@ export class DockerEngine {
       signal.throwIfAborted();
       throw errorWithoutAnswer(request.what, cause);
     }
+  }
+
+  async #openLines(
+    id: string,
+    { since, follow }: { since: string | null; follow: boolean },
+    signal: AbortSignal,
+  ): Promise<Readable> {
+    const query = {
+      stdout: 'true',
+      stderr: 'true',
+      timestamps: 'true',
+      follow: String(follow),
+      ...(since === null ? {} : { since: sinceOf(since) }),
+    };
+    const request = { what: 'read a log', method: 'GET', path: `${containerPath(id)}/logs`, query } as const;
+    const frames = await this.#transport.stream(request, signal);
+    // Whoever reads hears of an error from the last stream; the callback is only there so that it is not thrown.
+    return pipeline(frames, new LogFrames(), () => undefined);
   }
 }
 

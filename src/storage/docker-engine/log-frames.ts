@@ -13,16 +13,21 @@ const LONGEST_FRAME = 2 ** 20;
 const LONGEST_LINE = 2 ** 20;
 const NEWLINE = 10;
 const SPACE = 32;
+const BILLION = 1_000_000_000n;
 
 interface Line {
   readonly pieces: Buffer[];
   size: number;
 }
 
-/** Frames in; whole lines out, `<time> <text>\n` each. Lines of the two streams are never mixed into one another. */
+/** Frames in; whole lines out, `<time> <text>\n`, each in a chunk of its own. Lines of the two streams are never mixed into one another. */
 export class LogFrames extends Transform {
   readonly #lines = new Map<number, Line>();
   #waiting: Buffer = Buffer.alloc(0);
+
+  constructor() {
+    super({ readableObjectMode: true });
+  }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
     let bytes = this.#waiting.length === 0 ? chunk : Buffer.concat([this.#waiting, chunk]);
@@ -78,11 +83,15 @@ function inNanoseconds(time: string): string {
 }
 
 /**
- * The moment for `since`: seconds and nanoseconds since the epoch.
+ * The moment for `since`, in seconds and nanoseconds since the epoch: just before `time`, since Podman leaves out what is
+ * exactly of that moment and Docker does not.
  *
  * @param time RFC 3339
  */
 export function sinceOf(time: string): string {
   const [, fraction = ''] = /\.(\d+)/.exec(time) ?? [];
-  return `${Math.floor(Date.parse(time) / 1000)}.${fraction.padEnd(9, '0').slice(0, 9)}`;
+  const nanoseconds =
+    BigInt(Math.floor(Date.parse(time) / 1000)) * BILLION + BigInt(fraction.padEnd(9, '0').slice(0, 9));
+  const before = nanoseconds - 1n;
+  return `${before / BILLION}.${String(before % BILLION).padStart(9, '0')}`;
 }
