@@ -18,6 +18,7 @@ from .output import stream
 # A volume that is no overlay itself, so that overlays can be made in it.
 _STORAGE = "/var/lib/containers"
 _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+(?:/\d+)?): (.*)")
+_FROM_STEP = re.compile(r"^\S+ FROM (\S+)")
 _EXIT_CODE = re.compile(r"exit status (\d+)")
 _SECRET_VARIABLES = ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "GIT_CONFIG_GLOBAL", "GIT_SSH_COMMAND")
 
@@ -127,7 +128,7 @@ def _buildah(verb: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """This process's own; buildah fails when it is pointed to credentials that are not there."""
+    """The one of this process; buildah fails when it is pointed to credentials that are not there."""
     has_credentials = Path(os.environ.get("REGISTRY_AUTH_FILE", "")).is_file()
     return dict(os.environ) if has_credentials else _without_secrets(os.environ)
 
@@ -156,6 +157,8 @@ def _build_failure(code: int, step: str, last: str) -> str:
     found = _EXIT_CODE.search(last)
     if step == "":
         return f"The build could not begin: {shortened(last)}" if last else f"The build failed with exit code {code}."
+    if (base := _FROM_STEP.search(step)) is not None:
+        return f"The base image {base[1]} cannot be fetched."
     if found is not None:
         return f"Step {step} failed with exit code {found[1]}."
     return f"Step {step} failed."
