@@ -1,0 +1,72 @@
+import type { KubeClient } from '../kube-client.ts';
+import { KubeError } from '../kube-error.ts';
+import { Secrets } from '../resources.ts';
+import { BuildProblem } from '../../domain/build.ts';
+import { DockerConfigError, parseDockerConfig } from './docker-config.ts';
+import { unusableCredentials } from './problems.ts';
+
+export interface RegistryCredentialsOptions {
+  readonly client: KubeClient;
+  /** That of the controller. */
+  readonly namespace: string;
+  /** Name of the Secret, `builds.registry.credentials`; none where the registry asks for nothing. */
+  readonly secret: string | undefined;
+  /** How long what was read is believed, in milliseconds. */
+  readonly maxAgeMs?: number;
+}
+
+const KEYS = ['config.json', '.dockerconfigjson'] as const;
+const MAX_AGE_MS = 15_000;
+
+/** The docker `config.json` that builds push with and Labwright asks with, from its Secret. */
+export class RegistryCredentials {
+  readonly #options: RegistryCredentialsOptions;
+  #last: { readonly at: number; readonly text: Promise<string> } | undefined;
+
+  constructor(options: RegistryCredentialsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The text of the file, checked, or null where none is configured. Many who ask at once make one call.
+   *
+   * @throws {BuildProblem} `MissingSecret`, `RegistryDenied` for a file that cannot be used, `RegistryUnavailable`
+   * (transient) when the Secret cannot be read at the moment
+   */
+  async read(): Promise<string | null> {
+    const { secret, maxAgeMs = MAX_AGE_MS } = this.#options;
+    if (secret === undefined) return null;
+    const now = performance.now();
+    if (this.#last === undefined || now - this.#last.at >= maxAgeMs) {
+      const entry = { at: now, text: this.#read(secret) };
+      this.#last = entry;
+      // A failure is not kept.
+      entry.text.catch(() => {
+        if (this.#last === entry) this.#last = undefined;
+      });
+    }
+    return this.#last.text;
+  }
+
+  async #read(name: string): Promise<string> {
+    const { client, namespace } = this.#options;
+    const secret = await client.get(Secrets, { namespace, name }).catch((cause: unknown) => {
+      if (!(cause instanceof KubeError)) throw cause;
+      const message = 'The registry credentials of this site cannot be read at the moment.';
+      throw new BuildProblem({ reason: 'RegistryUnavailable', message }, { cause, transient: true });
+    });
+    const value = KEYS.map((key) => secret?.data?.[key]).find((each) => each !== undefined);
+    if (value === undefined) {
+      const message = `The Secret "${name}" with the registry credentials of this site does not exist, or has no config.json. Tell an administrator.`;
+      throw new BuildProblem({ reason: 'MissingSecret', message });
+    }
+    const text = Buffer.from(value, 'base64').toString();
+    try {
+      parseDockerConfig(text);
+    } catch (error) {
+      if (error instanceof DockerConfigError) throw unusableCredentials(error.message);
+      throw error;
+    }
+    return text;
+  }
+}

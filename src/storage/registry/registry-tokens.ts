@@ -1,0 +1,136 @@
+import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
+import type { Challenge } from './challenge.ts';
+import type { RegistryCredential } from './docker-config.ts';
+import { denied, unavailable } from './problems.ts';
+import { isOutage, type RegistryAnswer, type RegistryHttp, retryAfterMs } from './registry-http.ts';
+
+/** What a token is wanted for. */
+export interface TokenRequest {
+  /** A Bearer challenge. */
+  readonly challenge: Challenge;
+  readonly repository: string;
+  readonly credential: RegistryCredential | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface TokensOptions {
+  readonly http: RegistryHttp;
+  /** How the registry is called in problems. */
+  readonly host: string;
+  readonly insecure: boolean;
+}
+
+const TOKENS = 500;
+/** The specification's, where the server does not say how long. */
+const LIFE_S = 60;
+const LONGEST_LIFE_S = 3600;
+/** A token is used for this much of its life, so that none ends on the way. */
+const USED = 0.75;
+const CLIENT = 'labwright';
+
+const tokenAnswer = z.object({
+  token: z.string().optional(),
+  access_token: z.string().optional(),
+  expires_in: z.number().positive().optional().catch(undefined),
+});
+/** What a header can carry. */
+const HEADER_TEXT = /^[\x21-\x7e]+$/;
+
+/**
+ * Tokens of a registry's token server, kept while they last. The server is where the challenge says it is, which may be
+ * another host: that is how the specification has it, and what every client does. What is asked for is to pull from the
+ * one repository.
+ */
+export class RegistryTokens {
+  readonly #options: TokensOptions;
+  /** With the moment, by the monotonic clock, until which each is used. */
+  readonly #tokens = new LRUCache<string, { readonly token: string; readonly until: number }>({ max: TOKENS });
+
+  constructor(options: TokensOptions) {
+    this.#options = options;
+  }
+
+  /** A token that is there already. */
+  peek(request: Omit<TokenRequest, 'signal'>): string | undefined {
+    const found = this.#tokens.get(keyOf(request));
+    return found !== undefined && found.until > performance.now() ? found.token : undefined;
+  }
+
+  forget(request: Omit<TokenRequest, 'signal'>): void {
+    this.#tokens.delete(keyOf(request));
+  }
+
+  /** @throws {BuildProblem} `RegistryDenied`, or `RegistryUnavailable` for a token server that does not do its work */
+  async fetch(request: TokenRequest): Promise<string> {
+    const { http, host } = this.#options;
+    const realm = this.#realm(request.challenge);
+    const { credential, signal } = request;
+    const parameters = parametersOf(request);
+    let answer: RegistryAnswer;
+    if (credential?.kind === 'identity') {
+      const form = { grant_type: 'refresh_token', client_id: CLIENT, refresh_token: credential.token };
+      const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' };
+      const body = new URLSearchParams({ ...form, ...parameters }).toString();
+      answer = await http.ask(realm.href, { method: 'POST', headers, body, follow: false, signal });
+    } else {
+      for (const [name, value] of Object.entries(parameters)) realm.searchParams.set(name, value);
+      const headers = { accept: 'application/json', ...basicHeader(credential) };
+      answer = await http.ask(realm.href, { method: 'GET', headers, follow: false, signal });
+    }
+    const { status } = answer;
+    if (status === 400 || status === 401 || status === 403) throw denied(host, credential !== undefined);
+    if (status !== 200) {
+      const why = `gives no token (its token server answers with ${status})`;
+      throw unavailable(host, why, { retryAfterMs: retryAfterMs(answer.headers), transient: isOutage(status) });
+    }
+    return this.#keep(keyOf(request), answer.body);
+  }
+
+  #keep(key: string, body: Buffer): string {
+    const parsed = tokenAnswer.safeParse(parseJson(body));
+    const token = parsed.data?.token ?? parsed.data?.access_token ?? '';
+    if (!HEADER_TEXT.test(token)) throw unavailable(this.#options.host, 'gives no token that can be used');
+    const seconds = Math.min(parsed.data?.expires_in ?? LIFE_S, LONGEST_LIFE_S);
+    this.#tokens.set(key, { token, until: performance.now() + seconds * 1000 * USED });
+    return token;
+  }
+
+  /** It must not be sent anything in plain text, unless the whole registry is asked so. */
+  #realm({ parameters }: Challenge): URL {
+    const { realm = '' } = parameters;
+    const url = URL.canParse(realm) ? new URL(realm) : undefined;
+    const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && this.#options.insecure);
+    if (url !== undefined && isSafe && url.username === '' && url.password === '') return url;
+    throw unavailable(this.#options.host, 'wants its token to be fetched from an address that is not safe', {
+      transient: false,
+    });
+  }
+}
+
+/** The Authorization header of a name and password. */
+export function basicHeader(credential: RegistryCredential | undefined): { authorization?: string } {
+  if (credential?.kind !== 'password') return {};
+  const pair = Buffer.from(`${credential.username}:${credential.password}`).toString('base64');
+  return { authorization: `Basic ${pair}` };
+}
+
+/** The scope is the registry's, which may know the repository by another name; ours where it names none. */
+function parametersOf({ challenge, repository }: Pick<TokenRequest, 'challenge' | 'repository'>) {
+  const { service, scope = `repository:${repository}:pull` } = challenge.parameters;
+  return { ...(service === undefined ? {} : { service }), scope };
+}
+
+/** Not by the scope: who looks for a token has not been told one. */
+function keyOf({ challenge, repository, credential }: Omit<TokenRequest, 'signal'>): string {
+  const { realm, service } = challenge.parameters;
+  return JSON.stringify([realm, service, repository, credential]);
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString());
+  } catch {
+    return undefined;
+  }
+}
