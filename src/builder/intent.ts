@@ -1,7 +1,7 @@
 import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
 import type { LabKey, LabSecrets, LabSpec } from '../domain/lab.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
-import type { LabFailure, ObservedIntent } from '../domain/observed.ts';
+import type { LabBuild, LabBuiltImage, LabFailure, ObservedIntent } from '../domain/observed.ts';
 import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION } from './object-names.ts';
 
 /**
@@ -15,6 +15,7 @@ import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION
  * | the lab is to go | annotation `deleting` | yes |
  * | the lab is over, and why | annotation `failure` | yes |
  * | pod and secrets of a failed lab are gone | annotation `cleaned` | yes |
+ * | the build whose image it waits for, and that image | annotations `build`, `image` | yes |
  * | when a token that Labwright signs was renewed | annotation `token-renewed` | yes |
  *
  * A token that Labwright signs is not in here: it is made anew whenever it is needed.
@@ -24,6 +25,8 @@ const DELETING = 'labwright.dev/deleting';
 const FAILURE = 'labwright.dev/failure';
 const CLEANED = 'labwright.dev/cleaned';
 const TOKEN_RENEWED = 'labwright.dev/token-renewed';
+const BUILD = 'labwright.dev/build';
+const IMAGE = 'labwright.dev/image';
 const ENV_KEY = 'env.json';
 const TOKEN_KEY = 'token';
 const INTENT_TYPE = 'labwright.dev/lab-intent';
@@ -95,6 +98,16 @@ export function renewedPatch({ uid, resourceVersion }: IntentVersion, at: number
   return { metadata: { uid, resourceVersion, annotations: { [TOKEN_RENEWED]: new Date(at).toISOString() } } };
 }
 
+/** Merge patch: the build whose image the lab waits for. For this version: the lab may be over, or another. */
+export function buildOfLabPatch({ uid, resourceVersion }: IntentVersion, build: LabBuild): object {
+  return { metadata: { uid, resourceVersion, annotations: { [BUILD]: JSON.stringify(build) } } };
+}
+
+/** Merge patch: the image that was built for the lab. For this version, as above. */
+export function imageOfLabPatch({ uid, resourceVersion }: IntentVersion, image: LabBuiltImage): object {
+  return { metadata: { uid, resourceVersion, annotations: { [IMAGE]: JSON.stringify(image) } } };
+}
+
 /** What an intent says, or undefined when it is not one that this version can read. */
 export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
   const annotations = metadata?.annotations ?? {};
@@ -110,6 +123,8 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
     deleting: annotations[DELETING] !== undefined,
     failure: annotations[FAILURE] === undefined ? null : (parse<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
     cleaned: annotations[CLEANED] !== undefined,
+    build: parse<LabBuild>(annotations[BUILD]) ?? null,
+    builtImage: parse<LabBuiltImage>(annotations[IMAGE]) ?? null,
     tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
   };
 }

@@ -1,5 +1,12 @@
 import type { LabPhase, LabState } from '../domain/lab.ts';
-import { currentPod, isRunning, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
+import {
+  awaitsImage,
+  currentPod,
+  isRunning,
+  labSpecOf,
+  type ObservedIntent,
+  type ObservedLab,
+} from '../domain/observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from '../domain/pod.ts';
 import { deletedExternally, type Finding, findEnd, findTrouble } from '../domain/reasons.ts';
 import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
@@ -23,7 +30,7 @@ export function recreateLabState(
   const alive = pod !== undefined && (status === 'running' || status === 'pending');
   const run = describeRun(pod);
   return {
-    spec: intent.spec,
+    spec: labSpecOf(intent),
     status,
     phase,
     reason: finding?.reason ?? null,
@@ -57,6 +64,7 @@ function judge(intent: ObservedIntent, observed: ObservedLab, pod: ObservedPod |
     return { status: intent.failure.status, phase: intent.failure.status, finding: intent.failure };
   }
   if (pod === undefined && podSeen) return { status: 'failed', phase: 'failed', finding: deletedExternally() };
+  if (awaitsImage(intent)) return { status: 'pending', phase: 'building' };
   if (pod === undefined) return { status: 'pending', phase: phaseWithoutPod(observed) };
   const end = findEnd(pod);
   if (end !== undefined) {

@@ -1,3 +1,4 @@
+import type { Repository } from './build.ts';
 import type { LabUser, Quota } from './user.ts';
 
 /** Identity of a lab: one server of one user. `servername` is `""` for the default server. */
@@ -36,6 +37,15 @@ export interface LabImage {
   readonly digest: string;
 }
 
+/** A repository that a lab's image is built from. */
+export interface LabSource {
+  readonly repository: Repository;
+  /** Branch, tag or commit. */
+  readonly ref: string;
+  /** Directory inside the repository; `""` is the whole. */
+  readonly path: string;
+}
+
 /**
  * Everything needed to make a lab except the secrets: the non-secret half of the durable intent.
  * It is written once, before the 201, and never changes while the lab lives.
@@ -48,7 +58,10 @@ export interface LabSpec {
   /** The namespace of this lab. Kept here, so that a lab is found again when the configured prefix changes. */
   readonly namespace: string;
   readonly options: LabOptions;
+  /** Without a reference as long as the image is to come from `source`. */
   readonly image: LabImage;
+  /** There when the image is built from a repository, or found to be built already. */
+  readonly source?: LabSource;
   readonly resources: LabResources;
   /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities; they are both request and limit. */
   readonly extendedResources: Readonly<Record<string, string>>;
@@ -80,6 +93,7 @@ export type LabStatus = 'pending' | 'running' | 'terminating' | 'terminated' | '
 /** Where a lab's operation stands, for people and the rich API. */
 export type LabPhase =
   | 'accepted'
+  | 'building'
   | 'waiting_for_namespace'
   | 'creating'
   | 'scheduling'

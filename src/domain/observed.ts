@@ -10,6 +10,22 @@ export interface LabFailure extends Finding {
   readonly status: 'failed' | 'terminated';
 }
 
+/** The build that makes the image of a lab. */
+export interface LabBuild {
+  readonly id: string;
+  /** The commit that the ref stood for when the lab was asked for. */
+  readonly commit: string;
+}
+
+/** The image of a lab that was asked for by its repository. */
+export interface LabBuiltImage {
+  /** `repository@sha256:…` */
+  readonly reference: string;
+  readonly digest: string;
+  /** When it was there; milliseconds since the epoch. From here on the lab has its time for starting. */
+  readonly at: number;
+}
+
 /** What is kept of an intent: all of it but the secrets. */
 export interface ObservedIntent {
   readonly slug: string;
@@ -23,6 +39,10 @@ export interface ObservedIntent {
   readonly failure: LabFailure | null;
   /** Whether, after a failure, the pod and everything secret are gone. */
   readonly cleaned: boolean;
+  /** The build that the lab waits for; null before there is one. */
+  readonly build: LabBuild | null;
+  /** The image that was built; null before it is there, and for a lab whose image was named. */
+  readonly builtImage: LabBuiltImage | null;
   /** When the signed token of the lab was last renewed, in milliseconds since the epoch; null when it never was. */
   readonly tokenRenewedAt: number | null;
 }
@@ -58,4 +78,21 @@ export function currentPod({ intent, pod }: ObservedLab): ObservedPod | undefine
 /** Whether the lab's server has come up and its pod is not on its way out. */
 export function isRunning(pod: ObservedPod): boolean {
   return pod.phase === 'Running' && (pod.ready || pod.started) && !pod.terminating;
+}
+
+/** Whether the lab cannot be made yet, because its image is still to come. */
+export function awaitsImage({ spec, builtImage }: Pick<ObservedIntent, 'spec' | 'builtImage'>): boolean {
+  return spec.source !== undefined && builtImage === null;
+}
+
+/** The specification of the lab with the image it runs. */
+export function labSpecOf({ spec, builtImage }: Pick<ObservedIntent, 'spec' | 'builtImage'>): LabSpec {
+  if (builtImage === null) return spec;
+  const { reference, digest, at } = builtImage;
+  return {
+    ...spec,
+    image: { ...spec.image, reference, digest },
+    options: { ...spec.options, image: reference },
+    deadline: at + (spec.deadline - spec.createdAt),
+  };
 }

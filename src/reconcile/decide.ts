@@ -1,5 +1,7 @@
 import {
+  awaitsImage,
   currentPod,
+  labSpecOf,
   isRunning,
   type ObservedIntent,
   type ObservedLab,
@@ -32,6 +34,7 @@ export type Decision =
   | { readonly do: 'nothing'; readonly again?: number }
   | { readonly do: 'wait-for-namespace'; readonly again: number }
   | { readonly do: 'remove-leftover-pod'; readonly pod: ObservedPod; readonly again: number }
+  | { readonly do: 'await-image' }
   | { readonly do: 'make-objects' }
   | { readonly do: 'follow-pod'; readonly again: number }
   | { readonly do: 'report-running' }
@@ -65,6 +68,7 @@ export function decide(observed: ObservedLab, memory: LabMemory, timings: LabTim
   if (intent === undefined) return decideWithoutIntent(observed, memory, timings, now);
   if (intent.deleting) return { do: 'clean-up', intent };
   if (intent.failure !== null) return decideFailed(intent, timings, now);
+  if (awaitsImage(intent)) return { do: 'await-image' };
   const pod = currentPod(observed);
   return pod === undefined
     ? decideWithoutPod(observed, intent, memory, now)
@@ -100,10 +104,11 @@ function decideFailed(intent: ObservedIntent, { failedRetention }: LabTimings, n
 
 function decideWithoutPod(
   { namespace, pod: leftover }: ObservedLab,
-  { spec }: ObservedIntent,
+  intent: ObservedIntent,
   { podSeen, trouble }: LabMemory,
   now: number,
 ): Decision {
+  const spec = labSpecOf(intent);
   if (podSeen) return { do: 'fail', finding: deletedExternally() };
   const left = spec.deadline - now;
   if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, undefined) };
@@ -113,12 +118,13 @@ function decideWithoutPod(
 }
 
 function decideWithPod(
-  { spec }: ObservedIntent,
+  intent: ObservedIntent,
   pod: ObservedPod,
   { trouble }: LabMemory,
   { schedulingTimeout }: LabTimings,
   now: number,
 ): Decision {
+  const spec = labSpecOf(intent);
   const end = findEnd(pod);
   if (end !== undefined) return { do: 'fail', finding: end };
   if (isRunning(pod)) return { do: 'report-running' };

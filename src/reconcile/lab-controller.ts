@@ -4,6 +4,8 @@ import type { Config } from '../config/config.ts';
 import type { KubeClient } from '../storage/kube-client.ts';
 import { KubeError } from '../storage/kube-error.ts';
 import { describeOutage } from '../storage/outage.ts';
+import type { BuildService } from './builds/build-service.ts';
+import { LabImages } from './lab-images.ts';
 import { LabReconciler } from './lab-reconciler.ts';
 import type { LabTokens } from './lab-service.ts';
 import { Labs } from './labs.ts';
@@ -21,6 +23,8 @@ export interface LabControllerOptions {
   readonly logger: Logger;
   /** Signs the tokens of labs; to be given where `lab.token.source` is `signed`. */
   readonly tokens?: LabTokens | undefined;
+  /** Where images are built from repositories. */
+  readonly builds?: BuildService | undefined;
   /** See LabReconcilerOptions; tests shorten it. */
   readonly leftoverGrace?: number;
 }
@@ -40,11 +44,12 @@ export class LabController {
   readonly watches: LabWatches;
   readonly #queue: WorkQueue;
   readonly #renewal: TokenRenewal | undefined;
+  readonly #images: LabImages | undefined;
   readonly #logger: Logger;
   readonly #server: string;
   #outage: string | undefined;
 
-  constructor({ client, config, controller, logger, tokens, leftoverGrace }: LabControllerOptions) {
+  constructor({ client, config, controller, logger, tokens, builds, leftoverGrace }: LabControllerOptions) {
     if (config.lab.token.source === 'signed' && tokens === undefined) {
       throw new TypeError('the configuration asks for signed tokens, and there is nobody to sign them');
     }
@@ -66,8 +71,11 @@ export class LabController {
       onPodEvent: (slug, event) => this.labs.onPodEvent(slug, event),
     });
     const shared = { client, watches: this.watches, operations, config: config.lab, controller, logger, tokens };
+    this.#images =
+      builds === undefined ? undefined : new LabImages({ builds, logger, wake: (slug) => this.#queue.add(slug) });
     const reconciler = new LabReconciler({
       ...shared,
+      images: this.#images,
       builder,
       sources,
       ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
@@ -85,6 +93,7 @@ export class LabController {
     await watching;
     clearInterval(resync);
     clearInterval(outage);
+    await this.#images?.stop();
     await this.#queue.stop();
   }
 

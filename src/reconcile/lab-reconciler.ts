@@ -1,13 +1,16 @@
-import { parseSecrets } from '../builder/intent.ts';
+import { buildOfLabPatch, imageOfLabPatch, parseSecrets } from '../builder/intent.ts';
 import type { LabBuilder } from '../builder/lab-builder.ts';
 import { intentName } from '../builder/object-names.ts';
 import type { LabSecrets, LabSpec } from '../domain/lab.ts';
-import { currentPod, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
+import { currentPod, labSpecOf, type ObservedIntent, type ObservedLab } from '../domain/observed.ts';
 import type { ObservedPod } from '../domain/pod.ts';
-import { findTrouble } from '../domain/reasons.ts';
+import { type Finding, findTrouble } from '../domain/reasons.ts';
+import { METADATA_ONLY } from '../storage/kube-client.ts';
+import { isOutdated } from '../storage/kube-error.ts';
 import { Namespaces, Secrets } from '../storage/resources.ts';
 import { type Decision, decide, type LabMemory } from './decide.ts';
 import { CLEANUP_AGAIN_MS, type Lab, LabEnding, type LabEndingOptions, tellFailure } from './lab-ending.ts';
+import type { LabImages } from './lab-images.ts';
 import { LabObjectsWriter } from './lab-objects.ts';
 import { type LabTokens, tokenSubject } from './lab-service.ts';
 import { oneLabSelector } from './observe.ts';
@@ -21,6 +24,8 @@ export interface LabReconcilerOptions extends LabEndingOptions {
   readonly sources: SourceSecrets;
   /** Where the configuration asks for signed tokens. */
   readonly tokens?: LabTokens | undefined;
+  /** Where images are built from repositories. */
+  readonly images?: LabImages | undefined;
   /** How long something with our labels and without an intent is left alone, in milliseconds. */
   readonly leftoverGrace?: number;
 }
@@ -60,6 +65,7 @@ export class LabReconciler {
     const memory = this.#remember(slug, observed, operation);
     const { config, leftoverGrace = LEFTOVER_GRACE_MS } = this.#options;
     const decision = decide(observed, memory, { ...config, leftoverGrace }, this.#now());
+    if (decision.do !== 'await-image') this.#options.images?.drop(slug);
     if (intent === undefined || operation === undefined) return this.#actWithoutIntent(slug, observed, decision);
     if (kind === 'spawn' && intent.failure !== null) tellFailure(operation, intent.failure);
     return this.#act({ slug, observed, intent, operation }, decision);
@@ -73,6 +79,8 @@ export class LabReconciler {
         return { requeueAfterMs: decision.again };
       case 'remove-leftover-pod':
         return this.#removeLeftoverPod(lab, decision.pod, decision.again);
+      case 'await-image':
+        return this.#awaitImage(lab);
       case 'make-objects':
         return this.#makeObjects(lab);
       case 'follow-pod':
@@ -143,9 +151,33 @@ export class LabReconciler {
     };
   }
 
+  /** What has come of the build of the lab's image is noted at the lab, so that any process can go on from there. */
+  async #awaitImage(lab: Lab): Promise<Result> {
+    const { slug, intent, operation } = lab;
+    const { images } = this.#options;
+    if (images === undefined) return this.#ending.fail(lab, NO_BUILDS);
+    const onProgress = (message: string, progress: number) => operation.log.info(message, progress);
+    const progress = images.advance(slug, intent, { onProgress });
+    if (progress.is === 'failed') return this.#ending.fail(lab, progress.finding);
+    if (progress.is === 'ready') await this.#note(intent, imageOfLabPatch(intent, progress.image));
+    const isNews = progress.is === 'building' && intent.build?.id !== progress.build.id;
+    if (isNews) await this.#note(intent, buildOfLabPatch(intent, progress.build));
+    return {};
+  }
+
+  async #note({ name }: ObservedIntent, patch: object): Promise<void> {
+    const { client, controller, watches } = this.#options;
+    try {
+      watches.observeIntent(await client.patch(Secrets, { namespace: controller, name }, patch, METADATA_ONLY));
+    } catch (error) {
+      // Deleted or replaced meanwhile: the watch tells.
+      if (!isOutdated(error)) throw error;
+    }
+  }
+
   async #makeObjects({ slug, intent, observed, operation }: Lab): Promise<Result> {
     const { watches, builder, sources, config, logger } = this.#options;
-    const { spec } = intent;
+    const spec = labSpecOf(intent);
     const isWanted = () => {
       const current = watches.observe(slug).intent;
       return current?.spec.spawnId === spec.spawnId && !current.deleting && current.failure === null;
@@ -217,6 +249,11 @@ export class LabReconciler {
     return (await this.#options.client.get(Secrets, ref, { priority: 'background' })) !== undefined;
   }
 }
+
+const NO_BUILDS: Finding = {
+  reason: 'BuildFailed',
+  message: 'Images are not built from repositories here any more.',
+};
 
 function later(decision: Decision): Result {
   const again = 'again' in decision ? decision.again : undefined;

@@ -5,6 +5,7 @@ import type {
   LabOptions,
   LabResources,
   LabSecrets,
+  LabSource,
   LabSpec,
   LabState,
 } from '../domain/lab.ts';
@@ -16,6 +17,8 @@ export interface CreateLab {
   readonly user: LabUser;
   readonly options: LabOptions;
   readonly image: LabImage;
+  /** The repository that the image is built from, where it was asked for so. */
+  readonly source?: LabSource;
   readonly resources: LabResources;
   /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities. */
   readonly extendedResources: Readonly<Record<string, string>>;

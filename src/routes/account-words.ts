@@ -3,6 +3,7 @@ import type { LabPhase, LabState } from '../domain/lab.ts';
 /** What a phase means for the person whose lab it is. */
 const PHASES: Readonly<Record<LabPhase, string>> = {
   accepted: 'Starting: the request has been accepted',
+  building: 'Starting: its image is being built',
   waiting_for_namespace: 'Starting: waiting until the last lab has been cleared away',
   creating: 'Starting: the lab is being set up',
   scheduling: 'Starting: waiting for a machine',

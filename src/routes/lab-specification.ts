@@ -20,7 +20,7 @@ const SERVICE_PREFIX_VALUE = /^\/[^\s?#\\\p{Cc}]*$/u;
 const text = z.string(expecting('a valid string')).max(OPTION_LENGTH);
 const selector = text.optional().transform((value) => (value === '' ? undefined : value));
 
-const SELECTORS = ['image_list', 'image_class', 'image_tag', 'image_dropdown'] as const;
+const SELECTORS = ['image_list', 'image_class', 'image_tag', 'image_repo', 'image_dropdown'] as const;
 type ImageSelector = (typeof SELECTORS)[number];
 type SelectorValues = { readonly [Name in ImageSelector]?: string | undefined };
 
@@ -28,6 +28,9 @@ type SelectorValues = { readonly [Name in ImageSelector]?: string | undefined };
 export interface ImageChoice {
   readonly selector: ImageSelector;
   readonly value: string;
+  /** With `image_repo`: branch, tag or commit, and the directory; undefined when they were not said. */
+  readonly ref?: string | undefined;
+  readonly path?: string | undefined;
 }
 
 const LabRequestOptions = z
@@ -42,14 +45,23 @@ const LabRequestOptions = z
         description: 'The image of a class.',
       }),
       image_tag: formField('image_tag', selector).meta({ description: 'The image with this tag.' }),
+      image_repo: formField('image_repo', selector).meta({
+        description: 'A repository that the image is built from, where it is not there already: a URL or a DOI.',
+        example: 'https://github.com/binder-examples/requirements',
+      }),
+      image_ref: formField('image_ref', selector).meta({
+        description: 'Its branch, tag or commit; `HEAD` when absent.',
+      }),
+      image_path: formField('image_path', selector).meta({ description: 'Directory inside of it that is built.' }),
     },
     expecting('a valid dictionary'),
   )
-  .transform(({ image_list, image_dropdown, image_class, image_tag, ...options }, context) => {
+  .transform((all, context) => {
+    const { image_list, image_dropdown, image_class, image_tag, image_repo, image_ref, image_path, ...options } = all;
     const list = image_list === USE_DROPDOWN ? undefined : image_list;
     const dropdown = list === undefined ? image_dropdown : undefined;
-    const image = choose({ image_list: list, image_class, image_tag, image_dropdown: dropdown });
-    if (typeof image !== 'string') return { ...options, image };
+    const image = choose({ image_list: list, image_class, image_tag, image_repo, image_dropdown: dropdown });
+    if (typeof image !== 'string') return { ...options, image: { ...image, ref: image_ref, path: image_path } };
     context.addIssue(refusal(image));
     return z.NEVER;
   })

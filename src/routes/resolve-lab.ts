@@ -1,10 +1,12 @@
 import { type UserFacts, requireLabUser } from '../auth/user-facts.ts';
 import { type Config, type LabSizeConfig, resolveQuota, sizeResources } from '../config/index.ts';
 import { LabwrightError } from '../domain/errors.ts';
-import type { LabKey } from '../domain/lab.ts';
+import { BuildProblem } from '../domain/build.ts';
+import type { LabImage, LabKey, LabSource } from '../domain/lab.ts';
+import { parseBuildPath, parseRef, parseRepository } from '../domain/repository.ts';
 import type { Quota } from '../domain/user.ts';
 import type { CreateLab } from '../reconcile/lab-service.ts';
-import { type LabSpecification, SERVICE_PREFIX } from './lab-specification.ts';
+import { type ImageChoice, type LabSpecification, SERVICE_PREFIX } from './lab-specification.ts';
 import { selectImage } from './select-image.ts';
 
 const SIZE_LOC = ['body', 'options', 'size'];
@@ -21,7 +23,7 @@ export interface LabRequest {
  * error a request with several faults gets: may spawn at all, has ids, image, size, quota.
  *
  * @throws {LabwrightError} `permission_denied`, `invalid_docker_reference`, `unknown_image`, `invalid_lab_size`,
- * `insufficient_quota`
+ * `insufficient_quota`, `invalid_repository`
  */
 export function resolveLab(config: Config, { key, user, specification, token }: LabRequest): CreateLab {
   const { options, env } = specification;
@@ -30,7 +32,7 @@ export function resolveLab(config: Config, { key, user, specification, token }: 
     throw new LabwrightError('permission_denied', 403, 'Spawning a notebook is not permitted');
   }
   const labUser = requireLabUser(user);
-  const image = selectImage(config.images, options.image);
+  const { image, source } = findImage(config, options.image);
   const size = findSize(config, options.size);
   if (!fits(size, quota)) {
     const message = 'Insufficient quota to spawn requested lab';
@@ -43,15 +45,33 @@ export function resolveLab(config: Config, { key, user, specification, token }: 
       size: size.name,
       enable_debug: options.enable_debug,
       reset_user_env: options.reset_user_env,
-      image: image.reference,
+      image: source === undefined ? image.reference : source.repository.url,
     },
     image,
+    ...(source === undefined ? {} : { source }),
     resources: sizeResources(size),
     extendedResources: size.extendedResources,
     quota,
     secrets: { env, token },
     servicePrefix: withSlashes(env[SERVICE_PREFIX] ?? '/'),
   };
+}
+
+/** The image that was named, or the repository that it is to be built from. */
+function findImage({ images, builds }: Config, choice: ImageChoice): { image: LabImage; source?: LabSource } {
+  if (choice.selector !== 'image_repo') return { image: selectImage(images, choice) };
+  const loc = ['body', 'options', 'image_repo'];
+  if (builds === undefined) {
+    throw new LabwrightError('unknown_image', 400, 'Images are not built from repositories here', { loc });
+  }
+  try {
+    const repository = parseRepository(choice.value, builds.repositories);
+    const source = { repository, ref: parseRef(choice.ref ?? ''), path: parseBuildPath(choice.path ?? '') };
+    return { image: { reference: '', name: `${repository.url} (${source.ref})`, digest: '' }, source };
+  } catch (error) {
+    if (!(error instanceof BuildProblem)) throw error;
+    throw new LabwrightError('invalid_repository', 422, error.message, { loc, cause: error });
+  }
 }
 
 /** Whether a lab of this size fits into a quota. */

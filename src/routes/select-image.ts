@@ -21,6 +21,8 @@ export function selectImage(images: Images, { selector, value }: ImageChoice): L
       return describe(findClass(images.list, value) ?? notFound(`No ${value} image found`, loc));
     case 'image_tag':
       return describe(findTag(images.list, value) ?? notFound(`Docker tag ${quote(value, isImageTag)} not found`, loc));
+    case 'image_repo':
+      throw new TypeError('a repository is no configured image');
     case 'image_list':
     case 'image_dropdown':
       return findReference(images, value, loc);

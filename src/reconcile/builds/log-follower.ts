@@ -58,6 +58,8 @@ export class LogFollower {
       }
     } catch (err) {
       logger.error({ build: log.id, err }, 'the log of a build cannot be followed');
+    } finally {
+      await lines.return(false);
     }
     if (!this.#drained && !signal.aborted) log.note('The log could not be read to its end.');
   }

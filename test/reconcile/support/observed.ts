@@ -34,6 +34,8 @@ export function anIntent(changes: Partial<ObservedIntent> = {}): ObservedIntent 
     deleting: false,
     failure: null,
     cleaned: false,
+    build: null,
+    builtImage: null,
     tokenRenewedAt: null,
     ...changes,
   };
