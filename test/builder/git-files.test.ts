@@ -8,6 +8,7 @@ import { buildGitFiles } from '../../src/builder/git-files.ts';
 import type { GitCredential } from '../../src/domain/git-credential.ts';
 import { canary } from '../support/canary.ts';
 import { CLEAN_GIT, type GitServer, type GitServerOptions, startGitServer } from '../support/git-server.ts';
+import { startSshGitServer } from '../support/ssh-git-server.ts';
 import { type ScriptedHost, startScriptedHost } from '../support/scripted-host.ts';
 
 const run = promisify(execFile);
@@ -140,6 +141,23 @@ describe('Git in a build', () => {
     expect(buildGitFiles(undefined)).toEqual({});
   });
 
+  it('reads a repository over SSH with the one key, and speaks to known hosts only', async () => {
+    const git = await server();
+    const ssh = await startSshGitServer({ directory: git.directory });
+    open.push(ssh);
+    await git.addRepository('group/lab', { 'a.txt': 'a' });
+    const url = `ssh://git@127.0.0.1:${ssh.port}/group/lab.git`;
+    const credential = { kind: 'ssh', url, privateKey: ssh.userKey } as const;
+    await clone(url, { ...credential, knownHosts: `[127.0.0.1]:${ssh.port} ${ssh.hostKey}\n` });
+    const commands = ssh.commands.length;
+    await rm(directory, { recursive: true });
+    await mkdir(directory);
+    await expect(clone(url, { ...credential, knownHosts: `other.org ${ssh.hostKey}\n` })).rejects.toThrow(
+      /Host key verification/,
+    );
+    expect(ssh.commands).toHaveLength(commands);
+  });
+
   it('speaks SSH with the one key, and to known hosts only', () => {
     const files = buildGitFiles({
       kind: 'ssh',
@@ -148,6 +166,10 @@ describe('Git in a build', () => {
       knownHosts: 'k\n',
     });
     expect(Object.keys(files).sort()).toEqual(['gitconfig', 'known_hosts', 'ssh-privatekey']);
-    expect(files['gitconfig']).toMatchInlineSnapshot();
+    expect(files['gitconfig']).toMatchInlineSnapshot(`
+      "[core]
+      	sshCommand = "ssh -F /dev/null -i /run/labwright/secrets/ssh-privatekey -o IdentitiesOnly=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/run/labwright/secrets/known_hosts -o GlobalKnownHostsFile=/dev/null -o UpdateHostKeys=no -o ForwardAgent=no -o BatchMode=yes -o ConnectTimeout=30"
+      "
+    `);
   });
 });

@@ -1,0 +1,118 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { LRUCache } from 'lru-cache';
+import type { Repository } from '../../domain/build.ts';
+import type { GitCredential } from '../../domain/git-credential.ts';
+import { type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
+import { problemOfStatus, refNotFound, unavailable } from './problems.ts';
+
+/** How the API of one kind of host is asked for a commit. */
+export interface HostApi {
+  question(repository: Repository, ref: string): { readonly url: string; readonly accept: string };
+  /** The commit of a good answer; undefined for one that cannot be read. */
+  commitOf(body: string): string | undefined;
+  /** Whether an answer that is none says that the repository is there and has no such ref. */
+  saysNoRef(status: number, body: string): boolean;
+}
+
+/** What the API said: a commit, no such ref, or that it must not be asked for so many milliseconds. */
+export type ApiAnswer = { readonly commit: string | undefined } | { readonly limitedForMs: number };
+
+interface Known {
+  readonly etag: string;
+  readonly commit: string;
+}
+
+const KNOWN = 2_000;
+const BODY_BYTES = 1024 * 1024;
+const ETAG_LENGTH = 200;
+/** Where a host does not say for how long, and the longest it is believed. */
+const REST_MS = 60_000;
+const LONGEST_REST_MS = 60 * 60_000;
+
+/**
+ * Asks the API of a Git host, with what it said before at hand: an answer that has not changed costs nothing of the rate
+ * limit (GitHub's `304`). Once the limit is reached, the API is left alone until it is over.
+ */
+export class HostApiClient {
+  readonly #client: OutboundClient;
+  readonly #api: HostApi;
+  readonly #now: () => number;
+  readonly #known = new LRUCache<string, Known>({ max: KNOWN });
+  /** Until when the API is left alone, by credential: a limit is that of an account. Milliseconds since the epoch. */
+  readonly #limitedUntil = new Map<string, number>();
+
+  constructor(client: OutboundClient, api: HostApi, now: () => number = Date.now) {
+    this.#client = client;
+    this.#api = api;
+    this.#now = now;
+  }
+
+  /** @throws {BuildProblem} when the host says that the repository cannot be had; whatever the client throws */
+  async find(
+    repository: Repository,
+    ref: string,
+    credential: GitCredential | undefined,
+    signal: AbortSignal,
+  ): Promise<ApiAnswer> {
+    const account = credential?.url ?? '';
+    const limitedForMs = (this.#limitedUntil.get(account) ?? 0) - this.#now();
+    if (limitedForMs > 0) return { limitedForMs };
+    const { url, accept } = this.#api.question(repository, ref);
+    const key = `${account} ${url}`;
+    const known = this.#known.get(key);
+    const { origin } = new URL(url);
+    const headers = { accept, ...(known === undefined ? {} : { 'if-none-match': known.etag }) };
+    const authorization = (target: URL) =>
+      credential?.kind === 'http' && target.origin === origin ? `Bearer ${credential.password}` : undefined;
+    return this.#client.ask(url, { headers, authorization, signal }, async (answer) => {
+      const restMs = restOf(answer, this.#now());
+      if (restMs > 0) this.#limitedUntil.set(account, this.#now() + restMs);
+      if (isLimited(answer)) return { limitedForMs: Math.max(restMs, 1_000) };
+      if (answer.status === 304 && known !== undefined) return { commit: known.commit };
+      const commit = await this.#read(answer, repository, ref, credential);
+      const etag = answer.headers.etag;
+      if (commit !== undefined && etag !== undefined && etag.length <= ETAG_LENGTH) {
+        this.#known.set(key, { etag, commit });
+      }
+      return { commit };
+    });
+  }
+
+  async #read(
+    { status, body }: OutboundAnswer,
+    { url }: Repository,
+    ref: string,
+    credential: GitCredential | undefined,
+  ): Promise<string | undefined> {
+    const { host } = new URL(url);
+    const text = (await readAll(body, BODY_BYTES)).toString('utf8');
+    if (status === 200) {
+      const commit = this.#api.commitOf(text);
+      if (commit === undefined) throw unavailable(host);
+      return commit;
+    }
+    if (this.#api.saysNoRef(status, text)) return undefined;
+    // A ref that no URL can name there is one that does not exist.
+    if (status === 400 || status === 422) throw refNotFound(ref);
+    throw problemOfStatus(status, host, credential !== undefined);
+  }
+}
+
+function isLimited({ status, headers }: OutboundAnswer): boolean {
+  if (status === 429) return true;
+  return status === 403 && (headers['retry-after'] !== undefined || remaining(headers) === '0');
+}
+
+/** Milliseconds for which the API wants to be left alone, as far as it says; 0 when it can be asked on. */
+function restOf(answer: OutboundAnswer, now: number): number {
+  const { headers } = answer;
+  if (!isLimited(answer) && remaining(headers) !== '0') return 0;
+  const seconds = Number(headers['retry-after']);
+  const resetAt = Number(headers['x-ratelimit-reset'] ?? headers['ratelimit-reset']) * 1_000;
+  const ms = seconds > 0 ? seconds * 1_000 : resetAt > now ? resetAt - now : REST_MS;
+  return Math.min(ms, LONGEST_REST_MS);
+}
+
+function remaining(headers: IncomingHttpHeaders): string | string[] | undefined {
+  return headers['x-ratelimit-remaining'] ?? headers['ratelimit-remaining'];
+}

@@ -1,0 +1,50 @@
+import { basicAuthorization, type GitCredential } from '../../domain/git-credential.ts';
+import { type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
+import { resumable } from './pkt-line.ts';
+import { noGit, problemOfStatus } from './problems.ts';
+import { findRef } from './remote-refs.ts';
+
+const SERVICE = 'git-upload-pack';
+/** Refs that begin as the wanted one does. */
+const REFS_BYTES = 16 * 1024 * 1024;
+const TRAILER_BYTES = 1_024;
+const PROTOCOL = { 'git-protocol': 'version=2' };
+
+/**
+ * The commit that a ref means in a repository behind "smart HTTP" (gitprotocol-http).
+ *
+ * @returns undefined when there is no such ref
+ * @throws {BuildProblem} when the host says that there is no such repository; whatever the client throws
+ */
+export async function findHttpRef(
+  client: OutboundClient,
+  question: { readonly url: string; readonly ref: string; readonly credential: GitCredential | undefined },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const { url, ref, credential } = question;
+  const authorization = (target: URL) => basicAuthorization(credential, target.href);
+  const host = new URL(url).host;
+  const ask = { headers: PROTOCOL, authorization, signal };
+  return client.ask(`${url}/info/refs?service=${SERVICE}`, ask, async (answer) => {
+    expectType(answer, 'advertisement', host, credential !== undefined);
+    const base = /^(.*)\/info\/refs(?:\?[^/]*)?$/.exec(answer.url.href)?.[1];
+    if (base === undefined) throw noGit(host);
+    const advertisement = resumable(answer.body);
+    const command = async (body: Buffer) => {
+      // Read to its end, the connection serves the second question too.
+      await readAll(advertisement, TRAILER_BYTES);
+      const headers = { ...PROTOCOL, 'content-type': `application/x-${SERVICE}-request` };
+      return client.ask(`${base}/${SERVICE}`, { ...ask, method: 'POST', headers, body }, async (result) => {
+        expectType(result, 'result', host, credential !== undefined);
+        return [await readAll(result.body, REFS_BYTES)];
+      });
+    };
+    return findRef({ advertisement, command }, ref);
+  });
+}
+
+/** Anything but this type is a web page or the "dumb" protocol, which has nothing to build from. */
+function expectType({ status, headers }: OutboundAnswer, kind: string, host: string, hasCredential: boolean): void {
+  if (status !== 200) throw problemOfStatus(status, host, hasCredential);
+  if (headers['content-type']?.split(';')[0]?.trim() !== `application/x-${SERVICE}-${kind}`) throw noGit(host);
+}

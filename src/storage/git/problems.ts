@@ -1,0 +1,65 @@
+import { BuildProblem } from '../../domain/build.ts';
+import { isRefusal } from '../outbound/outbound-client.ts';
+import { PktLineError, RemoteError } from './pkt-line.ts';
+
+/** What is said to whoever asked for a repository. The words of hosts are not: they are not ours to pass on. */
+
+export function repositoryNotFound(host: string): BuildProblem {
+  const message = `The repository does not exist on ${host}, or it is private and may not be read from here.`;
+  return new BuildProblem({ reason: 'RepositoryNotFound', message });
+}
+
+export function accessDenied(host: string): BuildProblem {
+  const message =
+    `The repository may not be read: ${host} does not take the credentials that are set for it, or they do not cover ` +
+    'this repository. Check its name, or ask an administrator.';
+  return new BuildProblem({ reason: 'RepositoryNotFound', message });
+}
+
+export function refNotFound(ref: string): BuildProblem {
+  const message = /^[0-9a-f]{4,39}$/i.test(ref)
+    ? `There is no branch or tag "${ref}" in the repository; a commit must be given with its full hash.`
+    : `There is no branch, tag or commit "${ref}" in the repository.`;
+  return new BuildProblem({ reason: 'RefNotFound', message });
+}
+
+export function noGit(host: string): BuildProblem {
+  const message = `At this address ${host} has no Git repository.`;
+  return new BuildProblem({ reason: 'RepositoryNotFound', message });
+}
+
+export function notAllowed(message: string, cause?: unknown): BuildProblem {
+  return new BuildProblem({ reason: 'RepositoryNotAllowed', message }, { cause });
+}
+
+export function unavailable(host: string, cause?: unknown): BuildProblem {
+  const message = `${host} does not answer at the moment, so that the repository cannot be looked at.`;
+  return new BuildProblem({ reason: 'RepositoryUnavailable', message }, { transient: true, cause });
+}
+
+/** @param retryAfterMs until the host answers again */
+export function rateLimited(host: string, retryAfterMs: number): BuildProblem {
+  const minutes = Math.ceil(retryAfterMs / 60_000);
+  const message = `${host} answers no more questions for now; try again in ${minutes === 1 ? 'a minute' : `${minutes} minutes`}.`;
+  return new BuildProblem({ reason: 'RateLimited', message }, { transient: true, retryAfterMs });
+}
+
+/** What a status of HTTP says of a repository, where it is no success. */
+export function problemOfStatus(status: number, host: string, hasCredential: boolean): BuildProblem {
+  if (status === 401 || status === 403) return hasCredential ? accessDenied(host) : repositoryNotFound(host);
+  if (status === 404 || status === 410 || status === 451) return repositoryNotFound(host);
+  if (status === 429 || status >= 500) return unavailable(host);
+  return noGit(host);
+}
+
+/** Whatever was thrown while a host was asked, as a problem. */
+export function toProblem(error: unknown, host: string): BuildProblem {
+  if (error instanceof BuildProblem) return error;
+  if (isRefusal(error)) {
+    const message = `${host} may not be reached from here: it has no public address, or sends on to where it must not.`;
+    return notAllowed(message, error);
+  }
+  if (error instanceof RemoteError) return repositoryNotFound(host);
+  if (error instanceof PktLineError) return noGit(host);
+  return unavailable(host, error);
+}

@@ -1,0 +1,167 @@
+import { LRUCache } from 'lru-cache';
+import type { Logger } from 'pino';
+import type { BuildsConfig } from '../../config/index.ts';
+import { binderSlugOf } from '../../domain/binder-slug.ts';
+import type { Repository, ResolvedRepository } from '../../domain/build.ts';
+import type { GitCredential } from '../../domain/git-credential.ts';
+import { isCommit } from '../../domain/git-ref.ts';
+import { unlessAborted } from '../../domain/unless-aborted.ts';
+import { AddressGuard } from '../outbound/address-guard.ts';
+import { OutboundClient } from '../outbound/outbound-client.ts';
+import type { GitCredentials } from './git-credentials.ts';
+import { HostApiClient } from './host-api.ts';
+import { findHttpRef } from './http-refs.ts';
+import { githubApi, gitlabApi } from './known-apis.ts';
+import { notAllowed, rateLimited, refNotFound, toProblem, unavailable } from './problems.ts';
+import { findSshRef } from './ssh-refs.ts';
+import { findRecord } from './zenodo.ts';
+
+type RepositoriesConfig = BuildsConfig['repositories'];
+
+export interface RefResolverOptions {
+  readonly config: RepositoriesConfig;
+  readonly credentials: Pick<GitCredentials, 'forUrl'>;
+  readonly logger: Logger;
+  /** Which connections may be made; from the configuration when absent. */
+  readonly guard?: AddressGuard;
+}
+
+const CACHE_SIZE = 10_000;
+/** Questions at once, to all hosts together. */
+const MOST_AT_ONCE = 64;
+/** Names that a gist's only branch has had; it is what `HEAD` is. */
+const GIST_BRANCHES = new Set(['main', 'master']);
+
+/**
+ * Finds the commit that a ref means. However many ask for one ref at once, its host is asked once, and what it said is
+ * believed for a moment. Nothing is asked of anybody before the repository is known to be allowed.
+ */
+export class RefResolver {
+  readonly #config: RepositoriesConfig;
+  readonly #credentials: RefResolverOptions['credentials'];
+  readonly #logger: Logger;
+  readonly #guard: AddressGuard;
+  readonly #client: OutboundClient;
+  readonly #github: HostApiClient;
+  readonly #gitlab: HostApiClient;
+  readonly #allowed: readonly RegExp[];
+  readonly #denied: readonly RegExp[];
+  readonly #known: LRUCache<string, { readonly commit: string }> | undefined;
+  readonly #asking = new Map<string, Promise<string>>();
+  readonly #stop = new AbortController();
+
+  constructor({ config, credentials, logger, guard }: RefResolverOptions) {
+    this.#config = config;
+    this.#credentials = credentials;
+    this.#logger = logger;
+    this.#guard = guard ?? new AddressGuard(config.privateHosts);
+    this.#client = new OutboundClient(this.#guard, { timeoutMs: config.timeout });
+    this.#github = new HostApiClient(this.#client, githubApi(config.github));
+    this.#gitlab = new HostApiClient(this.#client, gitlabApi(config.gitlab));
+    this.#allowed = config.allowed.map((source) => new RegExp(source, 'i'));
+    this.#denied = config.denied.map((source) => new RegExp(source, 'i'));
+    const options = { max: CACHE_SIZE, ttl: config.refCache, ttlResolution: 0 };
+    this.#known = config.refCache > 0 ? new LRUCache(options) : undefined;
+  }
+
+  /**
+   * @param ref as `parseRef` gives it. A full commit hash is used as it is, without a question; whether the repository has
+   * it is seen when it is fetched
+   * @throws {BuildProblem} `RepositoryNotAllowed`, `RepositoryNotFound`, `RefNotFound`, `RepositoryInvalid`, `MissingSecret`;
+   * transient: `RateLimited`, `RepositoryUnavailable`
+   * @throws the signal's reason
+   */
+  async resolve(repository: Repository, ref: string, signal?: AbortSignal): Promise<ResolvedRepository> {
+    signal?.throwIfAborted();
+    this.#checkAllowed(repository);
+    const asked = this.#commitOf(repository, ref);
+    const commit = await (signal === undefined ? asked : unlessAborted(asked, signal));
+    return { ...repository, ref, commit, binderSlug: binderSlugOf(repository, commit) };
+  }
+
+  /** Ends every question. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('the resolver of refs has been closed'));
+    await Promise.allSettled(this.#asking.values());
+    await this.#client.close();
+  }
+
+  /** @throws {BuildProblem} */
+  #checkAllowed({ provider, url }: Repository): void {
+    if (!this.#config.providers.includes(provider)) {
+      throw notAllowed('Repositories of this kind are not built here.');
+    }
+    const isAllowed = this.#allowed.length === 0 || this.#allowed.some((pattern) => pattern.test(url));
+    if (!isAllowed || this.#denied.some((pattern) => pattern.test(url))) {
+      throw notAllowed('This repository may not be built here. Ask an administrator.');
+    }
+  }
+
+  async #commitOf(repository: Repository, ref: string): Promise<string> {
+    if (isCommit(ref) && repository.provider !== 'zenodo') return ref;
+    const key = JSON.stringify([repository.provider, repository.url, ref]);
+    const known = this.#known?.get(key);
+    if (known !== undefined) return known.commit;
+    return this.#asking.get(key) ?? this.#ask(key, repository, ref);
+  }
+
+  #ask(key: string, repository: Repository, ref: string): Promise<string> {
+    const host = hostOf(repository, this.#config);
+    if (this.#asking.size >= MOST_AT_ONCE || this.#stop.signal.aborted) return Promise.reject(unavailable(host));
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(this.#config.timeout)]);
+    const asked = unlessAborted(this.#find(repository, ref, signal), signal)
+      .then((commit) => {
+        this.#known?.set(key, { commit });
+        return commit;
+      })
+      .catch((error: unknown) => {
+        const problem = toProblem(error, host);
+        this.#logger.info({ host, reason: problem.reason, err: problem.cause }, 'A ref was not resolved');
+        throw problem;
+      })
+      .finally(() => this.#asking.delete(key));
+    this.#asking.set(key, asked);
+    return asked;
+  }
+
+  async #find(repository: Repository, ref: string, signal: AbortSignal): Promise<string> {
+    const { provider, url } = repository;
+    if (provider === 'zenodo') return findRecord(this.#client, url, this.#config.zenodo, signal);
+    const wanted = provider === 'gist' && GIST_BRANCHES.has(ref) ? 'HEAD' : ref;
+    const credential = await this.#credentials.forUrl(url);
+    const find = (name: string) => this.#findBy(repository, name, credential, signal);
+    let commit = await find(wanted);
+    // Links that were made before GitHub called the first branch "main" still say "master"; BinderHub follows them too.
+    if (commit === undefined && provider === 'gh' && ref === 'master') commit = await find('HEAD');
+    if (commit === undefined) throw refNotFound(ref);
+    return commit;
+  }
+
+  async #findBy(
+    repository: Repository,
+    ref: string,
+    credential: GitCredential | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    const { provider, url } = repository;
+    const api = provider === 'gh' ? this.#github : provider === 'gl' ? this.#gitlab : undefined;
+    const answer = await api?.find(repository, ref, credential, signal);
+    if (answer !== undefined && 'commit' in answer) return answer.commit;
+    if (url.startsWith('ssh:')) {
+      if (credential?.kind === 'ssh') return findSshRef(this.#guard, { url, ref, credential }, signal);
+      throw notAllowed(`There is no key for ${new URL(url).host}: give the https address of the repository.`);
+    }
+    try {
+      return await findHttpRef(this.#client, { url, ref, credential }, signal);
+    } catch (error) {
+      // Git itself knows no such limit, so that it is asked where the API is not; if it does not answer either, wait.
+      const { host } = new URL(url);
+      if (answer !== undefined && toProblem(error, host).transient) throw rateLimited(host, answer.limitedForMs);
+      throw error;
+    }
+  }
+}
+
+function hostOf({ provider, url }: Repository, { zenodo }: RepositoriesConfig): string {
+  return new URL(provider === 'zenodo' ? zenodo.doiUrl : url).host;
+}

@@ -1,0 +1,174 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Repository } from '../../../src/domain/build.ts';
+import type { GitCredential } from '../../../src/domain/git-credential.ts';
+import { canary } from '../../support/canary.ts';
+import { type GitServer, type GitServerOptions, startGitServer } from '../../support/git-server.ts';
+import { type ScriptedHost, startScriptedHost } from '../../support/scripted-host.ts';
+import { problemOf, resolverOf } from './support.ts';
+
+const login = { username: 'ada', password: canary('password') };
+const open: { close(): Promise<void> }[] = [];
+
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.close();
+});
+
+async function server(options: GitServerOptions = {}): Promise<GitServer> {
+  const started = await startGitServer(options);
+  open.push(started);
+  return started;
+}
+
+async function scripted(answer: ScriptedHost['answer']): Promise<ScriptedHost> {
+  const started = await startScriptedHost(answer);
+  open.push(started);
+  return started;
+}
+
+function resolver(hosts: readonly { readonly url: string }[], credentials: readonly GitCredential[] = [], input = {}) {
+  const privateHosts = hosts.map(({ url }) => new URL(url).host);
+  const made = resolverOf({ privateHosts, ...input }, credentials);
+  open.push(made.resolver);
+  return made.resolver;
+}
+
+const git = (url: string): Repository => ({ provider: 'git', url });
+const COMMIT = '0123456789abcdef0123456789abcdef01234567';
+const pkt = (text: string) => (text.length + 4).toString(16).padStart(4, '0') + text;
+
+/** A server that knows only the oldest version of the protocol. */
+function oldServer(lines: readonly string[]): ScriptedHost['answer'] {
+  return (_, response) => {
+    response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' });
+    response.end(`${pkt('# service=git-upload-pack\n')}0000${lines.map(pkt).join('')}0000`);
+  };
+}
+
+describe('a ref of a Git repository over HTTP', () => {
+  it('is a branch, a tag, or what the server is at, and costs two requests', async () => {
+    const host = await server();
+    const { url, commit } = await host.addRepository(
+      'group/lab',
+      {},
+      { branches: ['dev'], tags: ['v1'], annotatedTags: ['v2'] },
+    );
+    const refs = resolver([host]);
+    for (const ref of ['HEAD', 'main', 'dev', 'v1', 'v2', 'refs/heads/main', 'heads/main', 'tags/v2']) {
+      const before = host.requests.length;
+      expect(await refs.resolve(git(url), ref)).toEqual({ provider: 'git', url, ref, commit, binderSlug: url });
+      expect(host.requests.slice(before).map(({ path, protocol }) => [path, protocol])).toEqual([
+        ['/group/lab.git/info/refs', 'version=2'],
+        ['/group/lab.git/git-upload-pack', 'version=2'],
+      ]);
+    }
+  });
+
+  it('is a tag rather than a branch of the same name, as for Git', async () => {
+    const host = await scripted(
+      oldServer([
+        `${'a'.repeat(40)} HEAD\0multi_ack symref=HEAD:refs/heads/main\n`,
+        `${'b'.repeat(40)} refs/heads/v1\n`,
+        `${'c'.repeat(40)} refs/tags/v1\n`,
+        `${COMMIT} refs/tags/v1^{}\n`,
+      ]),
+    );
+    const refs = resolver([host]);
+    expect((await refs.resolve(git(`${host.url}/a`), 'v1')).commit).toBe(COMMIT);
+    expect((await refs.resolve(git(`${host.url}/a`), 'heads/v1')).commit).toBe('b'.repeat(40));
+    expect((await refs.resolve(git(`${host.url}/a`), 'HEAD')).commit).toBe('a'.repeat(40));
+    expect((await problemOf(refs.resolve(git(`${host.url}/a`), 'v'))).reason).toBe('RefNotFound');
+  });
+
+  it('is a full commit without a question, and nothing shorter', async () => {
+    const host = await server();
+    const { url, commit } = await host.addRepository('lab', {});
+    const refs = resolver([host]);
+    expect((await refs.resolve(git(url), 'f'.repeat(40))).commit).toBe('f'.repeat(40));
+    expect((await refs.resolve(git(url), 'f'.repeat(64))).commit).toBe('f'.repeat(64));
+    expect(host.requests).toEqual([]);
+    const { reason, message } = await problemOf(refs.resolve(git(url), commit.slice(0, 8)));
+    expect([reason, message]).toEqual(['RefNotFound', expect.stringContaining('full hash')]);
+  });
+
+  it('is not found where there is none, and that is another answer than that of no repository', async () => {
+    const host = await server();
+    const { url } = await host.addRepository('lab', {});
+    const refs = resolver([host]);
+    expect(await problemOf(refs.resolve(git(url), 'mian'))).toMatchObject({ reason: 'RefNotFound', transient: false });
+    expect(await problemOf(refs.resolve(git(`${host.url}/none.git`), 'main'))).toMatchObject({
+      reason: 'RepositoryNotFound',
+      transient: false,
+    });
+  });
+
+  it('is read with the credential for its host, and never without one', async () => {
+    const host = await server({ credentials: login });
+    const { url, commit } = await host.addRepository('lab', {});
+    const right = resolver([host], [{ kind: 'http', url: host.url, ...login }]);
+    expect((await right.resolve(git(url), 'main')).commit).toBe(commit);
+    const none = await problemOf(resolver([host]).resolve(git(url), 'main'));
+    expect([none.reason, none.message]).toEqual(['RepositoryNotFound', expect.stringContaining('private')]);
+    const wrong = resolver([host], [{ kind: 'http', url: host.url, username: 'ada', password: canary('wrong') }]);
+    const refused = await problemOf(wrong.resolve(git(url), 'main'));
+    expect([refused.reason, refused.message]).toEqual(['RepositoryNotFound', expect.stringContaining('credentials')]);
+    expect(refused.message).not.toContain('canary');
+  });
+
+  it('follows a redirect to another host, without the credential', async () => {
+    const old = await server();
+    const host = await server();
+    const { commit } = await host.addRepository('lab', {});
+    old.redirect('/old', host.url, 301);
+    const refs = resolver([old, host], [{ kind: 'http', url: old.url, ...login }]);
+    expect((await refs.resolve(git(`${old.url}/old/lab.git`), 'main')).commit).toBe(commit);
+    expect(old.requests.every(({ hasAuthorization }) => hasAuthorization)).toBe(true);
+    expect(host.requests.some(({ hasAuthorization }) => hasAuthorization)).toBe(false);
+  });
+
+  it('follows no redirect into a private network', async () => {
+    const old = await server();
+    const host = await server();
+    await host.addRepository('lab', {});
+    old.redirect('/old', host.url);
+    const problem = await problemOf(resolver([old]).resolve(git(`${old.url}/old/lab.git`), 'main'));
+    expect(problem).toMatchObject({ reason: 'RepositoryNotAllowed', transient: false });
+    expect(host.requests).toEqual([]);
+  });
+
+  it.each([
+    ['a web page', 200, 'text/html', '<h1>hello'],
+    ['the dumb protocol', 200, 'text/plain', `${COMMIT}\trefs/heads/main\n`],
+    ['nonsense', 200, 'application/x-git-upload-pack-advertisement', 'zzzz and more'],
+    ['half an answer', 200, 'application/x-git-upload-pack-advertisement', '001e# serv'],
+    ['a refusal', 200, 'application/x-git-upload-pack-advertisement', pkt('ERR canary-in-a-body denied')],
+    ['a missing page', 404, 'text/html', 'canary-in-a-body'],
+    ['too little right', 403, 'text/html', 'canary-in-a-body'],
+  ])('is not found where there is %s, of which nothing is repeated', async (_, status, type, body) => {
+    const host = await scripted((_request, response) => response.writeHead(status, { 'content-type': type }).end(body));
+    const { reason, message } = await problemOf(resolver([host]).resolve(git(`${host.url}/lab`), 'main'));
+    expect(reason).toBe('RepositoryNotFound');
+    expect(message).not.toContain('canary');
+  });
+
+  it.each([500, 502, 503, 429])('may be found later when the host answers %d', async (status) => {
+    const host = await scripted((_, response) => response.writeHead(status).end());
+    const problem = await problemOf(resolver([host]).resolve(git(`${host.url}/lab`), 'main'));
+    expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
+  });
+
+  it('may be found later when nobody answers, or never ends to', async () => {
+    const gone = await startScriptedHost();
+    await gone.close();
+    const silent = await scripted(() => undefined);
+    const endless = await scripted((_, response) => {
+      response
+        .writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' })
+        .write('001e# service=');
+    });
+    const refs = resolver([gone, silent, endless], [], { timeout: '300ms' });
+    for (const { url } of [gone, silent, endless]) {
+      const problem = await problemOf(refs.resolve(git(`${url}/lab`), 'main'));
+      expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
+    }
+  });
+});

@@ -1,0 +1,163 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Repository } from '../../../src/domain/build.ts';
+import { startGitServer } from '../../support/git-server.ts';
+import { type ScriptedHost, startScriptedHost } from '../../support/scripted-host.ts';
+import { problemOf, resolverOf } from './support.ts';
+
+const open: { close(): Promise<void> }[] = [];
+const pkt = (text: string) => (text.length + 4).toString(16).padStart(4, '0') + text;
+const COMMIT = '0123456789abcdef0123456789abcdef01234567';
+
+afterEach(async () => {
+  for (const each of open.splice(0).reverse()) await each.close();
+});
+
+async function scripted(answer: ScriptedHost['answer']): Promise<ScriptedHost> {
+  const started = await startScriptedHost(answer);
+  open.push(started);
+  return started;
+}
+
+function resolver(input: Parameters<typeof resolverOf>[0]) {
+  const made = resolverOf(input).resolver;
+  open.push(made);
+  return made;
+}
+
+const git = (url: string): Repository => ({ provider: 'git', url });
+const refs: ScriptedHost['answer'] = (_, response) => {
+  response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' });
+  response.end(`${pkt('# service=git-upload-pack\n')}0000${pkt(`${COMMIT} refs/heads/main\n`)}0000`);
+};
+
+describe('which repositories may be built', () => {
+  it.each([
+    [{ providers: ['gh' as const] }, 'https://git.example.org/a'],
+    [{ allowed: ['^https://git\\.example\\.org/ada/'] }, 'https://git.example.org/grace/a'],
+    [{ allowed: ['git\\.example\\.org'], denied: ['/ADA/'] }, 'https://git.example.org/ada/a'],
+  ])('is said by the configuration: %j', async (input, url) => {
+    const host = await scripted(refs);
+    const asked = resolver({ ...input, privateHosts: [host.host] });
+    for (const ref of ['main', 'a'.repeat(40)]) {
+      expect((await problemOf(asked.resolve(git(url), ref))).reason).toBe('RepositoryNotAllowed');
+    }
+    expect(host.requests).toEqual([]);
+  });
+
+  it('is no place that has only private addresses', async () => {
+    const host = await scripted(refs);
+    const problem = await problemOf(resolver({}).resolve(git(`${host.url}/lab`), 'main'));
+    expect(problem).toMatchObject({ reason: 'RepositoryNotAllowed', transient: false });
+    expect(host.requests).toEqual([]);
+  });
+});
+
+describe('many who want one ref', () => {
+  it('are one question, and an answer holds for a moment', async () => {
+    const host = await scripted(refs);
+    const asked = resolver({ privateHosts: [host.host], refCache: '1h' });
+    const all = await Promise.all(Array.from({ length: 50 }, () => asked.resolve(git(`${host.url}/lab`), 'main')));
+    expect(new Set(all.map(({ commit }) => commit))).toEqual(new Set([COMMIT]));
+    await asked.resolve(git(`${host.url}/lab`), 'main');
+    expect(host.requests).toHaveLength(1);
+    await asked.resolve(git(`${host.url}/other`), 'main');
+    expect(host.requests).toHaveLength(2);
+  });
+
+  it('ask again after a failure', async () => {
+    let isUp = false;
+    const host = await scripted((request, response) => {
+      if (isUp) refs(request, response);
+      else response.writeHead(503).end();
+    });
+    const asked = resolver({ privateHosts: [host.host], refCache: '1h' });
+    await problemOf(asked.resolve(git(`${host.url}/lab`), 'main'));
+    isUp = true;
+    expect((await asked.resolve(git(`${host.url}/lab`), 'main')).commit).toBe(COMMIT);
+  });
+
+  it('go without taking the answer from the others', async () => {
+    const going = new AbortController();
+    const waiting: (() => void)[] = [];
+    const host = await scripted((request, response) => {
+      waiting.push(() => refs(request, response));
+      going.abort(new Error('gone'));
+    });
+    const asked = resolver({ privateHosts: [host.host] });
+    const gone = asked.resolve(git(`${host.url}/lab`), 'main', going.signal);
+    const stays = asked.resolve(git(`${host.url}/lab`), 'main');
+    await expect(gone).rejects.toThrow('gone');
+    for (const answer of waiting) answer();
+    expect((await stays).commit).toBe(COMMIT);
+    expect(host.requests).toHaveLength(1);
+  });
+
+  it('are refused for now beyond a bound, and all let go at the end', async () => {
+    const host = await scripted(() => undefined);
+    const asked = resolver({ privateHosts: [host.host], timeout: '1h' });
+    const waiting = Array.from({ length: 64 }, (_, number) => {
+      return problemOf(asked.resolve(git(`${host.url}/lab${number}`), 'main'));
+    });
+    const problem = await problemOf(asked.resolve(git(`${host.url}/more`), 'main'));
+    expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
+    await asked.close();
+    expect(new Set((await Promise.all(waiting)).map(({ reason }) => reason))).toEqual(
+      new Set(['RepositoryUnavailable']),
+    );
+    expect((await problemOf(asked.resolve(git(`${host.url}/late`), 'main'))).transient).toBe(true);
+  });
+});
+
+describe('a gist', () => {
+  it('is a Git repository with one branch, whatever that is called', async () => {
+    const host = await startGitServer();
+    open.push(host);
+    const { url, commit } = await host.addRepository('8a9b0c1d2e3f4a5b6c7d8', {});
+    const asked = resolver({ privateHosts: [new URL(url).host] });
+    for (const ref of ['HEAD', 'master', 'main']) {
+      const resolved = await asked.resolve({ provider: 'gist', url }, ref);
+      expect(resolved).toMatchObject({ commit, binderSlug: '8a9b0c1d2e3f4a5b6c7d8' });
+    }
+  });
+});
+
+describe('a DOI', () => {
+  async function zenodo(paths: Readonly<Record<string, string | number>>) {
+    const host = await scripted((request, response) => {
+      const found = paths[request.url ?? ''];
+      if (typeof found === 'string') response.writeHead(302, { location: found }).end();
+      else response.writeHead(found ?? 404).end('a page');
+    });
+    const asked = resolver({
+      privateHosts: [host.host],
+      zenodo: { url: host.url, doiUrl: `${host.url}/dois` },
+    });
+    return asked.resolve({ provider: 'zenodo', url: '10.5281/zenodo.3242073' }, 'HEAD');
+  }
+
+  it('is the record that it leads to in the end', async () => {
+    const resolved = await zenodo({
+      '/dois/10.5281/zenodo.3242073': '/doi/10.5281/zenodo.3242073',
+      '/doi/10.5281/zenodo.3242073': '/records/3242074',
+      '/records/3242074': 200,
+    });
+    expect(resolved).toEqual({
+      provider: 'zenodo',
+      url: '10.5281/zenodo.3242073',
+      ref: 'HEAD',
+      commit: '3242074',
+      binderSlug: 'zenodo-3242074',
+    });
+  });
+
+  it('is not found, or may be later', async () => {
+    expect((await problemOf(zenodo({}))).reason).toBe('RepositoryNotFound');
+    const down = await problemOf(zenodo({ '/dois/10.5281/zenodo.3242073': 503 }));
+    expect(down).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
+  });
+
+  it('leads to Zenodo, or cannot be built', async () => {
+    const problem = await problemOf(zenodo({ '/dois/10.5281/zenodo.3242073': '/articles/1', '/articles/1': 200 }));
+    expect(problem.reason).toBe('RepositoryInvalid');
+  });
+});

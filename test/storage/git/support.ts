@@ -1,0 +1,35 @@
+import { pino } from 'pino';
+import type { BuildsConfig } from '../../../src/config/index.ts';
+import { repositories } from '../../../src/config/builds/repositories.ts';
+import { BuildProblem } from '../../../src/domain/build.ts';
+import { type GitCredential, mostSpecific } from '../../../src/domain/git-credential.ts';
+import { RefResolver } from '../../../src/storage/git/ref-resolver.ts';
+
+type Input = Parameters<typeof repositories.parse>[0];
+
+export function repositoriesConfig(input: Input = {}): BuildsConfig['repositories'] {
+  return repositories.parse(input);
+}
+
+/** A resolver that may ask hosts of this machine where `privateHosts` has them, with credentials from a list. */
+export function resolverOf(
+  input: Input,
+  credentials: readonly GitCredential[] = [],
+): { resolver: RefResolver; lines: string[] } {
+  const lines: string[] = [];
+  const resolver = new RefResolver({
+    config: repositoriesConfig(input),
+    credentials: { forUrl: (url) => Promise.resolve(mostSpecific(credentials, url)) },
+    logger: pino({}, { write: (line: string) => void lines.push(line) }),
+  });
+  return { resolver, lines };
+}
+
+export async function problemOf(attempt: Promise<unknown>): Promise<BuildProblem> {
+  const outcome: unknown = await attempt.then(
+    () => new Error('it did not fail'),
+    (error: unknown) => error,
+  );
+  if (outcome instanceof BuildProblem) return outcome;
+  throw outcome;
+}
