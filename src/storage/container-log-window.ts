@@ -24,7 +24,9 @@ export class LogWindow {
   /** Oldest first. */
   #order: { readonly time: string; readonly key: string }[] = [];
   #first = 0;
-  #last: string | null = null;
+  /** Up to its whole second, of the line delivered last. */
+  #last = '';
+  #since: string | null = null;
   /** Latest time of the lines that are remembered no more. */
   #forgotten = '';
   #long: LogLine[] = [];
@@ -36,7 +38,7 @@ export class LogWindow {
 
   /** From when to read: what was delivered before that will not come again. Null is from the start. */
   get since(): string | null {
-    return this.#last === null ? null : secondBefore(this.#last, OVERLAP_SECONDS);
+    return this.#since;
   }
 
   /** Whether the line delivered last has come again on this connection. */
@@ -89,9 +91,11 @@ export class LogWindow {
   #remember(line: LogLine, key: string): void {
     this.#delivered.set(key, (this.#delivered.get(key) ?? 0) + 1);
     this.#order.push({ time: line.time, key });
-    this.#last = line.time;
+    const second = line.time.slice(0, SECONDS);
+    if (second !== this.#last) this.#since = secondBefore(line.time, OVERLAP_SECONDS);
+    this.#last = second;
     if (line.text.length >= SPLIT_CHARACTERS) this.#long = [...this.#long.slice(1 - MAX_LONG), line];
-    const since = this.since?.slice(0, SECONDS) ?? '';
+    const since = this.#since?.slice(0, SECONDS) ?? '';
     for (let oldest = this.#order[this.#first]; oldest !== undefined; oldest = this.#order[this.#first]) {
       const kept = this.#order.length - this.#first;
       if (kept <= 1 || (kept <= MAX_KEYS && oldest.time.slice(0, SECONDS) >= since)) break;

@@ -66,7 +66,7 @@ export async function* followLog(options: FollowLogOptions): AsyncGenerator<LogL
       if (life.hasEnded()) return false;
       onError?.(error);
       if (isOver() && isGone(error)) return false;
-      failures = news > 0 ? 1 : failures + 1;
+      failures = news > 0 ? 0 : failures + 1;
       await life.pause(waitAfter(error, failures), last);
       continue;
     }

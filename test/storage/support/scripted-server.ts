@@ -50,8 +50,8 @@ export class Exchange {
   }
 
   /** Begins a watch: the header goes out at once. */
-  open(): this {
-    this.#response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
+  open(status = 200): this {
+    this.#response.writeHead(status, { 'content-type': 'application/json' }).flushHeaders();
     return this;
   }
 
