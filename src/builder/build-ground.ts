@@ -1,14 +1,12 @@
 import type { V1Namespace, V1NetworkPolicy, V1ServiceAccount } from '@kubernetes/client-node';
 import type { BuildsConfig } from '../config/config.ts';
+import { BUILD_SERVICE_ACCOUNT } from '../domain/build-service-account.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
 import { backendParts } from './build-backend.ts';
 import type { BuildPlace } from './build-context.ts';
 import { BUILD_KIND } from './build-intent.ts';
 import { buildEgressPolicy } from './build-network-policy.ts';
 import { defined } from './values.ts';
-
-/** It has no rights, and no build has a token of it. */
-export const BUILD_SERVICE_ACCOUNT = 'labwright-build';
 
 /** What has to be there before the first build. */
 export interface BuildGround {

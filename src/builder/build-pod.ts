@@ -11,7 +11,7 @@ import type { BuildsConfig } from '../config/config.ts';
 import { backendParts, type BackendParts } from './build-backend.ts';
 import { buildCommand } from './build-command.ts';
 import { SCRATCH_VOLUME, SECRETS_DIRECTORY, SECRETS_VOLUME, type BuildPodContext } from './build-context.ts';
-import { BUILD_SERVICE_ACCOUNT } from './build-ground.ts';
+import { BUILD_SERVICE_ACCOUNT } from '../domain/build-service-account.ts';
 import { BUILD_CONTAINER, buildObjectName } from './build-intent.ts';
 import { buildAffinity } from './build-placement.ts';
 import { formatCpu, formatMemory } from './quantities.ts';
