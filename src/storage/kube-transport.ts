@@ -95,7 +95,8 @@ export class KubeTransport {
     const answer = await this.#send(call, signal, timeouts, credentials).catch((cause: unknown) => {
       throw asKubeError(call.target, cause, deadline);
     });
-    if (answer.statusCode === 200) return answer.body;
+    // 204 is the log of a pod that has no node yet.
+    if (answer.statusCode === 200 || answer.statusCode === 204) return answer.body;
     const body = await unlessAborted(answer.body.text(), credentials).catch((cause: unknown) => {
       answer.body.destroy();
       throw asKubeError(call.target, cause, deadline);

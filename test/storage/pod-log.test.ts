@@ -22,6 +22,12 @@ describe('the log of a pod', () => {
     });
   });
 
+  it('is empty of a pod that has no node yet', async () => {
+    const { server, client } = await startScripted();
+    server.otherwise = (exchange) => exchange.text('', 204);
+    expect(await text(await client.podLog(REF, OPTIONS))).toBe('');
+  });
+
   it('says what is wrong, once', async () => {
     const { server, client } = await startScripted();
     server.otherwise = (exchange) => exchange.status(400, 'BadRequest');
