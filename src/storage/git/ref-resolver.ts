@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
 import { binderSlugOf } from '../../domain/binder-slug.ts';
-import type { Repository, ResolvedRepository } from '../../domain/build.ts';
+import type { BuildProblem, Repository, ResolvedRepository } from '../../domain/build.ts';
 import type { GitCredential } from '../../domain/git-credential.ts';
 import { isCommit } from '../../domain/git-ref.ts';
 import { unlessAborted } from '../../domain/unless-aborted.ts';
@@ -29,6 +29,7 @@ export interface RefResolverOptions {
 const CACHE_SIZE = 10_000;
 /** Questions at once, to all hosts together. */
 const MOST_AT_ONCE = 64;
+const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443', 'ssh:': '22' };
 /** Names that a gist's only branch has had; it is what `HEAD` is. */
 const GIST_BRANCHES = new Set(['main', 'master']);
 
@@ -65,8 +66,8 @@ export class RefResolver {
   }
 
   /**
-   * @param ref as `parseRef` gives it. A full commit hash is used as it is, without a question; whether the repository has
-   * it is seen when it is fetched
+   * @param ref as `parseRef` gives it. A full commit hash is used as it is, and the repository is not asked whether it has
+   * it: that is seen when it is fetched
    * @throws {BuildProblem} `RepositoryNotAllowed`, `RepositoryNotFound`, `RefNotFound`, `RepositoryInvalid`, `MissingSecret`;
    * transient: `RateLimited`, `RepositoryUnavailable`
    * @throws the signal's reason
@@ -98,7 +99,8 @@ export class RefResolver {
   }
 
   async #commitOf(repository: Repository, ref: string): Promise<string> {
-    if (isCommit(ref) && repository.provider !== 'zenodo') return ref;
+    // The known hosts are those of the configuration; any other may be none that a build may reach.
+    if (isCommit(ref) && (repository.provider === 'gist' || this.#apiOf(repository) !== undefined)) return ref;
     const key = JSON.stringify([repository.provider, repository.url, ref]);
     const known = this.#known?.get(key);
     if (known !== undefined) return known.commit;
@@ -129,6 +131,10 @@ export class RefResolver {
     if (provider === 'zenodo') return findRecord(this.#client, url, this.#config.zenodo, signal);
     const wanted = provider === 'gist' && GIST_BRANCHES.has(ref) ? 'HEAD' : ref;
     const credential = await this.#credentials.forUrl(url);
+    if (isCommit(ref)) {
+      await this.#checkReachable(url, credential);
+      return ref;
+    }
     const find = (name: string) => this.#findBy(repository, name, credential, signal);
     let commit = await find(wanted);
     // Links that were made before GitHub called the first branch "main" still say "master"; BinderHub follows them too.
@@ -137,19 +143,29 @@ export class RefResolver {
     return commit;
   }
 
+  /** A commit is not asked for, but its host is held to what the others are. */
+  async #checkReachable(url: string, credential: GitCredential | undefined): Promise<void> {
+    const { protocol, hostname, port } = new URL(url);
+    if (protocol === 'ssh:' && credential === undefined) throw noKey(url);
+    await this.#guard.check(hostname, Number(port || DEFAULT_PORTS[protocol]));
+  }
+
+  #apiOf({ provider }: Repository): HostApiClient | undefined {
+    return provider === 'gh' ? this.#github : provider === 'gl' ? this.#gitlab : undefined;
+  }
+
   async #findBy(
     repository: Repository,
     ref: string,
     credential: GitCredential | undefined,
     signal: AbortSignal,
   ): Promise<string | undefined> {
-    const { provider, url } = repository;
-    const api = provider === 'gh' ? this.#github : provider === 'gl' ? this.#gitlab : undefined;
-    const answer = await api?.find(repository, ref, credential, signal);
+    const { url } = repository;
+    const answer = await this.#apiOf(repository)?.find(repository, ref, credential, signal);
     if (answer !== undefined && 'commit' in answer) return answer.commit;
     if (url.startsWith('ssh:')) {
       if (credential?.kind === 'ssh') return findSshRef(this.#guard, { url, ref, credential }, signal);
-      throw notAllowed(`There is no key for ${new URL(url).host}: give the https address of the repository.`);
+      throw noKey(url);
     }
     try {
       return await findHttpRef(this.#client, { url, ref, credential }, signal);
@@ -160,6 +176,10 @@ export class RefResolver {
       throw error;
     }
   }
+}
+
+function noKey(url: string): BuildProblem {
+  return notAllowed(`There is no key for ${new URL(url).host}: give the https address of the repository.`);
 }
 
 function hostOf({ provider, url }: Repository, { zenodo }: RepositoriesConfig): string {

@@ -136,6 +136,8 @@ async function openSocket(guard: AddressGuard, host: string, port: number, signa
   const isTrusted = guard.isTrusted(host, port);
   if (!isTrusted) guard.checkLiteral(host);
   const socket = connect({ host, port, signal, ...(isTrusted ? {} : { lookup: guard.lookup }) });
+  // When the signal aborts, `once` goes first, and the socket's own error would have nobody to hear it.
+  socket.on('error', () => undefined);
   await once(socket, 'connect', { signal });
   return socket;
 }

@@ -48,6 +48,24 @@ export class AddressGuard {
     if (isIP(address) !== 0 && !isPublicAddress(address)) throw refused();
   }
 
+  /**
+   * For a host that others will connect to: whether it could be connected to from here at this moment.
+   *
+   * @throws {AddressRefused}
+   * @throws what the lookup throws
+   */
+  async check(hostname: string, port: number): Promise<void> {
+    if (this.isTrusted(hostname, port)) return;
+    this.checkLiteral(hostname);
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const host = hostname.replace(/^\[|\]$/g, '');
+    this.lookup(host, { all: true }, (error) => {
+      if (error === null) resolve();
+      else reject(error);
+    });
+    await promise;
+  }
+
   /** For `net.connect`: gives the public addresses of a name, and an AddressRefused when it has none. */
   readonly lookup: LookupFunction = (hostname, options, callback) => {
     this.#lookUp(hostname, { all: true }, (error, addresses) => {

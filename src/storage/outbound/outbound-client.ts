@@ -1,5 +1,4 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Agent, buildConnector, type Dispatcher, errors, request } from 'undici';
 import { type AddressGuard, AddressRefused } from './address-guard.ts';
@@ -33,6 +32,7 @@ const HEADER_BYTES = 16 * 1024;
 /** Far more than the refs of the largest public repositories take. */
 const BODY_BYTES = 64 * 1024 * 1024;
 const CONNECTIONS = 8;
+const DISCARDED_BYTES = 16 * 1024;
 const PAUSE_MS = 50;
 
 /**
@@ -80,7 +80,7 @@ export class OutboundClient {
         if (hop === REDIRECTS) throw new OutboundRefused('too many redirects');
         url = nextHop(url, location);
       } finally {
-        discard(answer.body);
+        discard(answer.body, options.signal);
       }
     }
   }
@@ -162,9 +162,11 @@ async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): Asyn
   }
 }
 
-/** Ends an answer that nobody reads on; its error has nobody to be told to. */
-function discard(body: Readable): void {
-  body.on('error', () => undefined).destroy();
+/** Ends an answer. One that nobody has looked at is read to its end if that is near: the connection then serves again. */
+function discard(body: Dispatcher.ResponseData['body'], signal: AbortSignal): void {
+  body.on('error', () => undefined);
+  if (body.bodyUsed || signal.aborted) body.destroy();
+  else body.dump({ limit: DISCARDED_BYTES, signal }).catch(() => body.destroy());
 }
 
 /** Whether it was we who would not go there. */

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../../../src/domain/build.ts';
 import type { GitCredential } from '../../../src/domain/git-credential.ts';
+import { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { canary } from '../../support/canary.ts';
 import { type GitServer, type GitServerOptions, startGitServer } from '../../support/git-server.ts';
 import { type ScriptedHost, startScriptedHost } from '../../support/scripted-host.ts';
@@ -25,9 +26,14 @@ async function scripted(answer: ScriptedHost['answer']): Promise<ScriptedHost> {
   return started;
 }
 
-function resolver(hosts: readonly { readonly url: string }[], credentials: readonly GitCredential[] = [], input = {}) {
+function resolver(
+  hosts: readonly { readonly url: string }[],
+  credentials: readonly GitCredential[] = [],
+  input = {},
+  guard?: AddressGuard,
+) {
   const privateHosts = hosts.map(({ url }) => new URL(url).host);
-  const made = resolverOf({ privateHosts, ...input }, credentials);
+  const made = resolverOf({ privateHosts, ...input }, credentials, guard);
   open.push(made.resolver);
   return made.resolver;
 }
@@ -86,6 +92,10 @@ describe('a ref of a Git repository over HTTP', () => {
     expect((await refs.resolve(git(url), 'f'.repeat(40))).commit).toBe('f'.repeat(40));
     expect((await refs.resolve(git(url), 'f'.repeat(64))).commit).toBe('f'.repeat(64));
     expect(host.requests).toEqual([]);
+    for (const inside of [url, url.replace('127.0.0.1', 'localhost'), 'http://169.254.169.254/latest']) {
+      const problem = await problemOf(resolver([]).resolve(git(inside), 'f'.repeat(40)));
+      expect(problem).toMatchObject({ reason: 'RepositoryNotAllowed', transient: false });
+    }
     const { reason, message } = await problemOf(refs.resolve(git(url), commit.slice(0, 8)));
     expect([reason, message]).toEqual(['RefNotFound', expect.stringContaining('full hash')]);
   });
@@ -154,6 +164,14 @@ describe('a ref of a Git repository over HTTP', () => {
     const host = await scripted((_, response) => response.writeHead(status).end());
     const problem = await problemOf(resolver([host]).resolve(git(`${host.url}/lab`), 'main'));
     expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
+  });
+
+  it('may be found later when the name of its host cannot be looked up in time', async () => {
+    const refs = resolver([], [], { timeout: '200ms' }, new AddressGuard([], () => undefined));
+    for (const ref of ['main', 'f'.repeat(40)]) {
+      const problem = await problemOf(refs.resolve(git('https://git.example.org/lab'), ref));
+      expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
+    }
   });
 
   it('may be found later when nobody answers, or never ends to', async () => {

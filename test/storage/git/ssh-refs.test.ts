@@ -1,7 +1,10 @@
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { GitCredential } from '../../../src/domain/git-credential.ts';
 import { KnownHosts } from '../../../src/storage/git/known-hosts.ts';
+import { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { startGitServer } from '../../support/git-server.ts';
 import { type SshGitServer, startSshGitServer } from '../../support/ssh-git-server.ts';
 import { problemOf, resolverOf } from './support.ts';
@@ -70,6 +73,29 @@ describe('a ref of a Git repository over SSH', () => {
     expect(denied).toMatchObject({ reason: 'RepositoryNotFound', transient: false });
     const missing = await problemOf(resolver(ssh).resolver.resolve(repository, 'main'));
     expect(missing).toMatchObject({ reason: 'RepositoryNotFound', transient: false });
+  });
+
+  it('may be found later when the host does not say a word, or cannot be looked up', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    const sockets = new Set<Socket>();
+    silent.on('connection', (socket) => sockets.add(socket));
+    const known = { kind: 'ssh', privateKey: (await server()).ssh.userKey } as const;
+    const key = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==\n';
+    const credentials = [
+      { ...known, url: `ssh://127.0.0.1:${port}`, knownHosts: `[127.0.0.1]:${port} ${key}` },
+      { ...known, url: 'ssh://git.example.org', knownHosts: `git.example.org ${key}` },
+    ];
+    const guard = new AddressGuard([`127.0.0.1:${port}`], () => undefined);
+    const { resolver: refs } = resolverOf({ timeout: '300ms' }, credentials, guard);
+    open.push(refs);
+    for (const url of [`ssh://git@127.0.0.1:${port}/a`, 'ssh://git@git.example.org/a']) {
+      const problem = await problemOf(refs.resolve({ provider: 'git', url }, 'main'));
+      expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
+    }
+    for (const socket of sockets) socket.destroy();
+    silent.close();
   });
 
   it('says whose fault it is when the key cannot be read, and nothing of it', async () => {

@@ -3,6 +3,7 @@ import type { BuildsConfig } from '../../../src/config/index.ts';
 import { repositories } from '../../../src/config/builds/repositories.ts';
 import { BuildProblem } from '../../../src/domain/build.ts';
 import { type GitCredential, mostSpecific } from '../../../src/domain/git-credential.ts';
+import type { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { RefResolver } from '../../../src/storage/git/ref-resolver.ts';
 
 type Input = Parameters<typeof repositories.parse>[0];
@@ -15,12 +16,14 @@ export function repositoriesConfig(input: Input = {}): BuildsConfig['repositorie
 export function resolverOf(
   input: Input,
   credentials: readonly GitCredential[] = [],
+  guard?: AddressGuard,
 ): { resolver: RefResolver; lines: string[] } {
   const lines: string[] = [];
   const resolver = new RefResolver({
     config: repositoriesConfig(input),
     credentials: { forUrl: (url) => Promise.resolve(mostSpecific(credentials, url)) },
     logger: pino({}, { write: (line: string) => void lines.push(line) }),
+    ...(guard === undefined ? {} : { guard }),
   });
   return { resolver, lines };
 }
