@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { request } from 'node:https';
 import { listAt, objectAt, specOf, textAt } from './kinds/common.ts';
 import { nodes } from './kinds/nodes.ts';
+import { pods } from './kinds/pods.ts';
 import type { JsonObject, KubeObject } from './objects.ts';
 import { isTrue, numberIn } from './request.ts';
 import type { Cause } from './resource-type.ts';
@@ -34,18 +35,19 @@ export async function openPodLog(
   if (node === '') return undefined;
   const { namespace = '', name } = pod.metadata;
   const path = ['containerLogs', namespace, name, options.container].map(encodeURIComponent).join('/');
-  const url = `${kubeletAddress(store, node)}/${path}?${options.query.toString()}`;
+  const search = options.query.size === 0 ? '' : `?${options.query.toString()}`;
+  const url = `${kubeletAddress(store, node)}/${path}${search}`;
   let answer: IncomingMessage;
   try {
     answer = await call(url, signal);
   } catch (error) {
     signal.throwIfAborted();
-    throw internalError(`Get "${url}": ${error instanceof Error ? error.message : ''}`);
+    throw new ApiError(500, '', `Get "${url}": ${error instanceof Error ? error.message : ''}`);
   }
   if (answer.statusCode === 200) return answer;
-  const text = (await readText(answer)).trimEnd();
+  const text = await readText(answer);
   if (answer.statusCode === 400) throw badRequest(text);
-  if (answer.statusCode !== 404) throw internalError(text);
+  if (answer.statusCode !== 404) throw new ApiError(500, 'InternalError', `Internal error occurred: ${text}`);
   const message = `the server could not find the requested resource ( pods/log ${name})`;
   throw new ApiError(404, 'NotFound', message, { name, kind: 'pods/log' });
 }
@@ -112,7 +114,8 @@ function containerOf(pod: KubeObject, asked: string): string {
 
 function kubeletAddress(store: Store, name: string): string {
   const node = store.get(nodes, '', name);
-  if (node === undefined) throw notFound(nodes, name);
+  // The server says it so.
+  if (node === undefined) throw notFound(pods, name);
   const status: JsonObject = objectAt(node, 'status');
   const address = listAt(status, 'addresses').find(({ type }) => type === 'InternalIP') ?? {};
   const port = objectAt(objectAt(status, 'daemonEndpoints'), 'kubeletEndpoint')['Port'];
@@ -141,10 +144,4 @@ async function readText(answer: IncomingMessage): Promise<string> {
     if (Buffer.concat(chunks).length > ERROR_BYTES) break;
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-function internalError(why: string): ApiError {
-  return new ApiError(500, 'InternalError', `Internal error occurred: ${why}`, {
-    causes: [{ reason: '', message: why, field: '' }],
-  });
 }

@@ -173,11 +173,14 @@ export class SandboxApiServer {
     response.once('close', () => over.abort());
     const pod = this.#api.get(targetOf(path));
     const log = await openPodLog(this.#options.store, pod, query, over.signal);
+    if (log === undefined) {
+      response.writeHead(204).end();
+      return;
+    }
     response.writeHead(200, { 'content-type': 'text/plain' });
     response.flushHeaders();
     // Either side may go away at any time; the other one is told so by the end of its connection.
-    if (log === undefined) response.end();
-    else await pipeline(log, response).catch(() => response.destroy());
+    await pipeline(log, response).catch(() => response.destroy());
   }
 
   async #create({ request, response, path, query }: Exchange): Promise<void> {

@@ -80,6 +80,7 @@ describe('a new Job', () => {
     expect(status).toBe(201);
     const { uid } = body.metadata;
     expect(body.metadata.generation).toBe(1);
+    expect(body.metadata.labels).toMatchObject({ 'labwright.dev/kind': 'build', 'job-name': 'build' });
     expect(body.status).toEqual({});
     expect(body.spec).toMatchObject({
       ...{ parallelism: 1, completions: 1, backoffLimit: 6, completionMode: 'NonIndexed', manualSelector: false },
@@ -138,7 +139,12 @@ describe('a new Job', () => {
     const { jobs } = await aPlace();
     const { status, body } = await api.post(jobs, aJob('a'.repeat(64)));
     expect(status).toBe(422);
-    expect(body.details.causes).toMatchObject([{ field: 'spec.template.labels' }, { field: 'spec.template.labels' }]);
+    const message = `Invalid value: "${'a'.repeat(64)}": must be no more than 63 characters`;
+    expect(body.details.causes).toMatchObject(
+      ['metadata.labels', 'metadata.labels', 'spec.template.labels', 'spec.template.labels'].map((name) =>
+        field(message, name),
+      ),
+    );
   });
 });
 

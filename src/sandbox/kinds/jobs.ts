@@ -26,6 +26,8 @@ export const jobs = {
   group: 'batch',
 };
 
+type Labels = Readonly<Record<string, string>>;
+
 export function templateOf(job: KubeObject): JsonObject {
   return objectAt(specOf(job), 'template');
 }
@@ -34,8 +36,9 @@ function withDefaults(object: KubeObject): KubeObject {
   const spec = specOf(object);
   const template = objectAt(spec, 'template');
   const completions = spec['parallelism'] === undefined ? { completions: 1 } : {};
+  const { labels = objectAt(objectAt(template, 'metadata'), 'labels') } = object.metadata;
   return {
-    ...object,
+    ...(Object.keys(labels).length === 0 ? object : withMetadata(object, { labels: labels as Labels })),
     spec: {
       ...{ parallelism: 1, ...completions, backoffLimit: 6, manualSelector: false },
       ...{ completionMode: 'NonIndexed', suspend: false, podReplacementPolicy: 'TerminatingOrFailed' },
@@ -58,12 +61,15 @@ function withSelector(object: KubeObject): KubeObject {
   const { name } = object.metadata;
   const own = { [CONTROLLER_UID]: uid, [JOB_NAME]: name, 'controller-uid': uid, 'job-name': name };
   const selector = objectAt(spec, 'selector');
+  const labels = { ...own, ...objectAt(metadata, 'labels') };
+  // A Job without labels has those of its template, and with them what is added there: in the server they are one map.
+  const shared = object.metadata.labels === metadata['labels'] ? { labels } : {};
   return {
-    ...withMetadata(object, { uid, generation: 1 }),
+    ...withMetadata(object, { uid, generation: 1, ...shared }),
     spec: {
       ...spec,
       selector: { ...selector, matchLabels: { ...objectAt(selector, 'matchLabels'), [CONTROLLER_UID]: uid } },
-      template: { ...template, metadata: { ...metadata, labels: { ...own, ...objectAt(metadata, 'labels') } } },
+      template: { ...template, metadata: { ...metadata, labels } },
     },
     status: {},
   };

@@ -88,7 +88,7 @@ export class LogServer {
 
 function refuse(response: ServerResponse, status: number, text: string): void {
   response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' });
-  response.end(`${text}\n`);
+  response.end(text);
 }
 
 /** What the API server has checked already. */
