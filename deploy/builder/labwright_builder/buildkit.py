@@ -14,6 +14,7 @@ from .output import stream
 _STEP = re.compile(r"^#\d+ \[(?:[\w.-]+ )?\s*(\d+/\d+)\] (.*)")
 _PUSHING = re.compile(r"^#\d+ pushing (?:layers|manifest)")
 _EXIT_CODE = re.compile(r"did not complete successfully: exit code: (\d+)")
+_FAILED_BASE = re.compile(r"failed to resolve source metadata for (\S+):")
 _FAILED_PUSH = re.compile(r"failed to (?:push|authorize|do request)|unexpected status from (?:PUT|POST|HEAD)")
 
 
@@ -127,6 +128,8 @@ def _digest(metadata: Path) -> str:
 def _failure(code: int, step: str, output: str, *, pushing: bool) -> str:
     if (found := _EXIT_CODE.search(output)) is not None:
         return f"Step {step} failed with exit code {found[1]}." if step else f"A step failed with exit code {found[1]}."
+    if (found := _FAILED_BASE.search(output)) is not None:
+        return f"The base image {found[1]} cannot be fetched."
     if pushing or _FAILED_PUSH.search(output) is not None:
         return push_failure(code, output)
     if "connection refused" in output or "context deadline exceeded" in output or "certificate" in output:

@@ -178,6 +178,11 @@ def test_buildkit_pushes_with_a_cache_in_the_registry_over_mutual_tls(
             '#6 [2/3] RUN exit 4\n#6 ERROR: process "/bin/sh -c exit 4" did not complete successfully: exit code: 4\n',
             "Step 2/3: RUN exit 4 failed with exit code 4.",
         ),
+        (
+            "error: failed to solve: failed to resolve source metadata for example.org/no:1: unexpected status from"
+            " HEAD request to https://example.org/v2/no/manifests/1: 401 Unauthorized\n",
+            "The base image example.org/no:1 cannot be fetched.",
+        ),
         ("#9 pushing layers\nerror: failed to push: 403 Forbidden\n", "The registry refuses the image"),
         ("error: dial tcp: connection refused\n", "The BuildKit daemon cannot be reached."),
     ],
