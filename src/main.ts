@@ -5,6 +5,7 @@ import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { createIdentification } from './auth/identification.ts';
+import { type BuildStage, createBuildStage } from './builds.ts';
 import { KeyService } from './auth/keys/service.ts';
 import { labTokens } from './auth/keys/lab-tokens.ts';
 import {
@@ -59,7 +60,8 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
   const own = namespace ?? ownNamespace() ?? DEFAULT_NAMESPACE;
   const keys = keysFor(config, new KeyStore(client, own), logger);
   const tokens = keys === undefined ? undefined : labTokens(config, keys);
-  const controller = new LabController({ client, config, controller: own, logger, tokens });
+  const stage = await buildsFor(config, client, own, logger);
+  const controller = new LabController({ client, config, controller: own, logger, tokens, builds: stage?.builds });
   const identification = createIdentification(config, {
     logger,
     askCluster: askServiceAccountIssuer(cluster.connection),
@@ -67,6 +69,7 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
   });
   const app = createApp({
     labs: controller.labs,
+    builds: stage?.builds,
     config,
     identification,
     signing: tokens === undefined ? undefined : keys?.signing,
@@ -76,7 +79,7 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
   });
   const server = await startServer({ app, ...listen, limits: config.limits, logger });
   const halt = new AbortController();
-  const working = Promise.all([controller.run(halt.signal), keys?.run(halt.signal)]);
+  const working = Promise.all([controller.run(halt.signal), stage?.run(halt.signal), keys?.run(halt.signal)]);
   logger.info({ ...server.address, cluster: client.server }, 'listening');
   process.stdout.write(greeting);
   await aborted(stopping);
@@ -88,6 +91,18 @@ async function serve({ config, logger, listen, greeting }: Setup, cluster: Clust
   await closed;
   halt.abort();
   await working;
+  await stage?.close();
+}
+
+/** The build stage; undefined where nothing is built. */
+async function buildsFor(
+  { builds, kubernetes }: Config,
+  client: KubeClient,
+  controller: string,
+  logger: Logger,
+): Promise<BuildStage | undefined> {
+  if (builds === undefined) return undefined;
+  return createBuildStage({ config: builds, client, controller, concurrency: kubernetes.concurrency, logger });
 }
 
 /** The keys of this installation; undefined where nothing that is configured needs them. */

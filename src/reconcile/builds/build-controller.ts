@@ -133,7 +133,13 @@ export class BuildController {
 
   /** Works until `signal` aborts and everything that was under way has ended. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const working = [this.#ground.run(signal), this.#ledger.run(signal), this.pool.run(signal), this.#renew(signal)];
+    const working = [
+      this.#ground.run(signal),
+      this.watches.run(signal),
+      this.#ledger.run(signal),
+      this.pool.run(signal),
+      this.#renew(signal),
+    ];
     void this.builds.ready().then(
       () => this.#lookAtAll(),
       () => undefined,

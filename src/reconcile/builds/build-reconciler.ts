@@ -71,6 +71,7 @@ export class BuildReconciler {
     const now = Date.now();
     const operation = operations.resume(build, now);
     const memory = this.#remember(build, operation, now);
+    await this.#stopStrays(build);
     if (build.result !== null && operation.isLate) operation.log.end(endOf(build.spec, build.result));
     const timings = { ...config.deadlines, retention: config.retention };
     return this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
@@ -166,7 +167,8 @@ export class BuildReconciler {
 
   async #takeSlot({ spec, uid }: ObservedBuild): Promise<void> {
     const { ledger, pool } = this.#options;
-    const [home] = pool.all();
+    const [first] = pool.all();
+    const home = [...pool.all()].find(({ isHome }) => isHome === true) ?? first;
     const taken = {
       ...{ id: spec.id, uid, user: spec.requestedBy, repository: spec.repository.url },
       ...{ executor: home?.name ?? '', at: Date.now() },
@@ -270,6 +272,24 @@ export class BuildReconciler {
     const { client, namespace } = this.#options;
     const ref = { namespace, name: buildObjectName(spec.id) };
     await client.delete(Jobs, ref, { uid, propagationPolicy: 'Background', priority: 'background' });
+  }
+
+  /** What runs for a build anywhere but where its slot says was left by an executor that failed to say that it had started. */
+  async #stopStrays({ spec, uid }: ObservedBuild): Promise<void> {
+    const { pool, ledger, logger } = this.#options;
+    const isStray = ({ executor }: { executor: BuildExecutor }) => {
+      const slot = ledger.find(spec.id, uid);
+      return slot === undefined ? executor.isHome !== true : slot.executor !== executor.name;
+    };
+    if (![...pool.runsOf(spec.id)].some(isStray)) return;
+    // The picture may be old: another controller may have moved the build.
+    await ledger.read();
+    for (const stray of pool.runsOf(spec.id)) {
+      const { executor, run } = stray;
+      if (!isStray(stray) || (executor.isHome === true && run.stage === 'ended')) continue;
+      logger.warn({ build: spec.id, executor: executor.name }, 'ending what runs for a build beside it');
+      await executor.stop(spec.id);
+    }
   }
 
   /** There is no Job: nothing of it may run or hold a place. The picture may be old, so the cluster is asked once more. */

@@ -45,6 +45,8 @@ export interface BuildExecutor {
   readonly name: string;
   /** Whether its first complete picture is there. */
   readonly isReady: boolean;
+  /** It runs the Jobs that are the intents; any other has copies of its own. */
+  readonly isHome?: boolean;
   /** Most builds at once; Infinity where only the queue's own bound counts. */
   readonly capacity: number;
   /** Follows what runs there until `signal` aborts. Never rejects; an outage is reported by `lastError`. */

@@ -68,8 +68,13 @@ export class KubernetesExecutor implements BuildExecutor {
     return this.#options.watches.lastError;
   }
 
-  run(signal: AbortSignal): Promise<void> {
-    return this.#options.watches.run(signal);
+  /** The watches of this cluster are everybody's, and run without it. */
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#options.job === 'copy') await this.#options.watches.run(signal);
+  }
+
+  get isHome(): boolean {
+    return this.#options.job !== 'copy';
   }
 
   *runs(): Iterable<ObservedRun> {

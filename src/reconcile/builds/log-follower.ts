@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import { followLog, type LogPosition } from '../../storage/container-log.ts';
+import { isKubeError } from '../../storage/kube-error.ts';
 import type { BuildLog } from './build-log.ts';
 
 export interface LogFollowerOptions {
@@ -67,7 +68,9 @@ export class LogFollower {
   #note(err: unknown): void {
     const { log, logger } = this.#options;
     this.#failures += 1;
-    const level = this.#failures % NOTEWORTHY_FAILURES === 0 ? 'warn' : 'debug';
+    // A container that is about to start has no log: that is no failure.
+    const isNoteworthy = !isKubeError(err, 400) && this.#failures % NOTEWORTHY_FAILURES === 0;
+    const level = isNoteworthy ? 'warn' : 'debug';
     logger[level]({ build: log.id, err, failures: this.#failures }, 'the log of a build broke off; it is read on');
   }
 }

@@ -1,0 +1,250 @@
+import { pino } from 'pino';
+import { expect } from 'vitest';
+import { buildConfig, type BuildsConfig, type ConfigInput } from '../../../src/config/index.ts';
+import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../../src/domain/build.ts';
+import { BuildPodBuilder } from '../../../src/builder/build-pod-builder.ts';
+import { BuildController, type BuildControllerOptions } from '../../../src/reconcile/builds/build-controller.ts';
+import type { BuildRequest, BuildService } from '../../../src/reconcile/builds/build-service.ts';
+import { KubernetesExecutor } from '../../../src/reconcile/builds/kubernetes-executor.ts';
+import type { BuildScript, Kubelet } from '../../../src/sandbox/index.ts';
+import { type SandboxRegistry, startRegistry } from '../../../src/sandbox/registry/index.ts';
+import { tokenConnection } from '../../../src/storage/connection.ts';
+import { KubeClient } from '../../../src/storage/kube-client.ts';
+import { RegistryClient } from '../../../src/storage/registry/registry-client.ts';
+import { Jobs, Namespaces, Pods, Secrets } from '../../../src/storage/resources.ts';
+import { canary } from '../../support/canary.ts';
+import type { TestCluster } from '../../support/cluster.ts';
+import { FaultProxy } from '../../support/fault-proxy.ts';
+import { until } from '../support/until.ts';
+
+type BuildsInput = NonNullable<ConfigInput['builds']>;
+
+/** Planted in every build's Secret. */
+export const PUSH_CREDENTIALS = JSON.stringify({
+  auths: { 'registry.example': { auth: Buffer.from(`pusher:${canary('push')}`).toString('base64') } },
+});
+export const GIT_CREDENTIALS = `https://git:${canary('git')}@git.example\n`;
+
+/** Commits by repository and ref; a name that is none here is its own commit. */
+const COMMIT = '50533eb470ee6c24e872043d30b2fee463d6943f';
+
+export interface BuildSettingOptions {
+  readonly config?: Partial<BuildsInput>;
+  /** What the build of a repository does; the recorded build where it says nothing. */
+  readonly scripts?: (repository: string) => BuildScript | undefined;
+  readonly kubelet?: boolean;
+  readonly executors?: (setting: BuildSetting) => BuildControllerOptions['makeExecutors'];
+  readonly store?: BuildControllerOptions['store'];
+  readonly faults?: Parameters<Kubelet['setFaults']>[0];
+}
+
+/** One build controller, its registry and a kubelet, on a cluster that others may share. */
+export class BuildSetting {
+  readonly cluster: TestCluster;
+  readonly registry: SandboxRegistry;
+  /** Between this controller and the API server: it counts, and has faults where a test wants them. */
+  readonly proxy: FaultProxy;
+  readonly controllerNamespace: string;
+  readonly namespace: string;
+  readonly config: BuildsConfig;
+  /** What was logged, a JSON document each. */
+  readonly log: string[] = [];
+  kubelet!: Kubelet;
+  readonly #options: BuildSettingOptions;
+  readonly #running: Running[] = [];
+
+  static async create(cluster: TestCluster, options: BuildSettingOptions = {}): Promise<BuildSetting> {
+    const registry = await startRegistry();
+    const proxy = await FaultProxy.start(cluster.direct);
+    const setting = new BuildSetting(cluster, registry, proxy, options);
+    await cluster.client.create(Namespaces, { metadata: { name: setting.controllerNamespace } });
+    if (options.kubelet !== false) {
+      setting.kubelet = await cluster.startKubelet({
+        namespacePrefix: setting.namespace,
+        faults: options.faults ?? [],
+        builds: (pod) => {
+          const url = pod.spec?.containers[0]?.args?.at(-1) ?? pod.spec?.containers[0]?.command?.at(-1) ?? '';
+          return options.scripts?.(url);
+        },
+      });
+    }
+    await setting.start();
+    return setting;
+  }
+
+  private constructor(
+    cluster: TestCluster,
+    registry: SandboxRegistry,
+    proxy: FaultProxy,
+    options: BuildSettingOptions,
+  ) {
+    this.cluster = cluster;
+    this.registry = registry;
+    this.proxy = proxy;
+    this.#options = options;
+    this.controllerNamespace = cluster.uniqueName('hub');
+    this.namespace = `${this.controllerNamespace}-builds`;
+    const { builds } = buildConfig({
+      baseUrl: 'https://hub.example.org',
+      auth: { tokens: [{ sha256: '0'.repeat(64), role: 'admin' }] },
+      images: { list: [{ reference: 'registry.example/lab:1' }] },
+      lab: { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }] },
+      builds: {
+        builder: { image: 'registry.example/builder:1' },
+        registry: { host: registry.host, url: registry.url, insecure: true, timeout: '2s', patience: '5s' },
+        ...options.config,
+      },
+    });
+    if (builds === undefined) throw new Error('no builds are configured');
+    this.config = builds;
+  }
+
+  get builds(): BuildService {
+    return this.nth(0).builds;
+  }
+
+  /** One of several controllers on the same namespace. */
+  nth(index: number): BuildController {
+    const running = this.#running[index];
+    if (running === undefined) throw new Error('The controller does not run');
+    return running.controller;
+  }
+
+  /** Starts a controller, or one more, and waits for its first picture. */
+  async start(): Promise<BuildController> {
+    const { cluster, config, namespace, controllerNamespace: controller } = this;
+    const client = new KubeClient({
+      connection: tokenConnection({ server: this.proxy.server, token: cluster.token }),
+      timeoutMs: 10_000,
+    });
+    const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
+    const registry = new RegistryClient({ config: config.registry, credentials: () => Promise.resolve(null), logger });
+    const controllerOfBuilds = new BuildController({
+      ...{ client, config, controller, namespace, logger, concurrency: 8 },
+      store: this.#options.store,
+      sources: {
+        resolve: (repository, ref) => Promise.resolve(resolved(repository, ref)),
+        findDigest: (image, signal) => registry.findDigest(image, signal),
+        readSecrets: () =>
+          Promise.resolve({ dockerConfig: PUSH_CREDENTIALS, git: { 'git-credentials': GIT_CREDENTIALS } }),
+      },
+      makeExecutors:
+        this.#options.executors?.(this) ??
+        (({ watches }) => [
+          new KubernetesExecutor({
+            ...{ name: 'cluster', capacity: Infinity, client, watches, controller, namespace },
+            builder: new BuildPodBuilder(config, { controller, namespace }),
+            job: config.queue.kueue === undefined ? 'intent' : 'kueue',
+          }),
+        ]),
+    });
+    const halt = new AbortController();
+    const working = controllerOfBuilds.run(halt.signal);
+    this.#running.push({ controller: controllerOfBuilds, client, registry, halt, working });
+    await controllerOfBuilds.builds.ready();
+    return controllerOfBuilds;
+  }
+
+  /** Stops the first controller. Nothing secret may have been logged until then. */
+  async stop(): Promise<void> {
+    const running = this.#running.shift();
+    if (running === undefined) return;
+    running.halt.abort();
+    await running.working;
+    await running.registry.close();
+    await running.client.close();
+    expect(this.log.join('')).not.toContain('canary-');
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    await this.start();
+  }
+
+  async close(): Promise<void> {
+    this.proxy.onCall = () => 'pass';
+    while (this.#running.length > 0) await this.stop();
+    await this.kubelet?.close();
+    await this.proxy.close();
+    await this.registry.close();
+  }
+
+  request(change: Partial<BuildRequest> = {}, index = 0): Promise<BuildState> {
+    return this.nth(index).builds.request(aRequest(change));
+  }
+
+  state(id: string): BuildState {
+    const state = this.builds.get(id);
+    if (state === undefined) throw new Error(`There is no build ${id}`);
+    return state;
+  }
+
+  /** Every event of a build, to the terminal one. */
+  async events(id: string, lastEventId?: string, index = 0): Promise<BuildEvent[]> {
+    const events: BuildEvent[] = [];
+    const stream = this.nth(index).builds.events(id, lastEventId, AbortSignal.timeout(20_000));
+    for await (const event of stream ?? []) events.push(event);
+    return events;
+  }
+
+  /** Asks for a build and waits for its end. */
+  async build(change: Partial<BuildRequest> = {}): Promise<BuildEvent[]> {
+    const { spec } = await this.request(change);
+    return this.events(spec.id);
+  }
+
+  async untilPhase(id: string, phase: string): Promise<BuildState> {
+    return until(`build is ${phase}`, () => this.builds.get(id)?.phase === phase && this.state(id)).catch(
+      (cause: unknown) => {
+        throw new Error(
+          `${String(cause)}; it is ${JSON.stringify(this.builds.get(id))}\n${this.log.slice(-15).join('')}`,
+        );
+      },
+    );
+  }
+
+  /** Waits until nothing of a build that is over runs, and nothing secret is left. */
+  async untilClean(id: string): Promise<void> {
+    const { client } = this.cluster;
+    await until('the build is cleaned up', async () => {
+      const secret = await client.get(Secrets, { namespace: this.namespace, name: `build-${id}` });
+      const { items } = await client.list(Pods, { namespace: this.namespace });
+      const alive = items.filter(({ status }) => status?.phase === 'Running' || status?.phase === 'Pending');
+      return secret === undefined && alive.length === 0;
+    });
+  }
+
+  async jobs() {
+    return (await this.cluster.client.list(Jobs, { namespace: this.namespace })).items;
+  }
+
+  async pods() {
+    return (await this.cluster.client.list(Pods, { namespace: this.namespace })).items;
+  }
+}
+
+interface Running {
+  readonly controller: BuildController;
+  readonly client: KubeClient;
+  readonly registry: RegistryClient;
+  readonly halt: AbortController;
+  readonly working: Promise<void>;
+}
+
+export function aRepository(name = 'ada/notebooks'): Repository {
+  return { provider: 'gh', url: `https://github.com/${name}` };
+}
+
+export function aRequest(change: Partial<BuildRequest> = {}): BuildRequest {
+  return { repository: aRepository(), ref: 'main', path: '', username: 'ada', detached: false, ...change };
+}
+
+function resolved(repository: Repository, ref: string): ResolvedRepository {
+  const commit = /^[0-9a-f]{40}$/.test(ref) ? ref : COMMIT;
+  return {
+    ...repository,
+    ref,
+    commit,
+    binderSlug: repository.url.replace('https://github.com/', '').replace('/', '-'),
+  };
+}
