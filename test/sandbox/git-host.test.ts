@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type SandboxGitHost, startGitHost } from '../../src/sandbox/git-host.ts';
 import { canary } from '../support/canary.ts';
@@ -8,6 +9,8 @@ const run = promisify(execFile);
 const PASSWORD = canary('git-host-password');
 const COMMIT = /^[0-9a-f]{40}$/;
 
+const dispatcher = new Agent();
+afterAll(() => dispatcher.destroy());
 let host: SandboxGitHost;
 beforeAll(async () => {
   host = await startGitHost({
@@ -77,6 +80,16 @@ describe.each([0, 2] as const)('the Git host of the sandbox, in version %d of th
     const own = url.replace('http://', `http://ada:${PASSWORD}@`);
     expect(Object.keys(await lsRemote(version, own))).toEqual(['HEAD', 'refs/heads/main']);
   });
+});
+
+it('has nothing to fetch from the Git host, and says so', async () => {
+  const answer = await request(`${host.url}/demo/notebooks/git-upload-pack`, {
+    dispatcher,
+    method: 'POST',
+    headers: { 'git-protocol': 'version=2' },
+    body: '0011command=fetch0001000fno-progress0000',
+  });
+  expect(await answer.body.text()).toContain('ERR this host has refs only');
 });
 
 describe('the commits of the Git host', () => {
