@@ -13,7 +13,6 @@ import { HostApiClient } from './host-api.ts';
 import { findHttpRef } from './http-refs.ts';
 import { githubApi, gitlabApi } from './known-apis.ts';
 import { notAllowed, rateLimited, refNotFound, toProblem, unavailable } from './problems.ts';
-import { findSshRef } from './ssh-refs.ts';
 import { findRecord } from './zenodo.ts';
 
 type RepositoriesConfig = BuildsConfig['repositories'];
@@ -164,8 +163,10 @@ export class RefResolver {
     const answer = await this.#apiOf(repository)?.find(repository, ref, credential, signal);
     if (answer !== undefined && 'commit' in answer) return answer.commit;
     if (url.startsWith('ssh:')) {
-      if (credential?.kind === 'ssh') return findSshRef(this.#guard, { url, ref, credential }, signal);
-      throw noKey(url);
+      if (credential?.kind !== 'ssh') throw noKey(url);
+      // Loaded by those who need it: it takes 15 MB.
+      const { findSshRef } = await import('./ssh-refs.ts');
+      return findSshRef(this.#guard, { url, ref, credential }, signal);
     }
     try {
       return await findHttpRef(this.#client, { url, ref, credential }, signal);

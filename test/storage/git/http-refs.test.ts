@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../../../src/domain/build.ts';
 import type { GitCredential } from '../../../src/domain/git-credential.ts';
+import { startGitHost } from '../../../src/sandbox/git-host.ts';
 import { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { canary } from '../../support/canary.ts';
 import { type GitServer, type GitServerOptions, startGitServer } from '../../support/git-server.ts';
@@ -67,6 +68,17 @@ describe('a ref of a Git repository over HTTP', () => {
         ['/group/lab.git/git-upload-pack', 'version=2'],
       ]);
     }
+  });
+
+  it('is found at the sandbox too', async () => {
+    const host = await startGitHost();
+    open.push(host);
+    const refs = resolver([host]);
+    for (const ref of ['main', 'develop', 'v1.0']) {
+      const { commit } = await refs.resolve(git(`${host.url}/demo/notebooks`), ref);
+      expect(commit).toBe(host.commitOf('demo/notebooks', ref));
+    }
+    expect((await problemOf(refs.resolve(git(`${host.url}/demo/notebooks`), 'none'))).reason).toBe('RefNotFound');
   });
 
   it('is a tag rather than a branch of the same name, as for Git', async () => {
