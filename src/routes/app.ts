@@ -3,6 +3,8 @@ import { trustedPeers } from '../auth/proxy/trusted-peers.ts';
 import { resolveQuota } from '../config/index.ts';
 import { accountRoutes } from './account.ts';
 import { auditTrail } from './audit.ts';
+import { binderRoutes } from './binder.ts';
+import { buildRoutes } from './builds.ts';
 import type { AppEnv } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import { discoveryRoute } from './discovery.ts';
@@ -53,6 +55,8 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   }
   app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
+  app.route(`${pathPrefix}/builds/v1`, buildRoutes(deps, isTrusted));
+  app.route(root, binderRoutes(deps));
   app.route(root, discoveryRoute(config));
   app.route(root, keyRoutes({ config, signing }));
   app.route(root, loginRoutes({ config, people: identification.people }));

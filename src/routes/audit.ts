@@ -71,7 +71,8 @@ export function auditTrail(logger: Logger, isTrusted: (address: string | undefin
       write(c, 500, error);
       throw error;
     }
-    write(c, c.res.status, c.error);
+    const { outcome = c.res.status } = c.var as Partial<AppEnv['Variables']>;
+    write(c, outcome, c.error);
   });
 }
 

@@ -18,6 +18,8 @@ export interface AppEnv {
     caller: Identity;
     /** What the request is about, and whose names are in its path; set once a route is found. */
     action: { readonly operation: string; readonly username?: string; readonly server?: string };
+    /** What the answer would have had as its status, where its readers know no other than 200. */
+    outcome: number;
     limits: CallLimits;
     /** Most bytes of a body. */
     bodySize: number;

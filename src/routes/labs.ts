@@ -10,16 +10,10 @@ import { defaultLab, getUserStatus, listLabs, namedLab } from './lab-contract.ts
 import type { LabSpecification } from './lab-specification.ts';
 import { detailedLabState, labState } from './lab-state.ts';
 import { labPath, publicUrl } from './public-url.ts';
+import { STREAM_HEADERS } from './pulled-stream.ts';
 import { resolveLab } from './resolve-lab.ts';
 
 const EVENT_ID_LENGTH = 256;
-/** Not to be kept by caches, not to be buffered by nginx on the way. */
-const STREAM_HEADERS = {
-  'Content-Type': 'text/event-stream; charset=utf-8',
-  'Cache-Control': 'no-store',
-  Connection: 'keep-alive',
-  'X-Accel-Buffering': 'no',
-};
 
 /**
  * Everything about labs. The paths are Nublado's, with named servers below them.

@@ -44,6 +44,15 @@ export const permissions = {
   followServer: { user: 'own', hub: 'any', admin: 'any' },
   getUserStatus: { user: 'own', admin: 'own' },
   getLabForm: { user: 'own', hub: 'any', admin: 'any' },
+  // A user lists and cancels what is the user's own, and may look at any build whose id the user has: see routes/builds.ts.
+  listBuilds: { user: 'own', hub: 'any', admin: 'any' },
+  createBuild: { user: 'own', hub: 'any', admin: 'any' },
+  getBuild: { user: 'own', hub: 'any', admin: 'any' },
+  cancelBuild: { user: 'own', hub: 'any', admin: 'any' },
+  followBuild: { user: 'own', hub: 'any', admin: 'any' },
+  getBuildLog: { user: 'own', hub: 'any', admin: 'any' },
+  streamBuild: { user: 'own', hub: 'any', admin: 'any' },
+  preflightBuild: 'open',
   getAccount: { user: 'own', hub: 'own', admin: 'own' },
   stopOwnLab: { user: 'own', hub: 'own', admin: 'own' },
 } as const satisfies Record<string, Permission>;
@@ -56,6 +65,9 @@ export const audited: ReadonlySet<string> = new Set<Operation>([
   'createServer',
   'deleteServer',
   'stopOwnLab',
+  'createBuild',
+  'cancelBuild',
+  'streamBuild',
 ]);
 export type OpenOperation = {
   [Name in Operation]: (typeof permissions)[Name] extends 'open' ? Name : never;

@@ -5,9 +5,8 @@ import { identifyCaller } from '../auth/identify.ts';
 import type { Identity, IdentityProvider } from '../auth/identity.ts';
 import { LabwrightError } from '../domain/errors.ts';
 import { type AppContext, type AppEnv, authRequest, type CallLimits, remoteAddress } from './context.ts';
+import { loggablePath } from './loggable-path.ts';
 
-/** Longest path that is logged. */
-const PATH_LENGTH = 2048;
 const REQUEST_ID = /^[\w.-]{1,128}$/;
 /** Asked every few seconds by machines; at `info` they would be most of the log. */
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz', '/']);
@@ -36,7 +35,7 @@ export function requestScope(logger: Logger, providers: readonly IdentityProvide
     log[isQuiet ? 'debug' : 'info'](
       {
         method: c.req.raw.method,
-        path: c.req.path.slice(0, PATH_LENGTH),
+        path: loggablePath(c.req.path),
         status: c.res.status,
         ms: Math.round(performance.now() - started),
         remoteAddress: remoteAddress(c),

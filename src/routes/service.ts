@@ -14,6 +14,12 @@ const Metadata = z
   .object({ name: z.string(), version: z.string(), description: z.string() })
   .meta({ id: 'Metadata', description: 'What this is.' });
 const Health = z.object({ status: z.literal('ok') });
+const Readiness = Health.extend({
+  outages: z
+    .array(z.object({ executor: z.string(), message: z.string() }))
+    .optional()
+    .meta({ description: 'Where builds cannot start at the moment, if anywhere.' }),
+});
 
 const getMetadata = createRoute({
   ...open('getMetadata'),
@@ -44,7 +50,7 @@ const getReadiness = createRoute({
   method: 'get',
   path: '/readyz',
   summary: 'Whether the cluster has been read and questions can be answered',
-  responses: { 200: json(Health, 'Ready'), 503: json(ErrorBody, 'Not yet, or no more') },
+  responses: { 200: json(Readiness, 'Ready'), 503: json(ErrorBody, 'Not yet, or no more') },
 });
 
 /** The description is at the root for people who look around, and below the prefix, where an ingress leads. */
@@ -68,14 +74,16 @@ export const rootDocument = documentRoutesOf('getOpenApi', 'getDocs');
 export const prefixDocument = documentRoutesOf('getPrefixOpenApi', 'getPrefixDocs');
 
 /** The process itself: what it is and how it is. Meant for probes, so it stands outside the prefix. */
-export function processRoutes({ labs, stopping, version }: AppDeps): OpenAPIHono<AppEnv> {
+export function processRoutes({ labs, builds, stopping, version }: AppDeps): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   routes.openapi(getMetadata, (c) => c.json(metadata(version), 200));
   routes.openapi(getHealth, (c) => c.json({ status: 'ok' as const }, 200));
   routes.openapi(getReadiness, (c) => {
     if (stopping.aborted) throw new LabwrightError('not_ready', 503, 'The program is stopping');
-    if (!labs.isReady()) throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
-    return c.json({ status: 'ok' as const }, 200);
+    if (!labs.isReady() || builds?.isReady() === false)
+      throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
+    const outages = (builds?.outages() ?? []).map(({ executor, message }) => ({ executor, message }));
+    return c.json({ status: 'ok' as const, ...(outages.length === 0 ? {} : { outages }) }, 200);
   });
   return routes;
 }
