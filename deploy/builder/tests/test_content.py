@@ -49,6 +49,8 @@ def test_leaves_links_inside_a_repository_and_into_the_image_alone(repository: P
     check_links(repository, (str(secrets), "/proc"))
 
 
+# repo2docker does not close the pipe it reads Git's output from.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_says_that_a_submodule_is_missing_without_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, inner = tmp_path / "source", tmp_path / "inner"
     identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "protocol.file.allow=always")
