@@ -65,6 +65,26 @@ describe('whoever follows the log of a build', () => {
     }
   });
 
+  it.each([
+    { status: 400, warnings: 0, why: 'the container waits for its start' },
+    { status: 503, warnings: 1, why: 'the log cannot be had for some time' },
+  ])('warns $warnings times when $why', async ({ status, warnings }) => {
+    const source = new FakeLog();
+    source.write(...lines(1));
+    source.finish();
+    let failures = 0;
+    const target = { verb: 'read log of', kind: 'Pod' };
+    const open: typeof source.open = (...call) => {
+      failures += 1;
+      if (failures > 5) return source.open(...call);
+      return Promise.reject(new KubeError(target, { status, reason: 'x', message: 'not yet' }));
+    };
+    const { log, follower, logged } = aFollower(source, { open });
+    await follower.run(NEVER);
+    expect([...log.text()]).toEqual(['line 1']);
+    expect(logged.filter((line) => (JSON.parse(line) as { level: number }).level >= 40)).toHaveLength(warnings);
+  });
+
   it('stops without a word when it is told to', async () => {
     const source = new FakeLog();
     const { log, follower } = aFollower(source);
