@@ -71,15 +71,18 @@ describe('a ref of GitHub', () => {
 
   it('is of a renamed repository where the API sends on, with the token to itself only', async () => {
     const token = canary('token');
-    const other = await startScriptedHost((_, response) => response.end(COMMIT));
-    open.push(other);
-    const { api, resolver, repository } = await github((request, response) => {
+    const { api, git, resolver, repository } = await github((request, response) => {
       const isFirst = request.url?.startsWith('/api/v3/repos/') === true;
-      if (isFirst) response.writeHead(301, { location: '/repositories/1/commits/main' }).end();
+      const other = request.url?.endsWith('/HEAD') === true ? git.url : '';
+      if (isFirst) response.writeHead(301, { location: `${other}/repositories/1/commits/main` }).end();
       else response.end(COMMIT);
     }, token);
     expect((await resolver.resolve(repository, 'main')).commit).toBe(COMMIT);
     expect(api.requests.map(({ headers }) => headers.authorization)).toEqual([`Bearer ${token}`, `Bearer ${token}`]);
+    await problemOf(resolver.resolve(repository, 'HEAD'));
+    expect(git.requests.map(({ path, hasAuthorization }) => [path, hasAuthorization])).toEqual([
+      ['/repositories/1/commits/main', false],
+    ]);
   });
 
   it.each([
