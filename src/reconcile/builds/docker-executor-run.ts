@@ -11,6 +11,8 @@ const LOST_EXIT = 255;
 /** A shell's: the command is not executable, or not there. */
 const NOT_EXECUTABLE = 126;
 const NO_COMMAND = 127;
+/** How far the two times of a container may be off. */
+const CLOCK_MS = 500;
 
 /** A build of which nothing runs yet: its container is made, or its image fetched. */
 export function preparingRun(id: string, node: string): ObservedRun {
@@ -34,7 +36,8 @@ export function observeContainer(id: string, facts: ContainerFacts, node: string
     hasLog: true,
     node,
     startedAt,
-    endedAt: ended ? finishedAt : null,
+    // Podman takes the end from a clock that ticks more coarsely than that of the start.
+    endedAt: ended && finishedAt !== null ? Math.max(finishedAt, startedAt ?? 0) : null,
   };
 }
 
@@ -55,7 +58,7 @@ function findEnd({ exitCode, oomKilled, startedAt, finishedAt }: ContainerFacts,
   const killed = exitCode === SIGNAL + SIGKILL;
   const tookMs = startedAt === null || finishedAt === null ? 0 : finishedAt - startedAt;
   // `timeout` kills what does not end when asked, and says so with the code of the signal.
-  if ((exitCode === TIMEOUT_EXIT || killed) && tookMs >= totalMs) {
+  if ((exitCode === TIMEOUT_EXIT || killed) && tookMs >= totalMs - CLOCK_MS) {
     return { reason: 'DeadlineExceeded', message: 'The build took longer than it may.' };
   }
   if (killed || exitCode === SIGNAL + SIGTERM) {

@@ -1,5 +1,6 @@
 import { pipeline, type Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
+import { unlessAborted } from '../../domain/unless-aborted.ts';
 import type { EngineVersion } from './api-version.ts';
 import { type ContainerFacts, type ListedContainer, parseContainer, parseEvent, parseList } from './container-facts.ts';
 import type { EngineAddress } from './engine-connection.ts';
@@ -7,8 +8,8 @@ import { EngineError, errorWithoutAnswer } from './engine-error.ts';
 import { asJson, EngineTransport } from './engine-transport.ts';
 import { jsonLines } from './json-lines.ts';
 import { LogFrames, sinceOf } from './log-frames.ts';
+import { followPodmanLog, type OpenFrames } from './podman-log.ts';
 import { type TarEntry, tar } from './tar.ts';
-import { openWholeLog } from './whole-log.ts';
 
 export interface DockerEngineOptions extends EngineAddress {
   /** For one call, and for a stream to begin. */
@@ -149,11 +150,15 @@ export class DockerEngine {
    *
    * @param since RFC 3339; null for all of it
    */
-  openLog(
+  async openLog(
     id: string,
-    { signal, ...position }: { since: string | null; follow: boolean; signal: AbortSignal },
+    { since, follow, signal }: { since: string | null; follow: boolean; signal: AbortSignal },
   ): Promise<Readable> {
-    return openWholeLog((from, either) => this.#openLines(id, from, either), position, signal);
+    const { isPodman } = await unlessAborted(this.version(), signal);
+    const open: OpenFrames = (position, either) => this.#openFrames(id, position, either);
+    if (isPodman && follow) return followPodmanLog(open, since, signal);
+    // Whoever reads hears of an error from the last stream; the callback is only there so that it is not thrown.
+    return pipeline(await open({ since, follow }, signal), new LogFrames({ unfinished: true }), () => undefined);
   }
 
   /**
@@ -178,7 +183,7 @@ export class DockerEngine {
     }
   }
 
-  async #openLines(
+  #openFrames(
     id: string,
     { since, follow }: { since: string | null; follow: boolean },
     signal: AbortSignal,
@@ -190,10 +195,8 @@ export class DockerEngine {
       follow: String(follow),
       ...(since === null ? {} : { since: sinceOf(since) }),
     };
-    const request = { what: 'read a log', method: 'GET', path: `${containerPath(id)}/logs`, query } as const;
-    const frames = await this.#transport.stream(request, signal);
-    // Whoever reads hears of an error from the last stream; the callback is only there so that it is not thrown.
-    return pipeline(frames, new LogFrames(), () => undefined);
+    const path = `${containerPath(id)}/logs`;
+    return this.#transport.stream({ what: 'read a log', method: 'GET', path, query }, signal);
   }
 }
 

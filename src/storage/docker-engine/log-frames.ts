@@ -16,6 +16,9 @@ const SPACE = 32;
 const BILLION = 1_000_000_000n;
 
 interface Line {
+  readonly began: string;
+  /** Of its last piece, so that times never go back. */
+  time: string;
   readonly pieces: Buffer[];
   size: number;
 }
@@ -25,8 +28,17 @@ export class LogFrames extends Transform {
   readonly #lines = new Map<number, Line>();
   #waiting: Buffer = Buffer.alloc(0);
 
-  constructor() {
+  readonly #unfinished: boolean;
+
+  /** @param options.unfinished whether the last line counts where it has no newline (yet) */
+  constructor({ unfinished }: { readonly unfinished: boolean }) {
     super({ readableObjectMode: true });
+    this.#unfinished = unfinished;
+  }
+
+  /** When the oldest line began that has not ended; null when there is none. */
+  get unfinishedSince(): string | null {
+    return [...this.#lines.values()].map(({ began }) => began).sort()[0] ?? null;
   }
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
@@ -46,7 +58,7 @@ export class LogFrames extends Transform {
   }
 
   override _flush(callback: TransformCallback): void {
-    for (const stream of this.#lines.keys()) this.#end(stream);
+    if (this.#unfinished) for (const stream of this.#lines.keys()) this.#end(stream);
     callback();
   }
 
@@ -54,23 +66,20 @@ export class LogFrames extends Transform {
     const timeEnds = frame.indexOf(SPACE);
     const ends = frame.at(-1) === NEWLINE;
     const text = frame.subarray(timeEnds + 1, ends ? -1 : undefined);
-    const line = this.#lines.get(stream) ?? this.#begin(stream, frame.subarray(0, Math.max(0, timeEnds)));
+    const time = inNanoseconds(frame.toString('latin1', 0, Math.max(0, timeEnds)));
+    const line = this.#lines.get(stream) ?? { began: time, time, pieces: [], size: 0 };
+    this.#lines.set(stream, line);
+    line.time = time;
     line.pieces.push(text);
     line.size += text.length;
     if (ends || line.size > LONGEST_LINE) this.#end(stream);
-  }
-
-  #begin(stream: number, time: Buffer): Line {
-    const line = { pieces: [Buffer.from(`${inNanoseconds(time.toString('latin1'))} `)], size: 0 };
-    this.#lines.set(stream, line);
-    return line;
   }
 
   #end(stream: number): void {
     const line = this.#lines.get(stream);
     if (line === undefined) return;
     this.#lines.delete(stream);
-    this.push(Buffer.concat([...line.pieces, Buffer.from('\n')]));
+    this.push(Buffer.concat([Buffer.from(`${line.time} `), ...line.pieces, Buffer.from('\n')]));
   }
 }
 
