@@ -16,7 +16,7 @@ export const BuildSpecification = z
     {
       repository: text.optional().meta({
         description: 'URL of the repository, `owner/name` of GitHub, or a DOI.',
-        example: 'https://github.com/ada/notebooks',
+        example: 'ada/notebooks',
       }),
       provider: text
         .optional()

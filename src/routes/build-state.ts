@@ -13,7 +13,7 @@ const Time = z.string().nullable();
 export const BuildState = z
   .object({
     id: z.string().meta({ description: 'The same for the same repository, commit, path and way of building.' }),
-    repository: z.string().meta({ example: 'https://github.com/ada/notebooks' }),
+    repository: z.string().meta({ description: 'In canonical form.' }),
     provider: z.enum(['gh', 'gl', 'git', 'gist', 'zenodo']),
     ref: z.string().meta({ description: 'As it was asked for.', example: 'main' }),
     commit: z.string().meta({ description: 'What the ref was then; for a DOI, the version.' }),
