@@ -129,10 +129,15 @@ export class Podman {
   }
 }
 
-/** crun knows no cgroups of both versions at once, and a machine may not let limits be raised. */
+/**
+ * crun knows no cgroups of both versions at once, and a machine may not let limits be raised. Podman's own default subnet
+ * is also that of many a cluster's pods.
+ */
 const CONFIGURATION = `
 [containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[network]
+default_subnet = "172.30.251.0/24"
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
