@@ -78,7 +78,8 @@ function binderEvent(id: string, event: BuildEvent): BinderEvent | undefined {
       return { phase, message: withNewline(event.message) };
     }
     case 'log': {
-      const message = withNewline(event.text);
+      // As repo2docker wrote it: a part of a line goes on in the next one.
+      const message = event.text;
       if (event.phase === null) return { message };
       return { message, phase: LINE_PHASES.has(event.phase) ? event.phase : 'building' };
     }

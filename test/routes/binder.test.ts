@@ -71,11 +71,11 @@ describe('the stream of BinderHub', () => {
   it('of a build that fails has the lines, and then one failure with its reason', async () => {
     const end: BuildEvent = { id: 'f', type: 'failed', reason: 'BuildFailed', message: 'The build has failed: boom' };
     const text = await textOf(
-      withEvents([line('hi\n', 'building'), line('plain text', 'unknown'), line('boom', 'failed'), end, end]),
+      withEvents([line('hi\n', 'building'), line('part of a line', 'building'), line('boom\n', 'failed'), end, end]),
     );
     expect(text).toBe(
       `${WAITING}data: {"message": "hi\\n", "phase": "building"}\n\n` +
-        'data: {"message": "plain text\\n", "phase": "unknown"}\n\n' +
+        'data: {"message": "part of a line", "phase": "building"}\n\n' +
         'data: {"message": "boom\\n", "phase": "building"}\n\n' +
         `data: {"phase": "failed", "message": "The build has failed: boom\\n", "reason": "BuildFailed", "buildId": "${BUILD_ID}"}\n\n`,
     );
@@ -101,7 +101,7 @@ describe('the stream of BinderHub', () => {
 
   it('has a message in every event, and no line of a log that would end it', async () => {
     const phases = ['fetching', 'building', 'pushing', 'running', 'failed', 'failure', 'ready', 'built', 'launching'];
-    const text = await textOf(withEvents([...phases.map((phase) => line(phase, phase)), ...EVENTS]));
+    const text = await textOf(withEvents([...phases.map((phase) => line(`${phase}\n`, phase)), ...EVENTS]));
     const events = text
       .split('\n\n')
       .filter(Boolean)
