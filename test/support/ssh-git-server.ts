@@ -28,8 +28,8 @@ export async function startSshGitServer({
   directory,
   acceptsProtocol = true,
 }: SshGitServerOptions): Promise<SshGitServer> {
-  const hostKey = ssh2.utils.generateKeyPairSync('ed25519');
-  const userKey = ssh2.utils.generateKeyPairSync('ed25519');
+  const hostKey = generateKey();
+  const userKey = generateKey();
   const allowed = ssh2.utils.parseKey(userKey.public);
   if (allowed instanceof Error) throw allowed;
   const commands: string[] = [];
@@ -87,4 +87,12 @@ export async function startSshGitServer({
       await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
+}
+
+/** ssh2 writes a key now and then (2 in 1,000) that nobody can read, itself included: then another. */
+function generateKey(): { readonly private: string; readonly public: string } {
+  for (;;) {
+    const pair = ssh2.utils.generateKeyPairSync('ed25519');
+    if (![pair.private, pair.public].some((key) => ssh2.utils.parseKey(key) instanceof Error)) return pair;
+  }
 }
