@@ -5,7 +5,7 @@ import { SECRETS_DIRECTORY } from './build-context.ts';
 
 /** The configuration of repo2docker in the builder image: from where it fetches, and that it asks nobody before. */
 const REPO2DOCKER_CONFIG = '/etc/labwright/repo2docker_config.py';
-const ENGINES = { buildah: 'labwright-buildah', buildkit: 'labwright-buildkit', socket: 'docker' } as const;
+const ENGINES = { buildah: 'labwright-buildah', buildkit: 'labwright-buildkit', socket: 'labwright-docker' } as const;
 
 /** What runs in the builder container, whatever runs the container. */
 export interface BuildCommand {

@@ -1,4 +1,4 @@
-"""Programs that stand for buildah and buildctl: they write down what they were called with and do as the test says."""
+"""Programs that stand for buildah, buildctl and docker: they write down their arguments and do as the test says."""
 
 import json
 import logging
@@ -27,7 +27,7 @@ for verb, output, code in json.load(open(f"{folder}/script")):
 class Programs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("buildah", "buildctl"):
+        for name in ("buildah", "buildctl", "docker"):
             (folder / name).write_text(_PROGRAM)
             (folder / name).chmod(0o755)
         self.play()

@@ -11,6 +11,7 @@ from traitlets.config import LoggingConfigurable
 from labwright_builder import buildah
 from labwright_builder.buildah import BuildahEngine
 from labwright_builder.buildkit import BuildkitEngine
+from labwright_builder.docker import DockerEngine
 from labwright_builder.engine import LabwrightEngine
 
 from .conftest import Programs, Said
@@ -194,3 +195,39 @@ def test_says_what_of_a_buildkit_build_has_failed(
     with pytest.raises(BuildError, match=message):
         build(BuildkitEngine(parent=parent), repository)
     assert said.lines[-1][0] == "failed"
+
+
+@pytest.mark.parametrize(("buildx", "buildkit"), [(0, "1"), (1, "0")])
+def test_docker_builds_with_what_its_cli_has_and_then_pushes(
+    programs: Programs, said: Said, parent: LoggingConfigurable, repository: Path, buildx: int, buildkit: str
+) -> None:
+    programs.play(("buildx", "", buildx), ("build", "Step 1/1 : FROM x\n", 0), ("push", "1: digest: sha256:0\n", 0))
+    assert build(DockerEngine(parent=parent), repository, labels={"l": "v"}) == ["Step 1/1 : FROM x\n"]
+    _, run, push = programs.calls
+    assert {f"--tag={IMAGE}", "--label=l=v"} <= set(run["argv"])
+    assert run["env"]["DOCKER_BUILDKIT"] == buildkit
+    assert push["argv"][1:] == ["push", IMAGE]
+    assert [phase for phase, _ in said.lines] == ["pushing", "pushing"]
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (
+            "Step 2/2 : RUN exit 3\nThe command '/bin/sh -c exit 3' returned a non-zero code: 3\n",
+            "Step 2/2: RUN exit 3 failed with exit code 3.",
+        ),
+        (
+            '#6 [2/2] RUN exit 4\nERROR: process "/bin/sh -c exit 4" did not complete successfully: exit code: 4\n',
+            "Step 2/2: RUN exit 4 failed with exit code 4.",
+        ),
+        ("ERROR: Cannot connect to the Docker daemon at unix:///x.\n", "The engine of the node cannot be reached."),
+    ],
+)
+def test_says_what_of_a_docker_build_has_failed(
+    programs: Programs, said: Said, parent: LoggingConfigurable, repository: Path, output: str, message: str
+) -> None:
+    programs.play(("buildx", "", 1), ("build", output, 1))
+    with pytest.raises(BuildError):
+        build(DockerEngine(parent=parent), repository)
+    assert said.lines == [("failed", message)]
