@@ -274,6 +274,35 @@ describe('a Job ends', () => {
     expect(await podsOf(place)).toEqual([]);
   });
 
+  it('as Failed when its pod has failed by being deleted, where it waits for that', async () => {
+    const place = await aPlace(hangs);
+    await api.post(place.jobs, aJob('build', { podReplacementPolicy: 'Failed' }));
+    const [pod] = await podsThat(place, isRunning);
+    await api.delete(`${place.path}/pods/${pod?.metadata.name ?? ''}`);
+    const over = await jobThat(place, isOver);
+    expect(conditionsOf(over)).toEqual(['FailureTarget True BackoffLimitExceeded', 'Failed True BackoffLimitExceeded']);
+    await podsThat(place, (pods) => pods.length === 0);
+  });
+
+  it('as Failed when its pod vanishes', async () => {
+    const place = await aPlace({ faults: [{ fault: 'vanish' }] });
+    await api.post(place.jobs, aJob('build', { podReplacementPolicy: 'Failed' }));
+    const over = await jobThat(place, isOver);
+    expect(conditionsOf(over)).toEqual(['FailureTarget True BackoffLimitExceeded', 'Failed True BackoffLimitExceeded']);
+    await podsThat(place, (pods) => pods.length === 0);
+  });
+
+  it('with its namespace', async () => {
+    const place = await aPlace(hangs);
+    await api.post(place.jobs, aJob());
+    await podsThat(place, isRunning);
+    await api.delete(place.path);
+    await eventually(
+      () => api.get(place.path),
+      ({ status }) => status === 404,
+    );
+  });
+
   it('as Failed when it has run for too long, and its pod is deleted', async () => {
     const place = await aPlace(hangs);
     await api.post(place.jobs, aJob('build', { activeDeadlineSeconds: 1 }));
@@ -296,6 +325,31 @@ describe('a Job ends', () => {
     await api.post(place.jobs, aJob('build', { ttlSecondsAfterFinished: 1 }));
     await jobThat(place, ({ status }) => status === 404);
     await podsThat(place, (pods) => pods.length === 0);
+  });
+});
+
+describe('a Job whose pod is refused', () => {
+  it('says so in an event and tries again', async () => {
+    const place = await aPlace(succeeds);
+    await api.post(`${place.path}/resourcequotas`, { metadata: { name: 'none' }, spec: { hard: { pods: '0' } } });
+    await eventually(
+      () => api.get(`${place.path}/resourcequotas/none`),
+      ({ body }) => body.status.used?.['pods'] === '0',
+    );
+    await api.post(place.jobs, aJob());
+    const { body } = await eventually(
+      () => api.get(`${place.path}/events?fieldSelector=reason%3DFailedCreate`),
+      ({ body: { items } }) => items.length > 0,
+    );
+    expect(body.items[0]).toMatchObject({
+      ...{ type: 'Warning', reportingComponent: 'job-controller', source: { component: 'job-controller' } },
+      involvedObject: { kind: 'Job', name: 'build', apiVersion: 'batch/v1' },
+      message: expect.stringMatching(
+        /^Error creating: pods "build-[a-z0-9]{5}" is forbidden: exceeded quota/,
+      ) as string,
+    });
+    await api.delete(`${place.path}/resourcequotas/none`);
+    await jobThat(place, isOver);
   });
 });
 

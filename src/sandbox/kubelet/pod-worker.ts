@@ -120,7 +120,7 @@ export class PodWorker {
       await this.#handle.event({ reason: 'Killing', message: `Stopping container ${container}`, container }, signal);
     }
     const exit = await this.#container.stop(graceMs, signal);
-    if (!this.#brief) await this.#ended(exit, signal);
+    if (!this.#brief || this.#isHeld) await this.#ended(exit, signal);
     await this.#handle.remove(signal);
   }
 
@@ -128,6 +128,12 @@ export class PodWorker {
   async remove(signal: AbortSignal): Promise<void> {
     await this.close();
     await this.#handle.remove(signal);
+    if (this.#isHeld && !this.#handle.hasEnded) await this.#ended({ exitCode: 137 }, signal);
+  }
+
+  /** Something keeps the pod after its end, and waits for it to show that: the controller of a Job, say. */
+  get #isHeld(): boolean {
+    return (this.#handle.pod.metadata?.finalizers ?? []).length > 0;
   }
 
   /** The node is short of memory: the pod ends as Failed with the reason Evicted. */
