@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildResult, BuildSpec } from '../../domain/build.ts';
-import { followLog } from '../../storage/container-log.ts';
 import { BuildLog, type KeptLine } from './build-log.ts';
 import { type BuildOperation, endOf } from './build-operations.ts';
 import type { BuildExecutor } from './executor.ts';
+import { LogFollower, type LogFollowerOptions } from './log-follower.ts';
 
 /** How a build ended, with what it said. */
 export interface KeptBuild {
@@ -56,35 +56,33 @@ export class BuildKeeper {
 
   /** The log of a build that was over before this process knew of it. */
   async load(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog | undefined> {
-    const known = this.#lately.get(keyOf(id, operation));
+    const key = keyOf(id, operation?.uid ?? '');
+    const known = this.#lately.get(key);
     if (known !== undefined) return known;
     const kept = await this.#options.store?.load(id);
     const isSame = operation === undefined || kept?.spec.createdAt === operation.spec.createdAt;
-    const log =
-      kept !== undefined && isSame
-        ? await BuildLog.restore(id, kept.lines, endOf(kept.spec, kept.result), this.#optionsOf(kept.spec))
-        : operation === undefined
-          ? undefined
-          : await this.#readPod(operation, signal);
-    if (log?.ended === true) this.#lately.set(keyOf(id, operation), log);
+    if (kept === undefined || !isSame) return operation === undefined ? undefined : this.#readPod(operation, signal);
+    const log = await BuildLog.restore(id, kept.lines, endOf(kept.spec, kept.result), this.#optionsOf(kept.spec));
+    this.#lately.set(key, log);
     return log;
   }
 
-  async #readPod({ spec, log: ended }: BuildOperation, signal: AbortSignal): Promise<BuildLog> {
+  async #readPod({ spec, log: ended, uid }: BuildOperation, signal: AbortSignal): Promise<BuildLog> {
+    let isWhole = true;
     const log = new BuildLog(spec.id, this.#optionsOf(spec));
     const executor = [...this.#options.executors()].find((candidate) => candidate.observe(spec.id)?.hasLog === true);
     if (executor !== undefined) {
-      const lines = followLog({
-        open: (position, reading) => executor.openLog(spec.id, position, reading),
-        isOver: () => true,
-        signal,
-      });
-      for await (const line of lines) log.append(line);
+      const open: LogFollowerOptions['open'] = (position, reading) => executor.openLog(spec.id, position, reading);
+      const { logger } = this.#options;
+      const follower = new LogFollower({ open, log, isOver: () => true, onOutput: () => undefined, logger });
+      await follower.run(signal);
+      if (!follower.drained) isWhole = false;
     }
     // Its end is known already.
     for await (const event of ended.read(undefined, signal)) {
       if (event.type === 'ready' || event.type === 'failed' || event.type === 'cancelled') log.end(event);
     }
+    if (isWhole) this.#lately.set(keyOf(spec.id, uid), log);
     return log;
   }
 
@@ -93,6 +91,6 @@ export class BuildKeeper {
   }
 }
 
-function keyOf(id: string, operation: BuildOperation | undefined): string {
-  return `${id}/${operation?.uid ?? ''}`;
+function keyOf(id: string, uid: string): string {
+  return `${id}/${uid}`;
 }

@@ -135,6 +135,7 @@ export class BuildReconciler {
       trouble: trouble === null ? null : { ...trouble, forMs: now - trouble.since },
       log: {
         followed: operation.following !== null,
+        ended: log.ended,
         drained: operation.following?.isDone === true,
         lastOutputAt: log.lastOutputAt,
         phase: log.lastPhase,
@@ -253,6 +254,7 @@ export class BuildReconciler {
     const { ledger, admission, logger, keeper } = this.#options;
     const { build, operation } = lab;
     this.#announce(lab);
+    operation.following?.abort.abort();
     try {
       await this.#executorOf(build)?.stop(build.spec.id);
     } catch (error) {

@@ -26,6 +26,8 @@ export interface BuildMemory {
   readonly log: {
     /** Its lines are being read by this process. */
     readonly followed: boolean;
+    /** Its readers have had their terminal event. */
+    readonly ended: boolean;
     /** Every line that there will be has been read. */
     readonly drained: boolean;
     /** When the last line came; milliseconds since the epoch. */
@@ -92,12 +94,13 @@ export function decideBuild(
 
 function decideEnded(
   endedAt: number,
-  { slot, log }: BuildMemory,
+  { slot, log, run }: BuildMemory,
   { retention }: BuildTimings,
   now: number,
 ): BuildDecision {
   // Another controller may have been faster; readers here get their lines first.
-  if (log.followed && !log.drained) return { do: 'drain', again: DRAIN_AGAIN_MS };
+  if (run?.stage === 'ended' && log.followed && !log.drained && !log.ended)
+    return { do: 'drain', again: DRAIN_AGAIN_MS };
   if (slot !== undefined) return { do: 'clean-up' };
   const left = endedAt + retention - now;
   return left > 0 ? { do: 'nothing', again: left } : { do: 'forget' };

@@ -139,7 +139,11 @@ export class KubernetesExecutor implements BuildExecutor {
   openLog(id: string, { since, follow }: LogPosition, signal: AbortSignal): Promise<Readable> {
     const { client, namespace } = this.#options;
     const pod = this.#pod(id);
-    if (pod === undefined) throw new Error(`the build ${id} has no pod`);
+    // As the API server would say it, for whoever reads on.
+    if (pod === undefined) {
+      const target = { verb: 'read log of', kind: Pods.kind, namespace, name: buildObjectName(id) };
+      throw new KubeError(target, { status: 404, reason: 'NotFound', message: 'the build has no pod' });
+    }
     return client.podLog(
       { namespace, name: pod.name },
       { container: BUILD_CONTAINER, timestamps: true, follow, signal, ...(since === null ? {} : { sinceTime: since }) },

@@ -1,0 +1,323 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { BuildEvent } from '../../../src/domain/build.ts';
+import { Jobs, Secrets } from '../../../src/storage/resources.ts';
+import { startCluster, type TestCluster } from '../../support/cluster.ts';
+import { until } from '../support/until.ts';
+import { Gate, said } from './gate.ts';
+import { aRepository, BuildSetting, type BuildSettingOptions } from './setting.ts';
+
+let cluster: TestCluster;
+let setting: BuildSetting;
+const gates: Gate[] = [];
+beforeAll(async () => {
+  cluster = await startCluster();
+});
+afterEach(async () => {
+  for (const gate of gates.splice(0)) gate.end();
+  await setting.close();
+});
+afterAll(async () => {
+  await cluster.close();
+});
+
+async function set(options: BuildSettingOptions = {}): Promise<BuildSetting> {
+  setting = await BuildSetting.create(cluster, options);
+  return setting;
+}
+
+function aGate(): Gate {
+  const gate = new Gate();
+  gates.push(gate);
+  return gate;
+}
+
+function terminal(events: readonly BuildEvent[]): BuildEvent[] {
+  return events.filter(({ type }) => type === 'ready' || type === 'failed' || type === 'cancelled');
+}
+
+function textOf(events: readonly BuildEvent[]): string[] {
+  return events.flatMap((event) => (event.type === 'log' ? [event.text] : []));
+}
+
+describe('a build', () => {
+  it('goes from the queue to an image that the registry has, with every line in between', async () => {
+    await set({ scripts: () => ({ lines: [said('one'), 'plain', said('two', 'pushing')] }) });
+    const { spec, phase } = await setting.request();
+    expect(phase).toBe('queued');
+    const events = await setting.events(spec.id);
+    expect(textOf(events)).toEqual(['one\n', 'plain\n', 'two\n']);
+    const [end, ...others] = terminal(events);
+    expect(others).toEqual([]);
+    expect(events.at(-1)).toBe(end);
+    const [, repository = '', tag = ''] = /^[^/]+\/([^:]+):(.+)$/.exec(spec.image) ?? [];
+    expect(end).toMatchObject({ type: 'ready', digest: setting.registry.digestOf(repository, tag), cached: false });
+    expect(setting.state(spec.id)).toMatchObject({
+      phase: 'ready',
+      image: expect.stringContaining('@sha256:') as string,
+    });
+    await setting.untilClean(spec.id);
+  });
+
+  it('is not built again as long as the registry has its image', async () => {
+    await set();
+    await setting.build();
+    const again = await setting.request({ username: 'grace' });
+    expect(again).toMatchObject({ phase: 'ready', cached: true });
+    expect(await setting.events(again.spec.id)).toMatchObject([{ type: 'ready', cached: true }]);
+    expect(await setting.jobs()).toHaveLength(1);
+  });
+
+  it('is built again when its image has gone from the registry', async () => {
+    await set();
+    const first = await setting.request();
+    await setting.events(first.spec.id);
+    await setting.untilClean(first.spec.id);
+    const { url } = setting.registry;
+    const [, repository = ''] = /^[^/]+\/([^:]+):/.exec(first.spec.image) ?? [];
+    const digest = setting.state(first.spec.id).image?.split('@')[1] ?? '';
+    await fetch(`${url}/v2/${repository}/manifests/${digest}`, { method: 'DELETE' });
+    const [uid] = (await setting.jobs()).map(({ metadata }) => metadata?.uid);
+    const second = await setting.request();
+    expect(second.cached).toBe(false);
+    expect((await setting.events(second.spec.id)).at(-1)).toMatchObject({ type: 'ready', cached: false });
+    expect((await setting.jobs()).map(({ metadata }) => metadata?.uid)).not.toContain(uid);
+  });
+
+  it('is one build for however many ask at once, at one controller or another, and each gets all of it', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    await setting.start();
+    const asked = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => setting.request({ username: `user-${index}` }, index % 2)),
+    );
+    expect(new Set(asked.map(({ spec }) => spec.id)).size).toBe(1);
+    const id = asked[0]?.spec.id ?? '';
+    const reading = asked.map((_, index) => setting.events(id, undefined, index % 2));
+    const lines = Array.from({ length: 500 }, (_, index) => said(`line ${index}`));
+    gate.write(...lines);
+    gate.end();
+    for (const events of await Promise.all(reading)) {
+      expect(textOf(events)).toEqual(lines.map((_, index) => `line ${index}\n`));
+      expect(terminal(events)).toMatchObject([{ type: 'ready' }]);
+    }
+    expect(await setting.jobs()).toHaveLength(1);
+    expect(await setting.pods()).toHaveLength(1);
+  });
+
+  it('fails with what repo2docker said, and a new request builds it anew', async () => {
+    let works = false;
+    await set({
+      scripts: () =>
+        works
+          ? { lines: [said('now')] }
+          : {
+              lines: [said('first'), JSON.stringify({ message: 'Error during build: no such file', phase: 'failed' })],
+              exitCode: 1,
+            },
+    });
+    const { spec } = await setting.request();
+    const events = await setting.events(spec.id);
+    expect(textOf(events)).toHaveLength(2);
+    expect(terminal(events)).toMatchObject([
+      { type: 'failed', reason: 'BuildFailed', message: expect.stringContaining('no such file') as string },
+    ]);
+    works = true;
+    const again = await setting.request();
+    expect(again.spec.id).toBe(spec.id);
+    expect(textOf(await setting.events(again.spec.id))).toEqual(['now\n']);
+  });
+
+  it('whose container ends before anybody saw it run gives all its lines', async () => {
+    await set({ scripts: () => ({ lines: [said('a'), said('b')], exitCode: 1, exitBeforeRunning: true }) });
+    const events = await setting.build();
+    expect(textOf(events)).toEqual(['a\n', 'b\n']);
+    expect(terminal(events)).toMatchObject([{ type: 'failed', reason: 'BuildFailed' }]);
+  });
+
+  it.each([
+    ['imagePull', 'ImageNotFound'],
+    ['unschedulable', 'Unschedulable'],
+    ['oom', 'OOMKilled'],
+    ['evict', 'Evicted'],
+    ['vanish', 'DeletedExternally'],
+  ] as const)('with the fault %s fails with reason %s and one sentence', async (fault, reason) => {
+    await set({
+      faults: [{ fault }],
+      config: { deadlines: { scheduling: '2s' } },
+    });
+    const events = await setting.build();
+    expect(terminal(events)).toMatchObject([
+      { type: 'failed', reason, message: expect.stringMatching(/\.$/) as string },
+    ]);
+  });
+
+  it('that is silent for too long fails, and is ended', async () => {
+    await set({ scripts: () => ({ hang: true }), config: { deadlines: { noOutput: '1s' } } });
+    const { spec } = await setting.request();
+    expect(terminal(await setting.events(spec.id))).toMatchObject([{ type: 'failed', reason: 'NoOutput' }]);
+    await setting.untilClean(spec.id);
+  });
+
+  it('that takes too long in all fails, and one that pushes too long', async () => {
+    const [slow, pushing] = [aGate(), aGate()];
+    await set({
+      scripts: (url) => (url.endsWith('slow') ? slow.script() : pushing.script()),
+      config: { deadlines: { total: '3s', push: '1s' } },
+    });
+    pushing.write(said('Pushing', 'pushing'));
+    const [first, second] = await Promise.all([
+      setting.build({ repository: aRepository('ada/slow') }),
+      setting.build({ repository: aRepository('ada/pushing') }),
+    ]);
+    expect(terminal(first)).toMatchObject([{ type: 'failed', reason: 'DeadlineExceeded' }]);
+    expect(terminal(second)).toMatchObject([{ type: 'failed', reason: 'PushTimeout' }]);
+  });
+
+  it('that says it is well and has not pushed is not ready', async () => {
+    await set({ scripts: () => ({ lines: [said('fine')], push: false }), config: {} });
+    expect(terminal(await setting.build())).toMatchObject([{ type: 'failed', reason: 'PushFailed' }]);
+  });
+});
+
+describe('a registry that is down', () => {
+  it('never leads to a build', async () => {
+    await set();
+    await setting.registry.setFault({ kind: 'status', status: 503 });
+    await expect(setting.request()).rejects.toMatchObject({ code: 'registry_unavailable', status: 503 });
+    expect(await setting.jobs()).toEqual([]);
+  });
+
+  it('when a build has ended delays it until it is back', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    const { spec } = await setting.request();
+    const reading = setting.events(spec.id);
+    gate.write(said('pushed'));
+    await until('the line is there', async () => {
+      for await (const line of (await setting.builds.log(spec.id, AbortSignal.timeout(5_000))) ?? [])
+        return line !== '';
+      return false;
+    });
+    // It has pushed when its script ends, so the fault comes in the moment after.
+    gate.end();
+    await until('the image is pushed', () => setting.registry.digestOf(...nameOf(spec.image)) !== undefined);
+    await setting.registry.setFault({ kind: 'status', status: 500 });
+    await setting.registry.setFault(null);
+    expect(terminal(await reading)).toMatchObject([{ type: 'ready' }]);
+  });
+});
+
+describe('a build that is cancelled', () => {
+  it('ends, while it runs, and nothing of it goes on', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    const { spec } = await setting.request();
+    await setting.untilPhase(spec.id, 'fetching');
+    const reading = setting.events(spec.id);
+    await setting.builds.cancel(spec.id, 'ada');
+    expect(terminal(await reading)).toMatchObject([{ type: 'cancelled', reason: 'Cancelled' }]);
+    await setting.untilClean(spec.id);
+    const [pod] = await setting.pods();
+    expect(pod?.status?.phase ?? 'gone').not.toBe('Running');
+  });
+
+  it('leaves the queue, and those behind it move up', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script(), config: { queue: { running: 1 } } });
+    const [, second, third] = await Promise.all(
+      ['a', 'b', 'c'].map((name) => setting.request({ repository: aRepository(`ada/${name}`), username: name })),
+    );
+    const waiting = [second, third].map((state) => setting.builds.get(state?.spec.id ?? ''));
+    const last = waiting.find((state) => state?.position === 2);
+    const first = waiting.find((state) => state?.position === 1);
+    await setting.builds.cancel(first?.spec.id ?? '', 'b');
+    await until('the one behind has moved up', () => setting.builds.get(last?.spec.id ?? '')?.position === 1);
+  });
+
+  it('by nobody waiting for it any more, unless it was asked to go on', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script(), config: { abandonAfter: '1s' } });
+    const wanted = await setting.request({ repository: aRepository('ada/wanted'), detached: true });
+    const left = await setting.request({ repository: aRepository('ada/left') });
+    await setting.untilPhase(left.spec.id, 'fetching');
+    const reader = new AbortController();
+    const reading = setting.builds.events(left.spec.id, undefined, reader.signal);
+    for await (const event of reading ?? []) if (event.type === 'phase') break;
+    reader.abort();
+    const jobs = { namespace: setting.namespace, name: `build-${left.spec.id}` };
+    // A request counts as somebody who waits for half a minute; this one is over.
+    await cluster.client.patch(Jobs, jobs, {
+      metadata: { annotations: { 'labwright.dev/wanted-until': new Date(0).toISOString() } },
+    });
+    await setting.untilPhase(left.spec.id, 'cancelled');
+    expect(setting.state(left.spec.id)).toMatchObject({ reason: 'Abandoned' });
+    expect(setting.state(wanted.spec.id).phase).toBe('fetching');
+  });
+});
+
+describe('after a restart in the middle of a build', () => {
+  it('a reader goes on with the next line, and the build ends as it would have', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    const { spec } = await setting.request();
+    gate.write(said('one'), said('two'));
+    let last = '';
+    const before: string[] = [];
+    for await (const event of setting.builds.events(spec.id, undefined, AbortSignal.timeout(10_000)) ?? []) {
+      last = event.id;
+      if (event.type === 'log') before.push(event.text);
+      if (before.length === 2) break;
+    }
+    await setting.restart();
+    gate.write(said('three'));
+    gate.end();
+    const after = await setting.events(spec.id, last);
+    expect([...before, ...textOf(after)]).toEqual(['one\n', 'two\n', 'three\n']);
+    expect(terminal(after)).toMatchObject([{ type: 'ready' }]);
+    await setting.untilClean(spec.id);
+  });
+
+  it('one that ended meanwhile is ready, with its log', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    const { spec } = await setting.request();
+    await setting.untilPhase(spec.id, 'fetching');
+    await setting.stop();
+    gate.write(said('alone'));
+    gate.end();
+    await until('the Job is complete', async () => (await setting.jobs())[0]?.status?.succeeded === 1);
+    await setting.start();
+    expect(terminal(await setting.events(spec.id))).toMatchObject([{ type: 'ready' }]);
+  });
+
+  it('of one that was over its end and its log are still told', async () => {
+    await set({ scripts: () => ({ lines: [said('a')] }) });
+    const { spec } = await setting.request();
+    await setting.events(spec.id);
+    await setting.untilClean(spec.id);
+    await setting.restart();
+    const events = await setting.events(spec.id);
+    expect(textOf(events)).toEqual(['a\n']);
+    expect(terminal(events)).toMatchObject([{ type: 'ready' }]);
+  });
+});
+
+describe('what is secret of a build', () => {
+  it('is in one Secret that the Job owns, and goes when the build is over', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    const { spec } = await setting.request();
+    await setting.untilPhase(spec.id, 'fetching');
+    const secret = await cluster.client.get(Secrets, { namespace: setting.namespace, name: `build-${spec.id}` });
+    expect(Object.keys(secret?.data ?? {})).toEqual(['config.json', 'git-credentials']);
+    expect(secret?.metadata?.ownerReferences).toMatchObject([{ kind: 'Job', name: `build-${spec.id}` }]);
+    gate.end();
+    await setting.untilPhase(spec.id, 'ready');
+    await setting.untilClean(spec.id);
+  });
+});
+
+function nameOf(image: string): [string, string] {
+  const [, repository = '', tag = ''] = /^[^/]+\/([^:]+):(.+)$/.exec(image) ?? [];
+  return [repository, tag];
+}
