@@ -12,7 +12,7 @@ from traitlets import Bool, Enum
 
 from .confine import command
 from .dockerfile import base_images, registry_of
-from .engine import SECRETS, LabwrightEngine, Lines, context_of, push_failure, read_digest, shortened
+from .engine import SECRETS, LabwrightEngine, Lines, context_of, push_failure, read_digest, shortened, step_failure
 from .output import stream
 
 # A volume that is no overlay itself, so that overlays can be made in it.
@@ -160,5 +160,5 @@ def _build_failure(code: int, step: str, last: str) -> str:
     if (base := _FROM_STEP.search(step)) is not None:
         return f"The base image {base[1]} cannot be fetched."
     if found is not None:
-        return f"Step {step} failed with exit code {found[1]}."
+        return step_failure(step, found[1])
     return f"Step {step} failed."

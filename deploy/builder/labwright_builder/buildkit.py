@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .engine import LabwrightEngine, Lines, context_of, push_failure, shortened
+from .engine import LabwrightEngine, Lines, context_of, push_failure, shortened, step_failure
 from .output import stream
 
 _STEP = re.compile(r"^#\d+ \[(?:[\w.-]+ )?\s*(\d+/\d+)\] (.*)")
@@ -127,7 +127,7 @@ def _digest(metadata: Path) -> str:
 
 def _failure(code: int, step: str, output: str, *, pushing: bool) -> str:
     if (found := _EXIT_CODE.search(output)) is not None:
-        return f"Step {step} failed with exit code {found[1]}." if step else f"A step failed with exit code {found[1]}."
+        return step_failure(step or "of the build", found[1])
     if (found := _FAILED_BASE.search(output)) is not None:
         return f"The base image {found[1]} cannot be fetched."
     if pushing or _FAILED_PUSH.search(output) is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .engine import LabwrightEngine, Lines, context_of, push_failure, shortened
+from .engine import LabwrightEngine, Lines, context_of, push_failure, shortened, step_failure
 from .output import stream
 
 _STEP = re.compile(r"^(?:Step|STEP) (\d+/\d+) ?: (.*)")
@@ -81,5 +81,5 @@ def _failure(code: int, step: str, output: str) -> str:
     if "Cannot connect to the Docker daemon" in output or "permission denied while trying to connect" in output:
         return "The engine of the node cannot be reached."
     if (found := _EXIT_CODE.search(output)) is not None and step:
-        return f"Step {step} failed with exit code {found[1] or found[2] or found[3]}."
+        return step_failure(step, found[1] or found[2] or found[3])
     return f"Step {step} failed." if step else f"The build failed with exit code {code}."

@@ -77,6 +77,13 @@ def shortened(text: str) -> str:
     return line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 1]}…"
 
 
+def step_failure(step: str, code: str) -> str:
+    """Why a step has failed: the kernel ends what uses more memory than there is with SIGKILL."""
+    if code == "137":
+        return f"Step {step} was killed: most likely the build used more memory than it has (exit code 137)."
+    return f"Step {step} failed with exit code {code}."
+
+
 _REFUSED = re.compile(r"unauthorized|authentication required|denied|forbidden|\b40[13]\b", re.IGNORECASE)
 _UNREACHABLE = re.compile(r"connection re(?:fused|set)|no such host|timeout|unreachable|\beof\b", re.IGNORECASE)
 _FULL = re.compile(r"no space left", re.IGNORECASE)

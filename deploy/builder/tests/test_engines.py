@@ -105,6 +105,10 @@ def test_only_the_registry_of_the_image_is_reached_over_plain_http(
             "STEP 1/3: FROM example.org/no:1\nError: manifest unknown\n",
             "The base image example.org/no:1 cannot be fetched.",
         ),
+        (
+            'STEP 2/3: RUN stress\nKilled\nError: building at STEP "RUN stress": exit status 137\n',
+            "Step 2/3: RUN stress was killed: most likely the build used more memory than it has (exit code 137).",
+        ),
         ("STEP 2/3: COPY a b\nError: no such file\n", "Step 2/3: COPY a b failed."),
         ("Error: Dockerfile is empty\n", "The build could not begin: Error: Dockerfile is empty"),
         ("", "The build failed with exit code 125."),
