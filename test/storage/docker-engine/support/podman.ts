@@ -1,6 +1,6 @@
 import { execFile, type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import { access, chmod, cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -46,16 +46,23 @@ export function sayNotRun(what: string, why: string): void {
   process.stderr.write(`\nNOT RUN: ${what}: ${why}.\n`);
 }
 
-/** A podman of its own: its containers, images and configuration are in one folder, and nobody else's are touched. */
+/**
+ * A podman of its own: its containers, images and configuration are in one folder, its mounts and its network in namespaces
+ * of their own. In those of the machine it would mount /run/netns over itself, and a kubelet's pods could not end any more.
+ */
 export class Podman {
   readonly folder: string;
   readonly socket: string;
   readonly #env: NodeJS.ProcessEnv;
+  /** Holds the namespaces. */
+  readonly #holder: ChildProcess;
   #service: ChildProcess | undefined;
 
   private constructor(folder: string) {
     this.folder = folder;
     this.socket = join(folder, 'podman.sock');
+    const apart = ['--mount', '--net', '--propagation', 'private', 'sleep', 'infinity'];
+    this.#holder = spawn('unshare', apart, { stdio: 'ignore' });
     this.#env = { ...process.env, CONTAINERS_CONF: join(folder, 'containers.conf') };
   }
 
@@ -63,6 +70,7 @@ export class Podman {
   static async start(repo2docker: string): Promise<Podman> {
     const podman = new Podman(await mkdtemp(join(tmpdir(), 'labwright-podman-')));
     await writeFile(join(podman.folder, 'containers.conf'), CONFIGURATION);
+    await waitFor('namespaces', 5_000, () => podman.#isApart());
     await podman.#makeImage(repo2docker);
     await podman.serve();
     return podman;
@@ -70,15 +78,13 @@ export class Podman {
 
   /** Runs podman itself, past its API. */
   async command(...args: string[]): Promise<string> {
-    const where = ['--root', join(this.folder, 'root'), '--runroot', join(this.folder, 'run')];
-    const { stdout } = await run('podman', [...where, ...args], { env: this.#env });
+    const { stdout } = await run('nsenter', this.#arguments(args), { env: this.#env });
     return stdout;
   }
 
   async serve(): Promise<void> {
-    const where = ['--root', join(this.folder, 'root'), '--runroot', join(this.folder, 'run')];
-    const args = [...where, 'system', 'service', '--time=0', `unix://${this.socket}`];
-    this.#service = spawn('podman', args, { env: this.#env, stdio: 'ignore' });
+    const args = this.#arguments(['system', 'service', '--time=0', `unix://${this.socket}`]);
+    this.#service = spawn('nsenter', args, { env: this.#env, stdio: 'ignore' });
     await waitFor('the socket of podman', 10_000, () =>
       access(this.socket).then(
         () => true,
@@ -102,7 +108,22 @@ export class Podman {
     await this.stopServing();
     await this.command('rm', '--all', '--force', '--volumes', '--time=0');
     await this.command('rmi', '--all', '--force');
+    const ended = new Promise((resolve) => this.#holder.once('exit', resolve));
+    this.#holder.kill('SIGKILL');
+    // Its mounts go with the namespace.
+    await ended;
     await rm(this.folder, { recursive: true, force: true });
+  }
+
+  #arguments(args: readonly string[]): string[] {
+    const where = ['--root', join(this.folder, 'root'), '--runroot', join(this.folder, 'run')];
+    return ['--target', String(this.#holder.pid), '--mount', '--net', 'podman', ...where, ...args];
+  }
+
+  /** `unshare` has become `sleep`, and so is in the namespaces. */
+  async #isApart(): Promise<true | undefined> {
+    const name = await readFile(`/proc/${this.#holder.pid}/comm`, 'utf8').catch(() => '');
+    return name.trim() === 'sleep' ? true : undefined;
   }
 
   /** An image of this machine's own programs: nothing is fetched. */
