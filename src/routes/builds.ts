@@ -45,12 +45,9 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
     c.set('action', { operation: 'createBuild', username });
     requireActsFor(identity, username);
     const target = readTarget(body, hosts());
-    const askedAt = Date.now();
     const state = await builds.request({ ...target, username, detached: body.detached }, c.req.raw.signal);
-    const { spec, cached } = state;
-    const began = !cached && spec.requestedBy === username && spec.createdAt >= askedAt;
-    c.header('Location', `${publicUrl(c, config, isTrusted)}/builds/v1/builds/${spec.id}`);
-    return c.json(stateFor(c, state), began ? 201 : 200);
+    c.header('Location', `${publicUrl(c, config, isTrusted)}/builds/v1/builds/${state.spec.id}`);
+    return c.json(stateFor(c, state), state.began ? 201 : 200);
   });
 
   routes.openapi(listBuilds, async (c) => {

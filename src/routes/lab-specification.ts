@@ -47,7 +47,7 @@ const LabRequestOptions = z
       image_tag: formField('image_tag', selector).meta({ description: 'The image with this tag.' }),
       image_repo: formField('image_repo', selector).meta({
         description: 'A repository that the image is built from, where it is not there already: a URL or a DOI.',
-        example: 'https://github.com/binder-examples/requirements',
+        example: 'https://hub.example.org/ada/notebooks.git',
       }),
       image_ref: formField('image_ref', selector).meta({
         description: 'Its branch, tag or commit; `HEAD` when absent.',

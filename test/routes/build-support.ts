@@ -75,7 +75,7 @@ export function fakeBuilds(
     outages: () => [],
     request(request) {
       requests.push(request);
-      return Promise.resolve(states[0]!);
+      return Promise.resolve({ ...states[0]!, began: false });
     },
     list: ({ username, repository, phase } = {}) =>
       states.filter(

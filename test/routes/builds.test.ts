@@ -29,12 +29,13 @@ describe('asking for a build', () => {
   it('begins one, and tells where it is and how it stands', async () => {
     const builds = fakeBuilds([], {
       request: ({ username }) =>
-        Promise.resolve(
-          aBuildState(
+        Promise.resolve({
+          ...aBuildState(
             { phase: 'queued', position: 2, startedAt: null, executor: null, node: null },
             { requestedBy: username, createdAt: Date.now() },
           ),
-        ),
+          began: true,
+        }),
     });
     const response = await buildApp(builds).call(BUILDS, { as: 'ada', json: { repository: 'ada/notebooks' } });
     expect(response.status).toBe(201);

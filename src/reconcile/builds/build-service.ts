@@ -13,6 +13,9 @@ export interface BuildRequest {
   readonly detached: boolean;
 }
 
+/** A build that was asked for. `began`: it is this request that has begun it. */
+export type RequestedState = BuildState & { readonly began: boolean };
+
 /** Which builds to list; what is absent matches everything. */
 export interface BuildFilter {
   readonly username?: string | undefined;
@@ -39,7 +42,7 @@ export interface BuildService {
    * @throws {LabwrightError} `invalid_repository` (422), `repository_not_allowed` (403), `unknown_repository` (404),
    * `build_limit` (429, with retryAfter), `repository_unavailable` and `registry_unavailable` (503), `not_ready` (503)
    */
-  request(request: BuildRequest, signal?: AbortSignal): Promise<BuildState>;
+  request(request: BuildRequest, signal?: AbortSignal): Promise<RequestedState>;
   /** Newest first. */
   list(filter?: BuildFilter): BuildState[];
   get(id: string): BuildState | undefined;

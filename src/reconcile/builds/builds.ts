@@ -18,7 +18,7 @@ import { BuildLog } from './build-log.ts';
 import { type BuildOperations, endOf } from './build-operations.ts';
 import { answerProblem } from './build-problems.ts';
 import type { BuildRequests, RequestedBuild } from './build-requests.ts';
-import type { BuildFilter, BuildRequest, BuildService } from './build-service.ts';
+import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
 import { buildState, endedState } from './build-state.ts';
 import type { ExecutorPool } from './executor-pool.ts';
 import type { GroundKeeper } from './ground-keeper.ts';
@@ -77,7 +77,7 @@ export class Builds implements BuildService {
     return this.#options.pool.outages();
   }
 
-  async request(request: BuildRequest, signal?: AbortSignal): Promise<BuildState> {
+  async request(request: BuildRequest, signal?: AbortSignal): Promise<RequestedState> {
     try {
       return this.#stateOf(await this.#options.requests.request(request, signal));
     } catch (error) {
@@ -180,12 +180,12 @@ export class Builds implements BuildService {
     return build.spec.createdAt > found.result.at ? undefined : found;
   }
 
-  #stateOf(requested: RequestedBuild): BuildState {
+  #stateOf(requested: RequestedBuild): RequestedState {
     if (requested.found === 'image') {
       const { spec, digest } = requested;
       const result = { status: 'ready' as const, digest, at: Date.now() };
       this.#found.set(spec.id, { spec, result });
-      return endedState(spec, result, true);
+      return { ...endedState(spec, result, true), began: false };
     }
     const { spec } = requested.build;
     this.#found.delete(spec.id);
@@ -193,7 +193,7 @@ export class Builds implements BuildService {
     const state = this.get(spec.id);
     if (state === undefined)
       throw new LabwrightError('unknown_build', 404, 'The build was removed while it was asked for');
-    return state;
+    return { ...state, began: requested.found === 'nothing' };
   }
 }
 
