@@ -60,7 +60,17 @@ export type BuildPhase =
   | 'cancelled';
 
 /** How a build ended. */
-export type BuildResult =
+export type BuildResult = BuildOutcome & {
+  /** Where it ran and since when; absent for one that never had its turn. */
+  readonly ran?: {
+    readonly executor: string;
+    readonly node: string | null;
+    /** Milliseconds since the epoch. */
+    readonly startedAt: number | null;
+  };
+};
+
+type BuildOutcome =
   | {
       readonly status: 'ready';
       /** `sha256:…`, as the registry has confirmed it. */

@@ -20,6 +20,8 @@ export interface BuildOperation {
   /** How far the run was at the last look, and since when in milliseconds since the epoch. */
   stage: RunStage | null;
   stageSince: number;
+  /** When its container began; milliseconds since the epoch. */
+  startedAt: number | null;
   trouble: LastingTrouble | null;
   /** Milliseconds since the epoch. */
   pushingSince: number | null;
@@ -61,6 +63,7 @@ export class BuildOperations {
       following: null,
       stage: null,
       stageSince: now,
+      startedAt: null,
       trouble: null,
       pushingSince: null,
       confirmingSince: null,

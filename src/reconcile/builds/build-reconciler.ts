@@ -122,6 +122,7 @@ export class BuildReconciler {
     if (run !== undefined) {
       if (operation.stage !== run.stage) operation.stageSince = now;
       operation.stage = run.stage;
+      operation.startedAt = run.startedAt ?? operation.startedAt;
       operation.trouble = troubleFor(run.trouble ?? undefined, operation.trouble, now);
       if (executor !== undefined && run.hasLog && !operation.isLate) following.ensure(operation, executor);
     }
@@ -235,8 +236,10 @@ export class BuildReconciler {
   }
 
   /** Says durably how it ended, once, and then tells readers. */
-  async #end(lab: Build, result: BuildResult): Promise<void> {
-    const { build, operation } = lab;
+  async #end({ build, operation, memory }: Build, outcome: BuildResult): Promise<void> {
+    const { slot, run } = memory;
+    const ran = slot && { executor: slot.executor, node: run?.node ?? null, startedAt: operation.startedAt };
+    const result = ran === undefined ? outcome : { ...outcome, ran };
     if (!(await this.#patch(build, resultPatch(build, result)))) return;
     this.#options.logger.info(
       { build: build.spec.id, image: build.spec.image, ...describeResult(result) },

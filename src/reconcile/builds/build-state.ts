@@ -3,6 +3,7 @@ import { pinned } from '../../builder/build-image.ts';
 import type { BuildPhase, BuildResult, BuildSpec, BuildState } from '../../domain/build.ts';
 import type { BuildSlot } from '../../domain/build-queue.ts';
 import type { Finding } from '../../domain/reasons.ts';
+import { phaseOfLog } from './decide-build.ts';
 import type { ObservedRun } from './executor.ts';
 
 /** What is known of a build besides its Job. */
@@ -20,7 +21,7 @@ const NOTHING = { reason: null, message: null, position: null, image: null, exec
 /** The state of a build that the cluster knows of. */
 export function buildState({ spec, result, suspended }: ObservedBuild, facts: BuildFacts): BuildState {
   const { slot, run, position, trouble, logPhase } = facts;
-  if (result !== null) return { ...endedState(spec, result), executor: slot?.executor ?? null };
+  if (result !== null) return endedState(spec, result);
   return {
     ...NOTHING,
     spec,
@@ -48,7 +49,9 @@ export function endedState(spec: BuildSpec, result: BuildResult, cached = false)
     message: finding.message,
     image: result.status === 'ready' ? pinned(spec.image, result.digest) : null,
     cached,
-    startedAt: null,
+    executor: result.ran?.executor ?? null,
+    node: result.ran?.node ?? null,
+    startedAt: result.ran?.startedAt ?? null,
     finishedAt: result.at,
   };
 }
@@ -62,7 +65,7 @@ function phaseOf(run: ObservedRun | undefined, logPhase: string | null): BuildPh
     case 'preparing':
       return 'pulling';
     case 'running':
-      return logPhase === 'building' || logPhase === 'pushing' ? logPhase : 'fetching';
+      return phaseOfLog(logPhase);
     case 'ended':
       return run.end === null ? 'confirming' : 'building';
   }

@@ -173,7 +173,7 @@ function decideRunning(
   const heardAt = Math.max(log.lastOutputAt ?? 0, run?.startedAt ?? 0, stageSince);
   const silence = heardAt + noOutput - now;
   if (silence <= 0) return fail({ reason: 'NoOutput', message: `The build said nothing for ${minutes(noOutput)}.` });
-  if (log.pushingSince === null) return { do: 'follow', phase: phaseOf(log.phase), again: silence };
+  if (log.pushingSince === null) return { do: 'follow', phase: phaseOfLog(log.phase), again: silence };
   const left = log.pushingSince + push - now;
   if (left <= 0) return fail({ reason: 'PushTimeout', message: `The image was not pushed within ${minutes(push)}.` });
   return { do: 'follow', phase: 'pushing', again: Math.min(left, silence) };
@@ -188,9 +188,10 @@ function decideRunEnded({ end, hasLog }: ObservedRun, { log }: BuildMemory): Bui
   return fail({ reason: pushing ? 'PushFailed' : 'BuildFailed', message: log.failure ?? end.message });
 }
 
-function phaseOf(word: string | null): BuildPhase {
-  if (word === 'building' || word === 'pushing') return word;
-  return 'fetching';
+/** repo2docker's own word; in what it says when it gives up it has begun to build at least. */
+export function phaseOfLog(word: string | null): BuildPhase {
+  if (word === null || word === 'fetching') return 'fetching';
+  return word === 'pushing' ? 'pushing' : 'building';
 }
 
 function describeCancel({ by, reason }: NonNullable<ObservedBuild['cancel']>): Finding {
