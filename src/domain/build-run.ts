@@ -22,6 +22,8 @@ export interface RunFacts {
   readonly node: string | null;
   readonly startedAt: number | null;
   readonly endedAt: number | null;
+  /** Whether containers beside that of the build still run. */
+  readonly othersRun: boolean;
 }
 
 /**
@@ -37,6 +39,9 @@ export function runOfPod(pod: PodFacts): RunFacts {
     hasLog: terminated !== null || (builder?.runningSince ?? null) !== null,
     startedAt: builder?.runningSince ?? null,
     endedAt: terminated?.finishedAt ?? null,
+    othersRun: pod.containers.some(
+      ({ init, name, runningSince }) => !init && name !== BUILD_CONTAINER && runningSince !== null,
+    ),
   };
   if (isOver) return { ...shared, stage: 'ended', trouble: null, end: endOf(pod, terminated?.exitCode) };
   if (shared.startedAt !== null) return { ...shared, stage: 'running', trouble: null, end: null };

@@ -124,13 +124,15 @@ export class KubernetesExecutor implements BuildExecutor {
     if (job !== undefined) this.#seen.delete(job.uid);
     if (kind === 'copy' && job !== undefined) return this.#deleteJob(job);
     const pod = job === undefined ? undefined : watches.pod(id, job.uid);
-    if (job?.finished === null) {
+    // A build that has come to its end by itself is left for whoever looks at it; Kubernetes finishes its Job.
+    const goesOn = pod === undefined || pod.stage !== 'ended' || pod.othersRun;
+    if (job?.finished === null && goesOn) {
       // Kueue would release it again; with its pod it ends, and without one it has to go.
       if (kind === 'kueue' && pod === undefined) return this.#deleteJob(job);
       // Before its pods, or it would make others in their place.
       if (kind === 'intent' && !job.suspended) await this.#suspend(job);
     }
-    if (pod !== undefined && pod.stage !== 'ended') {
+    if (pod !== undefined && goesOn) {
       await client.deleteCollection(Pods, namespace, `${buildSelector(controller)},${BUILD_LABEL}=${id}`);
     }
     await client.delete(Secrets, { namespace, name });

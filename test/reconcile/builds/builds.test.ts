@@ -58,6 +58,16 @@ describe('a build', () => {
     await setting.untilClean(spec.id);
   });
 
+  it('is left as Kubernetes has finished it, with its pod and its log', async () => {
+    await set();
+    const { spec } = await setting.request();
+    await setting.events(spec.id);
+    await setting.untilClean(spec.id);
+    await until('the Job is complete', async () => (await setting.jobs())[0]?.status?.succeeded === 1);
+    expect((await setting.jobs())[0]?.spec?.suspend).toBe(false);
+    expect((await setting.pods())[0]?.status?.phase).toBe('Succeeded');
+  });
+
   it('is not built again as long as the registry has its image', async () => {
     await set();
     await setting.build();
