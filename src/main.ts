@@ -1,7 +1,4 @@
 #!/usr/bin/env node
-import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { createIdentification } from './auth/identification.ts';
@@ -17,38 +14,23 @@ import {
   type ServeCommand,
   UsageError,
 } from './cli/index.ts';
-import { HUB_TOKEN_FILE, welcome } from './cli/welcome.ts';
-import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig, sandboxConfig } from './config/index.ts';
+import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig } from './config/index.ts';
 import { LabController } from './reconcile/lab-controller.ts';
 import { createApp } from './routes/app.ts';
 import { startServer } from './routes/server.ts';
+import type { Cluster, Setup } from './setup.ts';
 import { inClusterConnection, isInCluster, kubeconfigConnection, ownNamespace } from './storage/connection.ts';
 import type { KubeConnection } from './storage/connection.ts';
 import { KeyStore } from './storage/key-store.ts';
 import { KubeClient } from './storage/kube-client.ts';
 import { askServiceAccountIssuer } from './storage/service-account-issuer.ts';
+import { startSandboxCluster, startTrial } from './trial.ts';
 
 /** How long parties outside may go on answering when the program stops; requests in progress have a little longer. */
 const ANSWERS_MS = 2_000;
 
-/** A way to reach a cluster, and what ends with it. */
-interface Cluster {
-  readonly connection: KubeConnection;
-  readonly close: () => Promise<void>;
-}
-
-interface Setup {
-  readonly config: Config;
-  readonly logger: Logger;
-  readonly listen: { readonly host: string; readonly port: number };
-  /** Printed once it listens. */
-  readonly greeting: string;
-  /** The token made for a hub, where there is no configuration that says who may call. */
-  readonly hubToken?: string;
-}
-
 /** The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `stopping` aborts. */
-async function serve({ config, logger, listen, greeting }: Setup, cluster: Cluster, stopping: AbortSignal) {
+async function serve({ config, logger, listen, greeting, cluster }: Setup, stopping: AbortSignal) {
   const { namespace, requestTimeout, requestsPerSecond, burst, concurrency } = config.kubernetes;
   const client = new KubeClient({
     connection: cluster.connection,
@@ -113,55 +95,25 @@ function keysFor({ auth, lab }: Config, store: KeyStore, logger: Logger): KeySer
   return new KeyService({ store, logger, lifetimes });
 }
 
-/** What to run with: the configuration file, or everything for trying it out when there is none. */
+/** What to run with: the configuration file and its cluster, or everything for trying it out when there is none. */
 async function prepare(command: ServeCommand): Promise<Setup> {
-  const { host, port, withLocalLabs } = command;
-  if (command.config !== undefined) {
-    const config = await loadConfig(command.config);
-    const listen = { host: host ?? config.listen.host, port: port ?? config.listen.port };
-    if (withLocalLabs) requireLoopback(listen.host);
-    return { config, listen, logger: pino({ level: config.logLevel }), greeting: '' };
-  }
-  const listen = { host: host ?? '127.0.0.1', port: port ?? 8080 };
-  if (withLocalLabs) requireLoopback(listen.host);
-  const [userToken, hubToken] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')];
-  const localLabs = withLocalLabs ? { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 } : undefined;
-  const config = sandboxConfig({ ...listen, userToken, hubToken, localLabs });
-  const greeting = welcome({
-    address: config.baseUrl,
-    pathPrefix: config.pathPrefix,
-    username: 'ada',
-    userToken,
-    hubToken,
-    image: config.images.list[0]?.reference ?? '',
-    size: config.lab.defaultSize,
-    localLabs: withLocalLabs,
-  });
-  return { config, listen, logger: pino({ level: 'warn' }), greeting, hubToken };
+  if (command.config === undefined) return startTrial(command);
+  const config = await loadConfig(command.config);
+  const listen = { host: command.host ?? config.listen.host, port: command.port ?? config.listen.port };
+  if (command.withLocalLabs) requireLoopback(listen.host);
+  const logger = pino({ level: config.logLevel });
+  return { config, listen, logger, greeting: '', cluster: await connect(command, config, logger) };
 }
 
 /** The configured cluster, the one this process runs in, or else the sandbox. */
-async function connect(command: ServeCommand, { config, logger, hubToken }: Setup): Promise<Cluster> {
-  const { kubeconfig, context } = config.kubernetes;
-  if (!command.sandbox && command.config !== undefined) {
+async function connect(command: ServeCommand, { kubernetes }: Config, logger: Logger): Promise<Cluster> {
+  const { kubeconfig, context } = kubernetes;
+  if (!command.sandbox) {
     if (kubeconfig !== undefined) return owned(await kubeconfigConnection(kubeconfig, context));
     if (isInCluster(process.env)) return owned(inClusterConnection(process.env));
     logger.warn('No cluster is configured (kubernetes.kubeconfig) and this is no pod: using the embedded sandbox');
   }
-  const { DELAYS, LocalLabs, parseFaults, startSandbox } = await import('./sandbox/index.ts');
-  const faults = command.sandboxFaults === undefined ? [] : parseFaults(await readFile(command.sandboxFaults, 'utf8'));
-  const localLabs = command.withLocalLabs ? await LocalLabs.open(dirname(HUB_TOKEN_FILE), logger) : undefined;
-  if (hubToken !== undefined) await localLabs?.writeSecret(basename(HUB_TOKEN_FILE), hubToken);
-  const labs = localLabs === undefined ? { delays: DELAYS.lively } : { localLabs };
-  const sandbox = await startSandbox({ serve: true, faults, logger, ...labs });
-  const connection = sandbox.connection();
-  return {
-    connection,
-    close: async () => {
-      await connection.close();
-      await sandbox.close();
-    },
-  };
+  return startSandboxCluster(command, logger);
 }
 
 function owned(connection: KubeConnection): Cluster {
@@ -197,11 +149,10 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const stopping = stopOnSignals();
   const setup = await prepare(command);
-  const cluster = await connect(command, setup);
   try {
-    await serve(setup, cluster, stopping);
+    await serve(setup, stopping);
   } finally {
-    await cluster.close();
+    await setup.cluster.close();
   }
   return 0;
 }

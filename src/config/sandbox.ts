@@ -11,6 +11,8 @@ export interface SandboxSettings {
   readonly hubToken: string;
   /** Labs are processes of this account. */
   readonly localLabs?: Account | undefined;
+  /** Where images are built to and from, `127.0.0.1:5000` and `127.0.0.1:3000`; nothing is built when absent. */
+  readonly builds?: { readonly registry: string; readonly gitHost: string } | undefined;
 }
 
 interface Account {
@@ -48,8 +50,17 @@ function processes({ uid, gid }: Account) {
   };
 }
 
+/** Builds of the sandbox: its kubelet plays one that was recorded, whatever the image of the builder is called. */
+function played({ registry, gitHost }: NonNullable<SandboxSettings['builds']>) {
+  return {
+    registry: { host: registry, url: `http://${registry}`, insecure: true },
+    repositories: { privateHosts: [gitHost] },
+    builder: { image: 'localhost/repo2docker:played' },
+  };
+}
+
 /** The configuration of `npm start` without a file: everything on this machine, for trying it. */
-export function sandboxConfig({ host, port, userToken, hubToken, localLabs }: SandboxSettings): Config {
+export function sandboxConfig({ host, port, userToken, hubToken, localLabs, builds }: SandboxSettings): Config {
   const { lab, ...more } = localLabs === undefined ? { ...SIMULATED, lab: {} } : processes(localLabs);
   return buildConfig({
     listen: { host, port },
@@ -65,6 +76,7 @@ export function sandboxConfig({ host, port, userToken, hubToken, localLabs }: Sa
       ],
     },
     ...more,
+    ...(builds === undefined ? {} : { builds: played(builds) }),
     lab: {
       sizes: [
         { name: 'small', cpu: 1, memory: '2Gi', cpuRequest: '250m', memoryRequest: '512Mi' },

@@ -15,10 +15,12 @@ import { Store } from './store.ts';
 import { namespaces } from './kinds/namespaces.ts';
 
 export { parseFaults, type Fault } from './faults.ts';
+export { startGitHost } from './git-host.ts';
 export { DELAYS, type Delays } from './kubelet/delays.ts';
 export type { BuildScript } from './kubelet/build-script.ts';
 export { type Kubelet, type KubeletOptions, startKubelet } from './kubelet/index.ts';
 export { LocalLabs, LocalLabsError } from './processes/local-labs.ts';
+export { startRegistry } from './registry/index.ts';
 export type { SandboxRequest } from './server.ts';
 
 export interface SandboxOptions {

@@ -18,6 +18,14 @@ describe('the greeting', () => {
     expect(text).toContain('http://127.0.0.1:8080/labwright/spawner/v1/labs/ada/create');
   });
 
+  it('shows how to build an image only where there is something to build', () => {
+    const repository = 'http://127.0.0.1:3000/demo/notebooks';
+    const text = welcome({ ...FACTS, repository, localLabs: false });
+    expect(text).toContain(`/labwright/builds/v1/builds -d '{"repository":"${repository}","ref":"main"}'`);
+    expect(text).toContain(`"image_repo":"${repository}"`);
+    expect(welcome({ ...FACTS, localLabs: false })).not.toMatch(/image_repo|builds/);
+  });
+
   it('says of local labs what they are, where the token is and what to do next', () => {
     const text = welcome({ ...FACTS, localLabs: true });
     expect(text.replaceAll(/\s+/g, ' ')).toContain(

@@ -28,3 +28,18 @@ describe('the configuration of the sandbox with local labs', () => {
     expect(asRoot.lab.args).toEqual(['jupyterhub-singleuser', '--allow-root']);
   });
 });
+
+describe('the configuration of the sandbox with its registry and Git host', () => {
+  const builds = { registry: '127.0.0.1:5000', gitHost: '127.0.0.1:3000' };
+
+  it('builds from the one to the other, which is nowhere but on this machine', () => {
+    expect(sandboxConfig({ ...START, builds }).builds).toMatchObject({
+      registry: { host: '127.0.0.1:5000', url: 'http://127.0.0.1:5000', insecure: true },
+      repositories: { privateHosts: ['127.0.0.1:3000'] },
+    });
+  });
+
+  it('builds nothing where there are none', () => {
+    expect(sandboxConfig(START).builds).toBeUndefined();
+  });
+});

@@ -96,7 +96,7 @@ describe('a build of the sandbox', () => {
     const build = await aBuild();
     expect(exitOf(await build.pod())).toMatchObject({ exitCode: 0, reason: 'Completed' });
     const lines = linesOf(await build.log());
-    expect([...new Set(lines.map(({ phase }) => phase))]).toEqual([undefined, 'fetching', 'building']);
+    expect([...new Set(lines.map(({ phase }) => phase))]).toEqual([undefined, 'fetching', 'building', 'pushing']);
     expect(lines.map(({ message }) => message)).toContain(`Successfully tagged ${build.image}\n`);
     expect(build.digest()).toMatch(/^sha256:/);
   });

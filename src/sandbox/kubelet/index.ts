@@ -272,6 +272,7 @@ class SimulatedKubelet implements Kubelet {
       ...{ capacity: size, allocatable: size, conditions: [ready] },
       addresses: [{ type: 'InternalIP', address: NODE_ADDRESS }],
       daemonEndpoints: { kubeletEndpoint: { Port: port } },
+      runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }],
     };
     await client.patch(Nodes, { name: node }, { status }, { subresource: 'status' });
   }

@@ -51,10 +51,10 @@ export const messages = {
     'The node was low on resource: memory. Threshold quantity: 100Mi, available: 80Mi. ' +
     `Container ${container} was using 1Gi, request is 0, has larger consumption of memory. `,
 
-  /** As repo2docker ends when its engine fails. */
+  /** As a build ends when its image is not taken. */
   pushFailed: (image: string, why: string): string[] => [
-    JSON.stringify({ message: `Error: pushing image "${image}": ${why}\n`, phase: 'building' }),
-    JSON.stringify({ message: 'Error during build: buildah exited with 125', phase: 'failed' }),
+    JSON.stringify({ message: `Error: pushing image "${image}": ${why}\n`, phase: 'pushing' }),
+    JSON.stringify({ message: 'Pushing the image failed with exit code 125.', phase: 'failed' }),
   ],
   pushDenied: 'trying to reuse blob at destination: checking whether a blob exists: authentication required',
   podDeadline: 'Pod was active on the node longer than the specified deadline',
