@@ -271,6 +271,8 @@ class SimulatedKubelet implements Kubelet {
     const status = {
       ...{ capacity: size, allocatable: size, conditions: [ready] },
       addresses: [{ type: 'InternalIP', address: NODE_ADDRESS }],
+      // As containerd reports for the handler without a name.
+      runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }],
       daemonEndpoints: { kubeletEndpoint: { Port: port } },
       runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }],
     };
