@@ -1,6 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { unlessAborted } from '../../domain/unless-aborted.ts';
-import { type BuildScript, imageOfBuild } from './build-script.ts';
+import { imageOfBuild } from './build-pod.ts';
+import type { BuildScript } from './build-script.ts';
 import type { ContainerLog } from './container-log.ts';
 import type { Exit, Found, PodContainer } from './containers.ts';
 import { messages } from './messages.ts';

@@ -1,7 +1,6 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { readFileSync } from 'node:fs';
-import { BUILD_CONTAINER, BUILD_KIND } from '../../builder/build-intent.ts';
-import { KIND_LABEL } from '../../domain/names.ts';
+import { imageOfBuild } from './build-pod.ts';
 import type { FaultPlan } from './fault-plan.ts';
 
 /** What a build does that nobody runs. */
@@ -18,15 +17,6 @@ export interface BuildScript {
   readonly hang?: boolean;
   /** It has ended before anybody saw it running. */
   readonly exitBeforeRunning?: boolean;
-}
-
-export function isBuild({ metadata, spec }: V1Pod): boolean {
-  return metadata?.labels?.[KIND_LABEL] === BUILD_KIND && spec?.containers[0]?.name === BUILD_CONTAINER;
-}
-
-/** The image that a build is to push: its reference with a tag. */
-export function imageOfBuild({ spec }: V1Pod): string {
-  return spec?.containers[0]?.env?.find(({ name }) => name === 'LABWRIGHT_IMAGE')?.value ?? '';
 }
 
 const recordings = new Map<string, readonly string[]>();

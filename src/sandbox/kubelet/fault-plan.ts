@@ -1,7 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import { BUILD_USER_LABEL } from '../../builder/build-intent.ts';
 import type { ParsedFault } from '../faults.ts';
-import { isBuild } from './build-script.ts';
+import { isBuild } from './build-pod.ts';
 
 export type FaultOf<Name extends ParsedFault['fault']> = Extract<ParsedFault, { fault: Name }>;
 

@@ -274,7 +274,6 @@ class SimulatedKubelet implements Kubelet {
       // As containerd reports for the handler without a name.
       runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }],
       daemonEndpoints: { kubeletEndpoint: { Port: port } },
-      runtimeHandlers: [{ name: '', features: { recursiveReadOnlyMounts: true, userNamespaces: true } }],
     };
     await client.patch(Nodes, { name: node }, { status }, { subresource: 'status' });
   }
