@@ -40,9 +40,9 @@ export interface Row {
 }
 
 /** Rows as a Markdown table with aligned columns. */
-export function table(title: string, rows: readonly Row[]): string {
+export function table(title: string, rows: readonly Row[], peerName = 'Nublado'): string {
   const cells = [
-    [title, 'seen', 'aim', 'Nublado'],
+    [title, 'seen', 'aim', peerName],
     ...rows.map(({ what, seen, aim = '', peer = '' }) => [what, seen, aim, peer]),
   ];
   const widths = [0, 1, 2, 3].map((column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
