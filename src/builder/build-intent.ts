@@ -119,9 +119,9 @@ export function resultPatch({ uid, resourceVersion }: Version, result: BuildResu
   return { metadata: { uid, resourceVersion, annotations: { [RESULT]: JSON.stringify(result) } } };
 }
 
-/** Merge patch: the turn of the build has come. */
-export function releasePatch({ uid }: Pick<Version, 'uid'>): object {
-  return { metadata: { uid }, spec: { suspend: false } };
+/** Merge patch: the turn of the build has come. For this version: it may have ended meanwhile, and must not run then. */
+export function releasePatch({ uid, resourceVersion }: Version): object {
+  return { metadata: { uid, resourceVersion }, spec: { suspend: false } };
 }
 
 /** Merge patch: the Job makes no more pods, and ends those it has. */

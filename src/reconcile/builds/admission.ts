@@ -74,7 +74,8 @@ export class Admission {
   async #admit(): Promise<void> {
     const { ledger, pool, bounds } = this.#options;
     await ledger.change((slots) => {
-      const admitted = admit(this.#findWaiting(slots), slots, bounds, pool.places(), Date.now());
+      const taken = [...slots, ...this.#findUnlisted(slots)];
+      const admitted = admit(this.#findWaiting(slots), taken, bounds, pool.places(), Date.now());
       return admitted.length === 0 ? slots : [...slots, ...admitted];
     });
     this.#order = undefined;
@@ -87,6 +88,19 @@ export class Admission {
     return [...this.#options.watches.jobs()]
       .filter((build) => isWaiting(build) && !taken.has(build.uid))
       .map(asWaiting);
+  }
+
+  /** Builds that somebody has released, or whose slots were lost: they have a place until it is written down again. */
+  #findUnlisted(slots: readonly BuildSlot[]): BuildSlot[] {
+    const listed = new Set(slots.map(({ uid }) => uid));
+    const home = [...this.#options.pool.all()].find(({ isHome }) => isHome === true);
+    if (home === undefined) return [];
+    return [...this.#options.watches.jobs()]
+      .filter(
+        ({ suspended, result, finished, uid }) =>
+          !suspended && result === null && finished === null && !listed.has(uid),
+      )
+      .map((build) => ({ ...asWaiting(build), executor: home.name, at: 0 }));
   }
 
   #again(ms: number): void {

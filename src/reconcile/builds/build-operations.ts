@@ -23,6 +23,8 @@ export interface BuildOperation {
   /** When its container began; milliseconds since the epoch. */
   startedAt: number | null;
   trouble: LastingTrouble | null;
+  /** The best place in the queue that readers were told. */
+  position: number | null;
   /** Milliseconds since the epoch. */
   pushingSince: number | null;
   confirmingSince: number | null;
@@ -65,6 +67,7 @@ export class BuildOperations {
       stageSince: now,
       startedAt: null,
       trouble: null,
+      position: null,
       pushingSince: null,
       confirmingSince: null,
       waiters: 0,

@@ -72,6 +72,7 @@ export class BuildReconciler {
     const operation = operations.resume(build, now);
     const memory = this.#remember(build, operation, now);
     await this.#stopStrays(build);
+    await this.#freeLost(build);
     if (build.result !== null && operation.isLate) operation.log.end(endOf(build.spec, build.result));
     const timings = { ...config.deadlines, retention: config.retention };
     return this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
@@ -124,7 +125,8 @@ export class BuildReconciler {
       operation.stage = run.stage;
       operation.startedAt = run.startedAt ?? operation.startedAt;
       operation.trouble = troubleFor(run.trouble ?? undefined, operation.trouble, now);
-      if (executor !== undefined && run.hasLog && !operation.isLate) following.ensure(operation, executor);
+      const isToBeRead = run.hasLog && !operation.isLate && !operation.log.ended;
+      if (executor !== undefined && isToBeRead) following.ensure(operation, executor);
     }
     const { log, waiters, trouble } = operation;
     operation.pushingSince = log.lastPhase === 'pushing' ? (operation.pushingSince ?? now) : null;
@@ -152,7 +154,7 @@ export class BuildReconciler {
   #executorOf(build: ObservedBuild): BuildExecutor | undefined {
     const { ledger, pool } = this.#options;
     const slot = ledger.find(build.spec.id, build.uid);
-    return slot === undefined ? undefined : pool.get(slot.executor);
+    return slot === undefined ? [...pool.all()].find(({ isHome }) => isHome === true) : pool.get(slot.executor);
   }
 
   #reportPosition({ build, operation, memory }: Build): void {
@@ -162,9 +164,11 @@ export class BuildReconciler {
     if (position === null) return;
     const [outage] = pool.places().length === 0 ? pool.outages() : [];
     const why = outage === undefined ? '' : ` No builds can be started at the moment: ${outage.message}.`;
-    if (memory.slot === undefined) {
-      operation.log.phase('queued', `Waiting for its turn, at place ${String(position)}.${why}`, position);
-    }
+    if (memory.slot !== undefined) return;
+    // Whom fairness lets pass is nobody's business: for a person who waits, it goes forward or not at all.
+    operation.position = Math.min(position, operation.position ?? position);
+    const place = operation.position;
+    operation.log.phase('queued', `Waiting for its turn, at place ${String(place)}.${why}`, place);
   }
 
   async #takeSlot({ spec, uid }: ObservedBuild): Promise<void> {
@@ -295,6 +299,18 @@ export class BuildReconciler {
       logger.warn({ build: spec.id, executor: executor.name }, 'ending what runs for a build beside it');
       await executor.stop(spec.id);
     }
+  }
+
+  /** A slot of a Job before this one, which has vanished without anybody noticing. The picture may be older than the slot. */
+  async #freeLost({ spec, uid, name }: ObservedBuild): Promise<void> {
+    const { client, namespace, ledger, watches, admission } = this.#options;
+    const { id } = spec;
+    if (!ledger.slots.some((slot) => slot.id === id && slot.uid !== uid)) return;
+    const found = await client.get(Jobs, { namespace, name });
+    if (found === undefined) return;
+    watches.observeJob(found);
+    await ledger.change((slots) => slots.filter((slot) => slot.id !== id || slot.uid === found.metadata?.uid));
+    admission.request();
   }
 
   /** There is no Job: nothing of it may run or hold a place. The picture may be old, so the cluster is asked once more. */

@@ -101,7 +101,7 @@ function decideEnded(
   // Another controller may have been faster; readers here get their lines first.
   if (run?.stage === 'ended' && log.followed && !log.drained && !log.ended)
     return { do: 'drain', again: DRAIN_AGAIN_MS };
-  if (slot !== undefined) return { do: 'clean-up' };
+  if (slot !== undefined || (run !== undefined && run.stage !== 'ended')) return { do: 'clean-up' };
   const left = endedAt + retention - now;
   return left > 0 ? { do: 'nothing', again: left } : { do: 'forget' };
 }
@@ -128,10 +128,18 @@ function decideTurn(build: ObservedBuild, memory: BuildMemory, timings: BuildTim
   const left = since + timings.total - now;
   if (left <= 0)
     return fail({ reason: 'DeadlineExceeded', message: `The build took longer than ${minutes(timings.total)}.` });
-  if (run === undefined) return { do: 'start', again: Math.min(left, since + timings.scheduling - now) };
+  if (run === undefined) return decideStart(since + timings.scheduling - now, left, timings);
   const next =
     run.stage === 'running' ? decideRunning(memory, timings, now) : decideStarting(run, memory, timings, now);
   return next.do === 'follow' ? { ...next, again: Math.min(next.again, left) } : next;
+}
+
+function decideStart(patience: number, left: number, { scheduling }: BuildTimings): BuildDecision {
+  if (patience > 0) return { do: 'start', again: Math.min(left, patience) };
+  return fail({
+    reason: 'SchedulingTimeout',
+    message: `The build could not be started within ${minutes(scheduling)}.`,
+  });
 }
 
 /** Kueue has the queue; what Labwright prepares for the build is prepared meanwhile. */

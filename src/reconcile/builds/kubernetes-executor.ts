@@ -5,6 +5,7 @@ import {
   BUILD_LABEL,
   buildSelector,
   type ObservedBuild,
+  parseBuild,
   releasePatch,
   suspendPatch,
 } from '../../builder/build-intent.ts';
@@ -103,15 +104,17 @@ export class KubernetesExecutor implements BuildExecutor {
   }
 
   async start(spec: BuildSpec, secrets: BuildSecrets): Promise<void> {
-    const { client, watches, job: kind } = this.#options;
+    const { watches, job: kind } = this.#options;
     try {
-      const job = kind === 'copy' ? await this.#makeCopy(spec) : watches.job(spec.id);
+      if (kind === 'copy') {
+        const copy = await this.#makeCopy(spec);
+        await this.#makeSecret(spec, secrets, copy.uid);
+        return;
+      }
+      const job = watches.job(spec.id);
       if (job === undefined) throw new ExecutorUnavailable('the Job of the build is not there any more');
       await this.#makeSecret(spec, secrets, job.uid);
-      if (kind !== 'intent' || !job.suspended) return;
-      const { namespace } = this.#options;
-      const released = await client.patch(Jobs, { namespace, name: job.name }, releasePatch(job));
-      watches.observeJob(released);
+      if (kind === 'intent' && job.suspended) await this.#release(job);
     } catch (error) {
       throw this.#explain(error);
     }
@@ -170,7 +173,7 @@ export class KubernetesExecutor implements BuildExecutor {
     return { ...none, stage: 'waiting', trouble: this.#options.watches.trouble(job.uid), end: null };
   }
 
-  async #makeCopy(spec: BuildSpec): Promise<{ uid: string; name: string; suspended: boolean }> {
+  async #makeCopy(spec: BuildSpec): Promise<{ readonly uid: string }> {
     const { client, builder, watches, nodeFor } = this.#options;
     const known = watches.job(spec.id);
     if (known !== undefined && !known.terminating && known.finished === null) return known;
@@ -183,7 +186,24 @@ export class KubernetesExecutor implements BuildExecutor {
     });
     const written = await client.create(Jobs, job);
     watches.observeJob(written);
-    return { uid: written.metadata?.uid ?? '', name: buildObjectName(spec.id), suspended: false };
+    return { uid: written.metadata?.uid ?? '' };
+  }
+
+  async #release(job: ObservedBuild): Promise<void> {
+    const { client, namespace, watches } = this.#options;
+    const ref = { namespace, name: job.name };
+    try {
+      watches.observeJob(await client.patch(Jobs, ref, releasePatch(job)));
+    } catch (error) {
+      if (!isOutdated(error)) throw error;
+      const found = await client.get(Jobs, ref);
+      const build = found && parseBuild(found);
+      if (found === undefined) watches.forgetJob(job.spec.id, job.uid);
+      else watches.observeJob(found);
+      // Another controller has ended it, and may have cleaned up before the Secret was made.
+      if (build?.uid === job.uid && build.result !== null) await client.delete(Secrets, ref);
+      throw error;
+    }
   }
 
   /** A Secret that is there already is of this Job and the same, or of one before it, which the cluster still collects. */
@@ -222,6 +242,8 @@ export class KubernetesExecutor implements BuildExecutor {
   #explain(error: unknown): unknown {
     if (!(error instanceof KubeError) || isOutdated(error)) return error;
     const refused = refusalOf(error);
+    // Nothing moves without this cluster, and what was sent to it may have been done: it is asked again.
+    if (refused === undefined && this.isHome) return error;
     const why = refused === undefined ? 'its API does not answer' : 'it does not admit what a build needs';
     return new ExecutorUnavailable(`${this.name} cannot start builds: ${why}`, { cause: error });
   }
