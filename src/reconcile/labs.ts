@@ -16,6 +16,7 @@ import { type KubeClient, METADATA_ONLY } from '../storage/kube-client.ts';
 import { isOutdated, KubeError } from '../storage/kube-error.ts';
 import { Secrets } from '../storage/resources.ts';
 import type { CreateLab, LabService, LabTokens } from './lab-service.ts';
+import { explainKubeError } from './kube-answers.ts';
 import type { LabWatches } from './lab-watches.ts';
 import { OperationLog, parseEventId, type Position } from './operation-log.ts';
 import { type Operations, subjectOf, troubleFor } from './operations.ts';
@@ -110,7 +111,7 @@ export class Labs implements LabService {
       operations.resume('spawn', { slug, username: key.username, spawnId: spec.spawnId });
       watches.observeIntent(written);
     });
-    await promised.catch(explain);
+    await promised.catch(explainKubeError);
     queue.add(slug);
   }
 
@@ -119,7 +120,7 @@ export class Labs implements LabService {
     const slug = labSlug(key);
     const intent = watches.observe(slug).intent;
     if (intent === undefined) throw unknownUser(key);
-    const marked = intent.deleting ? intent : await this.#markDeleting(intent).catch(explain);
+    const marked = intent.deleting ? intent : await this.#markDeleting(intent).catch(explainKubeError);
     if (marked === undefined) throw unknownUser(key);
     const { log } = operations.resume('delete', subjectOf(marked));
     queue.add(slug);
@@ -226,13 +227,6 @@ export class Labs implements LabService {
 
 function unknownUser({ username }: LabKey): LabwrightError {
   return new LabwrightError('unknown_user', 404, `Unknown user ${username}`, { loc: ['path', 'username'] });
-}
-
-/** What the cluster refuses or does not answer is no fault of the caller, and none of ours that a stack would explain. */
-function explain(error: unknown): never {
-  if (!(error instanceof KubeError)) throw error;
-  const message = 'The Kubernetes API does not answer as it should at the moment; try again';
-  throw new LabwrightError('not_ready', 503, message, { cause: error, retryAfter: 2 });
 }
 
 /** For a reader that comes back when its operation is over and another one has followed: how it must have ended. */

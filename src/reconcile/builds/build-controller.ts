@@ -169,7 +169,7 @@ export class BuildController {
       await delay(everyMs * (0.9 + Math.random() / 5), undefined, { signal }).catch(() => undefined);
       if (stopped() || !this.builds.isReady()) continue;
       for (const operation of this.#operations.all()) {
-        if (operation.log.readers + operation.waiters > 0) await this.#renewOne(operation.spec.id, abandonAfter);
+        if (operation.log.readers > 0) await this.#renewOne(operation.spec.id, abandonAfter);
       }
     }
   }

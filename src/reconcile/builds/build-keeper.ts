@@ -45,12 +45,16 @@ export class BuildKeeper {
     return this.#options.store?.find(id);
   }
 
-  /** What cannot be kept is lost with its pod; that is no reason to hold up anything. */
-  async keep(spec: BuildSpec, result: BuildResult, log: BuildLog): Promise<void> {
+  /** Keeps a build that is over, once. What cannot be kept is lost with its pod; that is no reason to hold up anything. */
+  async keep(result: BuildResult, operation: BuildOperation, signal: AbortSignal): Promise<void> {
+    const { store, logger } = this.#options;
+    const { spec, isLate } = operation;
+    if (store === undefined || store.find(spec.id)?.spec.createdAt === spec.createdAt) return;
     try {
-      await this.#options.store?.save(spec.id, { spec, result, lines: log.stored() });
+      const log = isLate ? await this.#readPod(operation, signal) : operation.log;
+      await store.save(spec.id, { spec, result, lines: log.stored() });
     } catch (error) {
-      this.#options.logger.warn({ err: error, build: spec.id }, 'the log of a build could not be kept');
+      logger.warn({ err: error, build: spec.id }, 'the log of a build could not be kept');
     }
   }
 

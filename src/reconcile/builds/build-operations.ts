@@ -28,8 +28,6 @@ export interface BuildOperation {
   /** Milliseconds since the epoch. */
   pushingSince: number | null;
   confirmingSince: number | null;
-  /** Labs that wait for the image. */
-  waiters: number;
   /** When somebody was last seen to wait for it; milliseconds since the epoch. */
   lastWantedAt: number;
 }
@@ -57,6 +55,15 @@ export class BuildOperations {
     const before = this.#current.get(spec.id);
     if (before?.uid === uid) return before;
     if (before !== undefined) this.finish(spec.id);
+    return this.#begin(spec, uid, result, now);
+  }
+
+  /** The build is over and its log is kept elsewhere: whoever still wants it reads it there. */
+  release({ spec, uid, result }: ObservedBuild, now: number): void {
+    if (this.#current.get(spec.id)?.uid === uid && result !== null) this.#begin(spec, uid, result, now);
+  }
+
+  #begin(spec: BuildSpec, uid: string, result: BuildResult | null, now: number): BuildOperation {
     const operation: BuildOperation = {
       spec,
       uid,
@@ -70,9 +77,9 @@ export class BuildOperations {
       position: null,
       pushingSince: null,
       confirmingSince: null,
-      waiters: 0,
       lastWantedAt: 0,
     };
+    if (result !== null) operation.log.end(endOf(spec, result));
     this.#current.set(spec.id, operation);
     return operation;
   }

@@ -43,6 +43,10 @@ const START_AGAIN_MS = 5_000;
 const CONFIRM_AGAIN_MS = 500;
 /** A registry may take a moment to show what was pushed. */
 const VISIBLE_MS = 5_000;
+/** How long the log of a build that is over is held in memory for those who come late. */
+const HELD_MS = 2 * 60_000;
+/** For reading and keeping the log of a build that ended while no controller was there. */
+const KEEP_MS = 30_000;
 /** How long an executor that does not answer can hold up the clean-up of a build that is over. */
 const CLEANUP_PATIENCE_MS = 10 * 60_000;
 
@@ -73,7 +77,6 @@ export class BuildReconciler {
     const memory = this.#remember(build, operation, now);
     await this.#stopStrays(build);
     await this.#freeLost(build);
-    if (build.result !== null && operation.isLate) operation.log.end(endOf(build.spec, build.result));
     const timings = { ...config.deadlines, retention: config.retention };
     return this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
   }
@@ -109,7 +112,7 @@ export class BuildReconciler {
         return {};
       case 'nothing':
         this.#announce(lab);
-        return decision.again === undefined ? {} : { requeueAfterMs: decision.again };
+        return this.#rest(lab, decision.again);
     }
   }
 
@@ -128,9 +131,9 @@ export class BuildReconciler {
       const isToBeRead = run.hasLog && !operation.isLate && !operation.log.ended;
       if (executor !== undefined && isToBeRead) following.ensure(operation, executor);
     }
-    const { log, waiters, trouble } = operation;
+    const { log, trouble } = operation;
     operation.pushingSince = log.lastPhase === 'pushing' ? (operation.pushingSince ?? now) : null;
-    if (log.readers > 0 || waiters > 0) operation.lastWantedAt = now;
+    if (log.readers > 0) operation.lastWantedAt = now;
     return {
       slot,
       run,
@@ -145,7 +148,7 @@ export class BuildReconciler {
         pushingSince: operation.pushingSince,
         failure: log.failure,
       },
-      wantedUntil: log.readers > 0 || waiters > 0 ? Infinity : operation.lastWantedAt + config.abandonAfter,
+      wantedUntil: log.readers > 0 ? Infinity : operation.lastWantedAt + config.abandonAfter,
       kueue: config.queue.kueue !== undefined,
     };
   }
@@ -257,11 +260,23 @@ export class BuildReconciler {
     if (build.result !== null) operation.log.end(endOf(build.spec, build.result));
   }
 
+  /** A log that nobody has read for a while is not held in memory until the Job goes. */
+  #rest({ build, operation }: Build, again: number | undefined): Result {
+    const { log, isLate } = operation;
+    const held = build.result !== null && !isLate && log.readers === 0;
+    const left = held ? Math.max(build.result.at, operation.lastWantedAt) + HELD_MS - Date.now() : Infinity;
+    if (left <= 0) this.#options.operations.release(build, Date.now());
+    const next = Math.min(again ?? Infinity, left > 0 ? left : Infinity);
+    return next === Infinity ? {} : { requeueAfterMs: next };
+  }
+
   async #cleanUp(lab: Build): Promise<Result> {
     const { ledger, admission, logger, keeper } = this.#options;
     const { build, operation } = lab;
     this.#announce(lab);
     operation.following?.abort.abort();
+    // Before what runs it is removed: its log may be nowhere else.
+    if (build.result !== null) await keeper.keep(build.result, operation, AbortSignal.timeout(KEEP_MS));
     try {
       await this.#executorOf(build)?.stop(build.spec.id);
     } catch (error) {
@@ -271,7 +286,6 @@ export class BuildReconciler {
         'a build that is over may still run: its executor does not answer',
       );
     }
-    if (build.result !== null && !operation.isLate) await keeper.keep(build.spec, build.result, operation.log);
     await ledger.change((slots) => slots.filter(({ uid }) => uid !== build.uid));
     admission.request();
     return {};

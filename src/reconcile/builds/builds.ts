@@ -11,11 +11,12 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { unlessLate } from '../../domain/unless-late.ts';
 import type { KubeClient } from '../../storage/kube-client.ts';
 import { isOutdated } from '../../storage/kube-error.ts';
+import { explainKubeError } from '../kube-answers.ts';
 import { Jobs } from '../../storage/resources.ts';
 import type { Admission } from './admission.ts';
 import type { BuildKeeper } from './build-keeper.ts';
 import { BuildLog } from './build-log.ts';
-import { type BuildOperations, endOf } from './build-operations.ts';
+import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
 import { answerProblem } from './build-problems.ts';
 import type { BuildRequests, RequestedBuild } from './build-requests.ts';
 import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
@@ -81,7 +82,8 @@ export class Builds implements BuildService {
     try {
       return this.#stateOf(await this.#options.requests.request(request, signal));
     } catch (error) {
-      throw error instanceof BuildProblem ? answerProblem(error) : error;
+      if (error instanceof BuildProblem) throw answerProblem(error);
+      return explainKubeError(error);
     }
   }
 
@@ -146,30 +148,39 @@ export class Builds implements BuildService {
 
   async log(id: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined> {
     if (this.get(id) === undefined) return undefined;
-    const { operations, keeper } = this.#options;
-    const operation = operations.get(id);
-    const log = operation === undefined || operation.isLate ? await keeper.load(id, operation, signal) : operation.log;
-    return lines(log?.text() ?? []);
+    return lines((await this.#logOf(id, this.#operationOf(id), signal)).text());
   }
 
   async *#read(id: string, lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<BuildEvent> {
-    const { operations, keeper, wake } = this.#options;
-    const found = this.#foundOf(id);
-    if (found !== undefined) {
-      yield* foundLog(found.spec, found.result).read(lastEventId, signal);
-      return;
-    }
-    const operation = operations.get(id);
-    const log = operation === undefined || operation.isLate ? await keeper.load(id, operation, signal) : operation.log;
-    if (log === undefined) return;
+    const operation = this.#operationOf(id);
+    const log = await this.#logOf(id, operation, signal);
     try {
       yield* log.read(lastEventId, signal);
     } finally {
       if (operation !== undefined) {
         operation.lastWantedAt = Date.now();
-        wake(id);
+        this.#options.wake(id);
       }
     }
+  }
+
+  /** The operation on a build that there is a Job of; it begins here when this process has not looked at it yet. */
+  #operationOf(id: string): BuildOperation | undefined {
+    const { operations, watches } = this.#options;
+    const build = watches.job(id);
+    return build === undefined || this.#foundOf(id) !== undefined ? undefined : operations.resume(build, Date.now());
+  }
+
+  async #logOf(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog> {
+    const { keeper } = this.#options;
+    const found = this.#foundOf(id);
+    if (found !== undefined) return endedLog(found.spec, found.result, true);
+    if (operation?.isLate === false) return operation.log;
+    const log = await keeper.load(id, operation, signal);
+    if (log !== undefined) return log;
+    const kept = keeper.find(id);
+    if (kept === undefined) throw new LabwrightError('unknown_build', 404, 'There is no such build any more');
+    return endedLog(kept.spec, kept.result, false);
   }
 
   /** An image that was found in the registry, unless it has been built since. */
@@ -197,10 +208,10 @@ export class Builds implements BuildService {
   }
 }
 
-/** The events of a build that did not have to be. */
-function foundLog(spec: BuildSpec, result: BuildResult): BuildLog {
+/** The events of a build of which nothing but its end is known: one that did not have to be, or whose log is lost. */
+function endedLog(spec: BuildSpec, result: BuildResult, cached: boolean): BuildLog {
   const log = new BuildLog(spec.id, { size: 0, createdAt: result.at });
-  log.end(endOf(spec, result, true));
+  log.end(endOf(spec, result, cached));
   return log;
 }
 
