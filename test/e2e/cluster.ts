@@ -15,6 +15,8 @@ export interface RealCluster {
   readonly client: KubeClient;
   /** Begins the names of everything this run makes. */
   readonly prefix: string;
+  /** Builds a folder with a Dockerfile and pushes it to the cluster's registry. @returns its reference */
+  buildImage(name: string, folder: string): Promise<string>;
   /** Asks for the end of every namespace of this run. */
   removeNamespaces(): Promise<void>;
   close(): Promise<void>;
@@ -43,6 +45,7 @@ export async function startRealCluster(folder: string, labImage?: string): Promi
     host: new URL(connection.server).hostname,
     client,
     prefix,
+    buildImage: (name, source) => lastLine(`${folder}/images`, 'build', name, source),
     async removeNamespaces() {
       for (const { metadata } of (await client.list(Namespaces)).items) {
         const name = metadata?.name ?? '';
@@ -53,7 +56,7 @@ export async function startRealCluster(folder: string, labImage?: string): Promi
   };
 }
 
-async function lastLine(command: string, argument: string): Promise<string> {
-  const { stdout } = await execute(command, [argument], { timeout: 20 * 60_000 });
+async function lastLine(command: string, ...words: string[]): Promise<string> {
+  const { stdout } = await execute(command, words, { timeout: 20 * 60_000 });
   return stdout.trim().split('\n').at(-1) ?? '';
 }
