@@ -8,6 +8,7 @@ Commands:
   serve                  run the controller (the default)
   check-config FILE      say whether a configuration file can be used
   render                 print the Kubernetes objects of a lab as YAML
+  render-build           print the Kubernetes objects of a build as YAML
   help, version
 
 Options of serve:
@@ -30,6 +31,13 @@ Options of render:
   --group NAME:ID        group of the user; can be repeated
   --debug                ask for debug logging
   --reset-user-env       ask for a reset of the user's environment
+
+Options of render-build:
+  --config FILE          configuration (required)
+  --repository URL       repository that is built (required)
+  --commit HASH          its commit; zeros when absent
+  --path DIRECTORY       directory inside of it
+  --user NAME            user who asks; ada when absent
 `;
 
 export interface ServeCommand {
@@ -63,8 +71,22 @@ export interface RenderCommand {
   readonly resetUserEnv: boolean;
 }
 
+export interface RenderBuildCommand {
+  readonly command: 'render-build';
+  readonly config: string;
+  readonly repository: string;
+  readonly commit: string;
+  readonly path: string;
+  readonly user: string;
+}
+
 export type Command =
-  ServeCommand | CheckConfigCommand | RenderCommand | { readonly command: 'help' } | { readonly command: 'version' };
+  | ServeCommand
+  | CheckConfigCommand
+  | RenderCommand
+  | RenderBuildCommand
+  | { readonly command: 'help' }
+  | { readonly command: 'version' };
 
 /** A command line that cannot be understood; the message is for the person who wrote it. */
 export class UsageError extends Error {
@@ -72,7 +94,8 @@ export class UsageError extends Error {
   readonly code = 'usage';
 }
 
-const COMMANDS = ['serve', 'check-config', 'render', 'help', 'version'] as const;
+const COMMANDS = ['serve', 'check-config', 'render', 'render-build', 'help', 'version'] as const;
+const NO_COMMIT = '0'.repeat(40);
 const MAX_ID = 2_147_483_647;
 
 /**
@@ -93,6 +116,8 @@ export function parseArguments(args: readonly string[]): Command {
       return parseCheckConfig(rest);
     case 'render':
       return parseRender(rest);
+    case 'render-build':
+      return parseRenderBuild(rest);
     case 'help':
       return { command: 'help' };
     case 'version':
@@ -175,6 +200,20 @@ function parseRender(args: readonly string[]): RenderCommand {
     debug,
     resetUserEnv: values['reset-user-env'],
   };
+}
+
+function parseRenderBuild(args: readonly string[]): RenderBuildCommand {
+  const { values } = read(args, {
+    config: { type: 'string' },
+    repository: { type: 'string' },
+    commit: { type: 'string', default: NO_COMMIT },
+    path: { type: 'string', default: '' },
+    user: { type: 'string', default: 'ada' },
+  });
+  const { config, repository, commit, path, user } = values;
+  if (config === undefined) throw new UsageError('render-build: expected --config FILE');
+  if (repository === undefined) throw new UsageError('render-build: expected --repository URL');
+  return { command: 'render-build', config, repository, commit, path, user };
 }
 
 function read<const T extends NonNullable<ParseArgsConfig['options']>>(

@@ -3,6 +3,7 @@ import type { Command, ServeCommand } from './arguments.ts';
 import { USAGE } from './arguments.ts';
 import { checkConfig } from './check-config.ts';
 import { render } from './render.ts';
+import { renderBuild } from './render-build.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 import { readVersion } from './version.ts';
 
@@ -25,6 +26,8 @@ export async function runCommand(command: Exclude<Command, ServeCommand>): Promi
       return checkConfig(command.file);
     case 'render':
       return render(command);
+    case 'render-build':
+      return renderBuild(command);
     case 'help':
       return printed(USAGE);
     case 'version':

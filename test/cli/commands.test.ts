@@ -126,3 +126,26 @@ describe('help', () => {
     expect((await run('version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
   });
 });
+
+describe('render-build', () => {
+  const full = `${EXAMPLES}full.yaml`;
+
+  it('prints what all builds stand on, and then the Job of this one with its Secret', async () => {
+    const { exitCode, stdout, stderr } = await run('render-build', '--config', full, '--repository', 'ada/notebooks');
+    expect([exitCode, stderr]).toEqual([0, '']);
+    const objects = parseAllDocuments(stdout).map((document) => document.toJS() as Rendered);
+    expect(objects.map(({ kind }) => kind)).toEqual(['Namespace', 'ServiceAccount', 'NetworkPolicy', 'Job', 'Secret']);
+    const [job, secret] = objects.slice(-2);
+    expect(job?.metadata.name).toMatch(/^build-[0-9a-f]{40}$/);
+    expect(secret?.metadata.name).toBe(job?.metadata.name);
+  });
+
+  it('says what is wrong with a repository, and where nothing is built', async () => {
+    const wrong = await run('render-build', '--config', full, '--repository', 'https://ada:secret@git.example/x');
+    expect(wrong).toMatchObject({ exitCode: 2, stdout: '' });
+    expect(wrong.stderr).not.toContain('secret');
+    const none = await run('render-build', '--config', `${EXAMPLES}minimal.yaml`, '--repository', 'ada/notebooks');
+    expect(none).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('no builds are configured') as string });
+    expect(() => parseArguments(['render-build', '--config', full])).toThrow('--repository');
+  });
+});
