@@ -32,10 +32,14 @@ export interface BuildOperation {
   lastWantedAt: number;
 }
 
+/** After a restart, who waited for a build has so long to come back before the time begins in which nobody waits. */
+const COMING_BACK_MS = 30_000;
+
 /** The builds this process knows of, by id. */
 export class BuildOperations {
   readonly #current = new Map<string, BuildOperation>();
   readonly #logSize: number;
+  readonly #startedAt = Date.now();
 
   /** @param logSize most bytes that are kept of one log */
   constructor(logSize: number) {
@@ -77,7 +81,7 @@ export class BuildOperations {
       position: null,
       pushingSince: null,
       confirmingSince: null,
-      lastWantedAt: 0,
+      lastWantedAt: spec.createdAt < this.#startedAt ? now + COMING_BACK_MS : 0,
     };
     if (result !== null) operation.log.end(endOf(spec, result));
     this.#current.set(spec.id, operation);

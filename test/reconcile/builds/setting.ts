@@ -36,6 +36,8 @@ export interface BuildSettingOptions {
   readonly executors?: (setting: BuildSetting) => BuildControllerOptions['makeExecutors'];
   readonly store?: BuildControllerOptions['store'];
   readonly faults?: Parameters<Kubelet['setFaults']>[0];
+  /** In the place of a Git host, where every ref of every repository is one commit. @throws BuildProblem */
+  readonly resolve?: (repository: Repository, ref: string) => ResolvedRepository;
 }
 
 /** One build controller, its registry and a kubelet, on a cluster that others may share. */
@@ -123,7 +125,8 @@ export class BuildSetting {
       ...{ client, config, controller, namespace, logger, concurrency: 8 },
       store: this.#options.store,
       sources: {
-        resolve: (repository, ref) => Promise.resolve(resolved(repository, ref)),
+        resolve: (repository, ref) =>
+          new Promise((resolve) => resolve((this.#options.resolve ?? resolved)(repository, ref))),
         findDigest: (image, signal) => registry.findDigest(image, signal),
         readSecrets: () =>
           Promise.resolve({ dockerConfig: PUSH_CREDENTIALS, git: { 'git-credentials': GIT_CREDENTIALS } }),
@@ -239,8 +242,9 @@ export function aRequest(change: Partial<BuildRequest> = {}): BuildRequest {
   return { repository: aRepository(), ref: 'main', path: '', username: 'ada', detached: false, ...change };
 }
 
-function resolved(repository: Repository, ref: string): ResolvedRepository {
-  const commit = /^[0-9a-f]{40}$/.test(ref) ? ref : COMMIT;
+/** @param head the commit that every name stands for */
+export function resolved(repository: Repository, ref: string, head = COMMIT): ResolvedRepository {
+  const commit = /^[0-9a-f]{40}$/.test(ref) ? ref : head;
   return {
     ...repository,
     ref,

@@ -5,6 +5,7 @@ import { POD_NAME } from '../../../src/builder/object-names.ts';
 import type { Config } from '../../../src/config/index.ts';
 import type { LabEvent, LabKey, LabPhase, LabState } from '../../../src/domain/lab.ts';
 import { labSlug } from '../../../src/domain/names.ts';
+import type { BuildService } from '../../../src/reconcile/builds/build-service.ts';
 import { LabController } from '../../../src/reconcile/lab-controller.ts';
 import type { CreateLab, LabService, LabTokens } from '../../../src/reconcile/lab-service.ts';
 import type { Delays, Fault, Kubelet } from '../../../src/sandbox/index.ts';
@@ -25,6 +26,8 @@ export interface SettingOptions {
   readonly tokens?: LabTokens;
   readonly faults?: readonly Fault[];
   readonly delays?: Delays;
+  /** What builds the images of labs, asked for at each start of the controller. */
+  readonly builds?: () => BuildService | undefined;
   /** False: pods stay pending until the test moves them. */
   readonly kubelet?: boolean;
   /** False: the test starts the controller. */
@@ -95,13 +98,14 @@ export class Setting {
       timeoutMs: config.kubernetes.requestTimeout,
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
-    const { leftoverGrace, tokens } = this.#options;
+    const { leftoverGrace, tokens, builds } = this.#options;
     const controller = new LabController({
       client,
       config,
       controller: this.controller,
       logger,
       tokens,
+      builds: builds?.(),
       ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
     });
     const halt = new AbortController();
