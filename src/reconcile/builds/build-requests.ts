@@ -43,6 +43,8 @@ const LEAST_WANTED_MS = 30_000;
 const LEFTOVER_MS = 30_000;
 const LEFTOVER_AGAIN_MS = 50;
 const ATTEMPTS = 10;
+/** A request that joins a build and then never reads its events keeps it this share of the time less, at most. */
+const JOIN_SLACK = 0.1;
 
 /**
  * From a repository and a ref to a build, or to an image that is there already.
@@ -53,6 +55,8 @@ const ATTEMPTS = 10;
 export class BuildRequests {
   readonly #options: BuildRequestsOptions;
   readonly #underway = new Map<string, Promise<RequestedBuild>>();
+  /** Builds that somebody is noted to wait for at this moment, by uid of their Job. */
+  readonly #joining = new Map<string, Promise<ObservedBuild>>();
   readonly #builderDigest: string;
 
   constructor(options: BuildRequestsOptions) {
@@ -97,16 +101,29 @@ export class BuildRequests {
 
   async #join(build: ObservedBuild, spec: BuildSpec): Promise<RequestedBuild> {
     if (build.spec.key !== spec.key) throw nameTaken();
-    const { client, namespace, watches } = this.#options;
     const until = this.#wantedUntil(spec);
-    if (build.wantedUntil >= until) return { found: 'build', build };
+    // However many join, it is written now and then, and once for all who come meanwhile.
+    const isEnough = ({ wantedUntil }: ObservedBuild) => wantedUntil >= until - (until - Date.now()) * JOIN_SLACK;
+    const known = isEnough(build) ? build : ((await this.#joining.get(build.uid)?.catch(() => build)) ?? build);
+    if (isEnough(known)) return { found: 'build', build: known };
+    const joining = this.#renew(build, until);
+    this.#joining.set(build.uid, joining);
+    try {
+      return { found: 'build', build: await joining };
+    } finally {
+      if (this.#joining.get(build.uid) === joining) this.#joining.delete(build.uid);
+    }
+  }
+
+  async #renew(build: ObservedBuild, until: number): Promise<ObservedBuild> {
+    const { client, namespace, watches } = this.#options;
     try {
       const patched = await client.patch(Jobs, { namespace, name: build.name }, wantedPatch(build, until));
       watches.observeJob(patched);
-      return { found: 'build', build: parseBuild(patched) ?? build };
+      return parseBuild(patched) ?? build;
     } catch (error) {
       if (!isOutdated(error)) throw error;
-      return { found: 'build', build };
+      return build;
     }
   }
 

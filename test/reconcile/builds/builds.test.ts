@@ -114,6 +114,25 @@ describe('a build', () => {
     expect(await setting.pods()).toHaveLength(1);
   });
 
+  it('costs the API server nothing for those who join it', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    await setting.start();
+    const { spec } = await setting.request();
+    gate.write(said('it runs'));
+    await until('the build runs', () => setting.state(spec.id).phase === 'building');
+    const writes = () =>
+      setting.proxy.requests.calls(0, ({ verb, resource }) => verb === 'patch' && resource === 'jobs');
+    const before = writes().length;
+    const joined = await Promise.all(
+      Array.from({ length: 40 }, (_, index) => setting.request({ username: `user-${index}` }, index % 2)),
+    );
+    expect(new Set(joined.map((state) => state.spec.id))).toEqual(new Set([spec.id]));
+    expect(writes()).toHaveLength(before);
+    gate.end();
+    expect(terminal(await setting.events(spec.id))).toMatchObject([{ type: 'ready' }]);
+  });
+
   it('fails with what repo2docker said, and a new request builds it anew', async () => {
     let works = false;
     await set({
