@@ -1,3 +1,5 @@
+import type { BuildPhase } from '../../domain/build.ts';
+
 /** A place in the stream of a build, as a reader sends it back. */
 export interface BuildLogPosition {
   readonly id: string;
@@ -9,6 +11,16 @@ export interface BuildLogPosition {
   readonly sequence: number;
   /** Number of the last line that the reader has seen. */
   readonly line: number;
+  /** How far the reader knows the build to be, see `rankOf`. */
+  readonly rank: number;
+}
+
+/** What a container does, one after the other: no later process can see a build go back in these. */
+const FORWARD: readonly BuildPhase[] = ['fetching', 'building', 'pushing', 'confirming'];
+
+/** From 1 on for the phases that only go forward, 0 for all others. */
+export function rankOf(phase: BuildPhase): number {
+  return FORWARD.indexOf(phase) + 1;
 }
 
 const PROCESS = Date.now().toString(36);
@@ -20,15 +32,18 @@ export function newEpoch(): string {
   return `${PROCESS}_${logs.toString(36)}`;
 }
 
-/** `<build id>.<build>-<epoch>.<sequence>.<line>` */
-export function formatEventId(id: string, { build, epoch, sequence, line }: Omit<BuildLogPosition, 'id'>): string {
-  return `${id}.${build}-${epoch}.${sequence}.${line}`;
+/** `<build id>.<build>-<epoch>.<sequence>.<line>.<rank>` */
+export function formatEventId(
+  id: string,
+  { build, epoch, sequence, line, rank }: Omit<BuildLogPosition, 'id'>,
+): string {
+  return `${id}.${build}-${epoch}.${sequence}.${line}.${rank}`;
 }
 
 /** What an event id says, or undefined when it is none of a build. */
 export function parseBuildEventId(text: string | undefined): BuildLogPosition | undefined {
-  const match = /^([\w-]{1,64})\.([0-9a-z]{1,16})-([0-9a-z_]{1,24})\.(\d{1,10})\.(\d{1,10})$/.exec(text ?? '');
+  const match = /^([\w-]{1,64})\.([0-9a-z]{1,16})-([0-9a-z_]{1,24})\.(\d{1,10})\.(\d{1,10})\.(\d)$/.exec(text ?? '');
   if (match === null) return undefined;
-  const [, id = '', build = '', epoch = '', sequence, line] = match;
-  return { id, build, epoch, sequence: Number(sequence), line: Number(line) };
+  const [, id = '', build = '', epoch = '', sequence, line, rank] = match;
+  return { id, build, epoch, sequence: Number(sequence), line: Number(line), rank: Number(rank) };
 }

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BuildEvent, BuildNews, BuildPhase } from '../../domain/build.ts';
 import { isBareFailure, parseRepo2dockerLine } from '../../domain/repo2docker-line.ts';
 import { BuildEvents } from './build-log-events.ts';
-import { formatEventId, newEpoch, parseBuildEventId } from './build-log-position.ts';
+import { formatEventId, newEpoch, parseBuildEventId, rankOf } from './build-log-position.ts';
 
 /** A line as it is kept when the build is over. `line` jumps where lines were dropped. */
 export interface KeptLine {
@@ -36,8 +36,8 @@ const CONTROL = /\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f]+/g;
  * read. Of a long log the beginning and the end are kept; a reader that has fallen behind that, or comes later, gets one
  * line that says how many are missing.
  *
- * Event ids say which build, which log in which process, and how far: the sequence number of the event and the number of
- * the line. The log of a container is the same however often it is read, so that the line alone is enough to go on in
+ * Event ids say which build, which log in which process, and how far: the sequence number of the event, the number of the
+ * line, and what the build does. The log of a container is the same however often it is read, so that the line alone is enough to go on in
  * another process.
  */
 export class BuildLog {
@@ -146,9 +146,10 @@ export class BuildLog {
 
   /** Everything after `lastEventId`, then what comes, until the terminal event or until `signal` aborts. */
   async *read(lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<BuildEvent> {
-    const { from, seen, firstPhase } = this.#resume(lastEventId);
+    const { from, seen, firstPhase, leastRank } = this.#resume(lastEventId);
     let next = from;
     let line = seen;
+    let rank = leastRank;
     this.#readers += 1;
     try {
       for (let turn = 1; !signal.aborted; turn += 1) {
@@ -160,9 +161,14 @@ export class BuildLog {
         }
         next = event.sequence + 1;
         const { news } = event;
-        if (news.type === 'log' ? news.line <= line : news.type === 'phase' && event.sequence < firstPhase) continue;
+        if (news.type === 'log' && news.line <= line) continue;
+        if (news.type === 'phase') {
+          const isOld = event.sequence < firstPhase || (rankOf(news.phase) > 0 && rankOf(news.phase) < rank);
+          if (isOld) continue;
+          rank = Math.max(rank, rankOf(news.phase));
+        }
         line = Math.max(line, event.line);
-        yield { ...news, id: formatEventId(this.id, { ...event, epoch: this.#epoch, build: this.#build, line }) };
+        yield { ...news, id: formatEventId(this.id, { ...event, epoch: this.#epoch, build: this.#build, line, rank }) };
         if (this.#events.end === event) return;
       }
     } finally {
@@ -200,16 +206,21 @@ export class BuildLog {
     for (const wake of waiting) wake();
   }
 
-  /** Where to go on: what comes next, the line that was seen last, and the first phase that is still news. */
-  #resume(lastEventId: string | undefined): { from: number; seen: number; firstPhase: number } {
+  /**
+   * Where to go on: what comes next, the line that was seen last, and the first phase that is still news. A process that
+   * has just begun to read a log says of the build what is true of its first lines, which its readers know better.
+   */
+  #resume(lastEventId: string | undefined): { from: number; seen: number; firstPhase: number; leastRank: number } {
     const position = parseBuildEventId(lastEventId);
-    if (position?.id !== this.id || position.build !== this.#build) return { from: 1, seen: 0, firstPhase: 0 };
+    if (position?.id !== this.id || position.build !== this.#build)
+      return { from: 1, seen: 0, firstPhase: 0, leastRank: 0 };
     // Nobody waits for what cannot come: whoever has seen the end is told it once more.
     const last = this.#events.lastSequence + (this.ended ? 0 : 1);
+    const { line: seen, rank: leastRank } = position;
     if (position.epoch === this.#epoch) {
-      return { from: Math.min(position.sequence + 1, last), seen: position.line, firstPhase: 0 };
+      return { from: Math.min(position.sequence + 1, last), seen, firstPhase: 0, leastRank };
     }
-    return { from: 1, seen: position.line, firstPhase: this.#events.lastPhaseSequence };
+    return { from: 1, seen, firstPhase: this.#events.lastPhaseSequence, leastRank };
   }
 
   async #change(signal: AbortSignal): Promise<void> {

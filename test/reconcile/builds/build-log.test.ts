@@ -112,6 +112,26 @@ describe('the log of a build', () => {
     ]);
   });
 
+  it('does not say of a build that it is where a reader of a process before it has seen it pass', async () => {
+    const before = aLog();
+    before.phase('fetching', 'f');
+    say(before, 'line 1', 'line 2');
+    before.phase('building', 'b');
+    say(before, 'line 3');
+    const seen: BuildEvent[] = [];
+    for await (const event of before.read(undefined, NEVER)) if (seen.push(event) === 5) break;
+    const after = aLog();
+    // It has not read any line yet when it is asked.
+    after.phase('fetching', 'f');
+    const rest = readAll(after, seen.at(-1)!.id);
+    await new Promise((resolve) => setImmediate(resolve));
+    say(after, 'line 1', 'line 2', 'line 3', 'line 4');
+    after.phase('building', 'b');
+    after.phase('pushing', 'p');
+    after.end(READY);
+    expect(told(await rest)).toEqual(['line 4', 'building', 'pushing', 'ready']);
+  });
+
   it('is told from its start to whoever comes from another build, also one of the same id', async () => {
     const earlier = aLog({ createdAt: 5 });
     say(earlier, 'a', 'b');
@@ -244,7 +264,15 @@ describe('the log of a build', () => {
   });
 
   it('refuses what is no event id of a build', () => {
-    for (const text of [undefined, '', 'a.b.c.d', `${ID}.1-2.x.3`, `${ID}.1-2.3.4.5`, `${ID}.1-2.99999999999.4`]) {
+    for (const text of [
+      undefined,
+      '',
+      'a.b.c.d',
+      `${ID}.1-2.x.3.0`,
+      `${ID}.1-2.3.4`,
+      `${ID}.1-2.3.4.5.6`,
+      `${ID}.1-2.99999999999.4.0`,
+    ]) {
       expect(parseBuildEventId(text)).toBeUndefined();
     }
   });
