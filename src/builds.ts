@@ -4,13 +4,15 @@ import type { BuildsConfig, ExecutorConfig } from './config/index.ts';
 import { BuildController, type ExecutorSetup } from './reconcile/builds/build-controller.ts';
 import type { BuildService } from './reconcile/builds/build-service.ts';
 import { unlessAborted } from './domain/unless-aborted.ts';
+import { AwayExecutor } from './reconcile/builds/away-executor.ts';
 import { DockerExecutor } from './reconcile/builds/docker-executor.ts';
 import type { BuildExecutor } from './reconcile/builds/executor.ts';
 import { KeptBuilds } from './reconcile/builds/kept-builds.ts';
 import { KubernetesExecutor } from './reconcile/builds/kubernetes-executor.ts';
-import { KubernetesWatches } from './reconcile/builds/kubernetes-watches.ts';
+import { otherCluster } from './reconcile/builds/other-cluster.ts';
 import { type KubeConnection, kubeconfigConnection } from './storage/connection.ts';
 import { GitCredentials } from './storage/git/git-credentials.ts';
+import { readInstallation } from './storage/installation.ts';
 import { RefResolver } from './storage/git/ref-resolver.ts';
 import { KubeClient } from './storage/kube-client.ts';
 import { LogStore } from './storage/log-store.ts';
@@ -98,6 +100,7 @@ interface ExecutorMaking extends BuildStageOptions {
 
 function makeExecutor(executor: ExecutorConfig, making: ExecutorMaking): BuildExecutor {
   const { config, client, controller, logger, setup, connections } = making;
+  const installation = (signal: AbortSignal) => readInstallation(client, controller, making.namespace, signal);
   const { name, capacity = Infinity } = executor;
   switch (executor.kind) {
     case 'cluster':
@@ -109,19 +112,21 @@ function makeExecutor(executor: ExecutorConfig, making: ExecutorMaking): BuildEx
     case 'kubernetes': {
       const connection = connections.get(name);
       if (connection === undefined) throw new TypeError(`there is no connection for the executor ${name}`);
+      const place = { name, capacity, client: new KubeClient({ connection }), config, logger, ...setup };
       const { namespace, backend } = executor;
-      const other = new KubeClient({ connection });
-      const { onChange } = setup;
-      return new KubernetesExecutor({
-        ...{ name, capacity, client: other, controller, namespace, job: 'copy' },
-        watches: new KubernetesWatches({ client: other, controller, namespace, logger, onChange }),
-        builder: new BuildPodBuilder(config, { controller, namespace, backend }),
+      return new AwayExecutor({
+        ...{ name, capacity, installation, logger },
+        make: (owner) => otherCluster({ ...place, controller: owner, namespace, backend }),
       });
     }
     case 'docker': {
       const { address, tls, backend } = executor;
-      const { onChange } = setup;
-      return new DockerExecutor({ name, capacity, address, tls, backend, config, controller, onChange, logger });
+      const { onChange, onReady } = setup;
+      const place = { name, capacity, address, tls, backend, config, onChange, onReady, logger };
+      return new AwayExecutor({
+        ...{ name, capacity, installation, logger },
+        make: (owner) => new DockerExecutor({ ...place, controller: owner }),
+      });
     }
   }
 }

@@ -120,7 +120,7 @@ export function resultPatch({ uid, resourceVersion }: Version, result: BuildResu
 }
 
 /** Merge patch: the turn of the build has come. For this version: it may have ended meanwhile, and must not run then. */
-export function releasePatch({ uid, resourceVersion }: Version): object {
+export function releasePatch({ uid, resourceVersion }: Pick<Version, 'uid'> & Partial<Version>): object {
   return { metadata: { uid, resourceVersion }, spec: { suspend: false } };
 }
 

@@ -38,6 +38,8 @@ export interface ExecutorSetup {
   readonly watches: KubernetesWatches;
   /** Something about this build has changed. */
   readonly onChange: (id: string) => void;
+  /** An executor is ready, for the first time or again: builds may start there, or have been found there. */
+  readonly onReady: () => void;
 }
 
 export interface BuildControllerOptions {
@@ -101,7 +103,11 @@ export class BuildController {
         this.#admission.request();
       },
     });
-    const executors = options.makeExecutors({ watches: this.watches, onChange: wake });
+    const executors = options.makeExecutors({
+      watches: this.watches,
+      onChange: wake,
+      onReady: () => this.#lookAtAll(),
+    });
     this.pool = new ExecutorPool({ executors, logger });
     const shared = { client, config, namespace, watches: this.watches, ledger: this.#ledger, pool: this.pool };
     this.#admission = new Admission({

@@ -13,10 +13,11 @@ import type { BuildFollowing } from './build-following.ts';
 import type { BuildKeeper } from './build-keeper.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
 import { type BuildDecision, type BuildMemory, decideBuild } from './decide-build.ts';
-import { type BuildExecutor, type BuildSecrets, ExecutorUnavailable, type ObservedRun } from './executor.ts';
+import { type BuildExecutor, type BuildSecrets, ExecutorUnavailable, type ObservedRun, runOf } from './executor.ts';
 import type { ExecutorPool } from './executor-pool.ts';
 import type { KubernetesWatches } from './kubernetes-watches.ts';
 import type { SlotLedger } from './slot-ledger.ts';
+import { Strays } from './strays.ts';
 
 export interface BuildReconcilerOptions {
   readonly client: KubeClient;
@@ -62,9 +63,11 @@ interface Build {
  */
 export class BuildReconciler {
   readonly #options: BuildReconcilerOptions;
+  readonly #strays: Strays;
 
   constructor(options: BuildReconcilerOptions) {
     this.#options = options;
+    this.#strays = new Strays(options);
   }
 
   /** One run for one build. It throws what may pass: the queue comes back to it. */
@@ -75,10 +78,11 @@ export class BuildReconciler {
     const now = Date.now();
     const operation = operations.resume(build, now);
     const memory = this.#remember(build, operation, now);
-    await this.#stopStrays(build);
+    const again = await this.#strays.endBeside(build);
     await this.#freeLost(build);
     const timings = { ...config.deadlines, retention: config.retention };
-    return this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
+    const result = await this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
+    return sooner(result, again);
   }
 
   async #act(lab: Build, decision: BuildDecision): Promise<Result> {
@@ -122,7 +126,7 @@ export class BuildReconciler {
     const { id } = build.spec;
     const slot = ledger.find(id, build.uid);
     const executor = this.#executorOf(build);
-    const run = executor?.observe(id);
+    const run = runOf(executor, build.spec);
     if (run !== undefined) {
       if (operation.stage !== run.stage) operation.stageSince = now;
       operation.stage = run.stage;
@@ -137,6 +141,7 @@ export class BuildReconciler {
     return {
       slot,
       run,
+      isUnknown: run === undefined && executor !== undefined && !(executor.isKnown ?? executor.isReady),
       stageSince: operation.stageSince,
       trouble: trouble === null ? null : { ...trouble, forMs: now - trouble.since },
       log: {
@@ -297,24 +302,6 @@ export class BuildReconciler {
     await client.delete(Jobs, ref, { uid, propagationPolicy: 'Background', priority: 'background' });
   }
 
-  /** What runs for a build anywhere but where its slot says was left by an executor that failed to say that it had started. */
-  async #stopStrays({ spec, uid }: ObservedBuild): Promise<void> {
-    const { pool, ledger, logger } = this.#options;
-    const isStray = ({ executor }: { executor: BuildExecutor }) => {
-      const slot = ledger.find(spec.id, uid);
-      return slot === undefined ? executor.isHome !== true : slot.executor !== executor.name;
-    };
-    if (![...pool.runsOf(spec.id)].some(isStray)) return;
-    // The picture may be old: another controller may have moved the build.
-    await ledger.read();
-    for (const stray of pool.runsOf(spec.id)) {
-      const { executor, run } = stray;
-      if (!isStray(stray) || (executor.isHome === true && run.stage === 'ended')) continue;
-      logger.warn({ build: spec.id, executor: executor.name }, 'ending what runs for a build beside it');
-      await executor.stop(spec.id);
-    }
-  }
-
   /** A slot of a Job before this one, which has vanished without anybody noticing. The picture may be older than the slot. */
   async #freeLost({ spec, uid, name }: ObservedBuild): Promise<void> {
     const { client, namespace, ledger, watches, admission } = this.#options;
@@ -332,14 +319,14 @@ export class BuildReconciler {
     const { client, namespace, ledger, pool, operations, admission } = this.#options;
     operations.finish(id);
     const slots = ledger.slots.filter((slot) => slot.id === id);
-    const runs = [...pool.runsOf(id)];
-    if (slots.length === 0 && runs.length === 0) return {};
+    const isRunning = [...pool.runsOf(id)].length > 0;
+    if (slots.length === 0 && !isRunning) return {};
     const found = await client.get(Jobs, { namespace, name: buildObjectName(id) });
     if (found !== undefined) return {};
-    for (const { executor } of runs) await executor.stop(id);
+    const again = await this.#strays.endAll(id);
     await ledger.change((all) => all.filter((slot) => slot.id !== id));
     admission.request();
-    return {};
+    return sooner({}, again);
   }
 
   /** @returns false when the Job is not as it was seen: it is looked at again then */
@@ -362,6 +349,7 @@ export class BuildReconciler {
 }
 
 const SENTENCES: Readonly<Record<string, string>> = {
+  starting: 'Waiting for news from where it was started',
   scheduling: 'Waiting for a machine',
   pulling: 'Getting ready',
   fetching: 'Fetching the repository',
@@ -371,6 +359,11 @@ const SENTENCES: Readonly<Record<string, string>> = {
 
 function findingOf({ reason, message }: Finding): Finding {
   return { reason, message };
+}
+
+function sooner({ requeueAfterMs }: Result, again: number | undefined): Result {
+  const next = Math.min(requeueAfterMs ?? Infinity, again ?? Infinity);
+  return next === Infinity ? {} : { requeueAfterMs: next };
 }
 
 function describeResult(result: BuildResult): object {

@@ -21,6 +21,7 @@ import { answerProblem } from './build-problems.ts';
 import type { BuildRequests, RequestedBuild } from './build-requests.ts';
 import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
 import { buildState, endedState } from './build-state.ts';
+import { runOf } from './executor.ts';
 import type { ExecutorPool } from './executor-pool.ts';
 import type { GroundKeeper } from './ground-keeper.ts';
 import type { KubernetesWatches } from './kubernetes-watches.ts';
@@ -112,7 +113,7 @@ export class Builds implements BuildService {
     const operation = operations.get(id);
     return buildState(build, {
       slot,
-      run: slot === undefined ? undefined : pool.get(slot.executor)?.observe(id),
+      run: slot === undefined ? undefined : runOf(pool.get(slot.executor), build.spec),
       position: admission.positionOf(id),
       trouble: operation?.trouble ?? null,
       logPhase: operation?.log.lastPhase ?? null,

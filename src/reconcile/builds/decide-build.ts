@@ -19,6 +19,8 @@ export interface BuildTimings {
 export interface BuildMemory {
   readonly slot: BuildSlot | undefined;
   readonly run: ObservedRun | undefined;
+  /** The executor that its slot names has not been heard since this process began: it may run there or not. */
+  readonly isUnknown?: boolean;
   /** Since when the run has been in its stage, in milliseconds since the epoch. */
   readonly stageSince: number;
   /** What keeps it from running, and for how long, in milliseconds. */
@@ -128,6 +130,7 @@ function decideTurn(build: ObservedBuild, memory: BuildMemory, timings: BuildTim
   const left = since + timings.total - now;
   if (left <= 0)
     return fail({ reason: 'DeadlineExceeded', message: `The build took longer than ${minutes(timings.total)}.` });
+  if (memory.isUnknown === true) return { do: 'follow', phase: 'starting', again: left };
   if (run === undefined) return decideStart(since + timings.scheduling - now, left, timings);
   const next =
     run.stage === 'running' ? decideRunning(memory, timings, now) : decideStarting(run, memory, timings, now);

@@ -1,4 +1,5 @@
-import { OUT_OF_MEMORY_EXIT, TIMEOUT_EXIT, WRAPPER_EXIT } from '../../builder/build-container.ts';
+import { labelledSpec, OUT_OF_MEMORY_EXIT, TIMEOUT_EXIT, WRAPPER_EXIT } from '../../builder/build-container.ts';
+import type { BuildSpec } from '../../domain/build.ts';
 import type { Finding } from '../../domain/reasons.ts';
 import type { ContainerFacts } from '../../storage/docker-engine/container-facts.ts';
 import type { ObservedRun } from './executor.ts';
@@ -15,8 +16,9 @@ const NO_COMMAND = 127;
 const CLOCK_MS = 500;
 
 /** A build of which nothing runs yet: its container is made, or its image fetched. */
-export function preparingRun(id: string, node: string): ObservedRun {
-  return { id, stage: 'preparing', trouble: null, end: null, hasLog: false, node, startedAt: null, endedAt: null };
+export function preparingRun({ id, createdAt }: Pick<BuildSpec, 'id' | 'createdAt'>, node: string): ObservedRun {
+  const none = { trouble: null, end: null, hasLog: false, startedAt: null, endedAt: null };
+  return { id, createdAt, stage: 'preparing', node, ...none };
 }
 
 /**
@@ -30,6 +32,7 @@ export function observeContainer(id: string, facts: ContainerFacts, node: string
   const ended = facts.status === 'ended';
   return {
     id,
+    createdAt: labelledSpec(facts.labels)?.createdAt ?? 0,
     stage: ended ? 'ended' : 'running',
     trouble: null,
     end: ended ? findEnd(facts, totalMs) : null,

@@ -28,6 +28,8 @@ export interface DockerExecutorOptions extends EngineAddress {
   readonly controller: string;
   /** Hears of every change of what `observe` says. */
   readonly onChange: (id: string) => void;
+  /** Hears when its picture is there, and there again. */
+  readonly onReady?: (() => void) | undefined;
   readonly logger: Logger;
   readonly delays?: { readonly firstRetryMs?: number; readonly longestRetryMs?: number; readonly refreshMs?: number };
   /** For one answer of the engine. */
@@ -47,7 +49,7 @@ export class DockerExecutor implements BuildExecutor {
   readonly #backend: BackendConfig;
   readonly #engine: DockerEngine;
   readonly #picture: DockerPicture;
-  readonly #starting = new Map<string, AbortController>();
+  readonly #starting = new Map<string, { readonly spec: BuildSpec; readonly stopped: AbortController }>();
   readonly #over = new AbortController();
   #isReady = false;
   #lastError: Error | undefined;
@@ -79,13 +81,14 @@ export class DockerExecutor implements BuildExecutor {
 
   *runs(): Iterable<ObservedRun> {
     yield* this.#picture.runs();
-    for (const id of this.#starting.keys()) {
-      if (this.#picture.observe(id) === undefined) yield preparingRun(id, this.name);
+    for (const [id, { spec }] of this.#starting) {
+      if (this.#picture.observe(id) === undefined) yield preparingRun(spec, this.name);
     }
   }
 
   observe(id: string): ObservedRun | undefined {
-    return this.#picture.observe(id) ?? (this.#starting.has(id) ? preparingRun(id, this.name) : undefined);
+    const starting = this.#starting.get(id);
+    return this.#picture.observe(id) ?? (starting === undefined ? undefined : preparingRun(starting.spec, this.name));
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -117,7 +120,7 @@ export class DockerExecutor implements BuildExecutor {
     if (missing !== undefined) throw new ExecutorUnavailable(missing);
     if (this.#starting.has(spec.id)) return;
     const stopped = new AbortController();
-    this.#starting.set(spec.id, stopped);
+    this.#starting.set(spec.id, { spec, stopped });
     const signal = AbortSignal.any([stopped.signal, this.#over.signal]);
     try {
       const { name, config, controller } = this.#options;
@@ -138,7 +141,9 @@ export class DockerExecutor implements BuildExecutor {
   async stop(id: string): Promise<void> {
     this.#starting
       .get(id)
-      ?.abort(new BuildProblem({ reason: 'Cancelled', message: 'The build was stopped before it had started.' }));
+      ?.stopped.abort(
+        new BuildProblem({ reason: 'Cancelled', message: 'The build was stopped before it had started.' }),
+      );
     const container = this.#picture.containerOf(id) ?? (await this.#findContainer(id));
     if (container !== undefined) await this.#engine.removeContainer(container, this.#over.signal);
     this.#picture.forget(id, container);
@@ -162,8 +167,10 @@ export class DockerExecutor implements BuildExecutor {
     const both = AbortSignal.any([signal, ended.signal]);
     await this.#engine.renegotiate();
     const { at, leftovers } = await this.#picture.refresh(signal);
+    const isNews = !this.#isReady || this.#lastError !== undefined;
     this.#isReady = true;
     onHealthy();
+    if (isNews) this.#options.onReady?.();
     const loops = [this.#hearEvents(at, both), this.#refreshAgain(leftovers, both)];
     try {
       return await Promise.race(loops);

@@ -64,8 +64,9 @@ export class ExecutorPool {
       .map(({ name, capacity }) => ({ name, capacity }));
   }
 
-  /** It could not start a build. */
+  /** It could not start a build. Builds that were being started when it was quarantined say nothing new. */
   failed(name: string, error: Error): void {
+    if (this.#isQuarantined(name)) return;
     const failures = (this.#quarantined.get(name)?.failures ?? 0) + 1;
     const ms = Math.min(FIRST_QUARANTINE_MS * 2 ** (failures - 1), LONGEST_QUARANTINE_MS) * (0.75 + this.#random() / 2);
     this.#quarantined.set(name, { failures, until: this.#now() + ms, message: error.message });
@@ -88,10 +89,10 @@ export class ExecutorPool {
 
   /** Executors that cannot start builds at the moment, and why, one sentence each. */
   outages(): { readonly executor: string; readonly message: string }[] {
-    return [...this.#executors.values()].flatMap(({ name, isReady }) => {
+    return [...this.#executors.values()].flatMap(({ name, isReady, waitsFor = 'it has not answered yet' }) => {
       const message = this.#isQuarantined(name) ? this.#quarantined.get(name)?.message : undefined;
       if (message !== undefined) return [{ executor: name, message }];
-      return isReady ? [] : [{ executor: name, message: 'it has not answered yet' }];
+      return isReady ? [] : [{ executor: name, message: waitsFor }];
     });
   }
 

@@ -17,6 +17,8 @@ export interface BuildSecrets {
 /** How that which runs one build stands, as its executor has last heard. */
 export interface ObservedRun {
   readonly id: string;
+  /** When the build that it runs was asked for, as its specification says: one that is asked for anew is another. */
+  readonly createdAt: number;
   /** `waiting`: for a place to run; `preparing`: it has one, images are pulled and volumes mounted; `ended`: see `end`. */
   readonly stage: RunStage;
   /** What keeps it from running, if anything is known. */
@@ -43,8 +45,12 @@ export class ExecutorUnavailable extends Error {
 export interface BuildExecutor {
   /** Unique; from the configuration. */
   readonly name: string;
-  /** Whether its first complete picture is there. */
+  /** Whether its first complete picture is there: what it does not tell of is not there. As `isReady` when absent. */
+  readonly isKnown?: boolean;
+  /** Whether that is so, and builds can be started. */
   readonly isReady: boolean;
+  /** What it waits for to be ready, as half a sentence; absent where nothing more is known. */
+  readonly waitsFor?: string | undefined;
   /** It runs the Jobs that are the intents; any other has copies of its own. */
   readonly isHome?: boolean;
   /** Most builds at once; Infinity where only the queue's own bound counts. */
@@ -71,4 +77,13 @@ export interface BuildExecutor {
    * @throws when it cannot be had at the moment
    */
   openLog(id: string, position: LogPosition, signal: AbortSignal): Promise<Readable>;
+}
+
+/** What runs this very build there, and not one before it. */
+export function runOf(
+  executor: BuildExecutor | undefined,
+  { id, createdAt }: Pick<BuildSpec, 'id' | 'createdAt'>,
+): ObservedRun | undefined {
+  const run = executor?.observe(id);
+  return run?.createdAt === createdAt ? run : undefined;
 }

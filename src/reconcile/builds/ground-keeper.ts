@@ -9,6 +9,7 @@ export interface GroundKeeperOptions {
   readonly client: KubeClient;
   readonly ground: BuildGround;
   readonly logger: Logger;
+  readonly firstRetryMs?: number;
 }
 
 const FIRST_RETRY_MS = 1_000;
@@ -16,11 +17,12 @@ const LONGEST_RETRY_MS = 60_000;
 
 /** Sees to it that what all builds stand on is there: their namespace, its rules, and an account without rights. */
 export class GroundKeeper {
-  /** Resolves when it is all there. */
+  /** Resolves when it is all there for the first time. */
   readonly laid: Promise<void>;
-  isLaid = false;
   readonly #options: GroundKeeperOptions;
+  #isLaid = false;
   #markLaid!: () => void;
+  #wake: (() => void) | undefined;
 
   constructor(options: GroundKeeperOptions) {
     this.#options = options;
@@ -29,21 +31,49 @@ export class GroundKeeper {
     });
   }
 
-  /** Tries until it has succeeded or `signal` aborts. Never rejects. */
-  async run(signal: AbortSignal): Promise<void> {
+  get isLaid(): boolean {
+    return this.#isLaid;
+  }
+
+  /** It was found missing. */
+  layAgain(): void {
+    this.#isLaid = false;
+    this.#wake?.();
+  }
+
+  /**
+   * Lays it, again whenever it is missing, until `signal` aborts. Never rejects.
+   *
+   * @param onLaid it is there, for the first time or again
+   */
+  async run(signal: AbortSignal, onLaid?: () => void): Promise<void> {
     const stopped = () => signal.aborted;
-    for (let wait = FIRST_RETRY_MS; !stopped(); wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
+    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    while (!stopped()) {
+      const missing = new Promise<void>((resolve) => (this.#wake = resolve));
+      if (!(await this.#layUntilLaid(signal))) return;
+      this.#isLaid = true;
+      this.#markLaid();
+      onLaid?.();
+      await Promise.race([missing, aborted]);
+    }
+  }
+
+  async #layUntilLaid(signal: AbortSignal): Promise<boolean> {
+    const { logger, ground, firstRetryMs = FIRST_RETRY_MS } = this.#options;
+    const stopped = () => signal.aborted;
+    for (let wait = firstRetryMs; !stopped(); wait = Math.min(wait * 2, LONGEST_RETRY_MS)) {
       try {
         await this.#lay(signal);
-        this.isLaid = true;
-        this.#markLaid();
-        return;
+        return true;
       } catch (err) {
-        if (stopped()) return;
-        this.#options.logger.warn({ err }, 'the namespace of builds could not be prepared; it is tried again');
+        if (stopped()) return false;
+        const { name } = ground.namespace.metadata ?? {};
+        logger.warn({ err, namespace: name }, 'the namespace of builds could not be prepared; it is tried again');
       }
       await delay(wait * (0.75 + Math.random() / 2), undefined, { signal }).catch(() => undefined);
     }
+    return false;
   }
 
   async #lay(signal: AbortSignal): Promise<void> {

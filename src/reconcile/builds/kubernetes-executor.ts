@@ -1,5 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Readable } from 'node:stream';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from 'pino';
 import {
   buildObjectName,
   BUILD_LABEL,
@@ -24,6 +26,8 @@ import {
   type LogPosition,
   type ObservedRun,
 } from './executor.ts';
+import type { GroundKeeper } from './ground-keeper.ts';
+import { JobCopies } from './job-copies.ts';
 import type { KubernetesWatches, ObservedBuildPod } from './kubernetes-watches.ts';
 
 export interface KubernetesExecutorOptions {
@@ -40,10 +44,17 @@ export interface KubernetesExecutorOptions {
    * another cluster, and the Job here is made when the turn of the build has come.
    */
   readonly job: 'intent' | 'kueue' | 'copy';
-  /** The node to prefer for a repository, where builds of one repository should meet. */
-  readonly nodeFor?: (repository: string) => string | undefined;
+  /** For copies: what they stand on in their cluster. */
+  readonly ground?: GroundKeeper;
+  /** For copies: hears when the executor is ready. */
+  readonly onReady?: () => void;
+  readonly logger?: Logger;
+  /** How often copies that were never released are looked for. */
+  readonly sweepMs?: number;
 }
 
+/** Longer than anybody takes from making a copy to releasing it. */
+const SWEEP_MS = 10 * 60_000;
 /** Far more pods than run at once. */
 const SEEN = 5_000;
 
@@ -54,15 +65,26 @@ export class KubernetesExecutor implements BuildExecutor {
   readonly #options: KubernetesExecutorOptions;
   /** Uids of the pods that have been seen, by that of their Job: one that is not there any more was deleted. */
   readonly #seen = new LRUCache<string, string>({ max: SEEN });
+  readonly #copies: JobCopies | undefined;
 
   constructor(options: KubernetesExecutorOptions) {
     this.name = options.name;
     this.capacity = options.capacity;
     this.#options = options;
+    const onMissing = () => options.ground?.layAgain();
+    this.#copies = options.job === 'copy' ? new JobCopies({ ...options, onMissing }) : undefined;
+  }
+
+  get isKnown(): boolean {
+    return this.#options.watches.isReady;
   }
 
   get isReady(): boolean {
-    return this.#options.watches.isReady;
+    return this.isKnown && this.#options.ground?.isLaid !== false;
+  }
+
+  get waitsFor(): string | undefined {
+    return this.isKnown ? 'its namespace of builds is not prepared yet' : undefined;
   }
 
   get lastError(): Error | undefined {
@@ -71,7 +93,13 @@ export class KubernetesExecutor implements BuildExecutor {
 
   /** The watches of this cluster are everybody's, and run without it. */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#options.job === 'copy') await this.#options.watches.run(signal);
+    const { watches, ground, onReady } = this.#options;
+    if (this.#copies === undefined) return;
+    const tell = () => {
+      if (this.isReady && !signal.aborted) onReady?.();
+    };
+    void watches.ready.then(tell);
+    await Promise.all([watches.run(signal), ground?.run(signal, tell), this.#sweep(this.#copies, signal)]);
   }
 
   get isHome(): boolean {
@@ -88,7 +116,15 @@ export class KubernetesExecutor implements BuildExecutor {
   observe(id: string): ObservedRun | undefined {
     const { watches } = this.#options;
     const job = watches.job(id);
-    if (job === undefined) return undefined;
+    if (job === undefined) return this.#copies?.vanished(id);
+    const run = this.#observeJob(job);
+    if (run !== undefined) this.#copies?.remember(run);
+    return run;
+  }
+
+  #observeJob(job: ObservedBuild): ObservedRun | undefined {
+    const { watches } = this.#options;
+    const { id, createdAt } = job.spec;
     const pod = watches.pod(id, job.uid);
     if (pod === undefined) return this.#observeWithoutPod(job);
     this.#seen.set(job.uid, pod.uid);
@@ -97,24 +133,19 @@ export class KubernetesExecutor implements BuildExecutor {
     const isLate = job.finished === 'DeadlineExceeded' && end !== null;
     const heard = stage === 'ended' || stage === 'running' ? null : watches.trouble(pod.uid);
     return {
-      ...{ id, stage, hasLog, node, startedAt, endedAt },
+      ...{ id, createdAt, stage, hasLog, node, startedAt, endedAt },
       trouble: trouble ?? heard,
       end: isLate ? TOO_LONG : end,
     };
   }
 
   async start(spec: BuildSpec, secrets: BuildSecrets): Promise<void> {
-    const { watches, job: kind } = this.#options;
+    const { watches } = this.#options;
     try {
-      if (kind === 'copy') {
-        const copy = await this.#makeCopy(spec);
-        await this.#makeSecret(spec, secrets, copy.uid);
-        return;
-      }
-      const job = watches.job(spec.id);
+      const job = this.#copies === undefined ? watches.job(spec.id) : await this.#copies.make(spec);
       if (job === undefined) throw new ExecutorUnavailable('the Job of the build is not there any more');
       await this.#makeSecret(spec, secrets, job.uid);
-      if (kind === 'intent' && job.suspended) await this.#release(job);
+      await this.#release(job);
     } catch (error) {
       throw this.#explain(error);
     }
@@ -125,7 +156,7 @@ export class KubernetesExecutor implements BuildExecutor {
     const name = buildObjectName(id);
     const job = watches.job(id);
     if (job !== undefined) this.#seen.delete(job.uid);
-    if (kind === 'copy' && job !== undefined) return this.#deleteJob(job);
+    if (this.#copies !== undefined) return this.#copies.remove(id);
     const pod = job === undefined ? undefined : watches.pod(id, job.uid);
     // A build that has come to its end by itself is left for whoever looks at it; Kubernetes finishes its Job.
     const goesOn = pod === undefined || pod.stage !== 'ended' || pod.othersRun;
@@ -162,8 +193,8 @@ export class KubernetesExecutor implements BuildExecutor {
   }
 
   #observeWithoutPod(job: ObservedBuild): ObservedRun | undefined {
-    const { id } = job.spec;
-    const none = { id, hasLog: false, node: null, startedAt: null, endedAt: null };
+    const { id, createdAt } = job.spec;
+    const none = { id, createdAt, hasLog: false, node: null, startedAt: null, endedAt: null };
     if (job.finished !== null) {
       return { ...none, stage: 'ended', trouble: null, end: endOfJob(job.finished) };
     }
@@ -173,27 +204,15 @@ export class KubernetesExecutor implements BuildExecutor {
     return { ...none, stage: 'waiting', trouble: this.#options.watches.trouble(job.uid), end: null };
   }
 
-  async #makeCopy(spec: BuildSpec): Promise<{ readonly uid: string }> {
-    const { client, builder, watches, nodeFor } = this.#options;
-    const known = watches.job(spec.id);
-    if (known !== undefined && !known.terminating && known.finished === null) return known;
-    if (known !== undefined) throw new ExecutorUnavailable('an earlier Job of the build is still there');
-    const node = nodeFor?.(spec.repository.url);
-    const job = builder.buildJob(spec, {
-      suspend: false,
-      wantedUntil: 0,
-      ...(node === undefined ? {} : { node }),
-    });
-    const written = await client.create(Jobs, job);
-    watches.observeJob(written);
-    return { uid: written.metadata?.uid ?? '' };
-  }
-
+  /** Lets the Job run, unless that is for somebody else to do. */
   async #release(job: ObservedBuild): Promise<void> {
-    const { client, namespace, watches } = this.#options;
+    const { client, namespace, watches, job: kind } = this.#options;
+    if (kind === 'kueue' || !job.suspended) return;
     const ref = { namespace, name: job.name };
     try {
-      watches.observeJob(await client.patch(Jobs, ref, releasePatch(job)));
+      // A copy is ended by being removed; whatever else has become of it meanwhile, it may run.
+      const patch = releasePatch(kind === 'copy' ? { uid: job.uid } : job);
+      watches.observeJob(await client.patch(Jobs, ref, patch));
     } catch (error) {
       if (!isOutdated(error)) throw error;
       const found = await client.get(Jobs, ref);
@@ -203,6 +222,18 @@ export class KubernetesExecutor implements BuildExecutor {
       // Another controller has ended it, and may have cleaned up before the Secret was made.
       if (build?.uid === job.uid && build.result !== null) await client.delete(Secrets, ref);
       throw error;
+    }
+  }
+
+  async #sweep(copies: JobCopies, signal: AbortSignal): Promise<void> {
+    const { sweepMs = SWEEP_MS, logger } = this.#options;
+    const stopped = () => signal.aborted;
+    while (!stopped()) {
+      await delay(sweepMs, undefined, { signal }).catch(() => undefined);
+      if (stopped() || !this.isReady) continue;
+      await copies.sweep().catch((err: unknown) => {
+        logger?.debug({ err, executor: this.name }, 'Jobs that were never released could not be removed');
+      });
     }
   }
 
@@ -244,11 +275,15 @@ export class KubernetesExecutor implements BuildExecutor {
     const refused = refusalOf(error);
     // Nothing moves without this cluster, and what was sent to it may have been done: it is asked again.
     if (refused === undefined && this.isHome) return error;
-    const why = refused === undefined ? 'its API does not answer' : 'it does not admit what a build needs';
-    return new ExecutorUnavailable(`${this.name} cannot start builds: ${why}`, { cause: error });
+    const why = refused === undefined ? FAILS : 'it does not admit what a build needs';
+    return new ExecutorUnavailable(`${this.name} cannot start builds: ${error.status === 0 ? SILENT : why}`, {
+      cause: error,
+    });
   }
 }
 
+const SILENT = 'its API does not answer';
+const FAILS = 'its API answers with an error';
 const TOO_LONG: Finding = { reason: 'DeadlineExceeded', message: 'The build took longer than it may.' };
 
 /** The Job has ended and there is no pod that says more. */
