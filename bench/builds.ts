@@ -2,10 +2,14 @@ import { arch, cpus, loadavg, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { takeFindings } from '../test/support/canary.ts';
 import { connectCluster } from './builds/cluster.ts';
+import { bounds } from './builds/parts/bounds.ts';
+import { crowd } from './builds/parts/crowd.ts';
+import { flood } from './builds/parts/flood.ts';
 import { latency } from './builds/parts/latency.ts';
+import { rush } from './builds/parts/rush.ts';
 import { table } from './statistics.ts';
 
-const parts = { latency };
+const parts = { crowd, rush, flood, latency, bounds };
 type Part = keyof typeof parts;
 
 const USAGE = `npm run bench:builds -- --kube FILE [--registry HOST] [--base IMAGE] [--only PART,…]

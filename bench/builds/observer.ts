@@ -25,7 +25,7 @@ export class Observer {
   readonly #live = new Map<string, string>();
   readonly #stop = new AbortController();
   readonly #done: Promise<unknown>;
-  #onChange: (() => void)[] = [];
+  readonly #checks = new Set<() => void>();
 
   static async start(client: KubeClient, namespace: string): Promise<Observer> {
     const versions = await Promise.all([Jobs, Pods].map((resource) => versionOf(client, resource, namespace)));
@@ -59,14 +59,23 @@ export class Observer {
   }
 
   /** Resolves when `isTrue` holds after some change. @throws Error at the deadline, in milliseconds */
-  async until(what: string, isTrue: () => boolean, deadlineMs: number): Promise<void> {
-    const timeout = AbortSignal.timeout(deadlineMs);
-    while (!isTrue()) {
-      await new Promise<void>((resolve, reject) => {
-        timeout.addEventListener('abort', () => reject(new Error(`Waited ${deadlineMs} ms in vain for ${what}`)));
-        this.#onChange.push(resolve);
-      });
-    }
+  until(what: string, isTrue: () => boolean, deadlineMs: number): Promise<void> {
+    if (isTrue()) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const end = (settle: () => void): void => {
+        clearTimeout(timer);
+        this.#checks.delete(check);
+        settle();
+      };
+      const timer = setTimeout(
+        () => end(() => reject(new Error(`Waited ${deadlineMs} ms in vain for ${what}`))),
+        deadlineMs,
+      );
+      const check = (): void => {
+        if (isTrue()) end(resolve);
+      };
+      this.#checks.add(check);
+    });
   }
 
   async close(): Promise<void> {
@@ -107,9 +116,7 @@ export class Observer {
   }
 
   #changed(): void {
-    const waiting = this.#onChange;
-    this.#onChange = [];
-    for (const tell of waiting) tell();
+    for (const check of this.#checks) check();
   }
 }
 

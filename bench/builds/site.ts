@@ -18,6 +18,10 @@ export interface SiteOptions {
   readonly controllers?: number;
   /** Sections of `builds` on top of those of the benchmark. */
   readonly builds?: Readonly<Record<string, object>>;
+  /** Whether a first build can end well; default: it can, and is done. */
+  readonly canBuild?: boolean;
+  /** Done before the controllers start. */
+  readonly prepare?: (namespace: string) => Promise<unknown>;
 }
 
 /** Small enough that the kubelet, and not the scheduler's arithmetic, is the bound. */
@@ -27,7 +31,7 @@ const POD = {
 };
 const MANY = 1000;
 /** Nothing listens there, and nobody asks it anything: a commit stands for itself. A name would have to be looked up. */
-const GIT_HOST = '127.0.0.1:2';
+export const GIT_HOST = '127.0.0.1:2';
 const NAMESPACE_GONE_MS = 180_000;
 
 /** Labwright with builds, as processes of this machine, in namespaces of its own on the real cluster. */
@@ -125,9 +129,10 @@ export class Site {
     );
   }
 
-  async #start({ controllers = 1, builds = {} }: SiteOptions): Promise<void> {
+  async #start({ controllers = 1, builds = {}, canBuild = true, prepare }: SiteOptions): Promise<void> {
     const { client, server, ca, token } = this.#cluster;
     await client.create(Namespaces, { metadata: { name: this.namespace } });
+    await prepare?.(this.namespace);
     for (let index = 0; index < controllers; index += 1) {
       const proxy = await FaultProxy.start({ server, ca });
       this.#proxies.push(proxy);
@@ -138,6 +143,7 @@ export class Site {
     this.#observer = await Observer.start(client, this.builds);
     for (const controller of this.#controllers) controller.start();
     await Promise.all(this.#controllers.map((controller) => controller.firstAnswer()));
+    if (!canBuild) return;
     // The builder is pulled, and the code has run once.
     const [warm] = await Promise.all(
       this.#controllers.map((_each, index) => this.read(this.question('l3', {}, index))),
@@ -159,7 +165,7 @@ export class Site {
         builds: {
           ...builds,
           registry: { host: registry, url: `http://${registry}`, insecure: true, ...builds['registry'] },
-          repositories: { privateHosts: [GIT_HOST] },
+          repositories: { privateHosts: [GIT_HOST], ...builds['repositories'] },
           naming: { prefix: `${this.namespace}/` },
           builder: { image: builder, ...builds['builder'] },
           pod: { ...POD, ...builds['pod'] },
