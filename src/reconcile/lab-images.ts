@@ -150,10 +150,9 @@ export class LabImages {
       const end = await this.#follow(build, news, signal);
       if (end?.type === 'ready') return pinned(end.image, end.digest);
       if (end !== undefined) {
-        throw new BuildProblem({
-          reason: end.reason as Reason,
-          message: `The image was not built. ${end.message}`,
-        });
+        // Of a lab that word says that a larger size would help.
+        const reason = end.reason === 'OOMKilled' ? 'BuildFailed' : (end.reason as Reason);
+        throw new BuildProblem({ reason, message: `The image was not built. ${end.message}` });
       }
       // The stream was cut before its end: the build may have been forgotten in this moment.
       await delay(RETRY_MS, undefined, { signal });

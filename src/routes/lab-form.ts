@@ -2,33 +2,35 @@ import type { Config, LabSizeConfig } from '../config/index.ts';
 import type { Quota } from '../domain/user.ts';
 import { Html, markup } from './html.ts';
 import { LAB_FORM_STYLE } from './lab-form-style.ts';
-import { USE_DROPDOWN } from './lab-specification.ts';
+import { USE_DROPDOWN, USE_REPOSITORY } from './lab-specification.ts';
 import { fits } from './resolve-lab.ts';
 
 /** With more than these, the others are in a menu. */
 const RADIO_IMAGES = 8;
 
-/** Chooses the menu's radio button when something in the menu is chosen: all the script there is. */
+/** Chooses the radio button of a menu or a text field when something is chosen or written there: all the script there is. */
 export const CHOOSE_DROPDOWN = `this.closest('label').querySelector('[type=radio]').checked=true`;
 
-type FormConfig = Pick<Config, 'images' | 'lab'>;
+type FormConfig = Pick<Config, 'images' | 'lab' | 'builds'>;
 type Image = Config['images']['list'][number];
 
 /**
  * The form that a hub puts into its spawn page: a fragment with Nublado's field names and without a `form` element, which
  * is the page's. Sizes above the user's quota are not offered; a user who can have no lab at all is told so.
  */
-export function labForm({ images, lab }: FormConfig, quota: Quota | null): string {
+export function labForm({ images, lab, builds }: FormConfig, quota: Quota | null): string {
   const sizes = lab.sizes.filter((size) => fits(size, quota));
   const available = quota?.spawn !== false && sizes.length > 0;
-  const body = available ? [imageChoices(images), sizeChoices(sizes, lab.defaultSize), switches()] : unavailable(quota);
+  const body = available
+    ? [imageChoices(images, builds !== undefined), sizeChoices(sizes, lab.defaultSize), switches()]
+    : unavailable(quota);
   return markup`<style>${new Html(LAB_FORM_STYLE)}</style>
 <div class="labwright-form">
 ${body}</div>
 `.text;
 }
 
-function imageChoices({ list, allowOther }: Config['images']): Html {
+function imageChoices({ list, allowOther }: Config['images'], areBuilt: boolean): Html {
   // The recommended image first, wherever the configuration has it: it is what gets chosen without a thought.
   const images = [...list.filter(isRecommended), ...list.filter((image) => !isRecommended(image))];
   const shown = images.slice(0, RADIO_IMAGES).map((image, at) => imageChoice(image, at === 0));
@@ -36,7 +38,7 @@ function imageChoices({ list, allowOther }: Config['images']): Html {
   return markup`<fieldset>
 <legend>Image</legend>
 <div class="choices">
-${shown}${allowOther || others.length > 0 ? otherImages(others, allowOther) : null}</div>
+${shown}${allowOther || others.length > 0 ? otherImages(others, allowOther) : null}${areBuilt ? repository() : null}</div>
 </fieldset>
 `;
 }
@@ -70,6 +72,25 @@ spellcheck="false" aria-label="Image reference" placeholder="registry.example.or
   return markup`<label><input type="radio" name="image_list" value="${USE_DROPDOWN}">
 <span class="text"><span class="name">${allowOther ? 'Another image' : 'Further images'}</span>
 ${field}</span></label>
+`;
+}
+
+/** An image that is built: where from, and optionally which branch and which directory. */
+function repository(): Html {
+  return markup`<label><input type="radio" name="image_list" value="${USE_REPOSITORY}">
+<span class="text"><span class="name">A repository</span>
+<span class="note">An image is built from it, unless it is there already.</span>
+${repositoryField('image_repo', 'Repository', 'https://github.com/owner/name, or a DOI')}${repositoryField(
+    'image_ref',
+    'Branch, tag or commit',
+    'Branch, tag or commit; its default branch when empty',
+  )}${repositoryField('image_path', 'Directory', 'Directory in it; all of it when empty')}</span></label>
+`;
+}
+
+function repositoryField(name: string, label: string, placeholder: string): Html {
+  return markup`<input type="text" name="${name}" maxlength="1024" autocomplete="off" spellcheck="false"
+aria-label="${label}" placeholder="${placeholder}" oninput="${CHOOSE_DROPDOWN}">
 `;
 }
 

@@ -4,6 +4,8 @@ import { flag, formField } from './form-field.ts';
 
 /** Value of `image_list` that says: look at `image_dropdown`. Browsers always send both. */
 export const USE_DROPDOWN = 'use_image_from_dropdown';
+/** Value of `image_list` that says: look at `image_repo`. */
+export const USE_REPOSITORY = 'use_image_from_repository';
 const IMAGE_CLASSES = ['recommended', 'latest-release', 'latest-weekly', 'latest-daily'] as const;
 export const SERVICE_PREFIX = 'JUPYTERHUB_SERVICE_PREFIX';
 
@@ -39,7 +41,9 @@ const LabRequestOptions = z
       size: formField('size', text).meta({ description: 'Name of a lab size, in any case.', example: 'small' }),
       enable_debug: formField('enable_debug', flag.default(false)).meta({ description: 'Set DEBUG in the lab.' }),
       reset_user_env: formField('reset_user_env', flag.default(false)).meta({ description: 'Set RESET_USER_ENV.' }),
-      image_list: formField('image_list', selector).meta({ description: `A reference, or \`${USE_DROPDOWN}\`.` }),
+      image_list: formField('image_list', selector).meta({
+        description: `A reference, \`${USE_DROPDOWN}\`, or \`${USE_REPOSITORY}\`.`,
+      }),
       image_dropdown: formField('image_dropdown', selector).meta({ description: 'A reference; `image_list` wins.' }),
       image_class: formField('image_class', z.enum(IMAGE_CLASSES, expecting(oneOf(IMAGE_CLASSES))).optional()).meta({
         description: 'The image of a class.',
@@ -58,16 +62,16 @@ const LabRequestOptions = z
   )
   .transform((all, context) => {
     const { image_list, image_dropdown, image_class, image_tag, image_repo, image_ref, image_path, ...options } = all;
-    const list = image_list === USE_DROPDOWN ? undefined : image_list;
-    const dropdown = list === undefined ? image_dropdown : undefined;
-    const image = choose({ image_list: list, image_class, image_tag, image_repo, image_dropdown: dropdown });
+    const image = choose({ ...chosen({ image_list, image_dropdown, image_repo }), image_class, image_tag });
     if (typeof image !== 'string') return { ...options, image: { ...image, ref: image_ref, path: image_path } };
     context.addIssue(refusal(image));
     return z.NEVER;
   })
   .meta({
     id: 'LabRequestOptions',
-    description: 'Values, or lists of one as a form sends them. Exactly one image selector. Other keys are ignored.',
+    description:
+      'Values, or lists of one as a form sends them. Exactly one image selector, where `image_list` decides over ' +
+      '`image_dropdown` and `image_repo`, which forms always send. Other keys are ignored.',
   });
 
 const Env = z
@@ -86,6 +90,14 @@ export const LabSpecification = z
   .object({ options: LabRequestOptions, env: Env }, expecting('a valid dictionary'))
   .meta({ id: 'LabSpecification' });
 export type LabSpecification = z.output<typeof LabSpecification>;
+
+/** A form sends all of its fields, whichever was chosen: where `image_list` says anything, it decides between them. */
+function chosen({ image_list, image_dropdown, image_repo }: SelectorValues): SelectorValues {
+  if (image_list === undefined) return { image_dropdown, image_repo };
+  if (image_list === USE_DROPDOWN) return { image_dropdown };
+  if (image_list === USE_REPOSITORY) return { image_repo };
+  return { image_list };
+}
 
 /** The one selector that says something; otherwise a sentence about why there is not exactly one. */
 function choose(selectors: SelectorValues): ImageChoice | string {

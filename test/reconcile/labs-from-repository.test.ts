@@ -113,23 +113,23 @@ async function onlyBuild() {
 
 describe('a lab from a repository', () => {
   it('goes through its build and its own start, forward only and with one end, and runs the digest', async () => {
-    await set({
-      scripts: () => ({
-        lines: [
-          said("Cloning into '/tmp/repo'...", 'fetching'),
-          said('STEP 1/2: FROM base'),
-          said('Downloading something-1.0.whl (66 kB)'),
-          said('STEP 2/2: RUN pip install'),
-          said('Pushing it', 'pushing'),
-        ],
-      }),
-    });
+    const gate = aGate();
+    gate.write(
+      said("Cloning into '/tmp/repo'...", 'fetching'),
+      said('STEP 1/2: FROM base'),
+      said('Downloading something-1.0.whl (66 kB)'),
+      said('STEP 2/2: RUN pip install'),
+      said('Pushing it', 'pushing'),
+    );
+    await set({ scripts: () => gate.script() });
     await labs.labs.create(fromRepository());
     expect(labs.state()).toMatchObject({ status: 'pending', phase: 'building', internalUrl: null });
+    await untilSaid(/^Pushing the image/);
+    gate.end();
     const all = await events();
     expect(terminal(all)).toEqual(['complete']);
     expectForward(all);
-    const said_ = messages(all);
+    const told = messages(all);
     const wanted = [
       /^Looking for main of https:\/\/github\.com\/ada\/notebooks$/,
       /^Waiting for its turn/,
@@ -141,10 +141,10 @@ describe('a lab from a repository', () => {
       /^Asking the registry/,
       /^Created Kubernetes objects/,
     ];
-    const found = wanted.map((pattern) => said_.findIndex((message) => pattern.test(message)));
+    const found = wanted.map((pattern) => told.findIndex((message) => pattern.test(message)));
     expect(found).not.toContain(-1);
     expect(found).toEqual(found.toSorted((one, other) => one - other));
-    expect(said_.join()).not.toContain('Downloading');
+    expect(told.join()).not.toContain('Downloading');
     const { image } = await onlyBuild();
     expect(image).toMatch(/^127\.0\.0\.1:\d+\/[^@:]+@sha256:[0-9a-f]{64}$/);
     expect(await imageOfPod()).toBe(image);

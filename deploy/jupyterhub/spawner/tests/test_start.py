@@ -52,6 +52,20 @@ async def test_creates_a_lab_follows_it_and_returns_its_address(
     assert spawner.get_state() == {"url": URL}
 
 
+async def test_hands_on_a_repository_as_the_form_has_it(make_spawner: MakeSpawner, controller: FakeController) -> None:
+    spawner = make_spawner()
+    form = {
+        "image_list": ["use_image_from_repository"],
+        "image_repo": ["https://github.com/ada/notebooks"],
+        "image_ref": ["main"],
+        "image_path": [""],
+        "size": ["small"],
+    }
+    spawner.user_options = await spawner.run_options_from_form({**form, "_xsrf": ["2|a|b"]})
+    assert await spawner.start() == URL
+    assert controller.lab().specification["options"] == form
+
+
 @pytest.mark.parametrize(
     ("user", "server", "path"),
     [
