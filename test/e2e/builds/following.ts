@@ -16,12 +16,12 @@ export async function follow(
   { transcript }: BuildScene,
   { builds }: Labwright,
   id: string,
-  options: { lastEventId?: string | undefined; isEnough?: (event: BuildStreamEvent) => boolean } = {},
+  options: { lastEventId?: string | undefined; isEnough?: (event: BuildStreamEvent) => boolean; quiet?: boolean } = {},
 ): Promise<Following> {
   const events: BuildStreamEvent[] = [];
-  const { lastEventId, isEnough } = options;
+  const { lastEventId, isEnough, quiet = false } = options;
   for await (const event of builds.events(id, { lastEventId, signal: AbortSignal.timeout(LONG_MS) })) {
-    if (event.type !== 'log') transcript.say(`  ${describe(event)}`);
+    if (event.type !== 'log' && !quiet) transcript.say(`  ${describe(event)}`);
     events.push(event);
     if (isEnough?.(event) === true) break;
   }

@@ -15,7 +15,7 @@ import {
   Services,
 } from '../../../src/storage/resources.ts';
 import { watchObject } from '../../support/canary.ts';
-import { waitFor } from '../../support/wait-for.ts';
+import { askAgain, waitFor } from '../../support/wait-for.ts';
 import type { BuildScene, Labwright } from './setting.ts';
 
 const KINDS: readonly Resource<KubernetesObject>[] = [
@@ -74,7 +74,7 @@ export async function podLog({ cluster }: BuildScene, labwright: Labwright, pod:
 }
 
 /** Nothing of the build runs any more, its Secret is gone and its place is free. @returns what is still there */
-export async function leftovers(scene: BuildScene, labwright: Labwright, id?: string): Promise<string[]> {
+async function leftovers(scene: BuildScene, labwright: Labwright, id?: string): Promise<string[]> {
   const { client } = scene.cluster;
   const { buildNamespace: namespace } = labwright;
   const [pods, secrets, slots] = await Promise.all([
@@ -90,9 +90,13 @@ export async function leftovers(scene: BuildScene, labwright: Labwright, id?: st
   ];
 }
 
-/** Waits until nothing of it is left. */
+/** Waits until nothing of it is left. @throws Error that says what is */
 export async function cleanedUp(scene: BuildScene, labwright: Labwright, id?: string): Promise<void> {
-  await waitFor('the clean-up', 60_000, async () =>
-    (await leftovers(scene, labwright, id)).length === 0 ? true : undefined,
-  );
+  await askAgain({
+    ask: () => leftovers(scene, labwright, id),
+    isWanted: (left) => left.length === 0,
+    timeoutMs: 60_000,
+    intervalMs: 50,
+    complaint: (left) => `After a minute there is still ${left.join(', ')}`,
+  });
 }

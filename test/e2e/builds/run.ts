@@ -16,7 +16,7 @@ const { values } = parseArgs({
     kube: { type: 'string', default: join(import.meta.dirname, '../../../../shared/kube') },
     /** Image that builds; default: made from deploy/builder. */
     builder: { type: 'string' },
-    /** Play only scenes whose name has this. */
+    /** Play only scenes whose name matches this regular expression. */
     only: { type: 'string', default: '' },
   },
 });
@@ -26,7 +26,7 @@ transcript.say('starting the cluster and making the images');
 const scene = await prepare({ kube: values.kube, builder: values.builder }, transcript);
 try {
   for (const [name, play] of Object.entries(buildScenes)) {
-    if (!name.includes(values.only)) continue;
+    if (!new RegExp(values.only).test(name)) continue;
     const { ms } = await timed(() => transcript.part(name, () => play(scene)));
     const objects = await watchObjects(scene);
     transcript.say(`   ${took(ms)}; ${objects} objects looked through for credentials`);

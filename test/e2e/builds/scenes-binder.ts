@@ -16,7 +16,10 @@ export async function binderStream(scene: BuildScene): Promise<void> {
     const data = frame.get('data');
     if (data !== undefined) lines.push(JSON.parse(data) as Line);
   }
-  const phases = lines.map(({ phase }) => phase).filter((phase, at, all) => phase !== all[at - 1]);
+  const phases = lines
+    .map(({ phase }) => String(phase))
+    .filter((phase) => phase !== 'undefined')
+    .filter((phase, at, all) => phase !== all[at - 1]);
   transcript.hold('it waits, fetches, builds, pushes and is ready', isInOrder(phases), phases.join(' '));
   transcript.hold(
     'every event has a message',
@@ -35,7 +38,7 @@ export async function binderStream(scene: BuildScene): Promise<void> {
   transcript.hold('its image is named by the digest in the registry', isNamed, image);
 }
 
-function isInOrder(phases: readonly unknown[]): boolean {
+function isInOrder(phases: readonly string[]): boolean {
   const places = ['waiting', 'fetching', 'building', 'pushing', 'ready'].map((phase) => phases.indexOf(phase));
   return places.every((place, at) => place >= 0 && place > (places[at - 1] ?? -1)) && phases.at(-1) === 'ready';
 }

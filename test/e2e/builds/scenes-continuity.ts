@@ -1,8 +1,8 @@
 import { waitFor } from '../../support/wait-for.ts';
 import { timed, took } from '../transcript.ts';
-import { build, describe, follow, holdReady, holdStream, linesOf } from './following.ts';
+import { follow, holdReady, holdStream, linesOf, logOf } from './following.ts';
 import { createLab, deleteLab, followLab, holdLab, holdLabStream } from './labs.ts';
-import { cleanedUp, jobsOf, leftovers, podOf, podsOf } from './objects.ts';
+import { cleanedUp, podOf } from './objects.ts';
 import { greeting, labRepository, repositoryOf } from './repositories.ts';
 import type { BuildScene } from './setting.ts';
 
@@ -34,18 +34,14 @@ export async function controllerKilled(scene: BuildScene): Promise<void> {
   labwright.process.start();
   const { ms } = await labwright.process.firstAnswer();
   transcript.say(`  started again, answers after ${took(ms)}`);
-  const found = await timed(() =>
-    waitFor('the build', 10_000, async () => {
-      const answer = await labwright.builds.get(id);
-      return answer.status === 200 ? answer.state : undefined;
-    }),
-  );
-  transcript.hold(
-    'the next controller knows the build',
-    found.result.phase === 'building',
-    `${found.result.phase}, ${took(found.ms)}`,
-  );
+  // At once, while it does not know yet how far the build is.
   const reading = follow(scene, labwright, id, { lastEventId: before.last?.id });
+  const found = await timed(() =>
+    waitFor('the build to be known', 10_000, async () =>
+      (await labwright.builds.get(id)).state.phase === 'building' ? true : undefined,
+    ),
+  );
+  transcript.hold('the next controller knows that it is building', true, took(found.ms));
   gates.open('long-2');
   const after = await reading;
   const events = [...before.events, ...after.events];
@@ -66,6 +62,34 @@ export async function controllerKilled(scene: BuildScene): Promise<void> {
   );
   transcript.hold('in the one pod', (await podOf(scene, labwright, id)).metadata?.uid === uid);
   await cleanedUp(scene, labwright, id);
+}
+
+/** Killed right after it has said yes, and again until the build is over. */
+export async function controllerAway(scene: BuildScene): Promise<void> {
+  const { transcript, git, gates, baseImage, labwright } = scene;
+  const { url } = await git.addRepository(
+    'ada/away',
+    repositoryOf(baseImage, [gates.pass('away'), 'echo "nobody hears"']),
+  );
+  const { status, state } = await labwright.builds.request({ repository: url });
+  await labwright.process.kill('SIGKILL');
+  transcript.hold('the build is accepted, and the controller killed', status === 201);
+  labwright.process.start();
+  await gates.reached('away');
+  transcript.hold('the next one goes on without another request', true);
+  await labwright.process.kill('SIGKILL');
+  gates.open('away');
+  await waitFor('the end of the pod', 60_000, async () =>
+    (await podOf(scene, labwright, state.id)).status?.phase === 'Succeeded' ? true : undefined,
+  );
+  transcript.say('  the build has ended with nobody there');
+  labwright.process.start();
+  await labwright.process.firstAnswer();
+  const { events, last } = await follow(scene, labwright, state.id);
+  holdStream(transcript, 'the build', events);
+  await holdReady(scene, 'the build', { last, state: (await labwright.builds.get(state.id)).state });
+  transcript.hold('what it said with nobody there is told', logOf(events).includes('nobody hears'));
+  await cleanedUp(scene, labwright, state.id);
 }
 
 /** Killed while a lab waits for its image. */
@@ -91,64 +115,4 @@ export async function labSurvivesRestart(scene: BuildScene): Promise<void> {
   transcript.hold('it repeats nothing', !after.some(({ id }) => ids.has(id)));
   await holdLab(scene, 'cyd', hello);
   await deleteLab(scene, 'cyd');
-}
-
-/** A cancelled build stops, and its readers are told. */
-export async function cancelled(scene: BuildScene): Promise<void> {
-  const { transcript, git, gates, baseImage, labwright } = scene;
-  const { url } = await git.addRepository('ada/cancelled', repositoryOf(baseImage, [gates.pass('cancelled')]));
-  const { state } = await labwright.builds.request({ repository: url });
-  const reading = follow(scene, labwright, state.id);
-  await gates.reached('cancelled');
-  const { result, ms } = await timed(() => labwright.builds.cancel(state.id));
-  transcript.hold('the cancel is accepted', result.status === 202, `${result.status} after ${took(ms)}`);
-  const { events, last } = await reading;
-  holdStream(transcript, 'the cancelled build', events);
-  transcript.hold('its readers are told', last?.type === 'cancelled' && last.reason === 'Cancelled', describe(last));
-  const gone = await timed(() => cleanedUp(scene, labwright, state.id));
-  transcript.hold('its pod and its Secret go, its place is free', true, took(gone.ms));
-  gates.open('cancelled');
-  const again = await build(scene, url);
-  await holdReady(scene, 'asked for again, it', again);
-}
-
-/** A build that nobody reads does not run for nobody. */
-export async function abandoned(scene: BuildScene): Promise<void> {
-  const { transcript, git, gates, baseImage } = scene;
-  const labwright = await scene.another('abandoned', { abandonAfter: '5s', retention: '20s' });
-  const { url } = await git.addRepository('ada/abandoned', repositoryOf(baseImage, [gates.pass('abandoned')]));
-  const { state } = await labwright.builds.request({ repository: url });
-  const start = performance.now();
-  const ended = await waitFor(
-    'its end',
-    90_000,
-    async () => {
-      const now = (await labwright.builds.get(state.id)).state;
-      return now.phase === 'cancelled' || now.phase === 'failed' ? now : undefined;
-    },
-    200,
-  );
-  const isAbandoned = ended.phase === 'cancelled' && ended.reason === 'Abandoned';
-  transcript.hold(
-    'a build without readers is cancelled',
-    isAbandoned,
-    `${took(performance.now() - start)}: ${ended.message}`,
-  );
-  await cleanedUp(scene, labwright, state.id);
-}
-
-/** Of all that was built no pod runs, no Secret is there and no place is taken; the Jobs go after their retention. */
-export async function nothingLeft(scene: BuildScene): Promise<void> {
-  const { transcript, labwright, cluster } = scene;
-  const left = await leftovers(scene, labwright);
-  transcript.hold('no pod runs, no Secret is there, no slot is taken', left.length === 0, left.join(', '));
-  const short = { ...labwright, buildNamespace: `${cluster.prefix}-abandoned-builds` };
-  const { ms } = await timed(() =>
-    waitFor('the Jobs to go', 120_000, async () => ((await jobsOf(scene, short)).length === 0 ? true : undefined), 250),
-  );
-  transcript.hold(
-    'Jobs and pods of finished builds go after their retention',
-    (await podsOf(scene, short)).length === 0,
-    took(ms),
-  );
 }

@@ -10,7 +10,7 @@ import { repositoryOf } from './repositories.ts';
 import type { BuildScene, Labwright } from './setting.ts';
 
 /** What a program says to other programs, and not to people. */
-const NOISE = /Traceback|CalledProcessError|--image-name|File "\/|subprocess/;
+const NOISE = /Traceback|CalledProcessError|--image-name|File "\//;
 const SOON_MS = 5_000;
 
 /** A step that fails is one event that names it. */

@@ -1,7 +1,7 @@
 import { timed, took } from '../transcript.ts';
 import { build, describe, follow, holdReady, holdStream, linesOf, logOf } from './following.ts';
 import { createLab, deleteLab, followLab, holdLab, holdLabStream } from './labs.ts';
-import { cleanedUp, jobsOf, podLog, podOf } from './objects.ts';
+import { cleanedUp, jobsOf, podLog, podOf, podsOf } from './objects.ts';
 import { greeting, labRepository, moveBranch, repositoryOf } from './repositories.ts';
 import type { BuildScene } from './setting.ts';
 
@@ -103,6 +103,26 @@ export async function movedBranch(scene: BuildScene): Promise<void> {
   transcript.hold('of the new commit', logOf(second.events).includes('as it is'));
   const { status, state } = await labwright.builds.request({ repository: url, ref: commit });
   transcript.hold('the commit before it is found', status === 200 && state.cached && state.id === first.id);
+}
+
+/** Of many who ask at the same moment one begins the build, and all see it. */
+export async function manyAtOnce(scene: BuildScene): Promise<void> {
+  const { transcript, git, baseImage, labwright } = scene;
+  const { url } = await git.addRepository('ada/popular', repositoryOf(baseImage, ['echo "for all of you"']));
+  const before = (await jobsOf(scene, labwright)).length;
+  const answers = await Promise.all(Array.from({ length: 20 }, () => labwright.builds.request({ repository: url })));
+  const begun = answers.filter(({ status }) => status === 201).length;
+  const joined = answers.filter(({ status }) => status === 200).length;
+  transcript.hold('of 20 at once one begins the build', begun === 1 && joined === 19, `${begun} and ${joined}`);
+  const ids = [...new Set(answers.map(({ state }) => state.id))];
+  transcript.hold(
+    'they have the same build',
+    ids.length === 1 && (await jobsOf(scene, labwright)).length === before + 1,
+  );
+  const readings = await Promise.all(answers.map(({ state }) => follow(scene, labwright, state.id, { quiet: true })));
+  const texts = new Set(readings.map(({ events }) => logOf(events) + describe(events.at(-1))));
+  transcript.hold('and are told the same', texts.size === 1, describe(readings[0]?.last));
+  transcript.hold('by one pod', (await podsOf(scene, labwright, ids[0])).length === 1);
 }
 
 /** The Dockerfile of a directory counts, and that of the whole does not. */

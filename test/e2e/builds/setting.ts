@@ -88,7 +88,7 @@ export async function prepare(
       labEnv: (username) => hub.environment(username),
       auth: { tokens: [{ sha256: createHash('sha256').update(token).digest('hex'), role: 'hub' }] },
       lab: {
-        namespacePrefix: `${prefix}-${name}-lab`,
+        namespacePrefix: `${prefix}-lab-${name.slice(0, 6)}`,
         namespaceRetention: '15s',
         internalUrl: 'podIp',
         sizes: [{ name: 'small', cpu: 1, memory: '1Gi', cpuRequest: '50m', memoryRequest: '128Mi' }],
