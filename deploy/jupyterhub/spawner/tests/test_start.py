@@ -61,7 +61,7 @@ async def test_hands_on_a_repository_as_the_form_has_it(make_spawner: MakeSpawne
         "image_path": [""],
         "size": ["small"],
     }
-    spawner.user_options = await spawner.run_options_from_form({**form, "_xsrf": ["2|a|b"]})
+    spawner.user_options = spawner.options_from_form({**form, "_xsrf": ["2|a|b"]})
     assert await spawner.start() == URL
     assert controller.lab().specification["options"] == form
 
