@@ -55,6 +55,8 @@ export interface BuildControllerOptions {
   /** Builds worked on at once. */
   readonly concurrency: number;
   readonly logger: Logger;
+  /** How long an executor that cannot start builds is left alone the first time, in milliseconds. */
+  readonly quarantineMs?: number | undefined;
 }
 
 /** Every build is looked at so often even if nothing seems to happen: a net under everything else. */
@@ -108,7 +110,7 @@ export class BuildController {
       onChange: wake,
       onReady: () => this.#lookAtAll(),
     });
-    this.pool = new ExecutorPool({ executors, logger });
+    this.pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
     const shared = { client, config, namespace, watches: this.watches, ledger: this.#ledger, pool: this.pool };
     this.#admission = new Admission({
       ...shared,

@@ -6,6 +6,8 @@ export interface ExecutorPoolOptions {
   /** In the order in which they are tried. */
   readonly executors: readonly BuildExecutor[];
   readonly logger: Logger;
+  /** The first quarantine, in milliseconds. */
+  readonly firstMs?: number | undefined;
   readonly now?: () => number;
   /** Between 0 and 1; tests own it. */
   readonly random?: () => number;
@@ -31,12 +33,15 @@ export class ExecutorPool {
   readonly #executors: ReadonlyMap<string, BuildExecutor>;
   readonly #quarantined = new Map<string, Quarantine>();
   readonly #logger: Logger;
+  readonly #firstMs: number;
   readonly #now: () => number;
   readonly #random: () => number;
 
-  constructor({ executors, logger, now = Date.now, random = Math.random }: ExecutorPoolOptions) {
+  constructor(options: ExecutorPoolOptions) {
+    const { executors, logger, firstMs = FIRST_QUARANTINE_MS, now = Date.now, random = Math.random } = options;
     this.#executors = new Map(executors.map((executor) => [executor.name, executor]));
     this.#logger = logger;
+    this.#firstMs = firstMs;
     this.#now = now;
     this.#random = random;
   }
@@ -68,7 +73,7 @@ export class ExecutorPool {
   failed(name: string, error: Error): void {
     if (this.#isQuarantined(name)) return;
     const failures = (this.#quarantined.get(name)?.failures ?? 0) + 1;
-    const ms = Math.min(FIRST_QUARANTINE_MS * 2 ** (failures - 1), LONGEST_QUARANTINE_MS) * (0.75 + this.#random() / 2);
+    const ms = Math.min(this.#firstMs * 2 ** (failures - 1), LONGEST_QUARANTINE_MS) * (0.75 + this.#random() / 2);
     this.#quarantined.set(name, { failures, until: this.#now() + ms, message: error.message });
     this.#logger.warn(
       { err: error, executor: name, seconds: Math.round(ms / 1000) },

@@ -12,7 +12,7 @@ export interface StraysOptions {
 }
 
 /** Until an executor that could not end something is told again. */
-const AGAIN_MS = 5_000;
+const AGAIN_MS = 2_000;
 const REMEMBERED = 5_000;
 
 interface Found {

@@ -34,6 +34,8 @@ export interface BuildSettingOptions {
   readonly scripts?: (repository: string) => BuildScript | undefined;
   readonly kubelet?: boolean;
   readonly executors?: (setting: BuildSetting) => BuildControllerOptions['makeExecutors'];
+  /** How long an executor that cannot start builds is left alone the first time. */
+  readonly quarantineMs?: number;
   readonly store?: BuildControllerOptions['store'];
   readonly faults?: Parameters<Kubelet['setFaults']>[0];
   /** In the place of a Git host, where every ref of every repository is one commit. @throws BuildProblem */
@@ -124,6 +126,7 @@ export class BuildSetting {
     const controllerOfBuilds = new BuildController({
       ...{ client, config, controller, namespace, logger, concurrency: 8 },
       store: this.#options.store,
+      quarantineMs: this.#options.quarantineMs,
       sources: {
         resolve: (repository, ref) =>
           new Promise((resolve) => resolve((this.#options.resolve ?? resolved)(repository, ref))),

@@ -1,0 +1,133 @@
+import { pino } from 'pino';
+import { BuildPodBuilder } from '../../../src/builder/build-pod-builder.ts';
+import { AwayExecutor } from '../../../src/reconcile/builds/away-executor.ts';
+import type { BuildControllerOptions, ExecutorSetup } from '../../../src/reconcile/builds/build-controller.ts';
+import { DockerExecutor } from '../../../src/reconcile/builds/docker-executor.ts';
+import type { BuildExecutor } from '../../../src/reconcile/builds/executor.ts';
+import { KubernetesExecutor } from '../../../src/reconcile/builds/kubernetes-executor.ts';
+import { otherCluster } from '../../../src/reconcile/builds/other-cluster.ts';
+import type { BuildScript, Kubelet } from '../../../src/sandbox/index.ts';
+import { readInstallation } from '../../../src/storage/installation.ts';
+import { KubeClient } from '../../../src/storage/kube-client.ts';
+import { Jobs, Pods, Secrets } from '../../../src/storage/resources.ts';
+import { startCluster, type TestCluster } from '../../support/cluster.ts';
+import type { BuildSetting } from './setting.ts';
+
+type Make = (setting: BuildSetting, setup: ExecutorSetup) => BuildExecutor;
+
+/** The executors of a setting, in the order in which they are tried. */
+export function executorsOf(...makers: Make[]): (setting: BuildSetting) => BuildControllerOptions['makeExecutors'] {
+  return (setting) => (setup) => makers.map((make) => make(setting, setup));
+}
+
+/** The cluster in which the intents are. */
+export function home(capacity = Infinity): Make {
+  return (setting, { watches }) => {
+    const { config, namespace, controllerNamespace: controller, cluster } = setting;
+    const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 2_000 });
+    return new KubernetesExecutor({
+      ...{ name: 'home', capacity, client, watches, controller, namespace, job: 'intent' },
+      builder: new BuildPodBuilder(config, { controller, namespace }),
+    });
+  };
+}
+
+/** A Docker-compatible engine. */
+export function engine(address: string, capacity = Infinity): Make {
+  return (setting, { onChange, onReady }) =>
+    away('engine', capacity, setting, (controller) => {
+      const { config } = setting;
+      const backend = { kind: 'socket' as const, path: '/run/engine.sock' };
+      const delays = { firstRetryMs: 20, longestRetryMs: 100 };
+      const shared = { name: 'engine', capacity, address, config, backend, controller, delays };
+      return new DockerExecutor({ ...shared, onChange, onReady, logger: loggerOf(setting) });
+    });
+}
+
+/** Another cluster, which can be cut off. */
+export class OtherCluster {
+  readonly cluster: TestCluster;
+  readonly namespace: string;
+  kubelet: Kubelet | undefined;
+
+  private constructor(cluster: TestCluster) {
+    this.cluster = cluster;
+    this.namespace = cluster.uniqueName('other');
+  }
+
+  static async start(script: (repository: string) => BuildScript | undefined): Promise<OtherCluster> {
+    const other = new OtherCluster(await startCluster());
+    other.kubelet = await other.cluster.startKubelet({
+      namespacePrefix: other.namespace,
+      builds: (pod) => script(pod.spec?.containers[0]?.args?.at(-1) ?? ''),
+    });
+    return other;
+  }
+
+  executor(capacity = Infinity, sweepMs?: number): Make {
+    return (setting, { onChange, onReady }) =>
+      away('other', capacity, setting, (controller) => {
+        const client = new KubeClient({ connection: this.cluster.connection(), timeoutMs: 2_000 });
+        const { config } = setting;
+        const shared = {
+          name: 'other',
+          capacity,
+          client,
+          config,
+          controller,
+          namespace: this.namespace,
+          onChange,
+          onReady,
+        };
+        return otherCluster({ ...shared, ...(sweepMs === undefined ? {} : { sweepMs }), logger: loggerOf(setting) });
+      });
+  }
+
+  /** Its API server answers nobody any more. */
+  cutOff(): void {
+    this.cluster.proxy.onCall = () => 'reset-before';
+    this.cluster.proxy.reset();
+  }
+
+  comeBack(): void {
+    this.cluster.proxy.onCall = () => 'pass';
+  }
+
+  async jobs() {
+    return (await this.cluster.client.list(Jobs, { namespace: this.namespace })).items;
+  }
+
+  async pods() {
+    return (await this.cluster.client.list(Pods, { namespace: this.namespace })).items;
+  }
+
+  async secrets() {
+    return (await this.cluster.client.list(Secrets, { namespace: this.namespace })).items;
+  }
+
+  async isEmpty(): Promise<boolean> {
+    const left = await Promise.all([this.jobs(), this.pods(), this.secrets()]);
+    return left.every((items) => items.length === 0);
+  }
+
+  async close(): Promise<void> {
+    this.comeBack();
+    await this.cluster.close();
+  }
+}
+
+function away(
+  name: string,
+  capacity: number,
+  setting: BuildSetting,
+  make: (controller: string) => BuildExecutor,
+): AwayExecutor {
+  const { controllerNamespace, namespace, cluster } = setting;
+  const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 2_000 });
+  const installation = (signal: AbortSignal) => readInstallation(client, controllerNamespace, namespace, signal);
+  return new AwayExecutor({ name, capacity, installation, make, logger: loggerOf(setting), firstRetryMs: 20 });
+}
+
+function loggerOf({ log }: BuildSetting) {
+  return pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
+}
