@@ -7,9 +7,11 @@ import { crowd } from './builds/parts/crowd.ts';
 import { flood } from './builds/parts/flood.ts';
 import { latency } from './builds/parts/latency.ts';
 import { rush } from './builds/parts/rush.ts';
+import { secrets } from './builds/parts/secrets.ts';
+import { trouble } from './builds/parts/trouble.ts';
 import { table } from './statistics.ts';
 
-const parts = { crowd, rush, flood, latency, bounds };
+const parts = { crowd, rush, flood, latency, trouble, secrets, bounds };
 type Part = keyof typeof parts;
 
 const USAGE = `npm run bench:builds -- --kube FILE [--registry HOST] [--base IMAGE] [--only PART,…]
