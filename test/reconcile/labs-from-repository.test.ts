@@ -224,6 +224,16 @@ describe('a lab whose image cannot be had', () => {
     expect(terminal(await events())).toEqual(['complete']);
   });
 
+  it('waits for an API server that does not take its build, and goes on when it does', async () => {
+    await set();
+    builds.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'create' && resource === 'jobs' ? 'reset-before' : 'pass';
+    await labs.labs.create(fromRepository());
+    await untilSaid(/^The Kubernetes API does not answer/);
+    builds.proxy.onCall = () => 'pass';
+    expect(terminal(await events())).toEqual(['complete']);
+  });
+
   it('fails when the registry does not come back within its time', async () => {
     await set({}, { config: aConfig({ spawnTimeout: '1s' }) });
     await builds.registry.setFault({ kind: 'down' });
