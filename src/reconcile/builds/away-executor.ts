@@ -72,6 +72,10 @@ export class AwayExecutor implements BuildExecutor {
     return this.#inner?.observe(id);
   }
 
+  async lookAgain(id: string): Promise<void> {
+    await this.#inner?.lookAgain?.(id);
+  }
+
   async start(spec: BuildSpec, secrets: BuildSecrets): Promise<void> {
     await this.#known().start(spec, secrets);
   }
