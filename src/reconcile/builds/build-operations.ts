@@ -23,6 +23,8 @@ export interface BuildOperation {
   /** When its container began; milliseconds since the epoch. */
   startedAt: number | null;
   trouble: LastingTrouble | null;
+  /** It was made sure that its run has ended without a log. */
+  isSureOfEnd: boolean;
   /** The best place in the queue that readers were told. */
   position: number | null;
   /** Milliseconds since the epoch. */
@@ -78,6 +80,7 @@ export class BuildOperations {
       stageSince: now,
       startedAt: null,
       trouble: null,
+      isSureOfEnd: false,
       position: null,
       pushingSince: null,
       confirmingSince: null,

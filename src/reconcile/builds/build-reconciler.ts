@@ -77,6 +77,7 @@ export class BuildReconciler {
     if (build === undefined) return this.#clearUp(id);
     const now = Date.now();
     const operation = operations.resume(build, now);
+    await this.#makeSureOfEnd(build, operation);
     const memory = this.#remember(build, operation, now);
     const again = await this.#strays.endBeside(build);
     await this.#freeLost(build);
@@ -118,6 +119,17 @@ export class BuildReconciler {
         this.#announce(lab);
         return this.#rest(lab, decision.again);
     }
+  }
+
+  /** A run that seems to have ended without a log may only not have been seen: its lines would be lost. */
+  async #makeSureOfEnd(build: ObservedBuild, operation: BuildOperation): Promise<void> {
+    if (operation.isLate || operation.isSureOfEnd || operation.log.ended) return;
+    const { id } = build.spec;
+    const executor = this.#executorOf(build);
+    const run = executor?.observe(id);
+    if (run?.stage !== 'ended' || run.hasLog) return;
+    await executor?.lookAgain?.(id);
+    operation.isSureOfEnd = true;
   }
 
   /** What this process knows besides the picture: brings the operation up to date with the run. */

@@ -61,6 +61,8 @@ export type BuildDecision =
   | { readonly do: 'clean-up' }
   | { readonly do: 'forget' };
 
+/** How long the picture of what runs may be behind that of the builds. */
+const BEHIND_MS = 5_000;
 /** The log is read to its end while this goes by between two looks. */
 const DRAIN_AGAIN_MS = 1_000;
 
@@ -101,8 +103,11 @@ function decideEnded(
   now: number,
 ): BuildDecision {
   // Another controller may have been faster; readers here get their lines first.
-  if (run?.stage === 'ended' && log.followed && !log.drained && !log.ended)
-    return { do: 'drain', again: DRAIN_AGAIN_MS };
+  if (!log.ended && run !== undefined) {
+    const isBehind = run.stage !== 'ended' && now < endedAt + BEHIND_MS;
+    const isRead = run.stage === 'ended' && log.followed && !log.drained;
+    if (isBehind || isRead) return { do: 'drain', again: DRAIN_AGAIN_MS };
+  }
   if (slot !== undefined || (run !== undefined && run.stage !== 'ended')) return { do: 'clean-up' };
   const left = endedAt + retention - now;
   return left > 0 ? { do: 'nothing', again: left } : { do: 'forget' };

@@ -62,6 +62,8 @@ export interface BuildExecutor {
   /** Everything of ours that is there. */
   runs(): Iterable<ObservedRun>;
   observe(id: string): ObservedRun | undefined;
+  /** Asks for what runs this build anew, where one part of the picture may be behind another. */
+  lookAgain?(id: string): Promise<void>;
   /**
    * Starts the build, or finds that it has been started. When it resolves, `observe` will tell of it sooner or later.
    *

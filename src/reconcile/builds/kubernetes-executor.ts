@@ -139,6 +139,10 @@ export class KubernetesExecutor implements BuildExecutor {
     };
   }
 
+  lookAgain(id: string): Promise<void> {
+    return this.#options.watches.lookAgain(id);
+  }
+
   async start(spec: BuildSpec, secrets: BuildSecrets): Promise<void> {
     const { watches } = this.#options;
     try {

@@ -130,6 +130,14 @@ export class KubernetesWatches {
     return uids.map((uid) => this.#troubles.get(uid)).find((trouble) => trouble !== undefined) ?? null;
   }
 
+  /** Asks for the pods of a build: their watch may be behind that of Jobs. */
+  async lookAgain(id: string): Promise<void> {
+    const { client, controller, namespace } = this.#options;
+    const labelSelector = `${buildSelector(controller)},${BUILD_LABEL}=${id}`;
+    const { items } = await client.list(Pods, { namespace, labelSelector });
+    for (const pod of items) this.#pods.observe(pod);
+  }
+
   /** Takes the answer of a write of our own into the picture. */
   observeJob(job: V1Job): void {
     this.#jobs.observe(job);
