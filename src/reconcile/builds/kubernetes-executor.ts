@@ -55,6 +55,8 @@ export interface KubernetesExecutorOptions {
 
 /** Longer than anybody takes from making a copy to releasing it. */
 const SWEEP_MS = 10 * 60_000;
+/** How often a Job is released when it changes each time. */
+const RELEASES = 3;
 /** Far more pods than run at once. */
 const SEEN = 5_000;
 
@@ -211,22 +213,37 @@ export class KubernetesExecutor implements BuildExecutor {
   /** Lets the Job run, unless that is for somebody else to do. */
   async #release(job: ObservedBuild): Promise<void> {
     const { client, namespace, watches, job: kind } = this.#options;
-    if (kind === 'kueue' || !job.suspended) return;
     const ref = { namespace, name: job.name };
-    try {
-      // A copy is ended by being removed; whatever else has become of it meanwhile, it may run.
-      const patch = releasePatch(kind === 'copy' ? { uid: job.uid } : job);
-      watches.observeJob(await client.patch(Jobs, ref, patch));
-    } catch (error) {
-      if (!isOutdated(error)) throw error;
-      const found = await client.get(Jobs, ref);
-      const build = found && parseBuild(found);
-      if (found === undefined) watches.forgetJob(job.spec.id, job.uid);
-      else watches.observeJob(found);
-      // Another controller has ended it, and may have cleaned up before the Secret was made.
-      if (build?.uid === job.uid && build.result !== null) await client.delete(Secrets, ref);
-      throw error;
+    let known = job;
+    for (let attempt = 1; kind !== 'kueue' && known.suspended; attempt += 1) {
+      try {
+        // A copy is ended by being removed; whatever else has become of it meanwhile, it may run.
+        const patch = releasePatch(kind === 'copy' ? { uid: job.uid } : known);
+        watches.observeJob(await client.patch(Jobs, ref, patch));
+        return;
+      } catch (error) {
+        if (!isOutdated(error)) throw error;
+        const found = await this.#lookAt(job);
+        // Kubernetes itself notes that it is suspended, a moment after it was made.
+        if (found === undefined || found.cancel !== null || attempt === RELEASES) throw error;
+        known = found;
+      }
     }
+  }
+
+  /** The Job as it is now; undefined when it is gone or over. */
+  async #lookAt({ name, uid, spec }: ObservedBuild): Promise<ObservedBuild | undefined> {
+    const { client, namespace, watches } = this.#options;
+    const ref = { namespace, name };
+    const found = await client.get(Jobs, ref);
+    if (found === undefined) watches.forgetJob(spec.id, uid);
+    else watches.observeJob(found);
+    const build = found && parseBuild(found);
+    if (build?.uid !== uid) return undefined;
+    if (build.result === null) return build;
+    // Another controller has ended it, and may have cleaned up before the Secret was made.
+    await client.delete(Secrets, ref);
+    return undefined;
   }
 
   async #sweep(copies: JobCopies, signal: AbortSignal): Promise<void> {
