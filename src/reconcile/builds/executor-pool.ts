@@ -74,7 +74,7 @@ export class ExecutorPool {
     if (this.#isQuarantined(name)) return;
     const failures = (this.#quarantined.get(name)?.failures ?? 0) + 1;
     const ms = Math.min(this.#firstMs * 2 ** (failures - 1), LONGEST_QUARANTINE_MS) * (0.75 + this.#random() / 2);
-    this.#quarantined.set(name, { failures, until: this.#now() + ms, message: error.message });
+    this.#quarantined.set(name, { failures, until: this.#now() + ms, message: error.message.replace(/\.$/, '') });
     this.#logger.warn(
       { err: error, executor: name, seconds: Math.round(ms / 1000) },
       'an executor cannot start builds',
@@ -92,7 +92,7 @@ export class ExecutorPool {
     return left.length === 0 ? undefined : Math.min(...left);
   }
 
-  /** Executors that cannot start builds at the moment, and why, one sentence each. */
+  /** Executors that cannot start builds at the moment, and why: one sentence each, without its full stop. */
   outages(): { readonly executor: string; readonly message: string }[] {
     return [...this.#executors.values()].flatMap(({ name, isReady, waitsFor = 'it has not answered yet' }) => {
       const message = this.#isQuarantined(name) ? this.#quarantined.get(name)?.message : undefined;
