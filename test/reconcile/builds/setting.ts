@@ -33,6 +33,8 @@ export interface BuildSettingOptions {
   /** What the build of a repository does; the recorded build where it says nothing. */
   readonly scripts?: (repository: string) => BuildScript | undefined;
   readonly kubelet?: boolean;
+  /** How long the controller waits for an answer of the API server. */
+  readonly requestTimeoutMs?: number;
   readonly executors?: (setting: BuildSetting) => BuildControllerOptions['makeExecutors'];
   /** How long an executor that cannot start builds is left alone the first time. */
   readonly quarantineMs?: number;
@@ -119,7 +121,7 @@ export class BuildSetting {
     const { cluster, config, namespace, controllerNamespace: controller } = this;
     const client = new KubeClient({
       connection: tokenConnection({ server: this.proxy.server, token: cluster.token }),
-      timeoutMs: 10_000,
+      timeoutMs: this.#options.requestTimeoutMs ?? 10_000,
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
     const registry = new RegistryClient({ config: config.registry, credentials: () => Promise.resolve(null), logger });
