@@ -93,7 +93,8 @@ export function decideBuild(
   if (now >= unwantedAt && memory.run?.stage !== 'ended') return { do: 'abandon' };
   const next =
     memory.slot === undefined ? decideWaiting(build, memory, timings, now) : decideTurn(build, memory, timings, now);
-  return 'again' in next ? { ...next, again: Math.min(next.again ?? Infinity, unwantedAt - now) } : next;
+  const left = unwantedAt - now;
+  return 'again' in next && left > 0 ? { ...next, again: Math.min(next.again ?? Infinity, left) } : next;
 }
 
 function decideEnded(
