@@ -102,6 +102,8 @@ export class BuildReconciler {
         return { requeueAfterMs: decision.again };
       case 'drain':
         return { requeueAfterMs: decision.again };
+      case 'move-on':
+        return this.#leave(lab, decision.finding);
       case 'confirm':
         return this.#confirm(lab);
       case 'abandon':
@@ -153,6 +155,7 @@ export class BuildReconciler {
     return {
       slot,
       run,
+      hasElsewhere: [...this.#options.pool.places()].some(({ name }) => name !== slot?.executor),
       isUnknown: run === undefined && executor !== undefined && !(executor.isKnown ?? executor.isReady),
       stageSince: operation.stageSince,
       trouble: trouble === null ? null : { ...trouble, forMs: now - trouble.since },
@@ -222,6 +225,16 @@ export class BuildReconciler {
       await this.#moveOn(build);
       return {};
     }
+  }
+
+  /** Its executor takes it and cannot run it. */
+  async #leave({ build, operation }: Build, { message }: Finding): Promise<Result> {
+    const executor = this.#executorOf(build);
+    await executor?.stop(build.spec.id);
+    if (executor !== undefined) this.#options.pool.failed(executor.name, new ExecutorUnavailable(message));
+    operation.trouble = null;
+    await this.#moveOn(build);
+    return {};
   }
 
   /** Its executor cannot start it: the slot is given back, and the build waits for one that can, before all others. */

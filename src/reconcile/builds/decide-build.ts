@@ -21,6 +21,8 @@ export interface BuildMemory {
   readonly run: ObservedRun | undefined;
   /** The executor that its slot names has not been heard since this process began: it may run there or not. */
   readonly isUnknown?: boolean;
+  /** Another executor can take builds now. */
+  readonly hasElsewhere?: boolean;
   /** Since when the run has been in its stage, in milliseconds since the epoch. */
   readonly stageSince: number;
   /** What keeps it from running, and for how long, in milliseconds. */
@@ -55,6 +57,7 @@ export type BuildDecision =
   | { readonly do: 'start'; readonly again: number }
   | { readonly do: 'follow'; readonly phase: BuildPhase; readonly again: number }
   | { readonly do: 'drain'; readonly again: number }
+  | { readonly do: 'move-on'; readonly finding: Finding }
   | { readonly do: 'confirm' }
   | { readonly do: 'abandon' }
   | { readonly do: 'end'; readonly status: 'failed' | 'cancelled'; readonly finding: Finding }
@@ -160,7 +163,7 @@ function decideKueue({ spec }: ObservedBuild, { queued }: BuildTimings, now: num
 
 function decideStarting(
   { stage }: ObservedRun,
-  { trouble, stageSince }: BuildMemory,
+  { trouble, stageSince, hasElsewhere = false }: BuildMemory,
   { scheduling, imagePull }: BuildTimings,
   now: number,
 ): BuildDecision {
@@ -179,7 +182,10 @@ function decideStarting(
   }
   if (trouble === null) return { do: 'follow', phase, again: left };
   const grace = trouble.afterMs - trouble.forMs;
-  return grace <= 0 ? fail(trouble) : { do: 'follow', phase, again: Math.min(left, grace) };
+  if (grace > 0) return { do: 'follow', phase, again: Math.min(left, grace) };
+  // The rules of its place are against it, and those of another may not be.
+  const isRefused = stage === 'waiting' && (trouble.reason === 'AdmissionDenied' || trouble.reason === 'QuotaExceeded');
+  return isRefused && hasElsewhere ? { do: 'move-on', finding: trouble } : fail(trouble);
 }
 
 function decideRunning(

@@ -96,6 +96,15 @@ describe('a build in another cluster', () => {
     expect(await setting.pods()).toEqual([]);
   });
 
+  it('fails for the reason that it has there, where there is no other', async () => {
+    await set({ executors: (each) => executorsOf(other.executor())(each) });
+    await untilReady();
+    const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+    await other.cluster.client.patch(Namespaces, { name: other.namespace }, { metadata: { labels } });
+    expect(terminal(await setting.build())).toMatchObject([{ type: 'failed', reason: 'AdmissionDenied' }]);
+    await until('nothing is left there', () => other.isEmpty());
+  });
+
   it('stands on the same ground as at home', async () => {
     await set();
     await untilReady();
@@ -160,6 +169,17 @@ describe('a cluster that cannot start builds', () => {
     here.end();
     expect(terminal(await setting.build())).toMatchObject([{ type: 'ready' }]);
     expect(await other.jobs()).toEqual([]);
+  });
+
+  it('because it admits no pod of it is passed over', async () => {
+    await set();
+    await untilReady();
+    const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
+    await other.cluster.client.patch(Namespaces, { name: other.namespace }, { metadata: { labels } });
+    here.end();
+    expect(terminal(await setting.build())).toMatchObject([{ type: 'ready' }]);
+    await until('nothing is left there', () => other.isEmpty());
+    expect(await setting.pods()).toHaveLength(1);
   });
 
   it('since its namespace was deleted gets it anew', async () => {
