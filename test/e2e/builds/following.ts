@@ -1,6 +1,7 @@
 import { timed, took, type Transcript } from '../transcript.ts';
 import type { BuildStreamEvent } from './builds-api.ts';
-import type { BuildScene, Labwright } from './setting.ts';
+import type { Labwright } from './labwright.ts';
+import type { BuildScene } from './setting.ts';
 
 const LONG_MS = 300_000;
 const PHASES = ['queued', 'starting', 'scheduling', 'pulling', 'fetching', 'building', 'pushing', 'confirming'];
@@ -55,7 +56,7 @@ export function holdStream(transcript: Transcript, what: string, events: readonl
   transcript.hold(`${what}: no event twice`, ids.size === events.length);
   const phases = events.filter(({ type }) => type === 'phase').map(({ phase }) => PHASES.indexOf(phase ?? ''));
   const isForward = phases.every((phase, at) => phase >= 0 && phase >= (phases[at - 1] ?? 0));
-  transcript.hold(`${what}: its phases only go forward`, isForward && phases.length > 1);
+  transcript.hold(`${what}: its phases only go forward`, isForward && phases.length > 0);
 }
 
 /** Asks for a build and follows it to its end. */

@@ -16,7 +16,8 @@ import {
 } from '../../../src/storage/resources.ts';
 import { watchObject } from '../../support/canary.ts';
 import { askAgain, waitFor } from '../../support/wait-for.ts';
-import type { BuildScene, Labwright } from './setting.ts';
+import type { Labwright } from './labwright.ts';
+import type { BuildScene } from './setting.ts';
 
 const KINDS: readonly Resource<KubernetesObject>[] = [
   Pods,

@@ -23,19 +23,20 @@ const { values } = parseArgs({
 
 const transcript = new Transcript();
 transcript.say('starting the cluster and making the images');
-const scene = await prepare({ kube: values.kube, builder: values.builder }, transcript);
+const ending: (() => Promise<void>)[] = [];
 try {
+  const scene = await prepare({ kube: values.kube, builder: values.builder }, transcript, ending);
   for (const [name, play] of Object.entries(buildScenes)) {
     if (!new RegExp(values.only).test(name)) continue;
     const { ms } = await timed(() => transcript.part(name, () => play(scene)));
     const objects = await watchObjects(scene);
     transcript.say(`   ${took(ms)}; ${objects} objects looked through for credentials`);
   }
+  if (transcript.failures.length > 0) transcript.say(`the controller's last lines:\n${scene.labwright.process.output}`);
 } catch (error) {
   transcript.hold('the run came to its end', false, error instanceof Error ? error.message : String(error));
 } finally {
-  if (transcript.failures.length > 0) transcript.say(`the controller's last lines:\n${scene.labwright.process.output}`);
-  await scene.close();
+  for (const end of ending.toReversed()) await end();
 }
 const findings = takeFindings();
 transcript.hold(

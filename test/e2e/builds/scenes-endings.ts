@@ -5,7 +5,8 @@ import { build, describe, follow, holdReady, holdStream } from './following.ts';
 import { createLab, deleteLab } from './labs.ts';
 import { cleanedUp, jobsOf, podOf, podsOf } from './objects.ts';
 import { repositoryOf } from './repositories.ts';
-import type { BuildScene, Labwright } from './setting.ts';
+import type { Labwright } from './labwright.ts';
+import type { BuildScene } from './setting.ts';
 
 /** A cancelled build stops, and its readers are told. */
 export async function cancelled(scene: BuildScene): Promise<void> {

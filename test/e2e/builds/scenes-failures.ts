@@ -7,7 +7,8 @@ import { build, describe, follow, holdReady, holdStream } from './following.ts';
 import { cleanedUp, jobsOf, podOf, podsOf } from './objects.ts';
 import { startProxy } from './proxy.ts';
 import { repositoryOf } from './repositories.ts';
-import type { BuildScene, Labwright } from './setting.ts';
+import type { Labwright } from './labwright.ts';
+import type { BuildScene } from './setting.ts';
 
 /** What a program says to other programs, and not to people. */
 const NOISE = /Traceback|CalledProcessError|--image-name|File "\//;
