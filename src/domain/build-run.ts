@@ -1,4 +1,4 @@
-import { findEnd, findTrouble, type Finding, type PodSubject, type Trouble } from './reasons.ts';
+import { deletedExternally, findEnd, findTrouble, type Finding, type PodSubject, type Trouble } from './reasons.ts';
 import type { PodFacts } from './pod.ts';
 
 /** The container in which repo2docker runs, in every pod that Labwright makes for a build. */
@@ -9,6 +9,9 @@ export const BUILD_SUBJECT: PodSubject = {
   container: BUILD_CONTAINER,
   moreMemory: ' An administrator can give builds more.',
 };
+
+/** By SIGKILL or SIGTERM. */
+const KILLED: ReadonlySet<number> = new Set([137, 143]);
 
 /** How far that which runs a build has come: it waits for a place, is being prepared there, runs, or has ended. */
 export type RunStage = 'waiting' | 'preparing' | 'running' | 'ended';
@@ -55,5 +58,8 @@ function endOf(pod: PodFacts, exitCode: number | undefined): Finding | null {
   // While a sidecar still runs the pod itself has not failed yet; what its build says counts.
   const end = findEnd(exitCode === undefined ? pod : { ...pod, phase: 'Failed' }, BUILD_SUBJECT);
   if (end?.reason === 'Exited') return null;
-  return end?.reason === 'Error' ? { ...end, reason: 'BuildFailed' } : (end ?? null);
+  if (end?.reason !== 'Error') return end ?? null;
+  // It was killed because its pod is being deleted, and did not fail by itself.
+  const isKilled = pod.terminating && exitCode !== undefined && KILLED.has(exitCode);
+  return isKilled ? deletedExternally(BUILD_SUBJECT) : { ...end, reason: 'BuildFailed' };
 }
