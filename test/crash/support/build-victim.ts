@@ -198,7 +198,10 @@ export class BuildVictim {
     const result = build?.result;
     return {
       status: result?.status,
-      pods: pods.items.map(({ status }) => status?.phase),
+      // A pod that was deleted and has ended is as good as gone.
+      pods: pods.items
+        .filter(({ metadata, status }) => metadata?.deletionTimestamp === undefined || isAlive(status?.phase))
+        .map(({ status }) => status?.phase),
       hasSecret: secret !== undefined,
       hasSlot: map !== undefined && parseSlots(map).some((slot) => slot.id === id),
       hasImage: digest !== undefined && result?.status === 'ready' && result.digest === digest,
