@@ -22,7 +22,8 @@ Parts: ${Object.keys(parts).join(', ')}; all of them when none is named.
 const { values } = parseArgs({
   options: {
     kube: { type: 'string' },
-    registry: { type: 'string', default: '10.89.0.1:5000' },
+    /** Port 5000 of the API server's host when absent. */
+    registry: { type: 'string' },
     /** Of that registry; it has a shell and curl. */
     base: { type: 'string', default: 'base:1' },
     only: { type: 'string', default: Object.keys(parts).join(',') },

@@ -17,13 +17,14 @@ export interface Cluster {
 }
 
 /** @throws Error for a kubeconfig without a bearer token: calls are counted by a proxy, which cannot forward certificates */
-export async function connectCluster(kubeconfig: string, registry: string, base: string): Promise<Cluster> {
+export async function connectCluster(kubeconfig: string, host: string | undefined, base: string): Promise<Cluster> {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfig);
   const { server = '', caData } = config.getCurrentCluster() ?? {};
   const token = config.getCurrentUser()?.token;
   if (token === undefined || caData === undefined) throw new Error('expected a kubeconfig with a token and a CA in it');
   const ca = Buffer.from(caData, 'base64').toString();
+  const registry = host ?? `${new URL(server).hostname}:5000`;
   const connection = tokenConnection({ server, token, ca });
   const client = new KubeClient({ connection });
   const builder = await pushScriptedBuilder(registry, base);
