@@ -156,6 +156,8 @@ describe('a cluster that cannot start builds', () => {
     await untilRuns(again.spec.id);
     expect(await other.jobs()).toHaveLength(1);
     expect(setting.log.join('')).toContain('an executor starts builds again');
+    there.end();
+    expect(terminal(await setting.events(again.spec.id))).toMatchObject([{ type: 'ready' }]);
   });
 
   it('because it admits no such Job is passed over', async () => {
