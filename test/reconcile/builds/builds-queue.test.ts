@@ -124,7 +124,7 @@ describe('the order of the queue', () => {
     watch = await JobWatch.start(setting);
     const count = REAL ? 30 : 100;
     const ask = (index: number) => setting.request({ repository: aRepository(`ada/r${index}`) });
-    const hundred = await Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
+    await Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
     const other = await setting.request({ repository: aRepository('bob/one'), username: 'bob' });
     await until('it is known to wait', () => setting.builds.get(other.spec.id)?.position === 1);
     expect(watch.released).toHaveLength(2);
@@ -132,8 +132,6 @@ describe('the order of the queue', () => {
     expect(await last(other.spec.id)).toMatchObject({ type: 'ready' });
     // Two places become free at once.
     expect(watch.released.indexOf(other.spec.id)).toBeLessThan(4);
-    const ends = await Promise.all(hundred.map(({ spec }) => last(spec.id)));
-    expect(new Set(ends.map((end) => end?.type))).toEqual(new Set(['ready']));
   });
 
   it('is told by places that only go down, also when somebody else is let pass', async () => {
