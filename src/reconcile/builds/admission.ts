@@ -93,7 +93,7 @@ export class Admission {
   /** Builds that somebody has released, or whose slots were lost: they have a place until it is written down again. */
   #findUnlisted(slots: readonly BuildSlot[]): BuildSlot[] {
     const listed = new Set(slots.map(({ uid }) => uid));
-    const home = [...this.#options.pool.all()].find(({ isHome }) => isHome === true);
+    const { home } = this.#options.pool;
     if (home === undefined) return [];
     return [...this.#options.watches.jobs()]
       .filter(

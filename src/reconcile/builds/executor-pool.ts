@@ -50,6 +50,11 @@ export class ExecutorPool {
     return this.#executors.get(name);
   }
 
+  /** That which runs the intents themselves, where builds run in this cluster. */
+  get home(): BuildExecutor | undefined {
+    return [...this.#executors.values()].find(({ isHome }) => isHome === true);
+  }
+
   /** What runs a build, wherever that is, with the name of the executor. */
   *runsOf(id: string): Iterable<{ readonly executor: BuildExecutor; readonly run: ObservedRun }> {
     for (const executor of this.#executors.values()) {

@@ -95,6 +95,11 @@ export class SlotLedger {
     }
   }
 
+  /** Takes away the slots that `isGone` holds of. As `change`; nothing is written where there are none. */
+  remove(isGone: (slot: BuildSlot) => boolean): Promise<void> {
+    return this.change((slots) => (slots.some(isGone) ? slots.filter((slot) => !isGone(slot)) : slots));
+  }
+
   /** What the API server has now, and not what was last heard. */
   async read(): Promise<readonly BuildSlot[]> {
     await this.#refresh();
