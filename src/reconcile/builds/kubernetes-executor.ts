@@ -2,22 +2,14 @@ import { LRUCache } from 'lru-cache';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import {
-  buildObjectName,
-  BUILD_LABEL,
-  buildSelector,
-  type ObservedBuild,
-  parseBuild,
-  releasePatch,
-  suspendPatch,
-} from '../../builder/build-intent.ts';
+import { buildObjectName, BUILD_LABEL, buildSelector, type ObservedBuild } from '../../builder/build-intent.ts';
 import type { BuildPodBuilder } from '../../builder/build-pod-builder.ts';
 import type { BuildSpec } from '../../domain/build.ts';
 import { BUILD_CONTAINER, BUILD_SUBJECT } from '../../domain/build-run.ts';
 import { deletedExternally, type Finding } from '../../domain/reasons.ts';
-import { type KubeClient, METADATA_ONLY } from '../../storage/kube-client.ts';
-import { isKubeError, isOutdated, KubeError } from '../../storage/kube-error.ts';
-import { Jobs, Pods, Secrets } from '../../storage/resources.ts';
+import type { KubeClient } from '../../storage/kube-client.ts';
+import { isOutdated, KubeError } from '../../storage/kube-error.ts';
+import { Pods, Secrets } from '../../storage/resources.ts';
 import { refusalOf } from '../refusal.ts';
 import {
   type BuildExecutor,
@@ -28,6 +20,7 @@ import {
 } from './executor.ts';
 import type { GroundKeeper } from './ground-keeper.ts';
 import { JobCopies } from './job-copies.ts';
+import { JobWriter } from './job-writer.ts';
 import type { KubernetesWatches, ObservedBuildPod } from './kubernetes-watches.ts';
 
 export interface KubernetesExecutorOptions {
@@ -55,8 +48,6 @@ export interface KubernetesExecutorOptions {
 
 /** Longer than anybody takes from making a copy to releasing it. */
 const SWEEP_MS = 10 * 60_000;
-/** How often a Job is released when it changes each time. */
-const RELEASES = 3;
 /** Far more pods than run at once. */
 const SEEN = 5_000;
 
@@ -68,11 +59,13 @@ export class KubernetesExecutor implements BuildExecutor {
   /** Uids of the pods that have been seen, by that of their Job: one that is not there any more was deleted. */
   readonly #seen = new LRUCache<string, string>({ max: SEEN });
   readonly #copies: JobCopies | undefined;
+  readonly #writer: JobWriter;
 
   constructor(options: KubernetesExecutorOptions) {
     this.name = options.name;
     this.capacity = options.capacity;
     this.#options = options;
+    this.#writer = new JobWriter(options);
     const onMissing = () => options.ground?.layAgain();
     this.#copies = options.job === 'copy' ? new JobCopies({ ...options, onMissing }) : undefined;
   }
@@ -150,8 +143,8 @@ export class KubernetesExecutor implements BuildExecutor {
     try {
       const job = this.#copies === undefined ? watches.job(spec.id) : await this.#copies.make(spec);
       if (job === undefined) throw new ExecutorUnavailable('the Job of the build is not there any more');
-      await this.#makeSecret(spec, secrets, job.uid);
-      await this.#release(job);
+      await this.#writer.makeSecret(spec, secrets, job.uid);
+      await this.#writer.release(job);
     } catch (error) {
       throw this.#explain(error);
     }
@@ -168,9 +161,9 @@ export class KubernetesExecutor implements BuildExecutor {
     const goesOn = pod === undefined || pod.stage !== 'ended' || pod.othersRun;
     if (job?.finished === null && goesOn) {
       // Kueue would release it again; with its pod it ends, and without one it has to go.
-      if (kind === 'kueue' && pod === undefined) return this.#deleteJob(job);
+      if (kind === 'kueue' && pod === undefined) return this.#writer.remove(job);
       // Before its pods, or it would make others in their place.
-      if (kind === 'intent' && !job.suspended) await this.#suspend(job);
+      if (kind === 'intent' && !job.suspended) await this.#writer.suspend(job);
     }
     if (pod !== undefined && goesOn) {
       await client.deleteCollection(Pods, namespace, `${buildSelector(controller)},${BUILD_LABEL}=${id}`);
@@ -210,42 +203,6 @@ export class KubernetesExecutor implements BuildExecutor {
     return { ...none, stage: 'waiting', trouble: this.#options.watches.trouble(job.uid), end: null };
   }
 
-  /** Lets the Job run, unless that is for somebody else to do. */
-  async #release(job: ObservedBuild): Promise<void> {
-    const { client, namespace, watches, job: kind } = this.#options;
-    const ref = { namespace, name: job.name };
-    let known = job;
-    for (let attempt = 1; kind !== 'kueue' && known.suspended; attempt += 1) {
-      try {
-        // A copy is ended by being removed; whatever else has become of it meanwhile, it may run.
-        const patch = releasePatch(kind === 'copy' ? { uid: job.uid } : known);
-        watches.observeJob(await client.patch(Jobs, ref, patch));
-        return;
-      } catch (error) {
-        if (!isOutdated(error)) throw error;
-        const found = await this.#lookAt(job);
-        // Kubernetes itself notes that it is suspended, a moment after it was made.
-        if (found === undefined || found.cancel !== null || attempt === RELEASES) throw error;
-        known = found;
-      }
-    }
-  }
-
-  /** The Job as it is now; undefined when it is gone or over. */
-  async #lookAt({ name, uid, spec }: ObservedBuild): Promise<ObservedBuild | undefined> {
-    const { client, namespace, watches } = this.#options;
-    const ref = { namespace, name };
-    const found = await client.get(Jobs, ref);
-    if (found === undefined) watches.forgetJob(spec.id, uid);
-    else watches.observeJob(found);
-    const build = found && parseBuild(found);
-    if (build?.uid !== uid) return undefined;
-    if (build.result === null) return build;
-    // Another controller has ended it, and may have cleaned up before the Secret was made.
-    await client.delete(Secrets, ref);
-    return undefined;
-  }
-
   async #sweep(copies: JobCopies, signal: AbortSignal): Promise<void> {
     const { sweepMs = SWEEP_MS, logger } = this.#options;
     const stopped = () => signal.aborted;
@@ -255,38 +212,6 @@ export class KubernetesExecutor implements BuildExecutor {
       await copies.sweep().catch((err: unknown) => {
         logger?.debug({ err, executor: this.name }, 'Jobs that were never released could not be removed');
       });
-    }
-  }
-
-  /** A Secret that is there already is of this Job and the same, or of one before it, which the cluster still collects. */
-  async #makeSecret(spec: BuildSpec, secrets: BuildSecrets, uid: string): Promise<void> {
-    const { client, builder, namespace } = this.#options;
-    const secret = builder.buildSecret(spec, secrets, { uid });
-    try {
-      await client.create(Secrets, secret, METADATA_ONLY);
-    } catch (error) {
-      if (!isKubeError(error, 409)) throw error;
-      const ref = { namespace, name: buildObjectName(spec.id) };
-      const found = await client.get(Secrets, ref, METADATA_ONLY);
-      if (found?.metadata?.ownerReferences?.some((owner) => owner.uid === uid) === true) return;
-      await client.delete(Secrets, ref, { ...(found?.metadata?.uid === undefined ? {} : { uid: found.metadata.uid }) });
-      await client.create(Secrets, secret, METADATA_ONLY);
-    }
-  }
-
-  /** What it owns goes with it. */
-  async #deleteJob({ name, uid }: ObservedBuild): Promise<void> {
-    const { client, namespace } = this.#options;
-    await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Background' });
-  }
-
-  async #suspend({ name, uid }: ObservedBuild): Promise<void> {
-    const { client, namespace, watches } = this.#options;
-    try {
-      watches.observeJob(await client.patch(Jobs, { namespace, name }, suspendPatch(uid)));
-    } catch (error) {
-      // Gone, ended, or another by now: there is nothing to hold back.
-      if (!isOutdated(error) && !isKubeError(error, 422)) throw error;
     }
   }
 
