@@ -18,7 +18,7 @@ import type { BuildKeeper } from './build-keeper.ts';
 import { BuildLog } from './build-log.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
 import { answerProblem } from './build-problems.ts';
-import type { BuildRequests, RequestedBuild } from './build-requests.ts';
+import { type BuildRequests, isUnderWay, type RequestedBuild } from './build-requests.ts';
 import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
 import { buildState, endedState } from './build-state.ts';
 import { runOf } from './executor.ts';
@@ -184,12 +184,18 @@ export class Builds implements BuildService {
     return endedLog(kept.spec, kept.result, false);
   }
 
-  /** An image that was found in the registry, unless it has been built since. */
+  /**
+   * An image that was found in the registry. The build that made it, as long as it is known, says more: it has a log, and
+   * whoever asked for it first may come back to it.
+   */
   #foundOf(id: string): { readonly spec: BuildSpec; readonly result: BuildResult } | undefined {
+    const { watches, keeper } = this.#options;
     const found = this.#found.get(id);
-    const build = this.#options.watches.job(id);
-    if (found === undefined || build === undefined) return found;
-    return build.spec.createdAt > found.result.at ? undefined : found;
+    if (found === undefined) return undefined;
+    const build = watches.job(id);
+    if (build !== undefined && (isUnderWay(build) || build.spec.createdAt > found.result.at)) return undefined;
+    const made = build === undefined ? keeper.find(id)?.result : build.result;
+    return made !== undefined && made !== null && isSameImage(made, found.result) ? undefined : found;
   }
 
   #stateOf(requested: RequestedBuild): RequestedState {
@@ -207,6 +213,10 @@ export class Builds implements BuildService {
       throw new LabwrightError('unknown_build', 404, 'The build was removed while it was asked for');
     return { ...state, began: requested.found === 'nothing' };
   }
+}
+
+function isSameImage(one: BuildResult, other: BuildResult): boolean {
+  return one.status === 'ready' && other.status === 'ready' && one.digest === other.digest;
 }
 
 /** The events of a build of which nothing but its end is known: one that did not have to be, or whose log is lost. */

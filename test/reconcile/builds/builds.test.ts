@@ -73,8 +73,22 @@ describe('a build', () => {
     await setting.build();
     const again = await setting.request({ username: 'grace' });
     expect(again).toMatchObject({ phase: 'ready', cached: true });
-    expect(await setting.events(again.spec.id)).toMatchObject([{ type: 'ready', cached: true }]);
+    expect((await setting.events(again.spec.id)).at(-1)).toMatchObject({ type: 'ready' });
     expect(await setting.jobs()).toHaveLength(1);
+  });
+
+  it('keeps its log and who asked for it when its image is found for somebody else', async () => {
+    await set();
+    const { spec } = await setting.request({ username: 'ada' });
+    const before = await setting.events(spec.id);
+    await setting.untilClean(spec.id);
+    const state = setting.state(spec.id);
+    await setting.request({ username: 'grace' });
+    expect(setting.state(spec.id)).toEqual(state);
+    expect(setting.builds.list({ username: 'ada' })).toHaveLength(1);
+    expect(setting.builds.list({ username: 'grace' })).toEqual([]);
+    const texts = (events: typeof before) => events.flatMap((event) => (event.type === 'log' ? [event.text] : []));
+    expect(texts(await setting.events(spec.id))).toEqual(texts(before));
   });
 
   it('is built again when its image has gone from the registry', async () => {
