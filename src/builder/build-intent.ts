@@ -1,6 +1,7 @@
 import type { V1Job, V1JobStatus, V1ObjectMeta } from '@kubernetes/client-node';
 import type { BuildResult, BuildSpec } from '../domain/build.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, MANAGED_BY, MANAGED_BY_LABEL, slugOf } from '../domain/names.ts';
+import { parseAnnotation } from './annotation.ts';
 
 /**
  * The intent of a build: a suspended Job in the namespace of builds. Its name follows from the build's key, so that the API
@@ -74,7 +75,7 @@ export interface ObservedBuild {
 
 /** What the Job of a build says; undefined for one that this version cannot read. */
 export function parseBuild({ metadata, spec, status }: V1Job): ObservedBuild | undefined {
-  const build = parse<BuildSpec>(metadata?.annotations?.[BUILD]);
+  const build = parseAnnotation<BuildSpec>(metadata?.annotations?.[BUILD]);
   if (metadata?.name === undefined || !isBuildSpec(build) || metadata.labels?.[BUILD_LABEL] !== build.id) {
     return undefined;
   }
@@ -88,8 +89,9 @@ export function parseBuild({ metadata, spec, status }: V1Job): ObservedBuild | u
     finished: endOf(status),
     terminating: metadata.deletionTimestamp !== undefined,
     wantedUntil: Date.parse(annotations[WANTED_UNTIL] ?? '') || 0,
-    cancel: parse<ObservedBuild['cancel']>(annotations[CANCEL]) ?? null,
-    result: annotations[RESULT] === undefined ? null : (parse<BuildResult>(annotations[RESULT]) ?? UNREADABLE),
+    cancel: parseAnnotation<ObservedBuild['cancel']>(annotations[CANCEL]) ?? null,
+    result:
+      annotations[RESULT] === undefined ? null : (parseAnnotation<BuildResult>(annotations[RESULT]) ?? UNREADABLE),
   };
 }
 
@@ -144,13 +146,4 @@ function isBuildSpec(spec: BuildSpec | undefined): spec is BuildSpec {
     [id, key, image, requestedBy, url, commit].every((text) => typeof text === 'string') &&
     typeof createdAt === 'number'
   );
-}
-
-function parse<T>(text: string | undefined): T | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text) as T;
-  } catch {
-    return undefined;
-  }
 }

@@ -2,6 +2,7 @@ import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
 import type { LabKey, LabSecrets, LabSpec } from '../domain/lab.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../domain/names.ts';
 import type { LabBuild, LabBuiltImage, LabFailure, ObservedIntent } from '../domain/observed.ts';
+import { parseAnnotation } from './annotation.ts';
 import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION } from './object-names.ts';
 
 /**
@@ -112,7 +113,7 @@ export function imageOfLabPatch({ uid, resourceVersion }: IntentVersion, image: 
 export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
   const annotations = metadata?.annotations ?? {};
   const slug = metadata?.labels?.[LAB_LABEL];
-  const spec = parse<unknown>(annotations[SPEC]);
+  const spec = parseAnnotation<unknown>(annotations[SPEC]);
   if (metadata?.name === undefined || slug === undefined || !isLabSpec(spec)) return undefined;
   return {
     slug,
@@ -121,10 +122,11 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
     resourceVersion: metadata.resourceVersion ?? '',
     spec,
     deleting: annotations[DELETING] !== undefined,
-    failure: annotations[FAILURE] === undefined ? null : (parse<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
+    failure:
+      annotations[FAILURE] === undefined ? null : (parseAnnotation<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
     cleaned: annotations[CLEANED] !== undefined,
-    build: parse<LabBuild>(annotations[BUILD]) ?? null,
-    builtImage: parse<LabBuiltImage>(annotations[IMAGE]) ?? null,
+    build: parseAnnotation<LabBuild>(annotations[BUILD]) ?? null,
+    builtImage: parseAnnotation<LabBuiltImage>(annotations[IMAGE]) ?? null,
     tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
   };
 }
@@ -133,7 +135,7 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
 export function parseSecrets(intent: V1Secret): LabSecrets {
   const token = intent.data?.[TOKEN_KEY];
   return {
-    env: parse<Record<string, string>>(decode(intent.data?.[ENV_KEY] ?? '')) ?? {},
+    env: parseAnnotation<Record<string, string>>(decode(intent.data?.[ENV_KEY] ?? '')) ?? {},
     token: token === undefined ? null : decode(token),
   };
 }
@@ -147,15 +149,6 @@ function isLabSpec(spec: unknown): spec is LabSpec {
 
 /** A lab that has failed stays so, also when somebody has damaged the reason. */
 const UNREADABLE: LabFailure = { reason: 'Error', message: 'The lab has failed.', at: 0, status: 'failed' };
-
-function parse<T>(text: string | undefined): T | undefined {
-  if (text === undefined) return undefined;
-  try {
-    return JSON.parse(text) as T;
-  } catch {
-    return undefined;
-  }
-}
 
 function parseTime(text: string | undefined): number | null {
   const at = Date.parse(text ?? '');

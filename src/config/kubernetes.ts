@@ -128,3 +128,9 @@ export const networkPort = z.strictObject({
   port: z.union([z.int().min(1).max(65_535), z.string()]).exactOptional(),
   endPort: z.int().min(1).max(65_535).exactOptional(),
 });
+
+/** What may be reached, as a rule of a network policy. */
+export const egressRule = z.strictObject({
+  to: z.array(networkPeer).exactOptional().describe('To where; anywhere when absent.'),
+  ports: z.array(networkPort).exactOptional().describe('To which ports; any when absent.'),
+});

@@ -3,6 +3,7 @@ import {
   affinity,
   annotations,
   dnsLabel,
+  egressRule,
   labels,
   labelValue,
   networkPeer,
@@ -84,15 +85,7 @@ const networkRules = z.strictObject({
     )
     .default([])
     .describe('Further rules of who may reach the lab, as in a NetworkPolicy.'),
-  egress: z
-    .array(
-      z.strictObject({
-        to: z.array(networkPeer).exactOptional().describe('To where; anywhere when absent.'),
-        ports: z.array(networkPort).exactOptional().describe('To which ports; any when absent.'),
-      }),
-    )
-    .default([])
-    .describe('Further rules of what the lab may reach, as in a NetworkPolicy.'),
+  egress: z.array(egressRule).default([]).describe('Further rules of what the lab may reach, as in a NetworkPolicy.'),
   internet: z
     .boolean()
     .default(true)

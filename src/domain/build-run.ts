@@ -16,15 +16,23 @@ const KILLED: ReadonlySet<number> = new Set([137, 143]);
 /** How far that which runs a build has come: it waits for a place, is being prepared there, runs, or has ended. */
 export type RunStage = 'waiting' | 'preparing' | 'running' | 'ended';
 
-/** What the pod of a build says about it. */
+/** What is known of that which runs a build. */
 export interface RunFacts {
   readonly stage: RunStage;
+  /** What keeps it from running, if anything is known. */
   readonly trouble: Trouble | null;
+  /** There once it has ended: null when it did what it should. */
   readonly end: Finding | null;
+  /** Whether a container has ever run, so that there may be a log. */
   readonly hasLog: boolean;
   readonly node: string | null;
+  /** Milliseconds since the epoch; when the container began and ended. */
   readonly startedAt: number | null;
   readonly endedAt: number | null;
+}
+
+/** What the pod of a build says about it. */
+export interface PodRun extends RunFacts {
   /** Whether containers beside that of the build still run. */
   readonly othersRun: boolean;
 }
@@ -33,7 +41,7 @@ export interface RunFacts {
  * What a pod says about the build that runs in it. A container of the build that has ended is the end of the build, whatever
  * runs beside it.
  */
-export function runOfPod(pod: PodFacts): RunFacts {
+export function runOfPod(pod: PodFacts): PodRun {
   const builder = pod.containers.find(({ name, init }) => name === BUILD_CONTAINER && !init);
   const terminated = builder?.terminated ?? null;
   const isOver = terminated !== null || pod.terminating || pod.phase === 'Succeeded' || pod.phase === 'Failed';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { crossCheck, uniqueBy } from '../cross-check.ts';
-import { dnsLabel, networkPeer, networkPort, cidr } from '../kubernetes.ts';
+import { cidr, dnsLabel, egressRule } from '../kubernetes.ts';
 import { duration, positiveDuration } from '../units.ts';
 import { backend, builder, pod } from './builder.ts';
 import { deadlines, executor, logs, queue } from './queue.ts';
@@ -15,15 +15,7 @@ const networkPolicy = z.strictObject({
     .array(cidr)
     .default([])
     .describe('Address blocks in private networks that builds may reach: the registry, a mirror, a private Git host.'),
-  egress: z
-    .array(
-      z.strictObject({
-        to: z.array(networkPeer).exactOptional().describe('To where; anywhere when absent.'),
-        ports: z.array(networkPort).exactOptional().describe('To which ports; any when absent.'),
-      }),
-    )
-    .default([])
-    .describe('Further rules of what builds may reach, as in a NetworkPolicy.'),
+  egress: z.array(egressRule).default([]).describe('Further rules of what builds may reach, as in a NetworkPolicy.'),
 });
 
 /** Building images from repositories. */

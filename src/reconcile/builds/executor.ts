@@ -1,7 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { BuildSpec } from '../../domain/build.ts';
-import type { RunStage } from '../../domain/build-run.ts';
-import type { Finding, Trouble } from '../../domain/reasons.ts';
+import type { RunFacts } from '../../domain/build-run.ts';
 import type { LogPosition } from '../../storage/container-log.ts';
 
 export type { LogPosition } from '../../storage/container-log.ts';
@@ -10,27 +9,15 @@ export type { LogPosition } from '../../storage/container-log.ts';
 export interface BuildSecrets {
   /** `config.json` of Docker, to push with and to pull base images with; null where the registry asks for nothing. */
   readonly dockerConfig: string | null;
-  /** Files for Git, by name: see builder/build-secret.ts. Empty where every repository is public. */
+  /** Files for Git, by name: see builder/git-files.ts. Empty where every repository is public. */
   readonly git: Readonly<Record<string, string>>;
 }
 
 /** How that which runs one build stands, as its executor has last heard. */
-export interface ObservedRun {
+export interface ObservedRun extends RunFacts {
   readonly id: string;
   /** When the build that it runs was asked for, as its specification says: one that is asked for anew is another. */
   readonly createdAt: number;
-  /** `waiting`: for a place to run; `preparing`: it has one, images are pulled and volumes mounted; `ended`: see `end`. */
-  readonly stage: RunStage;
-  /** What keeps it from running, if anything is known. */
-  readonly trouble: Trouble | null;
-  /** There once it has ended: null when it did what it should. */
-  readonly end: Finding | null;
-  /** Whether a container has ever run, so that there may be a log. */
-  readonly hasLog: boolean;
-  readonly node: string | null;
-  /** Milliseconds since the epoch; when the container began and ended. */
-  readonly startedAt: number | null;
-  readonly endedAt: number | null;
 }
 
 /** It cannot start this build, for a reason that lies with the executor and not with the build: another may. */

@@ -7,7 +7,7 @@ import {
   type ObservedBuild,
   parseBuild,
 } from '../../builder/build-intent.ts';
-import { BUILD_SUBJECT, runOfPod, type RunFacts } from '../../domain/build-run.ts';
+import { BUILD_SUBJECT, type PodRun, runOfPod } from '../../domain/build-run.ts';
 import { findEventTrouble, type Trouble } from '../../domain/reasons.ts';
 import type { KubeClient } from '../../storage/kube-client.ts';
 import { type Kept, Reflector } from '../../storage/reflector.ts';
@@ -16,7 +16,7 @@ import { podFacts } from '../observe.ts';
 import { findJobTrouble } from './job-trouble.ts';
 
 /** What is kept of the pod of a build. */
-export interface ObservedBuildPod extends Kept, RunFacts {
+export interface ObservedBuildPod extends Kept, PodRun {
   readonly id: string;
   readonly name: string;
   /** Of the Job that made it. */
