@@ -2,12 +2,15 @@
 export interface Repo2dockerLine {
   /** For a terminal as it is: with its newline where repo2docker gave it one, and of several lines where it did. */
   readonly text: string;
-  /** repo2docker's word for what it does: `fetching`, `building`, `pushing`, `failed`; null where it says none. */
+  /** repo2docker's word for what it does: `fetching`, `building`, `pushing`, `failed`; null where it says none, and
+   * `unknown` for a line that is not its own. */
   readonly phase: string | null;
   /** repo2docker has given up. */
   readonly isFatal: boolean;
 }
 
+/** BinderHub's word for what repo2docker has not said. */
+const UNKNOWN = 'unknown';
 /** Python's words for a command that failed; before them is its argument list, between quotes. */
 const COMMAND = "Command '";
 const COMMAND_END = /^' (?:returned non-zero exit status (\d+)|died with <Signals\.(\w+)[^>]*>)\.?/;
@@ -29,7 +32,7 @@ const PHASE = /^[a-z]{1,32}$/;
  */
 export function parseRepo2dockerLine(line: string): Repo2dockerLine {
   const entry = line.startsWith('{') ? (parseEntry(line) ?? recoverMessage(line)) : undefined;
-  if (entry === undefined) return { text: `${line}\n`, phase: null, isFatal: false };
+  if (entry === undefined) return { text: `${line}\n`, phase: UNKNOWN, isFatal: false };
   const phase = typeof entry.phase === 'string' && PHASE.test(entry.phase) ? entry.phase : null;
   const isFatal = phase === 'failed' || phase === 'failure';
   return { text: isFatal ? withoutCommand(entry.message) : entry.message, phase, isFatal };

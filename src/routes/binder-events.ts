@@ -12,7 +12,7 @@ export type BinderEvent = Readonly<Record<string, string | number | boolean | un
 };
 
 /** Words of repo2docker that its lines are forwarded with. Any other would end the stream for its reader, or mislead it. */
-const LINE_PHASES: ReadonlySet<string> = new Set(['fetching', 'building', 'pushing', 'unknown']);
+const LINE_PHASES: ReadonlySet<string> = new Set(['fetching', 'building', 'pushing']);
 
 /** Where the build stands, as BinderHub has words for it. What its lines tell by themselves is not told twice. */
 const STAGES: Readonly<Partial<Record<BuildPhase, string>>> = {
@@ -81,6 +81,7 @@ function binderEvent(id: string, event: BuildEvent): BinderEvent | undefined {
       // As repo2docker wrote it: a part of a line goes on in the next one.
       const message = event.text;
       if (event.phase === null) return { message };
+      if (event.phase === 'unknown') return { phase: event.phase, message };
       return { message, phase: LINE_PHASES.has(event.phase) ? event.phase : 'building' };
     }
     case 'ready': {

@@ -31,7 +31,7 @@ describe('a line of repo2docker', () => {
   it.each(['', 'plain text', '{', '{"a": 1}', '{"message": 3}', '[1]', 'null', '{"phase": "failed"}'])(
     'passes as it is when it is not one of its entries: %s',
     (line) => {
-      expect(parseRepo2dockerLine(line)).toEqual({ text: `${line}\n`, phase: null, isFatal: false });
+      expect(parseRepo2dockerLine(line)).toEqual({ text: `${line}\n`, phase: 'unknown', isFatal: false });
     },
   );
 

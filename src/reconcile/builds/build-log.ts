@@ -125,7 +125,7 @@ export class BuildLog {
     if (this.ended) return;
     const { text, phase, isFatal } = parseRepo2dockerLine(raw);
     this.#lastOutputAt = Date.now();
-    if (phase !== null) this.#lastPhase = phase;
+    if (phase !== null && phase !== 'unknown') this.#lastPhase = phase;
     if (isFatal) this.#fatal = oneLine(text);
     else this.#error = lastErrorOf(text) ?? this.#error;
     this.#lines += 1;

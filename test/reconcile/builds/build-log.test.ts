@@ -48,7 +48,7 @@ describe('the log of a build', () => {
       { id: '', type: 'phase', phase: 'queued', message: 'Waiting', position: 1 },
       { id: '', type: 'phase', phase: 'building', message: 'Building' },
       { id: '', type: 'log', line: 1, phase: 'building', text: 'Step 1\n' },
-      { id: '', type: 'log', line: 2, phase: null, text: 'plain\n' },
+      { id: '', type: 'log', line: 2, phase: 'unknown', text: 'plain\n' },
       { id: '', ...READY },
     ]);
     expect([log.ended, log.lines, log.readers, log.lastPhase]).toEqual([true, 2, 0, 'building']);
