@@ -38,7 +38,7 @@ export interface BuildStage {
   close(): Promise<void>;
 }
 
-/** @throws Error with one sentence when a kubeconfig or the directory for logs cannot be used */
+/** @throws {SetupError} when a kubeconfig or the directory for logs cannot be used */
 export async function createBuildStage(options: BuildStageOptions): Promise<BuildStage> {
   const { config, client, controller, concurrency, logger } = options;
   const namespace = config.namespace ?? `${controller}-builds`;

@@ -15,6 +15,7 @@ import {
   UsageError,
 } from './cli/index.ts';
 import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig } from './config/index.ts';
+import { SetupError } from './domain/setup-error.ts';
 import { LabController } from './reconcile/lab-controller.ts';
 import { createApp } from './routes/app.ts';
 import { startServer } from './routes/server.ts';
@@ -163,7 +164,8 @@ function explain(error: unknown): string {
   if (error instanceof ConfigError) return `${error.message}\n`;
   const { code, message, stack } = error as NodeJS.ErrnoException;
   if (code === 'EADDRINUSE') return `labwright: ${message}. Choose another port with --port.\n`;
-  if (code !== undefined || (error as Error).name === 'FaultsError') return `labwright: ${message}\n`;
+  if (code !== undefined || error instanceof SetupError || (error as Error).name === 'FaultsError')
+    return `labwright: ${message}\n`;
   return `labwright: ${stack ?? String(error)}\n`;
 }
 

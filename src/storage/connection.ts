@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { RequestOptions } from 'node:https';
 import { readFileSync } from 'node:fs';
 import { Agent, type Dispatcher } from 'undici';
+import { SetupError } from '../domain/setup-error.ts';
+import { errorCode } from './kube-error.ts';
 
 type Headers = Record<string, string>;
 
@@ -107,17 +109,23 @@ export function inClusterConnection(env: NodeJS.ProcessEnv, folder = SERVICE_ACC
  * OIDC, proxies.
  *
  * @param file path of the kubeconfig; undefined for `$KUBECONFIG` or `~/.kube/config`
- * @throws Error with a plain sentence when the file, the context or its cluster is missing
+ * @throws {SetupError} when the file, the context or its cluster is missing
  */
 export async function kubeconfigConnection(file: string | undefined, context?: string): Promise<KubeConnection> {
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
-  if (file === undefined) config.loadFromDefault();
-  else config.loadFromFile(file);
+  try {
+    if (file === undefined) config.loadFromDefault();
+    else config.loadFromFile(file);
+  } catch (error) {
+    // What a parser says quotes the file, which has credentials in it.
+    const why = errorCode(error as Error) ?? 'it cannot be read as one';
+    throw new SetupError(`The kubeconfig ${file ?? 'of this account'} cannot be used: ${why}`);
+  }
   if (context !== undefined) config.setCurrentContext(context);
   const cluster = config.getCurrentCluster();
   if (cluster === null) {
-    throw new Error(`The kubeconfig has no cluster for the context "${config.getCurrentContext()}"`);
+    throw new SetupError(`The kubeconfig has no cluster for the context "${config.getCurrentContext()}"`);
   }
   const authenticate = async () => {
     const options: RequestOptions = { headers: {} };

@@ -8,6 +8,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
 import type { Logger } from 'pino';
 import type { BuildResult, BuildSpec } from '../domain/build.ts';
+import { SetupError } from '../domain/setup-error.ts';
 import { unlessLate } from '../domain/unless-late.ts';
 import { errorCode } from './kube-error.ts';
 import { surplusOf, listLogFiles, TEMPORARY } from './log-store-files.ts';
@@ -56,7 +57,7 @@ export class LogStore {
     this.#options = options;
   }
 
-  /** @throws Error with one sentence when the directory is not there or cannot be written */
+  /** @throws {SetupError} when the directory is not there or cannot be written */
   static async open(options: LogStoreOptions): Promise<LogStore> {
     const probe = join(options.directory, temporaryName('probe'));
     try {
@@ -64,7 +65,9 @@ export class LogStore {
       await rm(probe);
     } catch (cause) {
       const why = cause instanceof Error ? (errorCode(cause) ?? cause.message) : 'unknown';
-      throw new Error(`The directory for logs of builds, ${options.directory}, cannot be written: ${why}`, { cause });
+      throw new SetupError(`The directory for logs of builds, ${options.directory}, cannot be written: ${why}`, {
+        cause,
+      });
     }
     return new LogStore(options);
   }

@@ -11,6 +11,7 @@ import {
 } from '../../src/storage/connection.ts';
 import { KubeClient } from '../../src/storage/kube-client.ts';
 import { Pods } from '../../src/storage/resources.ts';
+import { canary } from '../support/canary.ts';
 import { ScriptedServer } from './support/scripted-server.ts';
 
 const IN_CLUSTER = { KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '443' };
@@ -148,5 +149,13 @@ describe('the connection of a kubeconfig', () => {
   ])('says plainly when it is asked for a context %s', async (_what, context, message) => {
     const folder = await temporaryFolder({ config: kubeconfig('http://127.0.0.1:1', { token: 'mine' }) });
     await expect(kubeconfigConnection(join(folder, 'config'), context)).rejects.toThrow(message);
+  });
+
+  it('says plainly that a file is no kubeconfig, and nothing of what is in it', async () => {
+    const folder = await temporaryFolder({ config: `users: [\n  token: ${canary('kubeconfig')}\n` });
+    const file = join(folder, 'config');
+    await expect(kubeconfigConnection(file)).rejects.toThrow(`The kubeconfig ${file} cannot be used`);
+    await expect(kubeconfigConnection(file)).rejects.not.toThrow('canary');
+    await expect(kubeconfigConnection(join(folder, 'none'))).rejects.toThrow('none cannot be used: ENOENT');
   });
 });
