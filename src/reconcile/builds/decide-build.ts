@@ -217,10 +217,11 @@ export function phaseOfLog(word: string | null): BuildPhase {
   return word === 'pushing' ? 'pushing' : 'building';
 }
 
-function describeCancel({ by, reason }: NonNullable<ObservedBuild['cancel']>): Finding {
+/** Everybody who has the id reads it, so that it does not say who it was: that is in the audit log. */
+function describeCancel({ reason }: NonNullable<ObservedBuild['cancel']>): Finding {
   return reason === 'Abandoned'
     ? { reason, message: 'Nobody waited for the build any more.' }
-    : { reason, message: `The build was cancelled by ${by}.` };
+    : { reason: 'Cancelled', message: 'The build was cancelled.' };
 }
 
 function fail({ reason, message }: Finding): BuildDecision {

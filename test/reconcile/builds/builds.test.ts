@@ -258,7 +258,10 @@ describe('a build that is cancelled', () => {
     await setting.untilPhase(spec.id, 'fetching');
     const reading = setting.events(spec.id);
     await setting.builds.cancel(spec.id, 'ada');
-    expect(terminal(await reading)).toMatchObject([{ type: 'cancelled', reason: 'Cancelled' }]);
+    const ends = terminal(await reading);
+    expect(ends).toMatchObject([{ type: 'cancelled', reason: 'Cancelled' }]);
+    // Whoever has the id may read it, and is not told who asked.
+    expect(JSON.stringify(ends)).not.toMatch(/\bada\b(?!--)/);
     await setting.untilClean(spec.id);
     const [pod] = await setting.pods();
     expect(pod?.status?.phase ?? 'gone').not.toBe('Running');
