@@ -35,14 +35,14 @@ export async function startContainer(
   options: StartOptions,
   signal: AbortSignal,
 ): Promise<string> {
-  const { engine, name } = options;
+  const { name } = options;
   try {
     return (await findStarted(spec, options, signal)) ?? (await startNew(spec, secrets, options, signal));
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof EngineError)) throw error;
     const what = error.status === 0 ? 'cannot be reached' : 'does not start builds';
-    throw new ExecutorUnavailable(`The engine "${name}" at ${engine.address} ${what}.`, { cause: error });
+    throw new ExecutorUnavailable(`The engine "${name}" ${what}.`, { cause: error });
   }
 }
 
@@ -116,7 +116,7 @@ async function pullBuilder(secrets: BuildSecrets, options: StartOptions, signal:
     await engine.pullImage(image, { auth, signal: AbortSignal.any([signal, late]) });
   } catch (cause) {
     signal.throwIfAborted();
-    throw new ExecutorUnavailable(`The engine "${name}" at ${engine.address} cannot fetch the image of the builder.`, {
+    throw new ExecutorUnavailable(`The engine "${name}" cannot fetch the image of the builder.`, {
       cause,
     });
   }

@@ -206,9 +206,10 @@ export class DockerExecutor implements BuildExecutor {
       if (before !== undefined) logger.info(`The engine "${name}" answers.`);
       return;
     }
-    const sentence = `The engine "${name}" at ${this.#engine.address} cannot be followed.`;
+    const sentence = `The engine "${name}" cannot be followed.`;
     this.#lastError = new ExecutorUnavailable(sentence, { cause: error });
     // Once for each outage, however many attempts it takes.
-    if (before === undefined) logger.warn({ reason: error.message }, `${sentence} Trying again.`);
+    if (before === undefined)
+      logger.warn({ reason: error.message, address: this.#engine.address }, `${sentence} Trying again.`);
   }
 }

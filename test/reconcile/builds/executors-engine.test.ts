@@ -146,6 +146,8 @@ describe('an engine alone', () => {
       setting.builds.outages().length > 0 ? setting.builds.outages() : false,
     );
     expect(outages).toMatchObject([{ executor: 'engine' }]);
+    // It is shown to whoever asks for /readyz.
+    expect(JSON.stringify(outages)).not.toContain(served.address);
     const reader = new AbortController();
     const messages: string[] = [];
     for await (const event of setting.builds.events(spec.id, undefined, reader.signal) ?? []) {
