@@ -13,6 +13,11 @@ export type { BuildGround } from './build-ground.ts';
 const KUEUE_LABEL = 'kueue.x-k8s.io/queue-name';
 /** How much longer the Job lives than its pod: Kubernetes removes the pods, and logs, of a Job that is over its time. */
 const SLACK_SECONDS = 60;
+/**
+ * How much longer Kubernetes keeps a finished Job than Labwright would: its end is only told when the log has been read and the
+ * registry has been asked, and a controller that was away wants to find it.
+ */
+const UNATTENDED_SECONDS = 3_600;
 
 /** What a build is given in its Secret. */
 interface Secrets {
@@ -63,7 +68,7 @@ export class BuildPodBuilder {
         completions: 1,
         parallelism: 1,
         activeDeadlineSeconds: Math.ceil(deadlines.total / 1000) + SLACK_SECONDS,
-        ttlSecondsAfterFinished: Math.ceil(retention / 1000),
+        ttlSecondsAfterFinished: Math.ceil(retention / 1000) + UNATTENDED_SECONDS,
         // One that is being ended is not doubled.
         podReplacementPolicy: 'Failed',
         template: {
