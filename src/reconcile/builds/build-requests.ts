@@ -12,6 +12,7 @@ import { Jobs } from '../../storage/resources.ts';
 import { refusalOf } from '../refusal.ts';
 import type { Admission } from './admission.ts';
 import type { BuildRequest } from './build-service.ts';
+import type { GroundKeeper } from './ground-keeper.ts';
 import type { KubernetesWatches } from './kubernetes-watches.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 
@@ -24,6 +25,8 @@ export interface BuildRequestsOptions {
   readonly ledger: SlotLedger;
   readonly admission: Admission;
   readonly builder: BuildPodBuilder;
+  /** Told when the namespace of builds is found missing. */
+  readonly ground: Pick<GroundKeeper, 'layAgain'>;
   /** @throws BuildProblem */
   readonly resolve: (repository: Repository, ref: string, signal?: AbortSignal) => Promise<ResolvedRepository>;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
@@ -140,6 +143,7 @@ export class BuildRequests {
         if (build === undefined) throw new TypeError('a Job just made cannot be read');
         return { found: 'nothing', build };
       } catch (error) {
+        if (isKubeError(error, 404)) throw this.#groundless(error);
         if (!isKubeError(error, 409)) throw asProblem(error);
       }
       const build = await this.#makeRoom(spec, endsAt, signal);
@@ -149,6 +153,13 @@ export class BuildRequests {
       { reason: 'NameTaken', message: 'Others begin and end the same build all the time; try again.' },
       { transient: true },
     );
+  }
+
+  /** Somebody has removed the namespace of builds: it is made again, and who asks again then gets a build. */
+  #groundless(cause: unknown): BuildProblem {
+    this.#options.ground.layAgain();
+    const message = 'The namespace of builds is gone and is being made again; try again in a moment.';
+    return new BuildProblem({ reason: 'NotReady', message }, { transient: true, cause });
   }
 
   /** The name is taken: by a build under way, which is returned, or by one that is over, which is removed. */

@@ -14,6 +14,8 @@ export interface GroundKeeperOptions {
 
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
+/** It is laid so often anyway: a network policy that somebody has removed would not be missed. */
+const ANYWAY_MS = 10 * 60_000;
 
 /** Sees to it that what all builds stand on is there: their namespace, its rules, and an account without rights. */
 export class GroundKeeper {
@@ -48,14 +50,13 @@ export class GroundKeeper {
    */
   async run(signal: AbortSignal, onLaid?: () => void): Promise<void> {
     const stopped = () => signal.aborted;
-    const aborted = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     while (!stopped()) {
       const missing = new Promise<void>((resolve) => (this.#wake = resolve));
       if (!(await this.#layUntilLaid(signal))) return;
       this.#isLaid = true;
       this.#markLaid();
       onLaid?.();
-      await Promise.race([missing, aborted]);
+      await waitFor(missing, ANYWAY_MS * (0.9 + Math.random() / 5), signal);
     }
   }
 
@@ -86,4 +87,12 @@ export class GroundKeeper {
     await client.apply(ServiceAccounts, serviceAccount, { signal });
     if (networkPolicy !== undefined) await client.apply(NetworkPolicies, networkPolicy, { signal });
   }
+}
+
+/** Until it resolves, the time is over or the signal aborts; leaves no timer behind. */
+async function waitFor(news: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
+  const over = new AbortController();
+  const late = delay(ms, undefined, { signal: AbortSignal.any([signal, over.signal]) }).catch(() => undefined);
+  await Promise.race([news, late]);
+  over.abort();
 }

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { BuildEvent } from '../../../src/domain/build.ts';
-import { Jobs, Secrets } from '../../../src/storage/resources.ts';
+import { Jobs, Namespaces, Secrets } from '../../../src/storage/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
@@ -247,6 +247,21 @@ describe('a registry that is down', () => {
     await setting.registry.setFault({ kind: 'status', status: 500 });
     await setting.registry.setFault(null);
     expect(terminal(await reading)).toMatchObject([{ type: 'ready' }]);
+  });
+});
+
+describe('the namespace of builds', () => {
+  it('is made again when somebody has removed it, and builds go on', async () => {
+    await set();
+    await setting.build();
+    const where = { name: setting.namespace };
+    await cluster.client.delete(Namespaces, where);
+    await until('it is gone', async () => (await cluster.client.get(Namespaces, where)) === undefined);
+    await expect(setting.request({ path: 'other' })).rejects.toMatchObject({ code: 'not_ready', status: 503 });
+    await until('it is there', async () => (await cluster.client.get(Namespaces, where)) !== undefined);
+    await setting.builds.ready();
+    const { spec } = await until('a build is taken', () => setting.request({ path: 'other' }).catch(() => undefined));
+    expect(terminal(await setting.events(spec.id))).toMatchObject([{ type: 'ready' }]);
   });
 });
 
