@@ -127,7 +127,9 @@ describe('the order of the queue', () => {
     await Promise.all(Array.from({ length: count }, (_, index) => ask(index)));
     const other = await setting.request({ repository: aRepository('bob/one'), username: 'bob' });
     await until('it is known to wait', () => setting.builds.get(other.spec.id)?.position === 1);
-    expect(watch.released).toHaveLength(2);
+    const { released } = watch;
+    await until('two are released', () => released.length >= 2);
+    expect(released).toHaveLength(2);
     gate.end();
     expect(await last(other.spec.id)).toMatchObject({ type: 'ready' });
     // Two places become free at once.

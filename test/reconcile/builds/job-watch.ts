@@ -36,8 +36,9 @@ export class JobWatch {
       keep: (job) => {
         const build = parseBuild(job);
         if (build === undefined) return undefined;
-        // A build that is ready has ended by itself; Kubernetes counts that a moment later.
-        const isOver = build.finished !== null || build.result?.status === 'ready' || build.terminating;
+        // One with a result has ended by itself or is held back before its place is given to another; Kubernetes counts
+        // that a moment later.
+        const isOver = build.finished !== null || build.result !== null || build.terminating;
         const isReleased = !build.suspended && !isOver;
         return { uid: build.uid, resourceVersion: build.resourceVersion, spec: build.spec, isReleased };
       },

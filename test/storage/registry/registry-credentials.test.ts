@@ -1,27 +1,29 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BuildProblem } from '../../../src/domain/build.ts';
 import { KubeClient } from '../../../src/storage/kube-client.ts';
-import { Secrets } from '../../../src/storage/resources.ts';
+import { Namespaces, Secrets } from '../../../src/storage/resources.ts';
 import { RegistryCredentials } from '../../../src/storage/registry/registry-credentials.ts';
 import { canary } from '../../support/canary.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 
-const NAMESPACE = 'default';
 const PASSWORD = canary('registry-secret');
 const FILE = JSON.stringify({ auths: { 'r.example': { username: 'ada', password: PASSWORD } } });
 
 let cluster: TestCluster;
+let namespace: string;
 beforeEach(async () => {
   cluster = await startCluster();
+  namespace = cluster.uniqueName('controller');
+  await cluster.client.create(Namespaces, { metadata: { name: namespace } });
 });
 afterEach(() => cluster.close());
 
 function credentials(secret: string | undefined = 'registry', maxAgeMs = 60_000): RegistryCredentials {
-  return new RegistryCredentials({ client: cluster.client, namespace: NAMESPACE, secret, maxAgeMs });
+  return new RegistryCredentials({ client: cluster.client, namespace, secret, maxAgeMs });
 }
 
 function keep(data: Record<string, string>): Promise<unknown> {
-  return cluster.client.apply(Secrets, { metadata: { name: 'registry', namespace: NAMESPACE }, stringData: data });
+  return cluster.client.apply(Secrets, { metadata: { name: 'registry', namespace }, stringData: data });
 }
 
 describe('the credentials of the registry', () => {
@@ -31,9 +33,7 @@ describe('the credentials of the registry', () => {
   });
 
   it('are none where none are configured', async () => {
-    expect(
-      await new RegistryCredentials({ client: cluster.client, namespace: NAMESPACE, secret: undefined }).read(),
-    ).toBeNull();
+    expect(await new RegistryCredentials({ client: cluster.client, namespace, secret: undefined }).read()).toBeNull();
   });
 
   it('are read again once they are old, and at once after a failure', async () => {
@@ -65,7 +65,7 @@ describe('the credentials of the registry', () => {
   it('may be there later when the cluster cannot be asked', async () => {
     const client = new KubeClient({ connection: cluster.connection() });
     await client.close();
-    const unread = new RegistryCredentials({ client, namespace: NAMESPACE, secret: 'registry' });
+    const unread = new RegistryCredentials({ client, namespace, secret: 'registry' });
     await expect(unread.read()).rejects.toMatchObject({ reason: 'RegistryUnavailable', transient: true });
   });
 });
