@@ -56,7 +56,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
     ...{ client, config, controller, namespace, concurrency, logger },
     store: kept,
     sources: {
-      resolve: (repository, ref, signal) => resolver.resolve(repository, ref, signal),
+      resolve: (repository, ref, signal, asker) => resolver.resolve(repository, ref, signal, asker),
       findDigest: (image, signal) => registry.findDigest(image, signal),
       readSecrets: async (repository) => ({
         dockerConfig: await credentials.read(),

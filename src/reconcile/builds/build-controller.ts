@@ -24,8 +24,13 @@ import { SlotLedger } from './slot-ledger.ts';
 
 /** What a build needs from outside of the cluster. */
 export interface BuildSources {
-  /** @throws BuildProblem */
-  readonly resolve: (repository: Repository, ref: string, signal?: AbortSignal) => Promise<ResolvedRepository>;
+  /** @param asker user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
+  readonly resolve: (
+    repository: Repository,
+    ref: string,
+    signal?: AbortSignal,
+    asker?: string,
+  ) => Promise<ResolvedRepository>;
   /** Digest of an image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
   /** What the build of a repository is given in secret. @throws BuildProblem */

@@ -27,8 +27,13 @@ export interface BuildRequestsOptions {
   readonly builder: BuildPodBuilder;
   /** Told when the namespace of builds is found missing. */
   readonly ground: Pick<GroundKeeper, 'layAgain'>;
-  /** @throws BuildProblem */
-  readonly resolve: (repository: Repository, ref: string, signal?: AbortSignal) => Promise<ResolvedRepository>;
+  /** @param asker user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
+  readonly resolve: (
+    repository: Repository,
+    ref: string,
+    signal?: AbortSignal,
+    asker?: string,
+  ) => Promise<ResolvedRepository>;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
   /** The node to prefer for a repository, where builds of one repository should meet. */
@@ -70,7 +75,10 @@ export class BuildRequests {
   /** @throws BuildProblem */
   async request(request: BuildRequest, signal?: AbortSignal): Promise<RequestedBuild> {
     const { config, resolve } = this.#options;
-    const repository = await resolve(request.repository, request.ref, signal);
+    const { username } = request;
+    // A slash is in the name of no user: it is a hub, which asks for many.
+    const asker = username.includes('/') ? undefined : username;
+    const repository = await resolve(request.repository, request.ref, signal, asker);
     const identity = identifyBuild(repository, request.path, this.#builderDigest);
     const spec: BuildSpec = {
       ...identity,

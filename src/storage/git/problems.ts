@@ -44,6 +44,11 @@ export function rateLimited(host: string, retryAfterMs: number): BuildProblem {
   return new BuildProblem({ reason: 'RateLimited', message }, { transient: true, retryAfterMs });
 }
 
+export function tooManyQuestions(): BuildProblem {
+  const message = 'You ask for too many repositories at the same moment; try again when some of them have answered.';
+  return new BuildProblem({ reason: 'QueueFull', message }, { transient: true, retryAfterMs: 5_000 });
+}
+
 /** What a status of HTTP says of a repository, where it is no success. */
 export function problemOfStatus(status: number, host: string, hasCredential: boolean): BuildProblem {
   if (status === 401 || status === 403) return hasCredential ? accessDenied(host) : repositoryNotFound(host);

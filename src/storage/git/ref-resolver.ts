@@ -12,7 +12,7 @@ import type { GitCredentials } from './git-credentials.ts';
 import { HostApiClient } from './host-api.ts';
 import { findHttpRef } from './http-refs.ts';
 import { githubApi, gitlabApi } from './known-apis.ts';
-import { notAllowed, rateLimited, refNotFound, toProblem, unavailable } from './problems.ts';
+import { notAllowed, rateLimited, refNotFound, tooManyQuestions, toProblem, unavailable } from './problems.ts';
 import { findRecord } from './zenodo.ts';
 
 type RepositoriesConfig = BuildsConfig['repositories'];
@@ -28,6 +28,8 @@ export interface RefResolverOptions {
 const CACHE_SIZE = 10_000;
 /** Questions at once, to all hosts together. */
 const MOST_AT_ONCE = 64;
+/** Of these, questions of one user: hosts that never answer, of which anybody can have many, must not take all places. */
+const MOST_OF_ONE = 16;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443', 'ssh:': '22' };
 /** Names that a gist's only branch has had; it is what `HEAD` is. */
 const GIST_BRANCHES = new Set(['main', 'master']);
@@ -48,6 +50,8 @@ export class RefResolver {
   readonly #denied: readonly RegExp[];
   readonly #known: LRUCache<string, { readonly commit: string }> | undefined;
   readonly #asking = new Map<string, Promise<string>>();
+  /** How many questions somebody has under way. */
+  readonly #askers = new Map<string, number>();
   readonly #stop = new AbortController();
 
   constructor({ config, credentials, logger, guard }: RefResolverOptions) {
@@ -65,16 +69,22 @@ export class RefResolver {
   }
 
   /**
+   * @param asker the user for whom it is asked; absent for somebody who asks for many
    * @param ref as `parseRef` gives it. A full commit hash is used as it is, and the repository is not asked whether it has
    * it: that is seen when it is fetched
    * @throws {BuildProblem} `RepositoryNotAllowed`, `RepositoryNotFound`, `RefNotFound`, `RepositoryInvalid`, `MissingSecret`;
-   * transient: `RateLimited`, `RepositoryUnavailable`
+   * transient: `RateLimited`, `RepositoryUnavailable`, `QueueFull`
    * @throws the signal's reason
    */
-  async resolve(repository: Repository, ref: string, signal?: AbortSignal): Promise<ResolvedRepository> {
+  async resolve(
+    repository: Repository,
+    ref: string,
+    signal?: AbortSignal,
+    asker?: string,
+  ): Promise<ResolvedRepository> {
     signal?.throwIfAborted();
     this.#checkAllowed(repository);
-    const asked = this.#commitOf(repository, ref);
+    const asked = this.#commitOf(repository, ref, asker);
     const commit = await (signal === undefined ? asked : unlessAborted(asked, signal));
     return { ...repository, ref, commit, binderSlug: binderSlugOf(repository, commit) };
   }
@@ -97,18 +107,20 @@ export class RefResolver {
     }
   }
 
-  async #commitOf(repository: Repository, ref: string): Promise<string> {
+  async #commitOf(repository: Repository, ref: string, asker: string | undefined): Promise<string> {
     // The known hosts are those of the configuration; any other may be none that a build may reach.
     if (isCommit(ref) && (repository.provider === 'gist' || this.#apiOf(repository) !== undefined)) return ref;
     const key = JSON.stringify([repository.provider, repository.url, ref]);
     const known = this.#known?.get(key);
     if (known !== undefined) return known.commit;
-    return this.#asking.get(key) ?? this.#ask(key, repository, ref);
+    return this.#asking.get(key) ?? this.#ask(key, repository, ref, asker);
   }
 
-  #ask(key: string, repository: Repository, ref: string): Promise<string> {
+  #ask(key: string, repository: Repository, ref: string, asker: string | undefined): Promise<string> {
     const host = hostOf(repository, this.#config);
     if (this.#asking.size >= MOST_AT_ONCE || this.#stop.signal.aborted) return Promise.reject(unavailable(host));
+    if (asker !== undefined && (this.#askers.get(asker) ?? 0) >= MOST_OF_ONE) return Promise.reject(tooManyQuestions());
+    this.#count(asker, 1);
     const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(this.#config.timeout)]);
     const asked = unlessAborted(this.#find(repository, ref, signal), signal)
       .then((commit) => {
@@ -120,9 +132,19 @@ export class RefResolver {
         this.#logger.info({ host, reason: problem.reason, err: problem.cause }, 'A ref was not resolved');
         throw problem;
       })
-      .finally(() => this.#asking.delete(key));
+      .finally(() => {
+        this.#asking.delete(key);
+        this.#count(asker, -1);
+      });
     this.#asking.set(key, asked);
     return asked;
+  }
+
+  #count(asker: string | undefined, change: 1 | -1): void {
+    if (asker === undefined) return;
+    const count = (this.#askers.get(asker) ?? 0) + change;
+    if (count === 0) this.#askers.delete(asker);
+    else this.#askers.set(asker, count);
   }
 
   async #find(repository: Repository, ref: string, signal: AbortSignal): Promise<string> {

@@ -108,6 +108,22 @@ describe('many who want one ref', () => {
   });
 });
 
+describe('questions of one user', () => {
+  it('leave places for others, however many hosts of theirs do not answer', async () => {
+    const host = await scripted(() => undefined);
+    const other = await startGitServer();
+    open.push(other);
+    const { url, commit } = await other.addRepository('grace/lab', {});
+    const asked = resolver({ privateHosts: [host.host, new URL(url).host], timeout: '1h' });
+    const ask = (name: string) => problemOf(asked.resolve(git(`${host.url}/${name}`), 'main', undefined, 'ada'));
+    const waiting = Array.from({ length: 16 }, (_, number) => ask(`lab${number}`));
+    expect(await ask('more')).toMatchObject({ reason: 'QueueFull', transient: true });
+    expect((await asked.resolve(git(url), 'main', undefined, 'grace')).commit).toBe(commit);
+    await asked.close();
+    await Promise.all(waiting);
+  });
+});
+
 describe('a gist', () => {
   it('is a Git repository with one branch, whatever that is called', async () => {
     const host = await startGitServer();
