@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildResult, BuildSpec } from '../../domain/build.ts';
+import { SharedWork } from '../../storage/registry/shared-work.ts';
 import { BuildLog, type KeptLine } from './build-log.ts';
 import { type BuildOperation, endOf } from './build-operations.ts';
 import type { BuildExecutor } from './executor.ts';
@@ -36,6 +37,8 @@ const READ_LATELY = 16;
 export class BuildKeeper {
   readonly #options: BuildKeeperOptions;
   readonly #lately = new LRUCache<string, BuildLog>({ max: READ_LATELY });
+  /** However many come for a log at once, it is read once: it may be long, and they all come after a restart. */
+  readonly #reading = new SharedWork<BuildLog | undefined>();
 
   constructor(options: BuildKeeperOptions) {
     this.#options = options;
@@ -61,13 +64,15 @@ export class BuildKeeper {
   /** The log of a build that was over before this process knew of it. */
   async load(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog | undefined> {
     const key = keyOf(id, operation?.uid ?? '');
-    const known = this.#lately.get(key);
-    if (known !== undefined) return known;
+    return this.#lately.get(key) ?? this.#reading.do(key, signal, (reading) => this.#load(id, operation, reading));
+  }
+
+  async #load(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog | undefined> {
     const kept = await this.#options.store?.load(id);
     const isSame = operation === undefined || kept?.spec.createdAt === operation.spec.createdAt;
     if (kept === undefined || !isSame) return operation === undefined ? undefined : this.#readPod(operation, signal);
     const log = await BuildLog.restore(id, kept.lines, endOf(kept.spec, kept.result), this.#optionsOf(kept.spec));
-    this.#lately.set(key, log);
+    this.#lately.set(keyOf(id, operation?.uid ?? ''), log);
     return log;
   }
 

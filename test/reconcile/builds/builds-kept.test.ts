@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { BuildStore } from '../../../src/reconcile/builds/build-keeper.ts';
 import { KeptBuilds } from '../../../src/reconcile/builds/kept-builds.ts';
 import { Jobs } from '../../../src/storage/resources.ts';
 import { LogStore } from '../../../src/storage/log-store.ts';
@@ -62,6 +63,28 @@ describe('the log and the result of a build', () => {
     const text: string[] = [];
     for await (const line of (await setting.builds.log(spec.id, AbortSignal.timeout(5_000))) ?? []) text.push(line);
     expect(text).toEqual(['kept\n']);
+  });
+
+  it('are read once for however many come for them at the same moment', async () => {
+    const store = await openStore();
+    let loads = 0;
+    const counting: BuildStore = {
+      find: (id) => store.find(id),
+      save: (id, build) => store.save(id, build),
+      load: (id) => {
+        loads += 1;
+        return store.load(id);
+      },
+    };
+    setting = await BuildSetting.create(cluster, { scripts: () => ({ lines: [said('kept')] }), store: counting });
+    const { spec } = await setting.request();
+    await setting.events(spec.id);
+    await until('the log is kept', () => store.find(spec.id));
+    await deleteJob(spec.id);
+    await until('the Job is not known any more', () => [...setting.nth(0).watches.jobs()].length === 0);
+    const all = await Promise.all(Array.from({ length: 20 }, () => setting.events(spec.id)));
+    for (const events of all) expect(events).toMatchObject([{ type: 'log', text: 'kept\n' }, { type: 'ready' }]);
+    expect(loads).toBe(1);
   });
 
   it('are kept by the controller that comes after one that died before it could', async () => {
