@@ -35,6 +35,8 @@ export interface BuildStage {
   readonly builds: BuildService;
   /** Works until `signal` aborts and everything that was under way has ended. Never rejects. */
   run(signal: AbortSignal): Promise<void>;
+  /** Ends the questions to Git hosts: who waits for their answers is told that none come. Builds go on. */
+  stopAsking(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -51,6 +53,8 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const registry = new RegistryClient({ config: config.registry, credentials: () => credentials.read(), logger });
   const git = new GitCredentials({ client, namespace: controller, config: config.repositories });
   const resolver = new RefResolver({ config: config.repositories, credentials: git, logger });
+  let asked: Promise<void> | undefined;
+  const stopAsking = () => (asked ??= resolver.close());
   const connections = await connectAll(config.executors);
   const build = new BuildController({
     ...{ client, config, controller, namespace, concurrency, logger },
@@ -75,8 +79,9 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
         warnOfNamespaces(options, namespace, build.builds, signal),
       ]);
     },
+    stopAsking,
     async close() {
-      await Promise.all([resolver.close(), registry.close()]);
+      await Promise.all([stopAsking(), registry.close()]);
       await Promise.all([...connections.values()].map((connection) => connection.close()));
     },
   };

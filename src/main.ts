@@ -70,7 +70,7 @@ async function serve({ config, logger, listen, greeting, cluster }: Setup, stopp
   const closed = server.close();
   await Promise.race([closed, delay(ANSWERS_MS, undefined, { ref: false })]);
   // Who still waits for what a party outside has to say is told that it does not answer, and not cut off.
-  await identification.close();
+  await Promise.all([identification.close(), stage?.stopAsking()]);
   await closed;
   halt.abort();
   await working;

@@ -1,4 +1,8 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, expect, it } from 'vitest';
 import './support/leaks.ts';
@@ -61,6 +65,49 @@ it(
     expect([answer.status, await answer.json()]).toEqual([
       502,
       { detail: [expect.objectContaining({ type: 'bad_gateway' })] },
+    ]);
+  },
+);
+
+it(
+  'the program ends soon though a Git host does not answer, and tells those who wait for it',
+  { timeout: 60_000 },
+  async () => {
+    const asked = Promise.withResolvers<undefined>();
+    const host = createServer(() => asked.resolve(undefined)).listen(0, '127.0.0.1');
+    await once(host, 'listening');
+    closeLater(async () => {
+      host.closeAllConnections();
+      await new Promise((resolve) => host.close(resolve));
+    });
+    const { port } = host.address() as AddressInfo;
+    const token = canary('of-a-hub');
+    const program = await ControllerProcess.prepare({
+      credentials: { sandbox: true },
+      namespace: 'labwright',
+      image: 'quay.io/jupyter/base-notebook:latest',
+      auth: { tokens: [{ role: 'hub', sha256: createHash('sha256').update(token).digest('hex') }] },
+      config: {
+        builds: {
+          registry: { host: '127.0.0.1:1', insecure: true },
+          repositories: { privateHosts: [`127.0.0.1:${port}`] },
+          builder: { image: 'localhost/repo2docker:played' },
+        },
+      },
+    });
+    closeLater(() => program.close());
+    program.start();
+    await program.firstAnswer();
+    const waiting = fetch(`${program.url}/labwright/builds/v1/builds`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', connection: 'close' },
+      body: JSON.stringify({ repository: `http://127.0.0.1:${port}/ada/lab` }),
+    });
+    await asked.promise;
+    const [answer] = await Promise.all([waiting, program.kill('SIGTERM')]);
+    expect([answer.status, await answer.json()]).toEqual([
+      503,
+      { detail: [expect.objectContaining({ type: 'repository_unavailable' })] },
     ]);
   },
 );
