@@ -89,9 +89,8 @@ export function parseBuild({ metadata, spec, status }: V1Job): ObservedBuild | u
     finished: endOf(status),
     terminating: metadata.deletionTimestamp !== undefined,
     wantedUntil: Date.parse(annotations[WANTED_UNTIL] ?? '') || 0,
-    cancel: parseAnnotation<ObservedBuild['cancel']>(annotations[CANCEL]) ?? null,
-    result:
-      annotations[RESULT] === undefined ? null : (parseAnnotation<BuildResult>(annotations[RESULT]) ?? UNREADABLE),
+    cancel: cancelOf(annotations[CANCEL]),
+    result: resultOf(annotations[RESULT], build.createdAt),
   };
 }
 
@@ -136,14 +135,36 @@ export function buildMetadata(spec: BuildSpec, where: { controller: string; name
   return { name: buildObjectName(spec.id), namespace: where.namespace, labels: buildLabels(spec, where.controller) };
 }
 
+/** One that is to end stays so, also when somebody has damaged who wanted that. */
+function cancelOf(text: string | undefined): ObservedBuild['cancel'] {
+  if (text === undefined) return null;
+  const { by, reason } = parseAnnotation<Partial<NonNullable<ObservedBuild['cancel']>>>(text) ?? {};
+  return { by: String(by ?? ''), reason: reason === 'Abandoned' ? reason : 'Cancelled' };
+}
+
 /** A build that has ended stays so, also when somebody has damaged the result. */
-const UNREADABLE: BuildResult = { status: 'failed', reason: 'Error', message: 'The build has failed.', at: 0 };
+function resultOf(text: string | undefined, createdAt: number): BuildResult | null {
+  if (text === undefined) return null;
+  const result: { [Key in 'status' | 'digest' | 'reason' | 'message' | 'at']?: unknown } | undefined =
+    parseAnnotation(text) ?? undefined;
+  const texts = result?.status === 'ready' ? [result.digest] : [result?.reason, result?.message];
+  const isResult =
+    ['ready', 'failed', 'cancelled'].includes(String(result?.status)) &&
+    texts.every((part) => typeof part === 'string') &&
+    isTime(result?.at);
+  // It is as old as the build at least: what is left of it is kept for a while all the same.
+  return isResult ? (result as BuildResult) : { ...UNREADABLE, at: createdAt };
+}
+
+const UNREADABLE = { status: 'failed', reason: 'Error', message: 'The build has failed.' } as const;
+
+/** Whether it is a moment that a Date can hold. */
+function isTime(ms: unknown): boolean {
+  return typeof ms === 'number' && !Number.isNaN(new Date(ms).getTime());
+}
 
 function isBuildSpec(spec: BuildSpec | undefined): spec is BuildSpec {
   const { id, key, image, requestedBy, repository, createdAt } = (spec ?? {}) as { [Key in keyof BuildSpec]?: unknown };
   const { url, commit } = (repository ?? {}) as { url?: unknown; commit?: unknown };
-  return (
-    [id, key, image, requestedBy, url, commit].every((text) => typeof text === 'string') &&
-    typeof createdAt === 'number'
-  );
+  return [id, key, image, requestedBy, url, commit].every((text) => typeof text === 'string') && isTime(createdAt);
 }

@@ -27,6 +27,36 @@ describe('the Job of a build', () => {
     });
   });
 
+  it.each(['5', '{}', 'null', '{{{', '{"status":"ready","at":1}', '{"status":"failed","at":1}', '{"status":"done"}'])(
+    'is over for good with a result that somebody has damaged: %s',
+    (text) => {
+      const { job } = buildObjects(buildsConfig());
+      const annotations = { ...job.metadata!.annotations, 'labwright.dev/result': text };
+      const observed = parseBuild({ ...job, metadata: { ...job.metadata, annotations } });
+      const result = {
+        status: 'failed',
+        reason: 'Error',
+        message: 'The build has failed.',
+        at: aBuildSpec().createdAt,
+      };
+      expect(observed?.result).toEqual(result);
+    },
+  );
+
+  it.each(['5', '{{{', '{"reason":7}'])('is to end with a cancel that somebody has damaged: %s', (text) => {
+    const { job } = buildObjects(buildsConfig());
+    const annotations = { ...job.metadata!.annotations, 'labwright.dev/cancel': text };
+    const observed = parseBuild({ ...job, metadata: { ...job.metadata, annotations } });
+    expect(observed?.cancel).toEqual({ by: '', reason: 'Cancelled' });
+  });
+
+  it('is none that can be read with a time that is none', () => {
+    const { job } = buildObjects(buildsConfig());
+    const build = JSON.stringify({ ...aBuildSpec(), createdAt: 1e300 });
+    const annotations = { ...job.metadata!.annotations, 'labwright.dev/build': build };
+    expect(parseBuild({ ...job, metadata: { ...job.metadata, annotations } })).toBeUndefined();
+  });
+
   it('lives longer than its pod may run, so that the log of a build that was too slow can be read', () => {
     const { spec } = buildObjects(buildsConfig('deadlines: { total: 90500ms }')).job;
     expect(spec!.template.spec!.activeDeadlineSeconds).toBe(91);
