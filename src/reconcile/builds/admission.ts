@@ -22,15 +22,22 @@ export class Admission {
   #isAsked = false;
   #isStopped = false;
   #timer: NodeJS.Timeout | undefined;
+  /** Who waits, in order, and the place of each; computed when somebody wants it after a change. */
   #order: readonly WaitingBuild[] | undefined;
+  #places: ReadonlyMap<string, number> | undefined;
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
   }
 
-  /** Something has changed that may make it somebody's turn. */
+  /** Builds or slots are not what they were. */
+  changed(): void {
+    this.#forgetOrder();
+    this.request();
+  }
+
+  /** It may be somebody's turn. */
   request(): void {
-    this.#order = undefined;
     this.#isAsked = true;
     if (this.#running !== undefined || this.#isStopped) return;
     this.#running = this.#run().finally(() => {
@@ -55,8 +62,13 @@ export class Admission {
 
   /** Place in the queue, from 1; null when it does not wait. */
   positionOf(id: string): number | null {
-    const index = this.waiting().findIndex((build) => build.id === id);
-    return index < 0 ? null : index + 1;
+    this.#places ??= new Map(this.waiting().map((build, index) => [build.id, index + 1]));
+    return this.#places.get(id) ?? null;
+  }
+
+  #forgetOrder(): void {
+    this.#order = undefined;
+    this.#places = undefined;
   }
 
   async #run(): Promise<void> {
@@ -78,7 +90,7 @@ export class Admission {
       const admitted = admit(this.#findWaiting(slots), taken, bounds, pool.places(), Date.now());
       return admitted.length === 0 ? slots : [...slots, ...admitted];
     });
-    this.#order = undefined;
+    this.#forgetOrder();
     const returns = pool.nextReturn();
     if (returns !== undefined) this.#again(returns);
   }

@@ -98,16 +98,16 @@ export class BuildController {
       ...{ client, controller, namespace, logger },
       onChange: (id) => {
         wake(id);
-        this.#admission.request();
+        this.#admission.changed();
       },
     });
     this.#ledger = new SlotLedger({
       ...{ client, controller, namespace, logger },
       onChange: (slots, before) => {
+        this.#admission.changed();
         for (const { id } of [...slots, ...before]) wake(id);
         // Everybody's place has changed.
         for (const { id } of this.#admission.waiting()) wake(id);
-        this.#admission.request();
       },
     });
     const executors = options.makeExecutors({
@@ -170,7 +170,7 @@ export class BuildController {
     for (const { spec } of this.watches.jobs()) this.#queue.add(spec.id);
     for (const { id } of this.#ledger.slots) this.#queue.add(id);
     for (const executor of this.pool.all()) for (const { id } of executor.runs()) this.#queue.add(id);
-    this.#admission.request();
+    this.#admission.changed();
   }
 
   /** Says in the cluster, now and then, that somebody here waits for a build: other controllers do not see who reads here. */
