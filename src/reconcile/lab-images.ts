@@ -228,7 +228,8 @@ export class LabImages {
 }
 
 function interestingLine(text: string): string | undefined {
-  const [line = ''] = text.split('\n');
+  // Without what steers a terminal: it is shown in pages.
+  const [line = ''] = text.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, '').split(/[\r\n]/);
   if (!INTERESTING.test(line)) return undefined;
   return line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}…` : line;
 }

@@ -50,6 +50,7 @@ const LEAST_WANTED_MS = 30_000;
 /** How long what an earlier build has left is waited for. */
 const LEFTOVER_MS = 30_000;
 const LEFTOVER_AGAIN_MS = 50;
+const LEFTOVER_PAUSE_MS = 1_000;
 const ATTEMPTS = 10;
 /** A request that joins a build and then never reads its events keeps it this share of the time less, at most. */
 const JOIN_SLACK = 0.1;
@@ -174,7 +175,7 @@ export class BuildRequests {
   async #makeRoom(spec: BuildSpec, endsAt: number, signal?: AbortSignal): Promise<ObservedBuild | undefined> {
     const { client, namespace, watches } = this.#options;
     const ref = { namespace, name: buildObjectName(spec.id) };
-    for (;;) {
+    for (let pause = LEFTOVER_AGAIN_MS; ; pause = Math.min(pause * 2, LEFTOVER_PAUSE_MS)) {
       const found: V1Job | undefined = await client.get(Jobs, ref, { ...(signal === undefined ? {} : { signal }) });
       if (found === undefined) return undefined;
       const build = parseBuild(found);
@@ -195,7 +196,7 @@ export class BuildRequests {
       if (!build.terminating && !isHeld) {
         await client.delete(Jobs, ref, { uid: build.uid, propagationPolicy: 'Foreground' });
       }
-      await delay(LEFTOVER_AGAIN_MS, undefined, signal === undefined ? {} : { signal });
+      await delay(pause * (0.75 + Math.random() / 2), undefined, signal === undefined ? {} : { signal });
     }
   }
 
