@@ -148,7 +148,7 @@ describe('what a backend costs', () => {
 
 describe('the network of builds', () => {
   it('is closed towards private ranges and the metadata services, but for what is allowed', () => {
-    const { networkPolicy } = buildObjects(buildsConfig('networkPolicy: { allowed: [10.89.0.1/32] }')).ground;
+    const { networkPolicy } = buildObjects(buildsConfig('networkPolicy: { allowed: [10.20.30.40/32] }')).ground;
     const blocks = (networkPolicy?.spec?.egress ?? [])
       .filter(({ ports }) => ports === undefined)
       .flatMap(({ to }) => (to ?? []).map(({ ipBlock }) => ipBlock));
@@ -158,7 +158,7 @@ describe('the network of builds', () => {
     expect(blocks.find((block) => block?.cidr === '::/0')?.except).toEqual(
       expect.arrayContaining(['fd00:ec2::254/128', 'fc00::/7', 'fe80::/10']),
     );
-    expect(blocks).toContainEqual({ cidr: '10.89.0.1/32' });
+    expect(blocks).toContainEqual({ cidr: '10.20.30.40/32' });
   });
 
   it('is left alone when policies are off', () => {
