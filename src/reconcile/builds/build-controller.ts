@@ -153,10 +153,9 @@ export class BuildController {
       this.pool.run(signal),
       this.#renew(signal),
     ];
-    void this.builds.ready().then(
-      () => this.#lookAtAll(),
-      () => undefined,
-    );
+    // However long the cluster keeps us waiting: what was there before is looked at when there is a picture.
+    const known = Promise.all([this.watches.ready, this.#ledger.ready, this.#ground.laid]);
+    void known.then(() => this.#lookAtAll());
     const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
     await Promise.all(working);
     clearInterval(resync);
