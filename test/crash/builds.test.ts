@@ -103,15 +103,17 @@ async function stopAll(wanted: readonly Point[]): Promise<Case[]> {
     prepared.push({ ...point, repository, id });
   }
   const stopped: Case[] = [];
+  const known = new Set(prepared.flatMap(({ id }) => id ?? []));
   // What is written down is acted upon by whoever sees it, also when the answer is held: those come last.
   for (const each of prepared.sort((a, b) => Number(a.call === INTENT) - Number(b.call === INTENT))) {
     const { what, call, side, repository, id } = each;
-    const { answer } = await victim.stopAt<unknown>(call, side, () =>
-      id === undefined ? victim.request(repository) : victim.api.cancel(id),
-    );
+    const begin = () => (id === undefined ? victim.request(repository) : victim.api.cancel(id));
+    const others = [...known].filter((other) => other !== id);
+    const { answer } = await victim.stopAt<unknown>(call, side, begin, others);
     const isAnswered = what === 'cancel' || call !== INTENT;
-    const known = id ?? (isAnswered ? ((await answer) as string) : undefined);
-    const reader = known === undefined ? undefined : new BuildReader(victim.api, known);
+    const own = id ?? (isAnswered ? ((await answer) as string) : undefined);
+    if (own !== undefined) known.add(own);
+    const reader = own === undefined ? undefined : new BuildReader(victim.api, own);
     await reader?.untilFirst();
     stopped.push({ what, call, side, repository, reader });
   }

@@ -131,9 +131,18 @@ export class BuildVictim {
     return this.#proxy.requests.calls(since, isWrite).flatMap((request) => name(request) ?? []);
   }
 
-  /** Begins some work and stops it just before or just after the API server does this call. Work stopped earlier stays so. */
-  async stopAt<T>(call: CallName, side: Side, work: () => Promise<T>): Promise<{ answer: Promise<T | undefined> }> {
-    const name = this.#namer();
+  /**
+   * Begins some work and stops it just before or just after the API server does this call. Work stopped earlier stays so.
+   *
+   * @param others ids of builds whose calls, which are tried again while they are held, are not of this work
+   */
+  async stopAt<T>(
+    call: CallName,
+    side: Side,
+    work: () => Promise<T>,
+    others: readonly string[] = [],
+  ): Promise<{ answer: Promise<T | undefined> }> {
+    const name = this.#namer(others);
     const held = this.#proxy.held.size;
     let isHeld = false;
     this.#proxy.onCall = (_n, request) => {
@@ -217,9 +226,10 @@ export class BuildVictim {
   }
 
   /** Names calls in the order in which it is asked; undefined for those that are no build's. */
-  #namer(): (request: KubeRequest) => CallName | undefined {
+  #namer(others: readonly string[] = []): (request: KubeRequest) => CallName | undefined {
     const counts = new Map<string, number>();
-    return ({ verb, resource, subresource, namespace }) => {
+    return ({ verb, resource, subresource, namespace, url }) => {
+      if (others.some((id) => url.includes(id))) return undefined;
       const isOfBuild = namespace === this.#namespace && ['jobs', 'pods', 'secrets', 'configmaps'].includes(resource);
       if (verb === 'watch' || verb === 'list' || !isOfBuild) return undefined;
       const call = `${verb} ${subresource === '' ? resource : `${resource}/${subresource}`}`;
