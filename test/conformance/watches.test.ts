@@ -90,12 +90,13 @@ describe('a watch', () => {
   it('sends a bookmark before it is ended, when it may and there was something new', async () => {
     const { path } = await api.namespace();
     const since = await versionOf(`${path}/secrets`);
-    const watching = api.watch(
-      `${path}/secrets?watch=true&resourceVersion=${since}&allowWatchBookmarks=true&timeoutSeconds=5`,
-      { bookmarks: true },
-    );
+    const address = `${path}/secrets?watch=true&resourceVersion=${since}&allowWatchBookmarks=true&timeoutSeconds=5`;
     await api.post(`${path}/secrets`, { metadata: { name: 'a' } });
-    const events = await watching;
+    let events = await api.watch(address, { bookmarks: true });
+    // They are best effort: a real server that is short of time leaves one out (KEP 956).
+    for (let more = 2; more > 0 && events.at(-1)?.type !== 'BOOKMARK'; more -= 1) {
+      events = await api.watch(address, { bookmarks: true });
+    }
     expect(events.at(-1)).toMatchObject({ type: 'BOOKMARK', object: { kind: 'Secret', apiVersion: 'v1' } });
     expect(Object.keys(events.at(-1)?.object.metadata ?? {}).filter((key) => key !== 'resourceVersion')).toEqual([]);
     expect(Number(events.at(-1)?.object.metadata.resourceVersion)).toBeGreaterThan(Number(since));
