@@ -129,9 +129,8 @@ export class DockerExecutor implements BuildExecutor {
       const container = await startContainer(spec, secrets, options, signal);
       await this.#picture.look(container, signal).catch(() => undefined);
     } catch (error) {
-      if (this.#over.signal.aborted) {
-        throw new ExecutorUnavailable(`The executor "${this.name}" was stopped.`, { cause: error });
-      }
+      // That the program stops is no fault of the engine: the build keeps its place there, and the next process finds it.
+      this.#over.signal.throwIfAborted();
       throw error;
     } finally {
       this.#starting.delete(spec.id);
