@@ -1,11 +1,11 @@
 import type { BackendConfig, BuildsConfig } from '../config/config.ts';
 import type { BuildSpec } from '../domain/build.ts';
+import { parseAnnotation } from './annotation.ts';
 import { buildCommand } from './build-command.ts';
 import { SECRETS_DIRECTORY } from './build-context.ts';
-import { buildLabels } from './build-intent.ts';
+import { BUILD, buildLabels } from './build-intent.ts';
+import { type BuildSecrets, secretFiles } from './build-secrets.ts';
 
-/** Label with the specification, as JSON. */
-const BUILD = 'labwright.dev/build';
 /** Where the secrets are put before the container starts: a tmpfs is not there yet. */
 export const INCOMING_DIRECTORY = '/run/labwright/incoming';
 /** How the wrapper says that the kernel has ended a process of the build for want of memory. */
@@ -38,12 +38,6 @@ if [ $code -ne 0 ] && [ $code -ne ${TIMEOUT_EXIT} ] &&
 fi
 exit $code
 `;
-
-/** What a build is given in secret. */
-interface Secrets {
-  readonly dockerConfig: string | null;
-  readonly git: Readonly<Record<string, string>>;
-}
 
 export interface ContainerOptions {
   readonly config: BuildsConfig;
@@ -132,20 +126,19 @@ function isolation({ backend, isPodman }: ContainerOptions): Record<string, unkn
 }
 
 /** The secrets as files, in the directory that the wrapper takes them from. Only the container's root can read them. */
-export function secretEntries({ dockerConfig, git }: Secrets): { name: string; mode: number; content?: string }[] {
+export function secretEntries(secrets: BuildSecrets): { name: string; mode: number; content?: string }[] {
   const directory = `${INCOMING_DIRECTORY.slice(1)}/`;
-  const files = { ...git, ...(dockerConfig === null ? {} : { 'config.json': dockerConfig }) };
   return [
     { name: directory, mode: 0o700 },
-    ...Object.entries(files).map(([name, content]) => ({ name: `${directory}${name}`, mode: 0o400, content })),
+    ...Object.entries(secretFiles(secrets)).map(([name, content]) => ({
+      name: `${directory}${name}`,
+      mode: 0o400,
+      content,
+    })),
   ];
 }
 
 /** The specification that a container's labels hold; undefined when there is none that can be read. */
 export function labelledSpec(labels: Readonly<Record<string, string>>): BuildSpec | undefined {
-  try {
-    return JSON.parse(labels[BUILD] ?? '') as BuildSpec;
-  } catch {
-    return undefined;
-  }
+  return parseAnnotation<BuildSpec>(labels[BUILD]);
 }

@@ -5,6 +5,7 @@ import type { BuildPlace } from './build-context.ts';
 import { buildGround, type BuildGround } from './build-ground.ts';
 import { buildAnnotations, buildMetadata } from './build-intent.ts';
 import { buildPodSpec } from './build-pod.ts';
+import { type BuildSecrets, secretFiles } from './build-secrets.ts';
 import { encodeSecret } from './values.ts';
 
 export type { BuildGround } from './build-ground.ts';
@@ -18,12 +19,6 @@ const SLACK_SECONDS = 60;
  * registry has been asked, and a controller that was away wants to find it.
  */
 const UNATTENDED_SECONDS = 3_600;
-
-/** What a build is given in its Secret. */
-interface Secrets {
-  readonly dockerConfig: string | null;
-  readonly git: Readonly<Record<string, string>>;
-}
 
 export interface BuildJobOptions {
   /** Its turn has not come. */
@@ -87,9 +82,9 @@ export class BuildPodBuilder {
    *
    * @param owner - uid of the Job, with which it goes
    */
-  buildSecret(spec: BuildSpec, { dockerConfig, git }: Secrets, owner: { readonly uid: string }): V1Secret {
+  buildSecret(spec: BuildSpec, secrets: BuildSecrets, owner: { readonly uid: string }): V1Secret {
     const metadata = buildMetadata(spec, this.#place);
-    const values = { ...git, ...(dockerConfig === null ? {} : { 'config.json': dockerConfig }) };
+    const values = secretFiles(secrets);
     const job = { apiVersion: 'batch/v1', kind: 'Job', name: metadata.name ?? '', uid: owner.uid };
     return {
       apiVersion: 'v1',

@@ -15,7 +15,7 @@ import { BUILD_SERVICE_ACCOUNT } from '../domain/build-service-account.ts';
 import { BUILD_CONTAINER, buildObjectName } from './build-intent.ts';
 import { buildAffinity } from './build-placement.ts';
 import { formatCpu, formatMemory } from './quantities.ts';
-import { copyOf, defined } from './values.ts';
+import { copyOf, defined, some } from './values.ts';
 
 /** Enough for fetching and pushing where the steps of the build run elsewhere in the pod. */
 const SMALL = { cpu: 1, memory: 2 ** 30, cpuRequest: 0.1, memoryRequest: 2 ** 28 };
@@ -112,8 +112,4 @@ function smallResources(pod: BuildsConfig['pod']): V1ResourceRequirements {
       memory: formatMemory(Math.min(SMALL.memoryRequest, pod.memoryRequest)),
     },
   };
-}
-
-function some<T>(list: T[]): T[] | undefined {
-  return list.length === 0 ? undefined : list;
 }

@@ -1,16 +1,7 @@
-import type { V1NetworkPolicy, V1NetworkPolicyPeer, V1NetworkPolicyPort } from '@kubernetes/client-node';
+import type { V1NetworkPolicy, V1NetworkPolicyPeer } from '@kubernetes/client-node';
 import { labMetadata, labSelector, type BuildContext } from './context.ts';
+import { DNS_PORTS, everywhereBut, METADATA_SERVICES, type NetworkRule } from './network-peers.ts';
 import { copyOf } from './values.ts';
-
-/** Where clouds hand out credentials of the node to whoever asks. */
-const METADATA_SERVICES = ['169.254.169.254/32', 'fd00:ec2::254/128'];
-
-/** A rule as it is sent; the client library's types call `from` by another name. */
-interface Rule {
-  from?: V1NetworkPolicyPeer[];
-  to?: V1NetworkPolicyPeer[];
-  ports?: V1NetworkPolicyPort[];
-}
 
 /**
  * Who may reach the lab (hub and proxy, on its port) and what it may reach: always the hub and DNS, never the metadata
@@ -23,22 +14,19 @@ export function buildNetworkPolicy(context: BuildContext): V1NetworkPolicy | und
   const hub = copyOf<V1NetworkPolicyPeer[]>(rules.hub);
   const proxy = copyOf<V1NetworkPolicyPeer[]>(rules.proxy);
   const anywhere = everywhereBut(METADATA_SERVICES);
-  const ingress: Rule[] = [
+  const ingress: NetworkRule[] = [
     { from: [...hub, ...proxy], ports: [{ protocol: 'TCP', port: config.port }] },
-    ...copyOf<Rule[]>(rules.ingress),
+    ...copyOf<NetworkRule[]>(rules.ingress),
   ];
-  const egress: Rule[] = [
+  const egress: NetworkRule[] = [
     { to: hub },
     // Some network plugins match address blocks against pods and some do not, so cluster DNS is named both ways.
     {
       to: [{ namespaceSelector: {} }, ...anywhere],
-      ports: [
-        { protocol: 'UDP', port: 53 },
-        { protocol: 'TCP', port: 53 },
-      ],
+      ports: [...DNS_PORTS],
     },
     ...(rules.internet ? [{ to: everywhereBut([...METADATA_SERVICES, ...rules.blocked]) }] : []),
-    ...copyOf<Rule[]>(rules.egress),
+    ...copyOf<NetworkRule[]>(rules.egress),
   ];
   return {
     apiVersion: 'networking.k8s.io/v1',
@@ -46,11 +34,4 @@ export function buildNetworkPolicy(context: BuildContext): V1NetworkPolicy | und
     metadata: labMetadata(context, names.networkPolicy),
     spec: { podSelector: { matchLabels: labSelector(context) }, policyTypes: ['Ingress', 'Egress'], ingress, egress },
   };
-}
-
-function everywhereBut(blocked: readonly string[]): V1NetworkPolicyPeer[] {
-  return [
-    { ipBlock: { cidr: '0.0.0.0/0', except: blocked.filter((block) => !block.includes(':')) } },
-    { ipBlock: { cidr: '::/0', except: blocked.filter((block) => block.includes(':')) } },
-  ];
 }

@@ -16,7 +16,7 @@ import { buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { SPAWN_LABEL } from './object-names.ts';
 import { formatCpu, formatMemory } from './quantities.ts';
-import { copyOf, defined } from './values.ts';
+import { copyOf, defined, some } from './values.ts';
 import { buildLabMounts, buildVolumes, scratchMounts } from './volumes.ts';
 
 /** The pod of one spawn. A pod of another spawn is told from it by the spawn label. */
@@ -57,7 +57,6 @@ function buildSpec(context: BuildContext): V1PodSpec {
 
 /** Where and how the scheduler and the node run it: what the administrator said, unchanged. */
 function buildPlacement({ config }: BuildContext): Partial<V1PodSpec> {
-  const some = <T>(list: readonly T[]) => (list.length === 0 ? undefined : list);
   const tolerations = some(config.tolerations);
   const spread = some(config.topologySpreadConstraints);
   return defined({

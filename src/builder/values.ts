@@ -13,6 +13,11 @@ export function copyOf<T>(value: DeepReadonly<T>): T {
   return structuredClone(value) as T;
 }
 
+/** A list for an object that is sent: undefined when there is nothing in it. */
+export function some<T>(list: readonly T[]): T[] | undefined {
+  return list.length === 0 ? undefined : [...list];
+}
+
 /** The data of a Secret, with sorted keys. */
 export function encodeSecret(values: Readonly<Record<string, string>>): Record<string, string> {
   return sorted(values, (value) => Buffer.from(value, 'utf8').toString('base64'));

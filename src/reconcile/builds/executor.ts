@@ -1,17 +1,11 @@
 import type { Readable } from 'node:stream';
+import type { BuildSecrets } from '../../builder/build-secrets.ts';
 import type { BuildSpec } from '../../domain/build.ts';
 import type { RunFacts } from '../../domain/build-run.ts';
 import type { LogPosition } from '../../storage/container-log.ts';
 
+export type { BuildSecrets } from '../../builder/build-secrets.ts';
 export type { LogPosition } from '../../storage/container-log.ts';
-
-/** What a build is given besides its specification: values that live in Secrets only. */
-export interface BuildSecrets {
-  /** `config.json` of Docker, to push with and to pull base images with; null where the registry asks for nothing. */
-  readonly dockerConfig: string | null;
-  /** Files for Git, by name: see builder/git-files.ts. Empty where every repository is public. */
-  readonly git: Readonly<Record<string, string>>;
-}
 
 /** How that which runs one build stands, as its executor has last heard. */
 export interface ObservedRun extends RunFacts {

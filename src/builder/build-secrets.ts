@@ -1,0 +1,12 @@
+/** What a build is given besides its specification: values that live in Secrets only. */
+export interface BuildSecrets {
+  /** `config.json` of Docker, to push with and to pull base images with; null where the registry asks for nothing. */
+  readonly dockerConfig: string | null;
+  /** Files for Git, by name: see git-files.ts. Empty where every repository is public. */
+  readonly git: Readonly<Record<string, string>>;
+}
+
+/** The files that the build finds in its directory of secrets, by name. */
+export function secretFiles({ dockerConfig, git }: BuildSecrets): Record<string, string> {
+  return { ...git, ...(dockerConfig === null ? {} : { 'config.json': dockerConfig }) };
+}
