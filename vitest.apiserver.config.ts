@@ -9,7 +9,7 @@ export default defineConfig({
   test: {
     include: [
       'test/{conformance,storage,reconcile,crash,builder}/**/*.test.ts',
-      'test/routes/jwks.test.ts',
+      'test/routes/process/jwks.test.ts',
       'test/support/*.test.ts',
     ],
     env: { LABWRIGHT_TEST_CLUSTER: 'apiserver' },

@@ -1,10 +1,10 @@
 import type { V1Namespace } from '@kubernetes/client-node';
-import { LabBuilder } from '../src/builder/lab-builder.ts';
+import { LabBuilder } from '../src/builder/lab/lab-builder.ts';
 import type { Config } from '../src/config/index.ts';
 import { sizeResources } from '../src/config/index.ts';
 import { MANAGED_BY_LABEL } from '../src/domain/names.ts';
-import type { KubeClient } from '../src/storage/kube-client.ts';
-import * as resources from '../src/storage/resources.ts';
+import type { KubeClient } from '../src/storage/kubernetes/kube-client.ts';
+import * as resources from '../src/storage/kubernetes/resources.ts';
 
 /**
  * The floor: a lab's objects made by a bare loop over the same client, in the same three steps as the brief names

@@ -1,6 +1,6 @@
-import { startKubelet } from '../src/sandbox/index.ts';
-import { tokenConnection } from '../src/storage/connection.ts';
-import { KubeClient } from '../src/storage/kube-client.ts';
+import { startKubelet } from '../sandbox/index.ts';
+import { tokenConnection } from '../src/storage/kubernetes/connection.ts';
+import { KubeClient } from '../src/storage/kubernetes/kube-client.ts';
 import { BAD_IMAGE } from './images.ts';
 
 /**

@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { createIdentification } from './auth/identification.ts';
-import { type BuildStage, createBuildStage } from './builds.ts';
+import { type BuildStage, createBuildStage } from './app/builds.ts';
 import { KeyService } from './auth/keys/service.ts';
 import { labTokens } from './auth/keys/lab-tokens.ts';
 import {
@@ -16,16 +16,21 @@ import {
 } from './cli/index.ts';
 import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig } from './config/index.ts';
 import { SetupError } from './domain/setup-error.ts';
-import { LabController } from './reconcile/lab-controller.ts';
-import { createApp } from './routes/app.ts';
-import { startServer } from './routes/server.ts';
-import type { Cluster, Setup } from './setup.ts';
-import { inClusterConnection, isInCluster, kubeconfigConnection, ownNamespace } from './storage/connection.ts';
-import type { KubeConnection } from './storage/connection.ts';
-import { KeyStore } from './storage/key-store.ts';
-import { KubeClient } from './storage/kube-client.ts';
-import { askServiceAccountIssuer } from './storage/service-account-issuer.ts';
-import { startSandboxCluster, startTrial } from './trial.ts';
+import { LabController } from './reconcile/labs/lab-controller.ts';
+import { createApp } from './routes/server/app.ts';
+import { startServer } from './routes/server/server.ts';
+import type { Cluster, Setup } from './app/runtime.ts';
+import {
+  inClusterConnection,
+  isInCluster,
+  kubeconfigConnection,
+  ownNamespace,
+} from './storage/kubernetes/connection.ts';
+import type { KubeConnection } from './storage/kubernetes/connection.ts';
+import { KeyStore } from './storage/kubernetes/key-store.ts';
+import { KubeClient } from './storage/kubernetes/kube-client.ts';
+import { askServiceAccountIssuer } from './storage/kubernetes/checks/service-account-issuer.ts';
+import { startSandboxCluster, startTrial } from './app/sandbox.ts';
 
 /** How long parties outside may go on answering when the program stops; requests in progress have a little longer. */
 const ANSWERS_MS = 2_000;

@@ -1,6 +1,6 @@
 import { KubeConfig } from '@kubernetes/client-node';
-import { tokenConnection } from '../../src/storage/connection.ts';
-import { KubeClient } from '../../src/storage/kube-client.ts';
+import { tokenConnection } from '../../src/storage/kubernetes/connection.ts';
+import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
 import { pushScriptedBuilder } from './image.ts';
 
 /** The real cluster that builds run in, and its registry. */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { BuildPodBuilder } from '../../src/builder/build-pod-builder.ts';
-import type { KubeClient } from '../../src/storage/kube-client.ts';
-import { Jobs, Secrets } from '../../src/storage/resources.ts';
+import { BuildPodBuilder } from '../../src/builder/build/build-pod-builder.ts';
+import type { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
+import { Jobs, Secrets } from '../../src/storage/kubernetes/resources.ts';
 import { inFlight } from '../in-flight.ts';
 import type { Site } from './site.ts';
 

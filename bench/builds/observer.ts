@@ -1,7 +1,7 @@
 import type { V1Job, V1Pod } from '@kubernetes/client-node';
-import { BUILD_CONTAINER, BUILD_LABEL, BUILD_USER_LABEL } from '../../src/builder/build-intent.ts';
-import type { KubeClient } from '../../src/storage/kube-client.ts';
-import { Jobs, Pods, type Resource } from '../../src/storage/resources.ts';
+import { BUILD_CONTAINER, BUILD_LABEL, BUILD_USER_LABEL } from '../../src/domain/build/build-intent.ts';
+import type { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
+import { Jobs, Pods, type Resource } from '../../src/storage/kubernetes/resources.ts';
 
 /** When something of a build was first seen in the API, in milliseconds since the epoch. */
 export interface Seen {

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BuildsConfig, parseConfig } from '../../src/config/index.ts';
-import { Namespaces } from '../../src/storage/resources.ts';
+import { Namespaces } from '../../src/storage/kubernetes/resources.ts';
 import { kubeconfigText } from '../../test/support/api-server.ts';
 import { canary } from '../../test/support/canary.ts';
 import { ControllerProcess } from '../../test/support/controller-process.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
-import { buildObjectNames } from '../../src/builder/object-names.ts';
-import { Pods } from '../../src/storage/resources.ts';
+import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
+import { Pods } from '../../src/storage/kubernetes/resources.ts';
 import type { LabView } from '../../test/support/lab-api.ts';
 import type { Plan, Progress } from '../plan.ts';
 import { BAD_IMAGE } from '../images.ts';

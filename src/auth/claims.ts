@@ -1,5 +1,5 @@
 import { parseCpu, parseMemory } from '../config/units.ts';
-import type { Quota } from '../domain/user.ts';
+import type { Quota } from '../domain/user/user.ts';
 import type { KnownGroup, UserFacts } from './user-facts.ts';
 
 /** What another party says of somebody: parsed JSON, believed in nothing but its signature. */

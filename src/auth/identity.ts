@@ -3,7 +3,7 @@ import type { UserFacts } from './user-facts.ts';
 
 /**
  * What a caller may do: `user` what is its own, `hub` everything about labs for any user it names, `admin` everything.
- * The routes' table in `routes/permissions.ts` says it route by route.
+ * The routes' table in `routes/server/permissions.ts` says it route by route.
  */
 export type Role = 'user' | 'hub' | 'admin';
 

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { LabUser } from '../domain/user.ts';
+import type { LabUser } from '../domain/user/user.ts';
 import { bearerToken } from './bearer.ts';
 import { type AuthRequest, type Identity, type IdentityProvider, invalidToken, type Role } from './identity.ts';
 import { noFacts } from './user-facts.ts';

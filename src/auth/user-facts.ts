@@ -1,5 +1,5 @@
 import { LabwrightError } from '../domain/errors.ts';
-import type { Group, LabUser, Quota } from '../domain/user.ts';
+import type { Group, LabUser, Quota } from '../domain/user/user.ts';
 
 /** A group as a source gives it: many know no gid. */
 export interface KnownGroup {

@@ -1,6 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import { Document, isMap, isScalar, type YAMLMap } from 'yaml';
-import type { LabObjects } from './lab-builder.ts';
+import type { LabObjects } from './lab/lab-builder.ts';
 
 /** The objects of a lab, in the order in which they can be made. */
 export function listObjects(objects: LabObjects): KubernetesObject[] {

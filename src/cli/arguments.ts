@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import type { Group } from '../domain/user.ts';
+import type { Group } from '../domain/user/user.ts';
 
 export const USAGE = `Usage: labwright [COMMAND] [OPTIONS]
 

@@ -1,11 +1,11 @@
-import { builderDigest, imageOf } from '../builder/build-image.ts';
-import { BuildPodBuilder } from '../builder/build-pod-builder.ts';
+import { builderDigest, imageOf } from '../builder/build/build-image.ts';
+import { BuildPodBuilder } from '../builder/build/build-pod-builder.ts';
 import { writeManifest } from '../builder/manifest.ts';
 import { ConfigError, DEFAULT_NAMESPACE, loadConfig, type Config } from '../config/index.ts';
-import { binderSlugOf } from '../domain/binder-slug.ts';
-import { BuildProblem, type BuildSpec } from '../domain/build.ts';
-import { identifyBuild } from '../domain/build-identity.ts';
-import { parseBuildPath, parseRepository } from '../domain/repository.ts';
+import { binderSlugOf } from '../domain/build/binder-slug.ts';
+import { BuildProblem, type BuildSpec } from '../domain/build/build.ts';
+import { identifyBuild } from '../domain/build/build-identity.ts';
+import { parseBuildPath, parseRepository } from '../domain/git/repository.ts';
 import type { RenderBuildCommand } from './arguments.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 

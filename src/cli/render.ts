@@ -1,4 +1,4 @@
-import { LabBuilder, type LabInput } from '../builder/lab-builder.ts';
+import { LabBuilder, type LabInput } from '../builder/lab/lab-builder.ts';
 import { listObjects, writeManifest } from '../builder/manifest.ts';
 import {
   ConfigError,
@@ -9,7 +9,7 @@ import {
   sizeResources,
   type Config,
 } from '../config/index.ts';
-import type { LabUser } from '../domain/user.ts';
+import type { LabUser } from '../domain/user/user.ts';
 import type { RenderCommand } from './arguments.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { LabResources } from '../domain/lab.ts';
+import type { LabResources } from '../domain/lab/lab.ts';
 import type { configSchema } from './schema.ts';
 
 /** `T` and everything in it, not to be written. */

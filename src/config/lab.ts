@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { TOKEN_DIRECTORY } from '../domain/lab.ts';
+import { TOKEN_DIRECTORY } from '../domain/lab/lab.ts';
 import { crossCheck, type Report } from './cross-check.ts';
 import { labSettings } from './lab-settings.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Quota } from '../domain/user.ts';
+import type { Quota } from '../domain/user/user.ts';
 import { crossCheck } from './cross-check.ts';
 import { cpu, memory } from './units.ts';
 

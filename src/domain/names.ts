@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { LabKey } from './lab.ts';
+import type { LabKey } from './lab/lab.ts';
 
 /**
  * Slugs: names that are safe as a DNS label and as a label value, and that never meet.

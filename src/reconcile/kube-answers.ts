@@ -1,5 +1,5 @@
 import { LabwrightError } from '../domain/errors.ts';
-import { KubeError } from '../storage/kube-error.ts';
+import { KubeError } from '../storage/kubernetes/kube-error.ts';
 
 /** What the cluster refuses or does not answer is no fault of the caller, and none of ours that a stack would explain. */
 export function explainKubeError(error: unknown): never {

@@ -1,8 +1,8 @@
-import { buildObjectNames } from '../../src/builder/object-names.ts';
+import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
 import { readFile } from 'node:fs/promises';
-import { LabBuilder, type LabInput, type LabObjects } from '../../src/builder/lab-builder.ts';
+import { LabBuilder, type LabInput, type LabObjects } from '../../src/builder/lab/lab-builder.ts';
 import { parseConfig, resolveQuota, sizeResources, type Config } from '../../src/config/index.ts';
-import type { LabUser } from '../../src/domain/user.ts';
+import type { LabUser } from '../../src/domain/user/user.ts';
 
 const EXAMPLES = new URL('../../deploy/examples/', import.meta.url);
 

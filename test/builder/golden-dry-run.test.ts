@@ -2,7 +2,7 @@ import { readFile, readdir } from 'node:fs/promises';
 import type { KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
-import * as resources from '../../src/storage/resources.ts';
+import * as resources from '../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 
 const GOLDEN = new URL('../golden/', import.meta.url);

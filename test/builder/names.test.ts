@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { homeDirectory, unixName } from '../../src/builder/home.ts';
-import { buildObjectNames } from '../../src/builder/object-names.ts';
-import { buildGroup, buildPasswd, fileKey } from '../../src/builder/user-files.ts';
+import { homeDirectory, unixName } from '../../src/builder/lab/home.ts';
+import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
+import { buildGroup, buildPasswd, fileKey } from '../../src/builder/lab/user-files.ts';
 import { aUser, configWithLab, exampleConfig } from './cases.ts';
 
 const { lab } = await exampleConfig('minimal');

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest';
 import type { Dispatcher } from 'undici';
-import { type KubeConnection, tokenConnection } from '../../src/storage/connection.ts';
+import { type KubeConnection, tokenConnection } from '../../src/storage/kubernetes/connection.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import { askAgain } from '../support/wait-for.ts';
 

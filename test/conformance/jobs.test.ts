@@ -1,5 +1,5 @@
 import { afterEach, describe, expect } from 'vitest';
-import type { Kubelet } from '../../src/sandbox/index.ts';
+import type { Kubelet } from '../../sandbox/index.ts';
 import type { TestKubeletOptions } from '../support/cluster.ts';
 import { itNeedsControllers as it } from '../support/cluster-needs.ts';
 import { type Answer, eventually, useApi, type Wire } from './api.ts';

@@ -1,7 +1,7 @@
 import type { CoreV1Event, V1Pod } from '@kubernetes/client-node';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Fault, Kubelet } from '../../src/sandbox/index.ts';
-import { Events, Pods } from '../../src/storage/resources.ts';
+import type { Fault, Kubelet } from '../../sandbox/index.ts';
+import { Events, Pods } from '../../src/storage/kubernetes/resources.ts';
 import type { TestKubeletOptions } from '../support/cluster.ts';
 import { aPod, eventually, useApi } from './api.ts';
 

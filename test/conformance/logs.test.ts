@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { BuildScript, Kubelet } from '../../src/sandbox/index.ts';
+import type { BuildScript, Kubelet } from '../../sandbox/index.ts';
 import type { TestKubeletOptions } from '../support/cluster.ts';
 import { type Answer, aPod, eventually, refusal, useApi } from './api.ts';
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { Namespaces, Secrets } from '../../src/storage/resources.ts';
+import { Namespaces, Secrets } from '../../src/storage/kubernetes/resources.ts';
 import { until } from '../reconcile/support/until.ts';
 import { kubeconfigText } from '../support/api-server.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';

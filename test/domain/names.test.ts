@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isIdentityName } from '../../src/domain/identity-name.ts';
-import type { LabKey } from '../../src/domain/lab.ts';
+import { isIdentityName } from '../../src/domain/user/identity-name.ts';
+import type { LabKey } from '../../src/domain/lab/lab.ts';
 import { labSlug, slugOf } from '../../src/domain/names.ts';
 
 const DNS_LABEL = /^[a-z0-9]([a-z0-9-]*[a-z0-9])?$/;

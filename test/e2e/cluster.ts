@@ -1,9 +1,9 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import { kubeconfigConnection } from '../../src/storage/connection.ts';
-import { KubeClient } from '../../src/storage/kube-client.ts';
-import { Namespaces } from '../../src/storage/resources.ts';
+import { kubeconfigConnection } from '../../src/storage/kubernetes/connection.ts';
+import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
+import { Namespaces } from '../../src/storage/kubernetes/resources.ts';
 
 /** The real cluster of a run, and a client to look behind the controller's back. */
 export interface RealCluster {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { Namespaces } from '../../src/storage/resources.ts';
+import { Namespaces } from '../../src/storage/kubernetes/resources.ts';
 import { takeFindings } from '../support/canary.ts';
 import { ControllerProcess } from '../support/controller-process.ts';
 import { startRealCluster } from './cluster.ts';

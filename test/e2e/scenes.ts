@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
-import { buildObjectNames } from '../../src/builder/object-names.ts';
+import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
 import { LAB_LABEL } from '../../src/domain/names.ts';
-import { Namespaces, Pods, Secrets } from '../../src/storage/resources.ts';
+import { Namespaces, Pods, Secrets } from '../../src/storage/kubernetes/resources.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { ControllerProcess } from '../support/controller-process.ts';
 import type { LabView, StreamEvent } from '../support/lab-api.ts';

@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { FORM, ORIGIN, setUpPeople } from './login-support.ts';
+import { FORM, ORIGIN, setUpPeople } from './pages/login-support.ts';
 import { aConfig, aLabState, fakeLabs, testApp } from './support.ts';
 
 const closing: (() => Promise<void>)[] = [];

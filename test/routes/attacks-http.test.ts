@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
 import { DEFAULT_LIMITS } from '../../src/config/limits.ts';
-import { type RunningServer, startServer } from '../../src/routes/server.ts';
+import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
 import { converse } from './raw-http.ts';
 import { aLabState, API, fakeLabs, formRequest, testApp, TOKENS } from './support.ts';
 

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { type RunningServer, startServer } from '../../src/routes/server.ts';
+import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
 import { canary } from '../support/canary.ts';
 import { converse } from './raw-http.ts';
 import { aConfig, aLabState, API, fakeLabs, formRequest, testApp, TOKENS } from './support.ts';

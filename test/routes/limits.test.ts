@@ -5,7 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
 import { invalidToken } from '../../src/auth/identity.ts';
 import { DEFAULT_LIMITS } from '../../src/config/limits.ts';
-import { type RunningServer, startServer } from '../../src/routes/server.ts';
+import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
 import { converse } from './raw-http.ts';
 import { aConfig, aLabState, API, fakeLabs, testApp, TOKENS } from './support.ts';
 

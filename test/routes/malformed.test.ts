@@ -3,8 +3,8 @@ import fc from 'fast-check';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
-import { ErrorBody } from '../../src/routes/errors.ts';
-import { type RunningServer, startServer } from '../../src/routes/server.ts';
+import { ErrorBody } from '../../src/routes/server/errors.ts';
+import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
 import { CANARY, malformedBytes, malformedRequest, moreHeaders } from './malformed-requests.ts';
 import { aConfig, aLabState, eventsOf, fakeLabs, IMAGE, testApp } from './support.ts';
 

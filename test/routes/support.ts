@@ -3,9 +3,9 @@ import { pino } from 'pino';
 import { createIdentification } from '../../src/auth/identification.ts';
 import type { IdentityProvider } from '../../src/auth/identity.ts';
 import { buildConfig, type Config } from '../../src/config/index.ts';
-import type { LabEvent, LabKey, LabState } from '../../src/domain/lab.ts';
-import type { CreateLab, LabService } from '../../src/reconcile/lab-service.ts';
-import { createApp, type AppDeps } from '../../src/routes/app.ts';
+import type { LabEvent, LabKey, LabState } from '../../src/domain/lab/lab.ts';
+import type { CreateLab, LabService } from '../../src/reconcile/labs/lab-service.ts';
+import { createApp, type AppDeps } from '../../src/routes/server/app.ts';
 import { watchAnswer } from '../support/canaries.ts';
 import { canary } from '../support/canary.ts';
 

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { V1Pod } from '@kubernetes/client-node';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { Fault, Kubelet } from '../../src/sandbox/index.ts';
-import { type SandboxRegistry, startRegistry } from '../../src/sandbox/registry/index.ts';
-import { Namespaces, Pods, Secrets } from '../../src/storage/resources.ts';
+import type { Fault, Kubelet } from '../../sandbox/index.ts';
+import { type SandboxRegistry, startRegistry } from '../../sandbox/registry/index.ts';
+import { Namespaces, Pods, Secrets } from '../../src/storage/kubernetes/resources.ts';
 import { canary } from '../support/canary.ts';
 import { startCluster, type TestCluster, type TestKubeletOptions } from '../support/cluster.ts';
 import { askAgain } from '../support/wait-for.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { FaultsError, parseFaults } from '../../src/sandbox/faults.ts';
-import { FaultBook } from '../../src/sandbox/kubelet/fault-plan.ts';
+import { FaultsError, parseFaults } from '../../sandbox/faults.ts';
+import { FaultBook } from '../../sandbox/kubelet/fault-plan.ts';
 
 const pod = (image = 'x:1') => ({ metadata: { namespace: 'lab-ada' }, spec: { containers: [{ name: 'c', image }] } });
 

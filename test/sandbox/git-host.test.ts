@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type SandboxGitHost, startGitHost } from '../../src/sandbox/git-host.ts';
+import { type SandboxGitHost, startGitHost } from '../../sandbox/git-host.ts';
 import { canary } from '../support/canary.ts';
 
 const run = promisify(execFile);

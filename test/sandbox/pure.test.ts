@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { KubeObject } from '../../src/sandbox/objects.ts';
-import { applyPatch, mergePatch } from '../../src/sandbox/patch.ts';
-import { formatQuantity, parseQuantity } from '../../src/sandbox/quantity.ts';
-import { parseLabelSelector } from '../../src/sandbox/selectors.ts';
-import { ApiError } from '../../src/sandbox/status.ts';
+import type { KubeObject } from '../../sandbox/objects.ts';
+import { applyPatch, mergePatch } from '../../sandbox/patch.ts';
+import { formatQuantity, parseQuantity } from '../../sandbox/quantity.ts';
+import { parseLabelSelector } from '../../sandbox/selectors.ts';
+import { ApiError } from '../../sandbox/status.ts';
 
 describe('quantities', () => {
   it.each([

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { Agent, request } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type SandboxRegistry, startRegistry } from '../../src/sandbox/registry/index.ts';
-import { pushImage } from '../../src/sandbox/registry/push.ts';
+import { type SandboxRegistry, startRegistry } from '../../sandbox/registry/index.ts';
+import { pushImage } from '../../sandbox/registry/push.ts';
 import { canary } from '../support/canary.ts';
 
 const OCI = 'application/vnd.oci.image.manifest.v1+json';

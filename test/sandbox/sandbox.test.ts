@@ -1,15 +1,16 @@
 import fc from 'fast-check';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { DELAYS, type Sandbox, type SandboxOptions, type SandboxRequest, startSandbox } from '../../sandbox/index.ts';
+import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
 import {
-  DELAYS,
-  type Sandbox,
-  type SandboxOptions,
-  type SandboxRequest,
-  startSandbox,
-} from '../../src/sandbox/index.ts';
-import { KubeClient } from '../../src/storage/kube-client.ts';
-import { ConfigMaps, Namespaces, Pods, Secrets, ServiceAccounts, Services } from '../../src/storage/resources.ts';
+  ConfigMaps,
+  Namespaces,
+  Pods,
+  Secrets,
+  ServiceAccounts,
+  Services,
+} from '../../src/storage/kubernetes/resources.ts';
 
 const closing: (() => Promise<void>)[] = [];
 

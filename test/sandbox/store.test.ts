@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { configMaps } from '../../src/sandbox/kinds/config-maps.ts';
-import { secrets } from '../../src/sandbox/kinds/secrets.ts';
-import type { KubeObject } from '../../src/sandbox/objects.ts';
-import { type Change, Store, TooOld } from '../../src/sandbox/store.ts';
+import { configMaps } from '../../sandbox/kinds/config-maps.ts';
+import { secrets } from '../../sandbox/kinds/secrets.ts';
+import type { KubeObject } from '../../sandbox/objects.ts';
+import { type Change, Store, TooOld } from '../../sandbox/store.ts';
 
 function aConfigMap(name: string, namespace = 'a', data: object = {}): KubeObject {
   return { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, namespace }, data };

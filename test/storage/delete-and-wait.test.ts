@@ -1,6 +1,6 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ConfigMaps, Namespaces } from '../../src/storage/resources.ts';
+import { ConfigMaps, Namespaces } from '../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 
 describe('deleting and waiting', () => {

@@ -1,8 +1,8 @@
 import { describe, expect, it, vi } from 'vitest';
-import { tokenConnection } from '../../src/storage/connection.ts';
-import { KubeClient } from '../../src/storage/kube-client.ts';
-import { KubeError } from '../../src/storage/kube-error.ts';
-import { ConfigMaps, Pods, Secrets } from '../../src/storage/resources.ts';
+import { tokenConnection } from '../../src/storage/kubernetes/connection.ts';
+import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
+import { KubeError } from '../../src/storage/kubernetes/kube-error.ts';
+import { ConfigMaps, Pods, Secrets } from '../../src/storage/kubernetes/resources.ts';
 import { freePort } from '../support/free-port.ts';
 import { errorOf, startScripted } from './support/client.ts';
 import type { Answer } from './support/scripted-server.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ConfigMaps, Namespaces, NetworkPolicies, Pods } from '../../src/storage/resources.ts';
+import { ConfigMaps, Namespaces, NetworkPolicies, Pods } from '../../src/storage/kubernetes/resources.ts';
 import { errorOf, startScripted } from './support/client.ts';
 
 const MAP = { metadata: { namespace: 'ns', name: 'map' }, data: { a: 'b' } };

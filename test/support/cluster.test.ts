@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { KubeClient } from '../../src/storage/kube-client.ts';
-import { Namespaces, Pods, ServiceAccounts } from '../../src/storage/resources.ts';
+import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
+import { Namespaces, Pods, ServiceAccounts } from '../../src/storage/kubernetes/resources.ts';
 import { waitFor } from './wait-for.ts';
 import { startCluster, type TestCluster } from './cluster.ts';
 

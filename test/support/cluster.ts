@@ -7,10 +7,10 @@ import {
   type SandboxOptions,
   startKubelet,
   startSandbox,
-} from '../../src/sandbox/index.ts';
-import { type KubeConnection, tokenConnection } from '../../src/storage/connection.ts';
-import { KubeClient } from '../../src/storage/kube-client.ts';
-import * as resources from '../../src/storage/resources.ts';
+} from '../../sandbox/index.ts';
+import { type KubeConnection, tokenConnection } from '../../src/storage/kubernetes/connection.ts';
+import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
+import * as resources from '../../src/storage/kubernetes/resources.ts';
 import type { ApiServerAddress } from './api-server.ts';
 import { canary, watchObject } from './canary.ts';
 import type { RequestLog } from './cluster-requests.ts';

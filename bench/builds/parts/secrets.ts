@@ -1,6 +1,6 @@
 import { canary, takeFindings, watchObject, watchText } from '../../../test/support/canary.ts';
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { ConfigMaps, Events, Jobs, Pods, Secrets, type Resource } from '../../../src/storage/resources.ts';
+import { ConfigMaps, Events, Jobs, Pods, Secrets, type Resource } from '../../../src/storage/kubernetes/resources.ts';
 import type { Progress } from '../../plan.ts';
 import type { Row } from '../../statistics.ts';
 import type { Cluster } from '../cluster.ts';

@@ -1,6 +1,6 @@
 import type { Config } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import { isIdentityName } from '../../domain/identity-name.ts';
+import { isIdentityName } from '../../domain/user/identity-name.ts';
 import { bearerToken } from '../bearer.ts';
 import { type Identity, type IdentityProvider, invalidToken, noRole, type Role } from '../identity.ts';
 import type { HubHolder, HubTokens } from './tokens.ts';

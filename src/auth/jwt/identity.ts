@@ -1,6 +1,6 @@
 import type { Config } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import { isIdentityName } from '../../domain/identity-name.ts';
+import { isIdentityName } from '../../domain/user/identity-name.ts';
 import { claimAt, type Claims, readFacts, readText } from '../claims.ts';
 import { type Identity, noRole, type Role } from '../identity.ts';
 

@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { createLocalJWKSet, type JSONWebKeySet, type LocalJWKSet } from 'jose';
 import type { Logger } from 'pino';
 import { LabwrightError } from '../../domain/errors.ts';
-import { unlessAborted } from '../../domain/unless-aborted.ts';
-import { unlessLate } from '../../domain/unless-late.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
+import { unlessLate } from '../../util/unless-late.ts';
 
 /** What an issuer says of itself. */
 export interface IssuerAnswer {

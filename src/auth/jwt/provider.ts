@@ -36,7 +36,7 @@ const ANSWER_MS = 4_000;
  * which may look like anything, and before the hub's, which are what no other provider knows.
  *
  * It is made where at least one of `auth.jwt` and `auth.serviceAccounts` is configured; `ask` is then
- * `askServiceAccountIssuer(connection)` of `storage/service-account-issuer.ts`. No connection and no timer of its own
+ * `askServiceAccountIssuer(connection)` of `storage/kubernetes/checks/service-account-issuer.ts`. No connection and no timer of its own
  * outlives `close()`, after which whoever waits is told that nobody can say; it belongs before the end of the connection to
  * the cluster. Nothing is fetched before the first token of an issuer.
  */

@@ -6,7 +6,7 @@ import { IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
  * The cluster that labs run in, as an issuer of tokens: projected service-account tokens, which a hub's pod gets from
  * its kubelet and needs to share with nobody.
  *
- * @param options `ask` goes to the API server (`storage/service-account-issuer.ts`), which also says what the issuer is
+ * @param options `ask` goes to the API server (`storage/kubernetes/checks/service-account-issuer.ts`), which also says what the issuer is
  * called: until it has, this party has no name
  */
 export function serviceAccountParty(config: ServiceAccountsConfig, options: Omit<IssuerKeysOptions, 'name'>): JwtParty {

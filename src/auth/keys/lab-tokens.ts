@@ -2,8 +2,8 @@ import { SignJWT } from 'jose';
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import type { LabKey } from '../../domain/lab.ts';
-import { unlessLate } from '../../domain/unless-late.ts';
+import type { LabKey } from '../../domain/lab/lab.ts';
+import { unlessLate } from '../../util/unless-late.ts';
 import { SIGNING_ALGORITHM } from './material.ts';
 import type { SigningKeys } from './loaded-keys.ts';
 

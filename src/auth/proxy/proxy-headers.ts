@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { LabwrightError } from '../../domain/errors.ts';
-import { isIdentityName } from '../../domain/identity-name.ts';
+import { isIdentityName } from '../../domain/user/identity-name.ts';
 import { addressKey } from '../limits/address-key.ts';
 import { FloodGuard } from '../limits/flood-guard.ts';
 import type { Gafaelfawr } from './gafaelfawr.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { parseImageReference } from '../../domain/image-reference.ts';
-import { REPOSITORY_SLUG_LENGTH } from '../../domain/repository-slug.ts';
+import { parseImageReference } from '../../domain/image/image-reference.ts';
+import { REPOSITORY_SLUG_LENGTH } from '../../domain/git/repository-slug.ts';
 import { crossCheck } from '../cross-check.ts';
 import { objectName } from '../kubernetes.ts';
 import { positiveDuration } from '../units.ts';

@@ -1,6 +1,6 @@
-import type { BuildProblem } from '../../domain/build.ts';
+import type { BuildProblem } from '../../domain/build/build.ts';
 import { type ErrorCode, LabwrightError } from '../../domain/errors.ts';
-import type { Reason } from '../../domain/reasons.ts';
+import type { Reason } from '../../domain/lab/reasons.ts';
 
 const RETRY_AFTER_S = 10;
 

@@ -1,20 +1,20 @@
 import type { V1Job } from '@kubernetes/client-node';
 import { setTimeout as delay } from 'node:timers/promises';
-import { builderDigest, imageOf } from '../../builder/build-image.ts';
-import { buildObjectName, type ObservedBuild, parseBuild, wantedPatch } from '../../builder/build-intent.ts';
-import type { BuildPodBuilder } from '../../builder/build-pod-builder.ts';
+import { builderDigest, imageOf } from '../../builder/build/build-image.ts';
+import { buildObjectName, type ObservedBuild, parseBuild, wantedPatch } from '../../domain/build/build-intent.ts';
+import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
 import type { BuildsConfig } from '../../config/config.ts';
-import { BuildProblem, type BuildSpec, type Repository, type ResolvedRepository } from '../../domain/build.ts';
-import { identifyBuild } from '../../domain/build-identity.ts';
-import type { KubeClient } from '../../storage/kube-client.ts';
-import { isKubeError, isOutdated } from '../../storage/kube-error.ts';
-import { Jobs } from '../../storage/resources.ts';
-import { refusalOf } from '../refusal.ts';
-import type { Admission } from './admission.ts';
+import { BuildProblem, type BuildSpec, type Repository, type ResolvedRepository } from '../../domain/build/build.ts';
+import { identifyBuild } from '../../domain/build/build-identity.ts';
+import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
+import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts';
+import { Jobs } from '../../storage/kubernetes/resources.ts';
+import { refusalOf } from '../labs/objects/refusal.ts';
+import type { Admission } from './queue/admission.ts';
 import type { BuildRequest } from './build-service.ts';
-import type { GroundKeeper } from './ground-keeper.ts';
-import type { KubernetesWatches } from './kubernetes-watches.ts';
-import type { SlotLedger } from './slot-ledger.ts';
+import type { GroundKeeper } from './controller/ground-keeper.ts';
+import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
+import type { SlotLedger } from './queue/slot-ledger.ts';
 
 export interface BuildRequestsOptions {
   readonly client: KubeClient;

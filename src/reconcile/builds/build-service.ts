@@ -1,4 +1,4 @@
-import type { BuildEvent, BuildState, Repository } from '../../domain/build.ts';
+import type { BuildEvent, BuildState, Repository } from '../../domain/build/build.ts';
 
 /** Somebody wants the image of a repository. */
 export interface BuildRequest {

@@ -1,10 +1,10 @@
-import type { ObservedBuild } from '../../builder/build-intent.ts';
-import { pinned } from '../../builder/build-image.ts';
-import type { BuildPhase, BuildResult, BuildSpec, BuildState } from '../../domain/build.ts';
-import type { BuildSlot } from '../../domain/build-queue.ts';
-import type { Finding } from '../../domain/reasons.ts';
-import { phaseOfLog } from './decide-build.ts';
-import type { ObservedRun } from './executor.ts';
+import type { ObservedBuild } from '../../domain/build/build-intent.ts';
+import { pinned } from '../../builder/build/build-image.ts';
+import type { BuildPhase, BuildResult, BuildSpec, BuildState } from '../../domain/build/build.ts';
+import type { BuildSlot } from '../../domain/build/build-queue.ts';
+import type { Finding } from '../../domain/lab/reasons.ts';
+import { phaseOfLog } from './controller/decide-build.ts';
+import type { ObservedRun } from './executors/executor.ts';
 
 /** What is known of a build besides its Job. */
 export interface BuildFacts {

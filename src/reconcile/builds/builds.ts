@@ -1,31 +1,31 @@
 import { LRUCache } from 'lru-cache';
-import { buildObjectName, cancelPatch } from '../../builder/build-intent.ts';
+import { buildObjectName, cancelPatch } from '../../domain/build/build-intent.ts';
 import {
   BuildProblem,
   type BuildEvent,
   type BuildResult,
   type BuildSpec,
   type BuildState,
-} from '../../domain/build.ts';
+} from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import { unlessLate } from '../../domain/unless-late.ts';
-import type { KubeClient } from '../../storage/kube-client.ts';
-import { isOutdated } from '../../storage/kube-error.ts';
+import { unlessLate } from '../../util/unless-late.ts';
+import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
+import { isOutdated } from '../../storage/kubernetes/kube-error.ts';
 import { explainKubeError } from '../kube-answers.ts';
-import { Jobs } from '../../storage/resources.ts';
-import type { Admission } from './admission.ts';
-import type { BuildKeeper } from './build-keeper.ts';
-import { BuildLog } from './build-log.ts';
-import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
+import { Jobs } from '../../storage/kubernetes/resources.ts';
+import type { Admission } from './queue/admission.ts';
+import type { BuildKeeper } from './archive/build-keeper.ts';
+import { BuildLog } from './log/build-log.ts';
+import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
 import { answerProblem } from './build-problems.ts';
 import { type BuildRequests, isUnderWay, type RequestedBuild } from './build-requests.ts';
 import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
 import { buildState, endedState } from './build-state.ts';
-import { runOf } from './executor.ts';
-import type { ExecutorPool } from './executor-pool.ts';
-import type { GroundKeeper } from './ground-keeper.ts';
-import type { KubernetesWatches } from './kubernetes-watches.ts';
-import type { SlotLedger } from './slot-ledger.ts';
+import { runOf } from './executors/executor.ts';
+import type { ExecutorPool } from './executors/executor-pool.ts';
+import type { GroundKeeper } from './controller/ground-keeper.ts';
+import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
+import type { SlotLedger } from './queue/slot-ledger.ts';
 
 export interface BuildsOptions {
   readonly client: KubeClient;

@@ -1,6 +1,6 @@
 import { pipeline, type Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { unlessAborted } from '../../domain/unless-aborted.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
 import type { EngineVersion } from './api-version.ts';
 import { type ContainerFacts, type ListedContainer, parseContainer, parseEvent, parseList } from './container-facts.ts';
 import type { EngineAddress } from './engine-connection.ts';

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { unlessAborted } from '../../domain/unless-aborted.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
 import { type EngineVersion, negotiate } from './api-version.ts';
 import { connectEngine, type EngineAddress, type EngineConnection } from './engine-connection.ts';
 import { EngineError, errorFromAnswer, errorWithoutAnswer } from './engine-error.ts';

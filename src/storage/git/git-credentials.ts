@@ -1,11 +1,11 @@
 import type { V1Secret } from '@kubernetes/client-node';
 import { LRUCache } from 'lru-cache';
-import { buildGitFiles } from '../../builder/git-files.ts';
+import { buildGitFiles } from './git-files.ts';
 import type { BuildsConfig } from '../../config/index.ts';
-import { BuildProblem, type Repository } from '../../domain/build.ts';
-import { type GitCredential, mostSpecific } from '../../domain/git-credential.ts';
-import type { KubeClient } from '../kube-client.ts';
-import { Secrets } from '../resources.ts';
+import { BuildProblem, type Repository } from '../../domain/build/build.ts';
+import { type GitCredential, mostSpecific } from '../../domain/git/git-credential.ts';
+import type { KubeClient } from '../kubernetes/kube-client.ts';
+import { Secrets } from '../kubernetes/resources.ts';
 import { KnownHosts } from './known-hosts.ts';
 
 const CACHE_MS = 30_000;

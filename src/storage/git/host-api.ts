@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { LRUCache } from 'lru-cache';
-import type { Repository } from '../../domain/build.ts';
-import type { GitCredential } from '../../domain/git-credential.ts';
+import type { Repository } from '../../domain/build/build.ts';
+import type { GitCredential } from '../../domain/git/git-credential.ts';
 import { type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
 import { problemOfStatus, refNotFound, unavailable } from './problems.ts';
 

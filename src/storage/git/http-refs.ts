@@ -1,4 +1,4 @@
-import { basicAuthorization, type GitCredential } from '../../domain/git-credential.ts';
+import { basicAuthorization, type GitCredential } from '../../domain/git/git-credential.ts';
 import { type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
 import { resumable } from './pkt-line.ts';
 import { noGit, problemOfStatus } from './problems.ts';

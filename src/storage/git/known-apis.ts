@@ -1,5 +1,5 @@
 import type { BuildsConfig } from '../../config/index.ts';
-import { isCommit } from '../../domain/git-ref.ts';
+import { isCommit } from '../../domain/git/git-ref.ts';
 import type { HostApi } from './host-api.ts';
 
 /** https://docs.github.com/rest/commits/commits#get-a-commit; the media type `sha` leaves out all but the hash. */

@@ -1,4 +1,4 @@
-import { BuildProblem } from '../../domain/build.ts';
+import { BuildProblem } from '../../domain/build/build.ts';
 import { isRefusal } from '../outbound/outbound-client.ts';
 import { PktLineError, RemoteError } from './pkt-line.ts';
 

@@ -1,11 +1,11 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
-import { binderSlugOf } from '../../domain/binder-slug.ts';
-import type { BuildProblem, Repository, ResolvedRepository } from '../../domain/build.ts';
-import type { GitCredential } from '../../domain/git-credential.ts';
-import { isCommit } from '../../domain/git-ref.ts';
-import { unlessAborted } from '../../domain/unless-aborted.ts';
+import { binderSlugOf } from '../../domain/build/binder-slug.ts';
+import type { BuildProblem, Repository, ResolvedRepository } from '../../domain/build/build.ts';
+import type { GitCredential } from '../../domain/git/git-credential.ts';
+import { isCommit } from '../../domain/git/git-ref.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
 import { AddressGuard } from '../outbound/address-guard.ts';
 import { OutboundClient } from '../outbound/outbound-client.ts';
 import type { GitCredentials } from './git-credentials.ts';

@@ -1,4 +1,4 @@
-import { isCommit, refCandidates } from '../../domain/git-ref.ts';
+import { isCommit, refCandidates } from '../../domain/git/git-ref.ts';
 import {
   DELIMITER,
   FLUSH,

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Client, type ClientChannel, type ConnectConfig } from 'ssh2';
-import type { GitCredential } from '../../domain/git-credential.ts';
-import { unlessAborted } from '../../domain/unless-aborted.ts';
+import type { GitCredential } from '../../domain/git/git-credential.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
 import type { AddressGuard } from '../outbound/address-guard.ts';
 import { OutboundRefused } from '../outbound/outbound-client.ts';
 import { KnownHosts } from './known-hosts.ts';

@@ -1,4 +1,4 @@
-import { BuildProblem } from '../../domain/build.ts';
+import { BuildProblem } from '../../domain/build/build.ts';
 import type { BuildsConfig } from '../../config/index.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
 import { repositoryNotFound, unavailable } from './problems.ts';

@@ -1,4 +1,4 @@
-import { BuildProblem } from '../../domain/build.ts';
+import { BuildProblem } from '../../domain/build/build.ts';
 
 /** No answer, or none that says anything: it may pass by itself. */
 export function unavailable(

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
-import { BuildProblem } from '../../domain/build.ts';
-import { unlessAborted } from '../../domain/unless-aborted.ts';
-import { type ImageReference, parseImageReference } from '../../domain/image-reference.ts';
+import { BuildProblem } from '../../domain/build/build.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
+import { type ImageReference, parseImageReference } from '../../domain/image/image-reference.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { DockerConfig } from './docker-config.ts';
 import { DockerConfigError, parseDockerConfig, type RegistryCredential } from './docker-config.ts';
@@ -11,7 +11,7 @@ import { MANIFEST_TYPES, readManifestAnswer } from './manifest-answer.ts';
 import { unavailable, unusableCredentials } from './problems.ts';
 import { Late, type RegistryAnswer, RegistryHttp } from './registry-http.ts';
 import { basicHeader, RegistryTokens } from './registry-tokens.ts';
-import { SharedWork } from './shared-work.ts';
+import { SharedWork } from '../../util/shared-work.ts';
 
 export interface RegistryClientOptions {
   readonly config: BuildsConfig['registry'];

@@ -1,7 +1,7 @@
-import type { KubeClient } from '../kube-client.ts';
-import { KubeError } from '../kube-error.ts';
-import { Secrets } from '../resources.ts';
-import { BuildProblem } from '../../domain/build.ts';
+import type { KubeClient } from '../kubernetes/kube-client.ts';
+import { KubeError } from '../kubernetes/kube-error.ts';
+import { Secrets } from '../kubernetes/resources.ts';
+import { BuildProblem } from '../../domain/build/build.ts';
 import { DockerConfigError, parseDockerConfig } from './docker-config.ts';
 import { unusableCredentials } from './problems.ts';
 

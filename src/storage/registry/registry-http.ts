@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { Agent, errors, request } from 'undici';
-import { errorCode } from '../kube-error.ts';
+import { errorCode } from '../kubernetes/kube-error.ts';
 import { unavailable } from './problems.ts';
 
 export interface RegistryAnswer {

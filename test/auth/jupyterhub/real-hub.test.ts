@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import '../../support/leaks.ts';
 import { identifyCaller } from '../../../src/auth/identify.ts';
 import { createIdentification, type Identification } from '../../../src/auth/identification.ts';
-import { type RunningServer, startServer } from '../../../src/routes/server.ts';
+import { type RunningServer, startServer } from '../../../src/routes/server/server.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { aConfig, aLabState, fakeLabs, testApp } from '../../routes/support.ts';
 import { requestWith, someKeys } from '../session/support.ts';

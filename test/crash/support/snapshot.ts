@@ -1,7 +1,7 @@
 import type { KubernetesObject, V1ObjectMeta } from '@kubernetes/client-node';
 import { MANAGED_BY, MANAGED_BY_LABEL } from '../../../src/domain/names.ts';
-import type { KubeClient } from '../../../src/storage/kube-client.ts';
-import * as resources from '../../../src/storage/resources.ts';
+import type { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
+import * as resources from '../../../src/storage/kubernetes/resources.ts';
 
 const KINDS: readonly resources.Resource<KubernetesObject>[] = [
   resources.ServiceAccounts,

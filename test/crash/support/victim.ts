@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Namespaces, Secrets } from '../../../src/storage/resources.ts';
+import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { kubeconfigText } from '../../support/api-server.ts';
 import { canary } from '../../support/canary.ts';

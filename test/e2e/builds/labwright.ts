@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { encodeSecret } from '../../../src/builder/values.ts';
-import { Namespaces, Secrets } from '../../../src/storage/resources.ts';
+import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { canary } from '../../support/canary.ts';
 import { ControllerProcess } from '../../support/controller-process.ts';
 import type { RealCluster } from '../cluster.ts';

@@ -1,7 +1,7 @@
 import type { KubernetesObject, V1Job, V1Pod } from '@kubernetes/client-node';
 import { text } from 'node:stream/consumers';
-import { BUILD_LABEL, buildObjectName } from '../../../src/builder/build-intent.ts';
-import { parseSlots, SLOTS_NAME } from '../../../src/builder/build-slots.ts';
+import { BUILD_LABEL, buildObjectName } from '../../../src/domain/build/build-intent.ts';
+import { parseSlots, SLOTS_NAME } from '../../../src/domain/build/build-slots.ts';
 import {
   ConfigMaps,
   Events,
@@ -13,7 +13,7 @@ import {
   Secrets,
   ServiceAccounts,
   Services,
-} from '../../../src/storage/resources.ts';
+} from '../../../src/storage/kubernetes/resources.ts';
 import { watchObject } from '../../support/canary.ts';
 import { askAgain, waitFor } from '../../support/wait-for.ts';
 import type { Labwright } from './labwright.ts';

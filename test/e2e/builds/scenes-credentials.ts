@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { buildObjectName } from '../../../src/builder/build-intent.ts';
-import { Secrets } from '../../../src/storage/resources.ts';
+import { buildObjectName } from '../../../src/domain/build/build-intent.ts';
+import { Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { watchText } from '../../support/canary.ts';
 import type { GitServer } from '../../support/git-server.ts';
 import { build, describe, follow, holdReady, holdStream, linesOf, logOf } from './following.ts';

@@ -1,4 +1,4 @@
-import { BUILD_LABEL } from '../../../src/builder/build-intent.ts';
+import { BUILD_LABEL } from '../../../src/domain/build/build-intent.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { timed, took } from '../transcript.ts';
 import { build, describe, follow, holdReady, holdStream } from './following.ts';

@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { Events, Pods } from '../../../src/storage/resources.ts';
+import { Events, Pods } from '../../../src/storage/kubernetes/resources.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { timed, took } from '../transcript.ts';
 import type { BuildView } from './builds-api.ts';

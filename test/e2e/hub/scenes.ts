@@ -1,6 +1,6 @@
-import { buildObjectNames } from '../../../src/builder/object-names.ts';
+import { buildObjectNames } from '../../../src/domain/lab/object-names.ts';
 import { LAB_LABEL } from '../../../src/domain/names.ts';
-import { Namespaces, Pods, Secrets } from '../../../src/storage/resources.ts';
+import { Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { takeFindings, watchText } from '../../support/canary.ts';
 import type { RealCluster } from '../cluster.ts';

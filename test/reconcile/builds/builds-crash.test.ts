@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { parseBuild } from '../../../src/builder/build-intent.ts';
+import { parseBuild } from '../../../src/domain/build/build-intent.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { said } from './gate.ts';

@@ -1,8 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { parseSlots, SLOTS_NAME } from '../../../src/builder/build-slots.ts';
-import type { BuildEvent, BuildState } from '../../../src/domain/build.ts';
-import type { Fault as KubeletFault } from '../../../src/sandbox/index.ts';
-import { ConfigMaps, Secrets } from '../../../src/storage/resources.ts';
+import { parseSlots, SLOTS_NAME } from '../../../src/domain/build/build-slots.ts';
+import type { BuildEvent, BuildState } from '../../../src/domain/build/build.ts';
+import type { Fault as KubeletFault } from '../../../sandbox/index.ts';
+import { ConfigMaps, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import type { KubeRequest } from '../../support/cluster-requests.ts';
 import type { Fault } from '../../support/fault-proxy.ts';

@@ -1,10 +1,10 @@
 import type { V1PodTemplateSpec } from '@kubernetes/client-node';
 import fc from 'fast-check';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { parseSlots, SLOTS_NAME } from '../../../src/builder/build-slots.ts';
-import type { BuildState } from '../../../src/domain/build.ts';
-import type { BuildSlot } from '../../../src/domain/build-queue.ts';
-import { ConfigMaps, Jobs, Secrets } from '../../../src/storage/resources.ts';
+import { parseSlots, SLOTS_NAME } from '../../../src/domain/build/build-slots.ts';
+import type { BuildState } from '../../../src/domain/build/build.ts';
+import type { BuildSlot } from '../../../src/domain/build/build-queue.ts';
+import { ConfigMaps, Jobs, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';

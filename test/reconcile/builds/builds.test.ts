@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { BuildEvent } from '../../../src/domain/build.ts';
-import { Jobs, Namespaces, Secrets } from '../../../src/storage/resources.ts';
+import type { BuildEvent } from '../../../src/domain/build/build.ts';
+import { Jobs, Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';

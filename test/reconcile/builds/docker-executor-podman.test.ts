@@ -2,9 +2,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { containerName } from '../../../src/builder/build-container.ts';
-import type { DockerExecutor } from '../../../src/reconcile/builds/docker-executor.ts';
-import type { ObservedRun } from '../../../src/reconcile/builds/executor.ts';
+import { containerName } from '../../../src/builder/build/build-container.ts';
+import type { DockerExecutor } from '../../../src/reconcile/builds/executors/docker/docker-executor.ts';
+import type { ObservedRun } from '../../../src/reconcile/builds/executors/executor.ts';
 import { canary } from '../../support/canary.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import {

@@ -2,9 +2,12 @@ import { createHash, randomUUID } from 'node:crypto';
 import pino from 'pino';
 import { builds } from '../../../src/config/builds/index.ts';
 import type { BackendConfig, BuildsConfig } from '../../../src/config/config.ts';
-import type { BuildSpec } from '../../../src/domain/build.ts';
-import { DockerExecutor, type DockerExecutorOptions } from '../../../src/reconcile/builds/docker-executor.ts';
-import type { BuildSecrets } from '../../../src/reconcile/builds/executor.ts';
+import type { BuildSpec } from '../../../src/domain/build/build.ts';
+import {
+  DockerExecutor,
+  type DockerExecutorOptions,
+} from '../../../src/reconcile/builds/executors/docker/docker-executor.ts';
+import type { BuildSecrets } from '../../../src/reconcile/builds/executors/executor.ts';
 
 export const NO_SECRETS: BuildSecrets = { dockerConfig: null, git: {} };
 

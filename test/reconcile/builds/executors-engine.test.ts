@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { BuildEvent, BuildSpec } from '../../../src/domain/build.ts';
-import { labelledSpec } from '../../../src/builder/build-container.ts';
-import { pushImage } from '../../../src/sandbox/registry/push.ts';
+import type { BuildEvent, BuildSpec } from '../../../src/domain/build/build.ts';
+import { labelledSpec } from '../../../src/builder/build/build-container.ts';
+import { pushImage } from '../../../sandbox/registry/push.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { FakeEngine, serveEngine } from '../../storage/docker-engine/support/fake-engine.ts';
 import { until } from '../support/until.ts';

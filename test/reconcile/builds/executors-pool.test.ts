@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import type { BuildExecutor } from '../../../src/reconcile/builds/executor.ts';
-import { ExecutorPool } from '../../../src/reconcile/builds/executor-pool.ts';
+import type { BuildExecutor } from '../../../src/reconcile/builds/executors/executor.ts';
+import { ExecutorPool } from '../../../src/reconcile/builds/executors/executor-pool.ts';
 
 describe('the pool of executors', () => {
   it('leaves one alone once for builds that fail in the same moment, longer each time, and not after a success', () => {

@@ -1,15 +1,18 @@
 import { pino } from 'pino';
-import { BuildPodBuilder } from '../../../src/builder/build-pod-builder.ts';
-import { AwayExecutor } from '../../../src/reconcile/builds/away-executor.ts';
-import type { BuildControllerOptions, ExecutorSetup } from '../../../src/reconcile/builds/build-controller.ts';
-import { DockerExecutor } from '../../../src/reconcile/builds/docker-executor.ts';
-import type { BuildExecutor } from '../../../src/reconcile/builds/executor.ts';
-import { KubernetesExecutor } from '../../../src/reconcile/builds/kubernetes-executor.ts';
-import { otherCluster } from '../../../src/reconcile/builds/other-cluster.ts';
-import type { BuildScript, Kubelet } from '../../../src/sandbox/index.ts';
-import { readInstallation } from '../../../src/storage/installation.ts';
-import { KubeClient } from '../../../src/storage/kube-client.ts';
-import { Jobs, Pods, Secrets } from '../../../src/storage/resources.ts';
+import { BuildPodBuilder } from '../../../src/builder/build/build-pod-builder.ts';
+import { AwayExecutor } from '../../../src/reconcile/builds/executors/away-executor.ts';
+import type {
+  BuildControllerOptions,
+  ExecutorSetup,
+} from '../../../src/reconcile/builds/controller/build-controller.ts';
+import { DockerExecutor } from '../../../src/reconcile/builds/executors/docker/docker-executor.ts';
+import type { BuildExecutor } from '../../../src/reconcile/builds/executors/executor.ts';
+import { KubernetesExecutor } from '../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
+import { otherCluster } from '../../../src/reconcile/builds/executors/kubernetes/other-cluster.ts';
+import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
+import { readInstallation } from '../../../src/storage/kubernetes/checks/installation.ts';
+import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
+import { Jobs, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import type { BuildSetting } from './setting.ts';
 

@@ -1,6 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { BuildEvent } from '../../../src/domain/build.ts';
-import { Jobs, Namespaces, NetworkPolicies, Secrets, ServiceAccounts } from '../../../src/storage/resources.ts';
+import type { BuildEvent } from '../../../src/domain/build/build.ts';
+import {
+  Jobs,
+  Namespaces,
+  NetworkPolicies,
+  Secrets,
+  ServiceAccounts,
+} from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import type { Fault, OnCall } from '../../support/fault-proxy.ts';
 import { until } from '../support/until.ts';

@@ -1,4 +1,4 @@
-import type { BuildScript } from '../../../src/sandbox/index.ts';
+import type { BuildScript } from '../../../sandbox/index.ts';
 
 /** A build whose lines the test writes itself, and whose end it says. */
 export class Gate {

@@ -1,9 +1,9 @@
 import type { V1Job } from '@kubernetes/client-node';
 import { pino } from 'pino';
-import { parseBuild } from '../../../src/builder/build-intent.ts';
-import type { BuildSpec } from '../../../src/domain/build.ts';
-import { type Kept, Reflector } from '../../../src/storage/reflector.ts';
-import { Jobs } from '../../../src/storage/resources.ts';
+import { parseBuild } from '../../../src/domain/build/build-intent.ts';
+import type { BuildSpec } from '../../../src/domain/build/build.ts';
+import { type Kept, Reflector } from '../../../src/storage/kubernetes/reflector.ts';
+import { Jobs } from '../../../src/storage/kubernetes/resources.ts';
 import type { BuildSetting } from './setting.ts';
 
 interface SeenJob extends Kept {

@@ -1,17 +1,20 @@
 import { pino } from 'pino';
 import { expect } from 'vitest';
 import { buildConfig, type BuildsConfig, type ConfigInput } from '../../../src/config/index.ts';
-import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../../src/domain/build.ts';
-import { BuildPodBuilder } from '../../../src/builder/build-pod-builder.ts';
-import { BuildController, type BuildControllerOptions } from '../../../src/reconcile/builds/build-controller.ts';
+import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../../src/domain/build/build.ts';
+import { BuildPodBuilder } from '../../../src/builder/build/build-pod-builder.ts';
+import {
+  BuildController,
+  type BuildControllerOptions,
+} from '../../../src/reconcile/builds/controller/build-controller.ts';
 import type { BuildRequest, BuildService } from '../../../src/reconcile/builds/build-service.ts';
-import { KubernetesExecutor } from '../../../src/reconcile/builds/kubernetes-executor.ts';
-import type { BuildScript, Kubelet } from '../../../src/sandbox/index.ts';
-import { type SandboxRegistry, startRegistry } from '../../../src/sandbox/registry/index.ts';
-import { tokenConnection } from '../../../src/storage/connection.ts';
-import { KubeClient } from '../../../src/storage/kube-client.ts';
+import { KubernetesExecutor } from '../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
+import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
+import { type SandboxRegistry, startRegistry } from '../../../sandbox/registry/index.ts';
+import { tokenConnection } from '../../../src/storage/kubernetes/connection.ts';
+import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
 import { RegistryClient } from '../../../src/storage/registry/registry-client.ts';
-import { Jobs, Namespaces, Pods, Secrets } from '../../../src/storage/resources.ts';
+import { Jobs, Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { canary } from '../../support/canary.ts';
 import type { TestCluster } from '../../support/cluster.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';

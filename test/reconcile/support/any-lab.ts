@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import type { ObservedLab } from '../../../src/domain/observed.ts';
-import type { ObservedContainer, ObservedPod } from '../../../src/domain/pod.ts';
-import type { LabMemory } from '../../../src/reconcile/decide.ts';
+import type { ObservedLab } from '../../../src/domain/lab/observed.ts';
+import type { ObservedContainer, ObservedPod } from '../../../src/domain/lab/pod.ts';
+import type { LabMemory } from '../../../src/reconcile/labs/decide.ts';
 import { aContainer, anIntent, aNamespace, aPod, CREATED, SPAWN } from './observed.ts';
 
 const orNull = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: null });

@@ -1,6 +1,6 @@
 import { buildConfig, type Config, type ConfigInput } from '../../../src/config/index.ts';
-import type { LabKey, LabOptions, LabSecrets } from '../../../src/domain/lab.ts';
-import type { CreateLab } from '../../../src/reconcile/lab-service.ts';
+import type { LabKey, LabOptions, LabSecrets } from '../../../src/domain/lab/lab.ts';
+import type { CreateLab } from '../../../src/reconcile/labs/lab-service.ts';
 import { canary } from '../../support/canary.ts';
 
 export const IMAGE = 'registry.example/lab:1';

@@ -1,6 +1,6 @@
-import type { LabSpec } from '../../../src/domain/lab.ts';
-import type { ObservedIntent, ObservedNamespace } from '../../../src/domain/observed.ts';
-import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from '../../../src/domain/pod.ts';
+import type { LabSpec } from '../../../src/domain/lab/lab.ts';
+import type { ObservedIntent, ObservedNamespace } from '../../../src/domain/lab/observed.ts';
+import { LAB_CONTAINER, type ObservedContainer, type ObservedPod } from '../../../src/domain/lab/pod.ts';
 
 export const SPAWN = 'b6f2a7c0-0000-4000-8000-000000000001';
 /** When the lab was asked for, in milliseconds since the epoch. */

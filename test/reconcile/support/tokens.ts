@@ -3,7 +3,7 @@ import { LoadedKeys } from '../../../src/auth/keys/loaded-keys.ts';
 import { makeSealingKey, makeSigningKey } from '../../../src/auth/keys/material.ts';
 import { LabTokens } from '../../../src/auth/keys/lab-tokens.ts';
 import type { Config } from '../../../src/config/index.ts';
-import { Secrets } from '../../../src/storage/resources.ts';
+import { Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import type { Setting } from './controller.ts';
 import { aConfig, aKey } from './labs.ts';
 

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { unlessAborted } from '../../../src/domain/unless-aborted.ts';
-import { within } from '../../../src/sandbox/kubelet/within.ts';
+import { unlessAborted } from '../../../src/util/unless-aborted.ts';
+import { within } from '../../../sandbox/kubelet/within.ts';
 
 const never = new Promise<never>(() => undefined);
 

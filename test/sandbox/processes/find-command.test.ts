@@ -1,7 +1,7 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { findCommand } from '../../../src/sandbox/processes/find-command.ts';
+import { findCommand } from '../../../sandbox/processes/find-command.ts';
 import { aFolder, closeAll } from './support.ts';
 
 afterEach(closeAll);

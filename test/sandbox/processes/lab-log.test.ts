@@ -2,7 +2,7 @@ import { chmod, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
-import { LabLog } from '../../../src/sandbox/processes/lab-log.ts';
+import { LabLog } from '../../../sandbox/processes/lab-log.ts';
 import { aFolder, closeAll } from './support.ts';
 
 afterEach(closeAll);

@@ -2,9 +2,9 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { LocalLabs, startKubelet } from '../../../src/sandbox/index.ts';
-import { ProcessContainers } from '../../../src/sandbox/processes/process-containers.ts';
-import { ConfigMaps, Events, Pods, Secrets } from '../../../src/storage/resources.ts';
+import { LocalLabs, startKubelet } from '../../../sandbox/index.ts';
+import { ProcessContainers } from '../../../sandbox/processes/process-containers.ts';
+import { ConfigMaps, Events, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import {
   aFolder,

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { chmod, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { LocalLabs, LocalLabsError } from '../../../src/sandbox/index.ts';
-import { findMarked, killMarked, MARK } from '../../../src/sandbox/processes/marked-processes.ts';
+import { LocalLabs, LocalLabsError } from '../../../sandbox/index.ts';
+import { findMarked, killMarked, MARK } from '../../../sandbox/processes/marked-processes.ts';
 import { aFolder, closeAll, closeLater, lives } from './support.ts';
 
 afterEach(closeAll);

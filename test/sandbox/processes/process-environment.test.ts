@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { expandReferences } from '../../../src/sandbox/processes/container-environment.ts';
-import { processEnvironment, withHost } from '../../../src/sandbox/processes/process-environment.ts';
+import { expandReferences } from '../../../sandbox/processes/container-environment.ts';
+import { processEnvironment, withHost } from '../../../sandbox/processes/process-environment.ts';
 
 const GIVEN = { ours: {}, container: {}, fixed: {}, firstPath: '/checkout/.venv/bin', podIP: '127.65.0.1' };
 

@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { V1Container, V1Pod } from '@kubernetes/client-node';
-import { LocalLabs, type Sandbox, type SandboxOptions, startSandbox } from '../../../src/sandbox/index.ts';
-import { KubeClient } from '../../../src/storage/kube-client.ts';
-import { Namespaces, Pods, Secrets } from '../../../src/storage/resources.ts';
+import { LocalLabs, type Sandbox, type SandboxOptions, startSandbox } from '../../../sandbox/index.ts';
+import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
+import { Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { waitFor } from '../../support/wait-for.ts';
 
 export const DEADLINE_MS = 15_000;

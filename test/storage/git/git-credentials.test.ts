@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { GitCredentials } from '../../../src/storage/git/git-credentials.ts';
-import { KubeClient } from '../../../src/storage/kube-client.ts';
-import { Namespaces, Secrets } from '../../../src/storage/resources.ts';
+import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
+import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { canary } from '../../support/canary.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { problemOf, repositoriesConfig } from './support.ts';

@@ -3,7 +3,7 @@ import { HostApiClient } from '../../../src/storage/git/host-api.ts';
 import { githubApi } from '../../../src/storage/git/known-apis.ts';
 import { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { OutboundClient } from '../../../src/storage/outbound/outbound-client.ts';
-import type { GitCredential } from '../../../src/domain/git-credential.ts';
+import type { GitCredential } from '../../../src/domain/git/git-credential.ts';
 import { canary } from '../../support/canary.ts';
 import { startGitServer } from '../../support/git-server.ts';
 import { type ScriptedHost, startScriptedHost } from '../../support/scripted-host.ts';

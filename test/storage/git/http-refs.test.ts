@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Repository } from '../../../src/domain/build.ts';
-import type { GitCredential } from '../../../src/domain/git-credential.ts';
-import { startGitHost } from '../../../src/sandbox/git-host.ts';
+import type { Repository } from '../../../src/domain/build/build.ts';
+import type { GitCredential } from '../../../src/domain/git/git-credential.ts';
+import { startGitHost } from '../../../sandbox/git-host.ts';
 import { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { canary } from '../../support/canary.ts';
 import { type GitServer, type GitServerOptions, startGitServer } from '../../support/git-server.ts';

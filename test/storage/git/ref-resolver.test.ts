@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import type { Repository } from '../../../src/domain/build.ts';
+import type { Repository } from '../../../src/domain/build/build.ts';
 import { startGitServer } from '../../support/git-server.ts';
 import { type ScriptedHost, startScriptedHost } from '../../support/scripted-host.ts';
 import { problemOf, resolverOf } from './support.ts';

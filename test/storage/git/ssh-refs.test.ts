@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import type { GitCredential } from '../../../src/domain/git-credential.ts';
+import type { GitCredential } from '../../../src/domain/git/git-credential.ts';
 import { KnownHosts } from '../../../src/storage/git/known-hosts.ts';
 import { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { startGitServer } from '../../support/git-server.ts';

@@ -1,8 +1,8 @@
 import { pino } from 'pino';
 import type { BuildsConfig } from '../../../src/config/index.ts';
 import { repositories } from '../../../src/config/builds/repositories.ts';
-import { BuildProblem } from '../../../src/domain/build.ts';
-import { type GitCredential, mostSpecific } from '../../../src/domain/git-credential.ts';
+import { BuildProblem } from '../../../src/domain/build/build.ts';
+import { type GitCredential, mostSpecific } from '../../../src/domain/git/git-credential.ts';
 import type { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { RefResolver } from '../../../src/storage/git/ref-resolver.ts';
 

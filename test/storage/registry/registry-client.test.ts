@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BuildProblem } from '../../../src/domain/build.ts';
+import { BuildProblem } from '../../../src/domain/build/build.ts';
 import type { RegistryClient } from '../../../src/storage/registry/registry-client.ts';
 import { canary } from '../../support/canary.ts';
 import { type ClientOptions, makeClient, type Script, ScriptedServer } from './scripted-registry.ts';

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BuildProblem } from '../../../src/domain/build.ts';
-import { KubeClient } from '../../../src/storage/kube-client.ts';
-import { Namespaces, Secrets } from '../../../src/storage/resources.ts';
+import { BuildProblem } from '../../../src/domain/build/build.ts';
+import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
+import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { RegistryCredentials } from '../../../src/storage/registry/registry-credentials.ts';
 import { canary } from '../../support/canary.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';

@@ -1,7 +1,7 @@
 import pino from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startRegistry, type SandboxRegistry } from '../../../src/sandbox/registry/index.ts';
-import { pushImage } from '../../../src/sandbox/registry/push.ts';
+import { startRegistry, type SandboxRegistry } from '../../../sandbox/registry/index.ts';
+import { pushImage } from '../../../sandbox/registry/push.ts';
 import { RegistryClient } from '../../../src/storage/registry/registry-client.ts';
 import { canary } from '../../support/canary.ts';
 

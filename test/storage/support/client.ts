@@ -1,7 +1,7 @@
 import { onTestFinished } from 'vitest';
-import { tokenConnection } from '../../../src/storage/connection.ts';
-import { KubeClient } from '../../../src/storage/kube-client.ts';
-import type { KubeTransportOptions } from '../../../src/storage/kube-transport.ts';
+import { tokenConnection } from '../../../src/storage/kubernetes/connection.ts';
+import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
+import type { KubeTransportOptions } from '../../../src/storage/kubernetes/kube-transport.ts';
 import { ScriptedServer } from './scripted-server.ts';
 
 export interface ScriptedOptions extends Partial<KubeTransportOptions> {

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { LogPosition } from '../../../src/storage/container-log.ts';
+import type { LogPosition } from '../../../src/storage/kubernetes/log/container-log.ts';
 
 export interface Written {
   /** Nanoseconds since the epoch. */

@@ -1,8 +1,8 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import { type Kept, Reflector, type ReflectorOptions } from '../../../src/storage/reflector.ts';
-import { ConfigMaps } from '../../../src/storage/resources.ts';
+import { type Kept, Reflector, type ReflectorOptions } from '../../../src/storage/kubernetes/reflector.ts';
+import { ConfigMaps } from '../../../src/storage/kubernetes/resources.ts';
 import { type ScriptedOptions, startScripted } from './client.ts';
 import type { Answer, Exchange } from './scripted-server.ts';
 

@@ -1,0 +1,71 @@
+import type { V1ObjectMeta } from '@kubernetes/client-node';
+import type { LabConfig } from '../../config/config.ts';
+import type { LabImage, LabSpec } from '../../domain/lab/lab.ts';
+import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
+import type { LabUser } from '../../domain/user/user.ts';
+import {
+  LAB_KIND,
+  SERVERNAME_ANNOTATION,
+  USERNAME_ANNOTATION,
+  type LabObjectNames,
+} from '../../domain/lab/object-names.ts';
+
+/** The secret values that go into a lab. */
+export interface LabSecretValues {
+  /** The environment the hub sent, verbatim. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The token handed on to the lab, or null. */
+  readonly token: string | null;
+  /** `lab.secrets` of the configuration as they were read: base64 by `secretKey`. */
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** Registry credentials, copied as they are. */
+export interface PullSecretValues {
+  readonly type: string;
+  /** Base64 by key. */
+  readonly data: Readonly<Record<string, string>>;
+}
+
+/** Everything a lab is made from. */
+export interface LabInput {
+  readonly user: LabUser;
+  readonly lab: LabSpec;
+  readonly image: LabImage;
+  readonly secrets: LabSecretValues;
+  readonly pullSecret: PullSecretValues | null;
+}
+
+/** What the builders of the single objects share. */
+export interface BuildContext extends LabInput {
+  readonly config: LabConfig;
+  readonly baseUrl: string;
+  /** Namespace of the controller: what its objects are labelled with. */
+  readonly controller: string;
+  readonly names: LabObjectNames;
+}
+
+/** The labels that find a lab's objects; the NetworkPolicy and the Service select its pod by them. */
+export function labSelector({ names }: Pick<BuildContext, 'names'>): Record<string, string> {
+  return { [KIND_LABEL]: LAB_KIND, [LAB_LABEL]: names.slug };
+}
+
+/** The metadata every object of a lab has. */
+export function labMetadata(context: BuildContext, name: string): V1ObjectMeta {
+  const { config, names, user, lab } = context;
+  return {
+    name,
+    ...(name === names.namespace ? {} : { namespace: names.namespace }),
+    labels: {
+      ...config.extraLabels,
+      [MANAGED_BY_LABEL]: MANAGED_BY,
+      [CONTROLLER_LABEL]: context.controller,
+      ...labSelector(context),
+    },
+    annotations: {
+      ...config.extraAnnotations,
+      [USERNAME_ANNOTATION]: user.username,
+      [SERVERNAME_ANNOTATION]: lab.servername,
+    },
+  };
+}

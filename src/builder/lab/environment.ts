@@ -1,0 +1,110 @@
+import type { V1EnvVar, V1Secret } from '@kubernetes/client-node';
+import type { LabConfig } from '../../config/config.ts';
+import { labMetadata, type BuildContext } from './context.ts';
+import { homeDirectory } from './home.ts';
+import { LAB_SECRET_NAME } from '../../domain/lab/object-names.ts';
+import { formatFloat, formatMemory } from '../quantities.ts';
+import { encodeSecret } from '../values.ts';
+
+/** Key of the user's token in the lab's Secret, and name of its file. */
+export const TOKEN_KEY = 'token';
+/**
+ * Type of the lab's Secret where the token in it is signed by Labwright and renewed. Kubernetes lets nobody change it, so
+ * a patch that names it changes no Secret of another kind.
+ */
+const SIGNED_TOKEN_TYPE = 'labwright.dev/signed-token';
+
+/**
+ * The environment of a lab, by rising precedence: what the hub sent, verbatim; what the request and the image say; the
+ * configuration. It holds the API token that the hub gave to the lab, so all of it is kept in a Secret. The names are those
+ * that labs written for Nublado and for KubeSpawner read.
+ */
+export function buildEnvironment(context: BuildContext): Record<string, string> {
+  const { config, secrets, lab, image, baseUrl, user } = context;
+  const { limits, requests } = lab.resources;
+  const size = lab.options.size;
+  const title = `${size.slice(0, 1).toUpperCase()}${size.slice(1)}`;
+  return {
+    ...secrets.env,
+    ...(lab.options.enable_debug ? { DEBUG: 'TRUE' } : {}),
+    ...(lab.options.reset_user_env ? { RESET_USER_ENV: 'TRUE' } : {}),
+    ...(config.home.schema === 'image' ? {} : { HOME: homeDirectory(config, user) }),
+    // git and mail programs read it
+    ...(user.email === undefined ? {} : { EMAIL: user.email }),
+    JUPYTER_IMAGE: image.reference,
+    JUPYTER_IMAGE_SPEC: image.reference,
+    IMAGE_DESCRIPTION: image.name,
+    IMAGE_DIGEST: image.digest,
+    CONTAINER_SIZE: `${title} (${formatFloat(limits.cpu)} CPU, ${formatMemory(limits.memory)} RAM)`,
+    CPU_GUARANTEE: formatFloat(requests.cpu),
+    CPU_LIMIT: formatFloat(limits.cpu),
+    MEM_GUARANTEE: String(requests.memory),
+    MEM_LIMIT: String(limits.memory),
+    JUPYTERHUB_ACTIVITY_INTERVAL: String(Math.ceil(config.activityInterval / 1000)),
+    EXTERNAL_INSTANCE_URL: baseUrl,
+    JUPYTERLAB_START_COMMAND: [...(config.command ?? []), ...config.args].map(quote).join(' '),
+    ...(config.runtimeMountsDir === undefined ? {} : { NUBLADO_RUNTIME_MOUNTS_DIR: config.runtimeMountsDir }),
+    ...config.env,
+  };
+}
+
+/** The environment as the Secret that the pod takes it from. */
+export function buildEnvSecret(context: BuildContext): V1Secret {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: labMetadata(context, context.names.envSecret),
+    type: 'Opaque',
+    data: encodeSecret(buildEnvironment(context)),
+  };
+}
+
+/** Whether the lab has a token that is signed by Labwright, and a file in which it is renewed. */
+export function hasSignedToken({ config, secrets }: BuildContext): boolean {
+  return config.token.source === 'signed' && secrets.token !== null;
+}
+
+/** Merge patch of the lab's Secret: another token in the place of the one before. */
+export function tokenPatch(token: string): object {
+  return { type: SIGNED_TOKEN_TYPE, data: encodeSecret({ [TOKEN_KEY]: token }) };
+}
+
+/** The Secret with the user's token and the copied secrets; undefined when there is nothing to keep. */
+export function buildLabSecret(context: BuildContext): V1Secret | undefined {
+  const { secrets, names } = context;
+  const type = hasSignedToken(context) ? SIGNED_TOKEN_TYPE : 'Opaque';
+  const data = { ...secrets.data, ...(secrets.token === null ? {} : encodeSecret({ [TOKEN_KEY]: secrets.token })) };
+  if (Object.keys(data).length === 0) return undefined;
+  return { apiVersion: 'v1', kind: 'Secret', metadata: labMetadata(context, names.secret), type, data };
+}
+
+/** The registry credentials of the lab's pod; undefined when none are configured. */
+export function buildPullSecret(context: BuildContext): V1Secret | undefined {
+  const { pullSecret, names } = context;
+  if (pullSecret === null) return undefined;
+  const { type, data } = pullSecret;
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: labMetadata(context, names.pullSecret),
+    type,
+    data: { ...data },
+  };
+}
+
+/** Variables of the notebook container that cannot be in the env Secret: references to other places. */
+export function buildReferences(config: LabConfig, token: string | null): V1EnvVar[] {
+  const secret = (name: string, key: string) => ({ name, valueFrom: { secretKeyRef: { name: LAB_SECRET_NAME, key } } });
+  const nodeName = { fieldRef: { apiVersion: 'v1', fieldPath: 'spec.nodeName' } };
+  return [
+    ...(token === null ? [] : [secret('ACCESS_TOKEN', TOKEN_KEY), secret('NUBLADO_TOKEN', TOKEN_KEY)]),
+    ...config.secrets.flatMap(({ env, secretKey }) => (env === undefined ? [] : [secret(env, secretKey)])),
+    { name: 'KUBERNETES_NODE_NAME', valueFrom: nodeName },
+    { name: 'K8S_NODE_NAME', valueFrom: nodeName },
+  ];
+}
+
+/** One word of a command as a shell reads it. */
+function quote(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}

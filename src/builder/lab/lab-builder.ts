@@ -1,0 +1,112 @@
+import type {
+  V1ConfigMap,
+  V1LimitRange,
+  V1Namespace,
+  V1NetworkPolicy,
+  V1PersistentVolumeClaim,
+  V1Pod,
+  V1ResourceQuota,
+  V1Secret,
+  V1Service,
+  V1ServiceAccount,
+} from '@kubernetes/client-node';
+import type { LabConfig } from '../../config/config.ts';
+import type { LabKey } from '../../domain/lab/lab.ts';
+import type { BuildContext, LabInput } from './context.ts';
+import { buildEnvSecret, buildLabSecret, buildPullSecret } from './environment.ts';
+import {
+  buildLimitRange,
+  buildNamespace,
+  buildResourceQuota,
+  buildService,
+  buildServiceAccount,
+} from './namespace-objects.ts';
+import { buildNetworkPolicy } from './network-policy.ts';
+import { buildObjectNames, SPEC_HASH_ANNOTATION, type LabObjectNames } from '../../domain/lab/object-names.ts';
+import { buildPod } from './pod.ts';
+import { buildFiles } from './user-files.ts';
+import { defined, hashOf } from '../values.ts';
+import { buildVolumeClaims } from './volumes.ts';
+
+export type { LabInput, LabSecretValues, PullSecretValues } from './context.ts';
+
+/** Everything one lab consists of. The optional ones are there when configuration, user or request ask for them. */
+export interface LabObjects {
+  readonly namespace: V1Namespace;
+  readonly serviceAccount: V1ServiceAccount;
+  readonly envSecret: V1Secret;
+  /** The token and the copied secrets. */
+  readonly secret?: V1Secret;
+  readonly pullSecret?: V1Secret;
+  readonly files: V1ConfigMap;
+  readonly volumeClaims: V1PersistentVolumeClaim[];
+  readonly limitRange: V1LimitRange;
+  readonly resourceQuota?: V1ResourceQuota;
+  readonly networkPolicy?: V1NetworkPolicy;
+  readonly service: V1Service;
+  readonly pod: V1Pod;
+}
+
+/**
+ * Turns a lab's specification into its Kubernetes objects. Equal input gives equal objects: there is no clock, no chance
+ * and no I/O in here, so that they can be printed, compared with a golden file and dry-run.
+ */
+export class LabBuilder {
+  readonly #config: LabConfig;
+  readonly #baseUrl: string;
+  readonly #controller: string;
+
+  /**
+   * @param where - `baseUrl`: where users find the hub; `namespace`: that of the controller, which is not a lab's.
+   */
+  constructor(config: LabConfig, where: { readonly baseUrl: string; readonly namespace: string }) {
+    this.#config = config;
+    this.#baseUrl = where.baseUrl;
+    this.#controller = where.namespace;
+  }
+
+  /** The names of a lab's objects. */
+  buildObjectNames(key: LabKey): LabObjectNames {
+    return buildObjectNames(key, this.#config.namespacePrefix);
+  }
+
+  /** All objects of a lab, in the form in which Kubernetes writes them back. */
+  buildLab(input: LabInput): LabObjects {
+    const key = { username: input.user.username, servername: input.lab.servername };
+    // The namespace is the one that was chosen when the lab was asked for, whatever the prefix is by now.
+    const names = { ...this.buildObjectNames(key), namespace: input.lab.namespace };
+    const context: BuildContext = {
+      ...input,
+      config: this.#config,
+      baseUrl: this.#baseUrl,
+      controller: this.#controller,
+      names,
+    };
+    const staying = defined({
+      namespace: buildNamespace(context),
+      serviceAccount: buildServiceAccount(context),
+      files: buildFiles(context),
+      volumeClaims: buildVolumeClaims(context),
+      limitRange: buildLimitRange(context),
+      resourceQuota: buildResourceQuota(context),
+      networkPolicy: buildNetworkPolicy(context),
+      service: buildService(context),
+    });
+    return {
+      ...staying,
+      namespace: withHash(staying.namespace, hashOf(staying)),
+      envSecret: buildEnvSecret(context),
+      ...defined({ secret: buildLabSecret(context), pullSecret: buildPullSecret(context) }),
+      pod: buildPod(context),
+    };
+  }
+}
+
+/** A namespace kept from before is as it should be when it has this hash: nothing in it needs to be looked at. */
+function withHash(namespace: V1Namespace, hash: string): V1Namespace {
+  const { metadata } = namespace;
+  return {
+    ...namespace,
+    metadata: { ...metadata, annotations: { ...metadata?.annotations, [SPEC_HASH_ANNOTATION]: hash } },
+  };
+}

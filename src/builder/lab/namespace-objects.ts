@@ -1,0 +1,80 @@
+import type { V1LimitRange, V1Namespace, V1ResourceQuota, V1Service, V1ServiceAccount } from '@kubernetes/client-node';
+import { labMetadata, labSelector, type BuildContext } from './context.ts';
+import { PERMANENT_ANNOTATION } from '../../domain/lab/object-names.ts';
+import { formatCpu, formatMemory } from '../quantities.ts';
+
+/** The lab's namespace, without its hash. */
+export function buildNamespace(context: BuildContext): V1Namespace {
+  const { config, names, user } = context;
+  const metadata = labMetadata(context, names.namespace);
+  const fill = (text: string) => text.replaceAll('{uid}', String(user.uid)).replaceAll('{gid}', String(user.gid));
+  const configured = Object.entries(config.namespaceAnnotations).map(([key, value]) => [key, fill(value)]);
+  return {
+    apiVersion: 'v1',
+    kind: 'Namespace',
+    metadata: {
+      ...metadata,
+      labels: { ...metadata.labels, 'pod-security.kubernetes.io/enforce': config.podSecurity },
+      annotations: {
+        ...(Object.fromEntries(configured) as Record<string, string>),
+        ...metadata.annotations,
+        ...(config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === true)
+          ? { [PERMANENT_ANNOTATION]: 'true' }
+          : {}),
+      },
+    },
+  };
+}
+
+/** The lab's own service account: it has no rights and no token, and the pod need not wait for the `default` one. */
+export function buildServiceAccount(context: BuildContext): V1ServiceAccount {
+  return {
+    apiVersion: 'v1',
+    kind: 'ServiceAccount',
+    metadata: labMetadata(context, context.names.serviceAccount),
+    automountServiceAccountToken: false,
+  };
+}
+
+/** What a container gets that says nothing. It sets no bounds, so it cannot clash with a lab size. */
+export function buildLimitRange(context: BuildContext): V1LimitRange {
+  const { cpu, memory, cpuRequest, memoryRequest } = context.config.containerDefaults;
+  const item = {
+    type: 'Container',
+    default: { cpu: formatCpu(cpu), memory: formatMemory(memory) },
+    defaultRequest: { cpu: formatCpu(cpuRequest), memory: formatMemory(memoryRequest) },
+  };
+  return {
+    apiVersion: 'v1',
+    kind: 'LimitRange',
+    metadata: labMetadata(context, context.names.limitRange),
+    spec: { limits: [item] },
+  };
+}
+
+/** What may run in the namespace at once; undefined when the user has no quota. */
+export function buildResourceQuota(context: BuildContext): V1ResourceQuota | undefined {
+  const { lab, names } = context;
+  if (lab.quota === null) return undefined;
+  return {
+    apiVersion: 'v1',
+    kind: 'ResourceQuota',
+    metadata: labMetadata(context, names.resourceQuota),
+    spec: { hard: { 'limits.cpu': formatCpu(lab.quota.cpu), 'limits.memory': formatMemory(lab.quota.memory) } },
+  };
+}
+
+/** The name and the address by which hub and proxy reach the lab. */
+export function buildService(context: BuildContext): V1Service {
+  const { port } = context.config;
+  return {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: labMetadata(context, context.names.service),
+    spec: {
+      type: 'ClusterIP',
+      selector: labSelector(context),
+      ports: [{ name: 'http', port, protocol: 'TCP', targetPort: port }],
+    },
+  };
+}

@@ -1,0 +1,158 @@
+import type {
+  V1Affinity,
+  V1Container,
+  V1EnvFromSource,
+  V1Pod,
+  V1PodSecurityContext,
+  V1PodSpec,
+  V1ResourceRequirements,
+  V1SecurityContext,
+  V1Toleration,
+  V1TopologySpreadConstraint,
+} from '@kubernetes/client-node';
+import type { InitContainerConfig } from '../../config/config.ts';
+import { labMetadata, type BuildContext } from './context.ts';
+import { buildReferences } from './environment.ts';
+import { homeDirectory } from './home.ts';
+import { SPAWN_LABEL } from '../../domain/lab/object-names.ts';
+import { formatCpu, formatMemory } from '../quantities.ts';
+import { copyOf, defined, some } from '../values.ts';
+import { buildLabMounts, buildVolumes, scratchMounts } from './volumes.ts';
+
+/** The pod of one spawn. A pod of another spawn is told from it by the spawn label. */
+export function buildPod(context: BuildContext): V1Pod {
+  const metadata = labMetadata(context, context.names.pod);
+  const { spawnId } = context.lab;
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      ...metadata,
+      labels: { ...metadata.labels, [SPAWN_LABEL]: spawnId },
+      annotations: { ...metadata.annotations, [SPAWN_LABEL]: spawnId },
+    },
+    spec: { ...buildSpec(context), ...buildPlacement(context) },
+  };
+}
+
+function buildSpec(context: BuildContext): V1PodSpec {
+  const { config, names, pullSecret } = context;
+  return defined({
+    serviceAccountName: names.serviceAccount,
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    hostUsers: config.hostUsers,
+    imagePullSecrets: pullSecret === null ? undefined : [{ name: names.pullSecret }],
+    restartPolicy: 'Never',
+    securityContext: buildPodSecurity(context),
+    terminationGracePeriodSeconds: Math.ceil(config.terminationGracePeriod / 1000),
+    initContainers:
+      config.initContainers.length === 0
+        ? undefined
+        : config.initContainers.map((container) => buildInitContainer(context, container)),
+    containers: [buildNotebook(context)],
+    volumes: buildVolumes(context),
+  });
+}
+
+/** Where and how the scheduler and the node run it: what the administrator said, unchanged. */
+function buildPlacement({ config }: BuildContext): Partial<V1PodSpec> {
+  const tolerations = some(config.tolerations);
+  const spread = some(config.topologySpreadConstraints);
+  return defined({
+    nodeSelector: Object.keys(config.nodeSelector).length === 0 ? undefined : { ...config.nodeSelector },
+    tolerations: tolerations && copyOf<V1Toleration[]>(tolerations),
+    affinity: config.affinity && copyOf<V1Affinity>(config.affinity),
+    topologySpreadConstraints: spread && copyOf<V1TopologySpreadConstraint[]>(spread),
+    priorityClassName: config.priorityClassName,
+    runtimeClassName: config.runtimeClassName,
+    schedulerName: config.schedulerName,
+  });
+}
+
+function buildPodSecurity({ config, user }: BuildContext): V1PodSecurityContext {
+  const groups = [...new Set(user.groups.map(({ id }) => id))];
+  // A new block volume belongs to root; the kubelet hands it over to fsGroup. Other volumes are not touched by it.
+  const owned = config.volumes.some(({ persistentVolumeClaim }) => persistentVolumeClaim !== undefined);
+  return defined({
+    runAsNonRoot: true,
+    runAsUser: user.uid,
+    runAsGroup: user.gid,
+    supplementalGroups: groups.length === 0 ? undefined : groups,
+    fsGroup: owned ? user.gid : undefined,
+    fsGroupChangePolicy: owned ? 'OnRootMismatch' : undefined,
+    seccompProfile: { type: 'RuntimeDefault' },
+  });
+}
+
+function buildNotebook(context: BuildContext): V1Container {
+  const { config, image, names, secrets, user } = context;
+  return defined({
+    name: names.container,
+    image: image.reference,
+    imagePullPolicy: config.imagePullPolicy,
+    command: config.command && [...config.command],
+    args: config.args.length === 0 ? undefined : [...config.args],
+    workingDir: config.home.schema === 'image' ? undefined : homeDirectory(config, user),
+    ports: [{ name: 'http', containerPort: config.port, protocol: 'TCP' }],
+    envFrom: environmentOf(context),
+    env: buildReferences(config, secrets.token),
+    resources: buildResources(context),
+    // The pod is ready when the server listens; without a readiness probe it then stays so, however busy the server is.
+    startupProbe: {
+      tcpSocket: { port: config.port },
+      periodSeconds: 1,
+      timeoutSeconds: 1,
+      failureThreshold: Math.ceil(config.spawnTimeout / 1000),
+    },
+    securityContext: confined(config.readOnlyRootFilesystem),
+    volumeMounts: buildLabMounts(context),
+  });
+}
+
+function buildInitContainer(context: BuildContext, container: InitContainerConfig): V1Container {
+  const { config, user } = context;
+  const env = {
+    NUBLADO_HOME: homeDirectory(config, user),
+    NUBLADO_UID: String(user.uid),
+    NUBLADO_GID: String(user.gid),
+    ...container.env,
+  };
+  return defined({
+    name: container.name,
+    image: container.image,
+    imagePullPolicy: container.imagePullPolicy,
+    command: container.command && [...container.command],
+    args: container.args && [...container.args],
+    envFrom: environmentOf(context),
+    env: Object.entries(env).map(([name, value]) => ({ name, value })),
+    resources: buildResources(context),
+    securityContext: initSecurity(context, container),
+    volumeMounts: scratchMounts(context, container.volumeMounts),
+  });
+}
+
+function initSecurity({ config }: BuildContext, { privileged, runAsRoot }: InitContainerConfig): V1SecurityContext {
+  const root = { runAsNonRoot: false, runAsUser: 0, runAsGroup: 0 };
+  if (privileged) return { privileged: true, allowPrivilegeEscalation: true, ...root };
+  if (runAsRoot)
+    return { allowPrivilegeEscalation: false, readOnlyRootFilesystem: config.readOnlyRootFilesystem, ...root };
+  return confined(config.readOnlyRootFilesystem);
+}
+
+/** What Pod Security `restricted` asks of each container. */
+function confined(readOnlyRootFilesystem: boolean): V1SecurityContext {
+  return { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] }, readOnlyRootFilesystem };
+}
+
+function environmentOf({ names }: BuildContext): V1EnvFromSource[] {
+  return [{ secretRef: { name: names.envSecret } }];
+}
+
+function buildResources({ lab }: BuildContext): V1ResourceRequirements {
+  const { limits, requests } = lab.resources;
+  return {
+    limits: { cpu: formatCpu(limits.cpu), memory: formatMemory(limits.memory), ...lab.extendedResources },
+    requests: { cpu: formatCpu(requests.cpu), memory: formatMemory(requests.memory), ...lab.extendedResources },
+  };
+}

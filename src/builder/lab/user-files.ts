@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto';
+import type { V1ConfigMap, V1VolumeMount } from '@kubernetes/client-node';
+import type { LabConfig } from '../../config/config.ts';
+import type { LabUser } from '../../domain/user/user.ts';
+import { labMetadata, type BuildContext } from './context.ts';
+import { homeDirectory, unixName } from './home.ts';
+
+/** Volume that holds the files. */
+export const FILES_VOLUME = 'lab-files';
+const PASSWD_KEY = 'passwd';
+const GROUP_KEY = 'group';
+
+/** The files of a lab: its passwd and group, and those of the configuration. */
+export function buildFiles(context: BuildContext): V1ConfigMap {
+  const { config, user, names } = context;
+  const files = Object.entries(config.files).map(([path, content]) => [fileKey(path), content] as const);
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: labMetadata(context, names.files),
+    data: {
+      [PASSWD_KEY]: buildPasswd(config, user),
+      [GROUP_KEY]: buildGroup(config, user),
+      ...Object.fromEntries(files),
+    },
+  };
+}
+
+/** Where the lab sees its files. */
+export function fileMounts({ files }: Pick<LabConfig, 'files'>): V1VolumeMount[] {
+  const places = [
+    ['/etc/passwd', PASSWD_KEY],
+    ['/etc/group', GROUP_KEY],
+  ] as const;
+  return [...places, ...Object.keys(files).map((path) => [path, fileKey(path)] as const)].map(
+    ([mountPath, subPath]) => ({
+      name: FILES_VOLUME,
+      mountPath,
+      subPath,
+      readOnly: true,
+    }),
+  );
+}
+
+/**
+ * The key of a file in the ConfigMap. Keys may hold no slash; the hash of the path keeps apart what would look the same
+ * with its slashes replaced, and no path can be mistaken for `passwd`.
+ */
+export function fileKey(path: string): string {
+  const hash = createHash('sha256').update(path).digest('hex').slice(0, 16);
+  const basename = path
+    .slice(path.lastIndexOf('/') + 1)
+    .replaceAll(/[^A-Za-z0-9._-]/g, '-')
+    .slice(0, 100);
+  return `file-${hash}-${basename}`;
+}
+
+/** /etc/passwd: the configured beginning and one line, always of seven fields, for the user. */
+export function buildPasswd(config: LabConfig, user: LabUser): string {
+  const fields = [
+    unixName(user.username),
+    'x',
+    user.uid,
+    user.gid,
+    plainText(user.name ?? ''),
+    homeDirectory(config, user),
+    '/bin/bash',
+  ];
+  return `${withNewline(config.passwd)}${fields.join(':')}\n`;
+}
+
+/**
+ * /etc/group: the configured beginning and one line for each group. The user is a member of all but the primary one,
+ * which passwd already gives; a primary group that is not in the list has the user's own name.
+ */
+export function buildGroup(config: LabConfig, user: LabUser): string {
+  const own = unixName(user.username);
+  const listed = user.groups.some(({ id }) => id === user.gid) ? [] : [{ name: own, id: user.gid }];
+  const lines = [...listed, ...user.groups].map(
+    ({ name, id }) => `${groupName(name, id)}:x:${id}:${id === user.gid ? '' : own}\n`,
+  );
+  return `${withNewline(config.group)}${lines.join('')}`;
+}
+
+/** Free text as one field: no colon, no line break, no control character, no half of a surrogate pair. */
+function plainText(text: string): string {
+  return text
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Zl}\p{Zp}:]+/gu, ' ')
+    .trim();
+}
+
+function groupName(name: string, id: number): string {
+  const plain = plainText(name).replaceAll(/[\s,]+/g, '_');
+  return plain === '' ? `group-${id}` : plain;
+}
+
+function withNewline(text: string): string {
+  return text === '' || text.endsWith('\n') ? text : `${text}\n`;
+}

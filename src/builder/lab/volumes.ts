@@ -1,0 +1,151 @@
+import type { V1PersistentVolumeClaim, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type { LabConfig, VolumeConfig, VolumeMountConfig } from '../../config/config.ts';
+import { TOKEN_DIRECTORY } from '../../domain/lab/lab.ts';
+import { labMetadata, type BuildContext } from './context.ts';
+import { hasSignedToken, TOKEN_KEY } from './environment.ts';
+import { homeDirectory } from './home.ts';
+import { RETAIN_LABEL, volumeClaimName } from '../../domain/lab/object-names.ts';
+import { formatMemory } from '../quantities.ts';
+import { fileMounts, FILES_VOLUME } from './user-files.ts';
+import { copyOf, defined } from '../values.ts';
+
+const HOME_VOLUME = 'lab-home';
+const TMP_VOLUME = 'lab-tmp';
+const SECRETS_VOLUME = 'lab-secrets';
+const TOKEN_VOLUME = 'lab-token';
+const ENV_VOLUME = 'lab-env';
+const RUNTIME_VOLUME = 'lab-runtime';
+
+/** The lab's claims: one for each PVC volume, mounted or not, since the pod names all of them. */
+export function buildVolumeClaims(context: BuildContext): V1PersistentVolumeClaim[] {
+  return context.config.volumes.flatMap(({ name, persistentVolumeClaim: claim }) => {
+    if (claim === undefined) return [];
+    const metadata = labMetadata(context, volumeClaimName(name));
+    if (claim.retain) metadata.labels = { ...metadata.labels, [RETAIN_LABEL]: 'true' };
+    return {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata,
+      spec: defined({
+        accessModes: [...claim.accessModes],
+        resources: { requests: { storage: formatMemory(claim.storage) } },
+        storageClassName: claim.storageClassName,
+      }),
+    };
+  });
+}
+
+/** The volumes of the pod. */
+export function buildVolumes(context: BuildContext): V1Volume[] {
+  const { config, names, user } = context;
+  const runtime = config.runtimeMountsDir !== undefined;
+  return [
+    ...config.volumes.map(buildVolume),
+    ...(needsEmptyHome(config, homeDirectory(config, user)) ? [{ name: HOME_VOLUME, emptyDir: {} }] : []),
+    { name: TMP_VOLUME, emptyDir: tmpSource(context) },
+    { name: FILES_VOLUME, configMap: { name: names.files, defaultMode: 0o644 } },
+    ...(usesSecretFiles(context)
+      ? [{ name: SECRETS_VOLUME, secret: { secretName: names.secret, defaultMode: 0o444 } }]
+      : []),
+    ...(hasSignedToken(context) ? [tokenVolume(names.secret)] : []),
+    ...(runtime ? [{ name: ENV_VOLUME, secret: { secretName: names.envSecret, defaultMode: 0o444 } }] : []),
+    ...(runtime
+      ? [{ name: RUNTIME_VOLUME, downwardAPI: { defaultMode: 0o444, items: resourceFiles(names.container) } }]
+      : []),
+  ];
+}
+
+/** What the lab sees where. A mount of the configuration wins over one that Labwright would add at the same path. */
+export function buildLabMounts(context: BuildContext): V1VolumeMount[] {
+  const { config } = context;
+  const secrets = config.secrets.flatMap(({ path, secretKey }) =>
+    path === undefined ? [] : [{ name: SECRETS_VOLUME, mountPath: path, subPath: secretKey, readOnly: true }],
+  );
+  // Not by subPath: the kubelet replaces files in a directory only.
+  const token = hasSignedToken(context) ? [{ name: TOKEN_VOLUME, mountPath: TOKEN_DIRECTORY, readOnly: true }] : [];
+  return [
+    ...scratchMounts(context, config.volumeMounts),
+    ...fileMounts(config),
+    ...runtimeMounts(context),
+    ...secrets,
+    ...token,
+  ];
+}
+
+/** The mounts of an init container: its own, the home directory and /tmp. */
+export function scratchMounts(context: BuildContext, mounts: readonly VolumeMountConfig[]): V1VolumeMount[] {
+  const { config, user } = context;
+  const home = homeDirectory(config, user);
+  const homeVolume = config.home.volume ?? (needsEmptyHome(config, home) ? HOME_VOLUME : undefined);
+  const added = [
+    ...(homeVolume === undefined ? [] : [{ name: homeVolume, mountPath: home }]),
+    { name: TMP_VOLUME, mountPath: '/tmp' },
+  ];
+  const taken = new Set(mounts.map(({ mountPath }) => mountPath));
+  return [...mounts.map(buildMount), ...added.filter(({ mountPath }) => !taken.has(mountPath))];
+}
+
+/** Whether nothing of the configuration is where the home directory is: any uid must be able to write there. */
+function needsEmptyHome({ home, volumeMounts }: LabConfig, directory: string): boolean {
+  if (home.volume !== undefined || home.schema === 'image') return false;
+  return !volumeMounts.some(({ mountPath }) => `${directory}/`.startsWith(`${mountPath}/`));
+}
+
+function runtimeMounts(context: BuildContext): V1VolumeMount[] {
+  const directory = context.config.runtimeMountsDir;
+  if (directory === undefined) return [];
+  return [
+    ...(usesSecretFiles(context) ? [{ name: SECRETS_VOLUME, mountPath: `${directory}/secrets`, readOnly: true }] : []),
+    { name: ENV_VOLUME, mountPath: `${directory}/environment`, readOnly: true },
+    { name: RUNTIME_VOLUME, mountPath: `${directory}/runtime`, readOnly: true },
+  ];
+}
+
+/** Whether the lab's Secret is there and somebody reads it as files. */
+function usesSecretFiles({ config, secrets }: BuildContext): boolean {
+  const exists = secrets.token !== null || Object.keys(secrets.data).length > 0;
+  return exists && (config.runtimeMountsDir !== undefined || config.secrets.some(({ path }) => path !== undefined));
+}
+
+/** The token alone, without the copied secrets that are in the same Secret. */
+function tokenVolume(secretName: string): V1Volume {
+  const items = [{ key: TOKEN_KEY, path: TOKEN_KEY }];
+  return { name: TOKEN_VOLUME, secret: { secretName, defaultMode: 0o444, items } };
+}
+
+function tmpSource({ config, lab }: BuildContext) {
+  const { medium, sizeLimit } = config.tmp;
+  if (medium === 'disk') return defined({ sizeLimit: sizeLimit === undefined ? undefined : formatMemory(sizeLimit) });
+  return { medium: 'Memory', sizeLimit: formatMemory(sizeLimit ?? Math.ceil(lab.resources.limits.memory / 4)) };
+}
+
+/** The lab's resources as files, under the names Nublado's labs read. */
+function resourceFiles(containerName: string) {
+  return ['limits.cpu', 'requests.cpu', 'limits.memory', 'requests.memory'].map((resource) => ({
+    path: resource.replace('.', '_'),
+    resourceFieldRef: { containerName, resource },
+  }));
+}
+
+function buildVolume(volume: VolumeConfig): V1Volume {
+  const { name, hostPath, nfs, persistentVolumeClaim, emptyDir, configMap, secret } = volume;
+  return defined({
+    name,
+    hostPath: hostPath && copyOf(hostPath),
+    nfs: nfs && copyOf(nfs),
+    persistentVolumeClaim:
+      persistentVolumeClaim && defined({ claimName: volumeClaimName(name), readOnly: persistentVolumeClaim.readOnly }),
+    emptyDir:
+      emptyDir &&
+      defined({
+        medium: emptyDir.medium,
+        sizeLimit: emptyDir.sizeLimit === undefined ? undefined : formatMemory(emptyDir.sizeLimit),
+      }),
+    configMap: configMap && copyOf(configMap),
+    secret: secret && copyOf(secret),
+  });
+}
+
+function buildMount({ name, mountPath, subPath, readOnly }: VolumeMountConfig): V1VolumeMount {
+  return defined({ name, mountPath, subPath, readOnly: readOnly ? true : undefined });
+}

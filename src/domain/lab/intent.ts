@@ -1,0 +1,164 @@
+import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
+import type { LabKey, LabSecrets, LabSpec } from './lab.ts';
+import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../names.ts';
+import type { LabBuild, LabBuiltImage, LabFailure, ObservedIntent } from './observed.ts';
+import { parseAnnotation } from '../annotation.ts';
+import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION } from './object-names.ts';
+
+/**
+ * The intent: one Secret per lab in the controller's own namespace. Its name follows from the lab's key, so that the API
+ * server decides which of two creates wins.
+ *
+ * | what | where | seen by the watch |
+ * |---|---|---|
+ * | user, options, image, size, deadline | annotation `spec` | yes |
+ * | environment and token | data | no: it asks for metadata only |
+ * | the lab is to go | annotation `deleting` | yes |
+ * | the lab is over, and why | annotation `failure` | yes |
+ * | pod and secrets of a failed lab are gone | annotation `cleaned` | yes |
+ * | the build whose image it waits for, and that image | annotations `build`, `image` | yes |
+ * | when a token that Labwright signs was renewed | annotation `token-renewed` | yes |
+ *
+ * A token that Labwright signs is not in here: it is made anew whenever it is needed.
+ */
+const SPEC = 'labwright.dev/spec';
+const DELETING = 'labwright.dev/deleting';
+const FAILURE = 'labwright.dev/failure';
+const CLEANED = 'labwright.dev/cleaned';
+const TOKEN_RENEWED = 'labwright.dev/token-renewed';
+const BUILD = 'labwright.dev/build';
+const IMAGE = 'labwright.dev/image';
+const ENV_KEY = 'env.json';
+const TOKEN_KEY = 'token';
+const INTENT_TYPE = 'labwright.dev/lab-intent';
+
+type IntentVersion = Pick<ObservedIntent, 'uid' | 'resourceVersion'>;
+
+/**
+ * @param namespace the controller's own
+ * @param resourceVersion given: replace the intent of that version (a lab that is over) and no other
+ */
+export function buildIntent(
+  spec: LabSpec,
+  secrets: LabSecrets,
+  namespace: string,
+  resourceVersion?: string,
+): V1Secret & { metadata: V1ObjectMeta } {
+  const key: LabKey = { username: spec.user.username, servername: spec.servername };
+  const slug = labSlug(key);
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: intentName(slug),
+      namespace,
+      ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      labels: {
+        [MANAGED_BY_LABEL]: MANAGED_BY,
+        [KIND_LABEL]: LAB_INTENT_KIND,
+        [CONTROLLER_LABEL]: namespace,
+        [LAB_LABEL]: slug,
+      },
+      annotations: {
+        [USERNAME_ANNOTATION]: key.username,
+        [SERVERNAME_ANNOTATION]: key.servername,
+        [SPEC]: JSON.stringify(spec),
+      },
+    },
+    type: INTENT_TYPE,
+    data: {
+      [ENV_KEY]: encode(JSON.stringify(secrets.env)),
+      ...(secrets.token === null ? {} : { [TOKEN_KEY]: encode(secrets.token) }),
+    },
+  };
+}
+
+/** Merge patch: the lab is to go. Its secrets go with this call; `uid` makes sure that it is this lab. */
+export function deletingPatch(uid: string, at: number): object {
+  return { metadata: { uid, annotations: { [DELETING]: new Date(at).toISOString() } }, data: null };
+}
+
+/**
+ * Merge patch: the lab is over, for this reason. Its secrets go with this call. It is for this version of the intent: a
+ * failed lab's intent may be replaced by that of a new lab, which has the same uid.
+ */
+export function failurePatch({ uid, resourceVersion }: IntentVersion, failure: LabFailure): object {
+  return { metadata: { uid, resourceVersion, annotations: { [FAILURE]: JSON.stringify(failure) } }, data: null };
+}
+
+/** Merge patch: nothing of the failed lab runs any more and nothing secret is left. For this version, as above. */
+export function cleanedPatch({ uid, resourceVersion }: IntentVersion): object {
+  return { metadata: { uid, resourceVersion, annotations: { [CLEANED]: 'true' } } };
+}
+
+/**
+ * Merge patch: the lab has a token that was made at this time. For this version: a lab that is over, or was asked for anew,
+ * has another.
+ */
+export function renewedPatch({ uid, resourceVersion }: IntentVersion, at: number): object {
+  return { metadata: { uid, resourceVersion, annotations: { [TOKEN_RENEWED]: new Date(at).toISOString() } } };
+}
+
+/** Merge patch: the build whose image the lab waits for. For this version: the lab may be over, or another. */
+export function buildOfLabPatch({ uid, resourceVersion }: IntentVersion, build: LabBuild): object {
+  return { metadata: { uid, resourceVersion, annotations: { [BUILD]: JSON.stringify(build) } } };
+}
+
+/** Merge patch: the image that was built for the lab. For this version, as above. */
+export function imageOfLabPatch({ uid, resourceVersion }: IntentVersion, image: LabBuiltImage): object {
+  return { metadata: { uid, resourceVersion, annotations: { [IMAGE]: JSON.stringify(image) } } };
+}
+
+/** What an intent says, or undefined when it is not one that this version can read. */
+export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
+  const annotations = metadata?.annotations ?? {};
+  const slug = metadata?.labels?.[LAB_LABEL];
+  const spec = parseAnnotation<unknown>(annotations[SPEC]);
+  if (metadata?.name === undefined || slug === undefined || !isLabSpec(spec)) return undefined;
+  return {
+    slug,
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    resourceVersion: metadata.resourceVersion ?? '',
+    spec,
+    deleting: annotations[DELETING] !== undefined,
+    failure:
+      annotations[FAILURE] === undefined ? null : (parseAnnotation<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
+    cleaned: annotations[CLEANED] !== undefined,
+    build: parseAnnotation<LabBuild>(annotations[BUILD]) ?? null,
+    builtImage: parseAnnotation<LabBuiltImage>(annotations[IMAGE]) ?? null,
+    tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
+  };
+}
+
+/** The secret half of an intent that was read with its data. */
+export function parseSecrets(intent: V1Secret): LabSecrets {
+  const token = intent.data?.[TOKEN_KEY];
+  return {
+    env: parseAnnotation<Record<string, string>>(decode(intent.data?.[ENV_KEY] ?? '')) ?? {},
+    token: token === undefined ? null : decode(token),
+  };
+}
+
+/** Whether a lab can be told from it. One that somebody has damaged must not be in the way of all the others. */
+function isLabSpec(spec: unknown): spec is LabSpec {
+  const { spawnId, namespace, user, deadline } = (spec ?? {}) as { [Key in keyof LabSpec]?: unknown };
+  const { username } = (user ?? {}) as { username?: unknown };
+  return [spawnId, namespace, username].every((name) => typeof name === 'string') && typeof deadline === 'number';
+}
+
+/** A lab that has failed stays so, also when somebody has damaged the reason. */
+const UNREADABLE: LabFailure = { reason: 'Error', message: 'The lab has failed.', at: 0, status: 'failed' };
+
+function parseTime(text: string | undefined): number | null {
+  const at = Date.parse(text ?? '');
+  return Number.isNaN(at) ? null : at;
+}
+
+function encode(text: string): string {
+  return Buffer.from(text).toString('base64');
+}
+
+function decode(text: string): string {
+  return Buffer.from(text, 'base64').toString('utf8');
+}

@@ -1,0 +1,129 @@
+import { LRUCache } from 'lru-cache';
+import { buildObjectName, type ObservedBuild, parseBuild } from '../../../../domain/build/build-intent.ts';
+import type { BuildPodBuilder } from '../../../../builder/build/build-pod-builder.ts';
+import { BuildProblem, type BuildSpec } from '../../../../domain/build/build.ts';
+import { BUILD_SUBJECT } from '../../../../domain/build/build-run.ts';
+import { CONTROLLER_LABEL } from '../../../../domain/names.ts';
+import { deletedExternally } from '../../../../domain/lab/reasons.ts';
+import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
+import { isKubeError } from '../../../../storage/kubernetes/kube-error.ts';
+import { Jobs } from '../../../../storage/kubernetes/resources.ts';
+import { ExecutorUnavailable, type ObservedRun } from '../executor.ts';
+import type { KubernetesWatches } from './kubernetes-watches.ts';
+
+export interface JobCopiesOptions {
+  readonly client: KubeClient;
+  readonly watches: KubernetesWatches;
+  readonly builder: BuildPodBuilder;
+  /** What this installation is called there. */
+  readonly controller: string;
+  readonly namespace: string;
+  /** The namespace of builds is not there. */
+  readonly onMissing: () => void;
+}
+
+/** Far more than run at once. */
+const REMEMBERED = 5_000;
+
+/**
+ * The Jobs of builds whose intents are in another cluster. A copy is made suspended and released when its Secret is there:
+ * before that it is no run, and whoever comes next goes on from there.
+ */
+export class JobCopies {
+  readonly #options: JobCopiesOptions;
+  /** The last that was seen of copies: one that is not there any more was deleted by somebody else. */
+  readonly #last = new LRUCache<string, ObservedRun>({ max: REMEMBERED });
+  /** Uids of copies that were not released when they were last looked through. */
+  #unreleased = new Set<string>();
+
+  constructor(options: JobCopiesOptions) {
+    this.#options = options;
+  }
+
+  remember(run: ObservedRun): void {
+    this.#last.set(run.id, run);
+  }
+
+  /** What is said of a build whose Job has vanished. What had ended has ended as it did. */
+  vanished(id: string): ObservedRun | undefined {
+    const last = this.#last.get(id);
+    if (last === undefined || last.stage === 'ended') return last && { ...last, hasLog: false };
+    return { ...last, stage: 'ended', trouble: null, end: deletedExternally(BUILD_SUBJECT), hasLog: false };
+  }
+
+  /** The copy for this very build: that which is there, or a new one. What is in its way is removed, if it is ours. */
+  async make(spec: BuildSpec): Promise<ObservedBuild> {
+    const { client, watches, builder, onMissing } = this.#options;
+    const known = watches.job(spec.id);
+    if (known !== undefined && isOf(known, spec) && !known.terminating) return known;
+    if (known !== undefined && !known.terminating) await this.#delete(known);
+    try {
+      return this.#take(await client.create(Jobs, builder.buildJob(spec, { suspend: true, wantedUntil: 0 })));
+    } catch (error) {
+      if (isKubeError(error, 409)) return await this.#adopt(spec, error);
+      if (!isKubeError(error, 404)) throw error;
+      onMissing();
+      throw new ExecutorUnavailable('the namespace of builds is not there', { cause: error });
+    }
+  }
+
+  /** Ends and removes the copy of a build with all that it owns. */
+  async remove(id: string): Promise<void> {
+    const { watches } = this.#options;
+    const job = watches.job(id) ?? (await this.#find(id)).job;
+    this.#last.delete(id);
+    if (job !== undefined) await this.#delete(job);
+  }
+
+  /** Removes copies that were never released: whoever made them died before, and nobody has come back. */
+  async sweep(): Promise<void> {
+    const before = this.#unreleased;
+    const unreleased = [...this.#options.watches.jobs()].filter(
+      ({ suspended, terminating }) => suspended && !terminating,
+    );
+    this.#unreleased = new Set(unreleased.map(({ uid }) => uid));
+    for (const job of unreleased) if (before.has(job.uid)) await this.#delete(job);
+  }
+
+  /** The name is taken: by the same copy, by one of an earlier attempt, or by somebody else's. */
+  async #adopt(spec: BuildSpec, taken: Error): Promise<ObservedBuild> {
+    const { found, job } = await this.#find(spec.id);
+    if (found === undefined) throw taken;
+    if (job === undefined) {
+      const message = 'The name for the Job of the build is taken by something that this installation has not made.';
+      throw new BuildProblem({ reason: 'NameTaken', message }, { cause: taken });
+    }
+    if (job.terminating) throw taken;
+    if (isOf(job, spec)) return this.#take(found);
+    await this.#delete(job);
+    throw taken;
+  }
+
+  /** What has the name of the build's Job, and the Job when it is ours. */
+  async #find(id: string) {
+    const { client, namespace, controller } = this.#options;
+    const found = await client.get(Jobs, { namespace, name: buildObjectName(id) });
+    const isOurs = found?.metadata?.labels?.[CONTROLLER_LABEL] === controller;
+    return { found, job: found !== undefined && isOurs ? parseBuild(found) : undefined };
+  }
+
+  #take(written: Parameters<typeof parseBuild>[0]): ObservedBuild {
+    this.#options.watches.observeJob(written);
+    const job = parseBuild(written);
+    if (job === undefined) throw new TypeError('a Job that was made for a build does not say so');
+    return job;
+  }
+
+  async #delete({ name, uid, spec }: ObservedBuild): Promise<void> {
+    const { client, namespace, watches } = this.#options;
+    const end = await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Background' });
+    // Before anybody hears that it is gone: it was no accident.
+    this.#last.delete(spec.id);
+    if (end === 'gone') watches.forgetJob(spec.id, uid);
+  }
+}
+
+/** Whether it is the copy for this very build. */
+function isOf({ spec }: ObservedBuild, { key, createdAt }: BuildSpec): boolean {
+  return spec.key === key && spec.createdAt === createdAt;
+}

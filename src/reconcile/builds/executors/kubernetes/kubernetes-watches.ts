@@ -1,0 +1,194 @@
+import type { CoreV1Event, V1Job, V1Pod } from '@kubernetes/client-node';
+import type { Logger } from 'pino';
+import {
+  BUILD_LABEL,
+  buildObjectName,
+  buildSelector,
+  type ObservedBuild,
+  parseBuild,
+} from '../../../../domain/build/build-intent.ts';
+import { BUILD_SUBJECT, type PodRun, runOfPod } from '../../../../domain/build/build-run.ts';
+import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.ts';
+import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
+import { type Kept, Reflector } from '../../../../storage/kubernetes/reflector.ts';
+import { Events, Jobs, Pods } from '../../../../storage/kubernetes/resources.ts';
+import { podFacts } from '../../../labs/observe.ts';
+import { findJobTrouble } from './job-trouble.ts';
+
+/** What is kept of the pod of a build. */
+export interface ObservedBuildPod extends Kept, PodRun {
+  readonly id: string;
+  readonly name: string;
+  /** Of the Job that made it. */
+  readonly jobUid: string;
+  readonly terminating: boolean;
+}
+
+export interface KubernetesWatchesOptions {
+  readonly client: KubeClient;
+  /** The controller's own namespace, which its objects are labelled with. */
+  readonly controller: string;
+  /** Namespace of builds. */
+  readonly namespace: string;
+  readonly logger: Logger;
+  /** Something about this build has changed. */
+  readonly onChange: (id: string) => void;
+}
+
+interface News extends Kept {
+  readonly event: CoreV1Event;
+}
+
+/** The events that complain about a build are forgotten with it; this many are remembered at most. */
+const TROUBLES = 2_000;
+
+/** The builds of one cluster as they are there: three watches, however many builds there are. */
+export class KubernetesWatches {
+  readonly ready: Promise<void>;
+  readonly #options: KubernetesWatchesOptions;
+  readonly #jobs: Reflector<V1Job, ObservedBuild>;
+  readonly #pods: Reflector<V1Pod, ObservedBuildPod>;
+  readonly #news: Reflector<CoreV1Event, News>;
+  /** Keys of pods by build. */
+  readonly #podsOf = new Map<string, Set<string>>();
+  /** What events complain of, by the uid of what they are about. */
+  readonly #troubles = new Map<string, Trouble>();
+
+  constructor(options: KubernetesWatchesOptions) {
+    this.#options = options;
+    const { client, controller, namespace, logger } = options;
+    const shared = { client, logger };
+    const select = { namespace, labelSelector: buildSelector(controller) };
+    this.#jobs = new Reflector<V1Job, ObservedBuild>({
+      ...shared,
+      resource: Jobs,
+      select,
+      keep: parseBuild,
+      onChange: (_key, now, before) => this.#changed((now ?? before)?.spec.id),
+    });
+    this.#pods = new Reflector<V1Pod, ObservedBuildPod>({
+      ...shared,
+      resource: Pods,
+      select,
+      keep: observeBuildPod,
+      onChange: (key, now, before) => {
+        this.#index(key, now, before);
+        this.#changed((now ?? before)?.id);
+      },
+    });
+    this.#news = new Reflector<CoreV1Event, News>({
+      ...shared,
+      resource: Events,
+      select: { namespace },
+      newsOnly: true,
+      keep: (event) => ({ uid: '', resourceVersion: '', event }),
+      onChange: (_key, now) => {
+        if (now !== undefined) this.#hear(now.event);
+      },
+    });
+    this.ready = Promise.all(this.#all.map((reflector) => reflector.ready)).then(() => undefined);
+  }
+
+  get #all() {
+    return [this.#jobs, this.#pods, this.#news];
+  }
+
+  get isReady(): boolean {
+    return this.#all.every((reflector) => reflector.isReady);
+  }
+
+  get lastError(): Error | undefined {
+    return this.#all.map(({ lastError }) => lastError).find((error) => error !== undefined);
+  }
+
+  /** Follows the cluster until `signal` aborts. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#all.map((reflector) => reflector.run(signal)));
+  }
+
+  jobs(): IterableIterator<ObservedBuild> {
+    return this.#jobs.values();
+  }
+
+  job(id: string): ObservedBuild | undefined {
+    return this.#jobs.get(this.#jobKey(id));
+  }
+
+  /** The pod of this Job; one that a Job before it has left behind is another. */
+  pod(id: string, jobUid: string): ObservedBuildPod | undefined {
+    const pods = [...(this.#podsOf.get(id) ?? [])].map((key) => this.#pods.get(key));
+    return pods.find((pod) => pod?.jobUid === jobUid);
+  }
+
+  /** Names of the nodes that builds run or ran on, as far as their pods are still there. */
+  nodes(): string[] {
+    return [...new Set([...this.#pods.values()].flatMap(({ node }) => node ?? []))];
+  }
+
+  /** What events complain of about the Job or its pod. */
+  trouble(...uids: readonly string[]): Trouble | null {
+    return uids.map((uid) => this.#troubles.get(uid)).find((trouble) => trouble !== undefined) ?? null;
+  }
+
+  /** Asks for the pods of a build: their watch may be behind that of Jobs. */
+  async lookAgain(id: string): Promise<void> {
+    const { client, controller, namespace } = this.#options;
+    const labelSelector = `${buildSelector(controller)},${BUILD_LABEL}=${id}`;
+    const { items } = await client.list(Pods, { namespace, labelSelector });
+    for (const pod of items) this.#pods.observe(pod);
+  }
+
+  /** Takes the answer of a write of our own into the picture. */
+  observeJob(job: V1Job): void {
+    this.#jobs.observe(job);
+  }
+
+  forgetJob(id: string, uid: string): void {
+    this.#jobs.forget(this.#jobKey(id), uid);
+  }
+
+  #jobKey(id: string): string {
+    return `${this.#options.namespace}/${buildObjectName(id)}`;
+  }
+
+  #changed(id: string | undefined): void {
+    if (id !== undefined && this.isReady) this.#options.onChange(id);
+  }
+
+  #index(key: string, now: ObservedBuildPod | undefined, before: ObservedBuildPod | undefined): void {
+    const id = (now ?? before)?.id ?? '';
+    const keys = this.#podsOf.get(id) ?? new Set();
+    if (now === undefined) {
+      keys.delete(key);
+      this.#troubles.delete(before?.uid ?? '');
+    } else keys.add(key);
+    if (keys.size === 0) this.#podsOf.delete(id);
+    else this.#podsOf.set(id, keys);
+  }
+
+  #hear({ type, reason = '', message = '', involvedObject }: CoreV1Event): void {
+    const { kind, uid, name = '' } = involvedObject;
+    if (type === 'Normal' || uid === undefined) return;
+    const trouble = kind === 'Job' ? findJobTrouble(reason, message) : findEventTrouble(reason, message, BUILD_SUBJECT);
+    if (trouble === undefined) return;
+    this.#troubles.set(uid, trouble);
+    if (this.#troubles.size > TROUBLES) this.#troubles.delete(this.#troubles.keys().next().value ?? '');
+    // `build-<id>` and what the Job controller appends for a pod.
+    this.#changed(/^build-([0-9a-f]{40})(?:-|$)/.exec(name)?.[1]);
+  }
+}
+
+function observeBuildPod(pod: V1Pod): ObservedBuildPod | undefined {
+  const { metadata } = pod;
+  const id = metadata?.labels?.[BUILD_LABEL];
+  if (metadata?.name === undefined || id === undefined) return undefined;
+  return {
+    id,
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    resourceVersion: metadata.resourceVersion ?? '',
+    jobUid: metadata.ownerReferences?.find(({ kind }) => kind === 'Job')?.uid ?? '',
+    terminating: metadata.deletionTimestamp !== undefined,
+    ...runOfPod(podFacts(pod)),
+  };
+}

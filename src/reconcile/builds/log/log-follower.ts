@@ -1,0 +1,76 @@
+import type { Readable } from 'node:stream';
+import type { Logger } from 'pino';
+import { followLog, type LogPosition } from '../../../storage/kubernetes/log/container-log.ts';
+import { isKubeError } from '../../../storage/kubernetes/kube-error.ts';
+import type { BuildLog } from './build-log.ts';
+
+export interface LogFollowerOptions {
+  readonly open: (position: LogPosition, signal: AbortSignal) => Promise<Readable>;
+  readonly log: BuildLog;
+  /** Whether the container has ended. */
+  readonly isOver: () => boolean;
+  /** Called after each line. */
+  readonly onOutput: () => void;
+  readonly logger: Logger;
+  /** How long to try to read the rest once the container has ended, in milliseconds. */
+  readonly drainMs?: number;
+}
+
+/** Failures in a row after which it is worth a line of the controller's log, and then as often again. */
+const NOTEWORTHY_FAILURES = 5;
+
+/** Moves the log of a build's container into the build's log: one connection, however many read. */
+export class LogFollower {
+  readonly #options: LogFollowerOptions;
+  #drained = false;
+  #failures = 0;
+
+  constructor(options: LogFollowerOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the container has ended and every line of it was delivered. */
+  get drained(): boolean {
+    return this.#drained;
+  }
+
+  /**
+   * Resolves when the container has ended and its last line is delivered, when the rest of the log cannot be had, which
+   * the log then says, or when `signal` aborts. Never rejects.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { open, log, isOver, onOutput, logger, drainMs } = this.#options;
+    const lines = followLog({
+      open,
+      isOver,
+      signal,
+      ...(drainMs === undefined ? {} : { drainMs }),
+      onError: (err) => this.#note(err),
+    });
+    try {
+      for (let step = await lines.next(); ; step = await lines.next()) {
+        if (step.done === true) {
+          this.#drained = step.value;
+          break;
+        }
+        this.#failures = 0;
+        log.append(step.value);
+        onOutput();
+      }
+    } catch (err) {
+      logger.error({ build: log.id, err }, 'the log of a build cannot be followed');
+    } finally {
+      await lines.return(false);
+    }
+    if (!this.#drained && !signal.aborted) log.note('The log could not be read to its end.');
+  }
+
+  #note(err: unknown): void {
+    const { log, logger } = this.#options;
+    this.#failures += 1;
+    // A container that is about to start has no log: that is no failure.
+    const isNoteworthy = !isKubeError(err, 400) && this.#failures % NOTEWORTHY_FAILURES === 0;
+    const level = isNoteworthy ? 'warn' : 'debug';
+    logger[level]({ build: log.id, err, failures: this.#failures }, 'the log of a build broke off; it is read on');
+  }
+}

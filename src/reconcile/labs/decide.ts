@@ -1,0 +1,158 @@
+import {
+  awaitsImage,
+  currentPod,
+  labSpecOf,
+  isRunning,
+  type ObservedIntent,
+  type ObservedLab,
+  type ObservedNamespace,
+} from '../../domain/lab/observed.ts';
+import type { ObservedPod } from '../../domain/lab/pod.ts';
+import { deletedExternally, type Finding, findEnd, type Trouble } from '../../domain/lab/reasons.ts';
+
+/** All times in milliseconds. */
+export interface LabTimings {
+  readonly schedulingTimeout: number;
+  readonly failedRetention: number;
+  readonly namespaceRetention: number;
+  /** How long something with our labels and without an intent is left alone before it is collected. */
+  readonly leftoverGrace: number;
+}
+
+/** What this process remembers and the cluster does not say. */
+export interface LabMemory {
+  /** Whether a pod of this spawn has been seen. */
+  readonly podSeen: boolean;
+  /** What is wrong with the pod and for how long, in milliseconds. */
+  readonly trouble: (Trouble & { readonly forMs: number }) | null;
+  /** For how long the namespace has been here without an intent and without being kept, in milliseconds. */
+  readonly leftoverForMs: number;
+}
+
+/** The one next thing to do for a lab. `again` is in milliseconds: look once more by then even if nothing changes. */
+export type Decision =
+  | { readonly do: 'nothing'; readonly again?: number }
+  | { readonly do: 'wait-for-namespace'; readonly again: number }
+  | { readonly do: 'remove-leftover-pod'; readonly pod: ObservedPod; readonly again: number }
+  | { readonly do: 'await-image' }
+  | { readonly do: 'make-objects' }
+  | { readonly do: 'follow-pod'; readonly again: number }
+  | { readonly do: 'report-running' }
+  | { readonly do: 'fail'; readonly finding: Finding }
+  | { readonly do: 'clean-up'; readonly intent: ObservedIntent }
+  | { readonly do: 'forget-failure'; readonly intent: ObservedIntent }
+  | { readonly do: 'collect-namespace'; readonly namespace: ObservedNamespace; readonly leftover: boolean }
+  | { readonly do: 'report-leftover'; readonly again: number; readonly loud: boolean };
+
+/** What only is between two states, such as a namespace about to go, is not worth a line in the log. */
+const LOUD_AFTER_MS = 10_000;
+
+/**
+ * What to do next for one lab, from what is observed alone. The same rules hold for a first spawn, after a restart, and
+ * for a lab that somebody has tampered with.
+ *
+ * ```
+ *            create                      pod listens
+ *   (none) ─────────► wanted ──────────────────────────────► wanted, running
+ *      ▲                │ deadline, hopeless, refused            │ pod ended, evicted, gone
+ *      │                ▼                                        ▼
+ *      │◄── retention ─ failed (pod and secrets removed) ◄───────┘
+ *      │
+ *      └─ pod and secrets gone ─ deleting ◄── delete, from any of them
+ * ```
+ *
+ * @param now milliseconds since the epoch
+ */
+export function decide(observed: ObservedLab, memory: LabMemory, timings: LabTimings, now: number): Decision {
+  const { intent } = observed;
+  if (intent === undefined) return decideWithoutIntent(observed, memory, timings, now);
+  if (intent.deleting) return { do: 'clean-up', intent };
+  if (intent.failure !== null) return decideFailed(intent, timings, now);
+  if (awaitsImage(intent)) return { do: 'await-image' };
+  const pod = currentPod(observed);
+  return pod === undefined
+    ? decideWithoutPod(observed, intent, memory, now)
+    : decideWithPod(intent, pod, memory, timings, now);
+}
+
+function decideWithoutIntent(
+  { namespace, pod }: ObservedLab,
+  { leftoverForMs }: LabMemory,
+  { namespaceRetention, leftoverGrace }: LabTimings,
+  now: number,
+): Decision {
+  if (namespace === undefined || namespace.terminating) return { do: 'nothing' };
+  if (pod === undefined && namespace.keptSince !== null) {
+    if (namespace.permanent) return { do: 'nothing' };
+    const left = namespace.keptSince + namespaceRetention - now;
+    return left > 0 ? { do: 'nothing', again: left } : { do: 'collect-namespace', namespace, leftover: false };
+  }
+  const left = leftoverGrace - leftoverForMs;
+  if (left > 0) {
+    const loud = leftoverForMs >= LOUD_AFTER_MS;
+    return { do: 'report-leftover', again: loud ? left : Math.min(left, LOUD_AFTER_MS), loud };
+  }
+  if (pod !== undefined) return { do: 'remove-leftover-pod', pod, again: leftoverGrace };
+  return namespace.permanent ? { do: 'nothing' } : { do: 'collect-namespace', namespace, leftover: true };
+}
+
+function decideFailed(intent: ObservedIntent, { failedRetention }: LabTimings, now: number): Decision {
+  if (!intent.cleaned) return { do: 'clean-up', intent };
+  const left = (intent.failure?.at ?? 0) + failedRetention - now;
+  return left > 0 ? { do: 'nothing', again: left } : { do: 'forget-failure', intent };
+}
+
+function decideWithoutPod(
+  { namespace, pod: leftover }: ObservedLab,
+  intent: ObservedIntent,
+  { podSeen, trouble }: LabMemory,
+  now: number,
+): Decision {
+  const spec = labSpecOf(intent);
+  if (podSeen) return { do: 'fail', finding: deletedExternally() };
+  const left = spec.deadline - now;
+  if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, undefined) };
+  if (leftover !== undefined) return { do: 'remove-leftover-pod', pod: leftover, again: left };
+  if (namespace?.terminating === true) return { do: 'wait-for-namespace', again: left };
+  return { do: 'make-objects' };
+}
+
+function decideWithPod(
+  intent: ObservedIntent,
+  pod: ObservedPod,
+  { trouble }: LabMemory,
+  { schedulingTimeout }: LabTimings,
+  now: number,
+): Decision {
+  const spec = labSpecOf(intent);
+  const end = findEnd(pod);
+  if (end !== undefined) return { do: 'fail', finding: end };
+  if (isRunning(pod)) return { do: 'report-running' };
+  const left = spec.deadline - now;
+  if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, pod) };
+  if (trouble === null) return { do: 'follow-pod', again: left };
+  const patience = trouble.reason === 'Unschedulable' ? schedulingTimeout : trouble.afterMs;
+  if (trouble.forMs >= patience) return { do: 'fail', finding: trouble };
+  return { do: 'follow-pod', again: Math.min(left, patience - trouble.forMs) };
+}
+
+/** The deadline has passed: the reason is what was being waited for, where that is known. */
+function tooLate(
+  { createdAt, deadline }: { createdAt: number; deadline: number },
+  trouble: Finding | null,
+  pod: ObservedPod | undefined,
+): Finding {
+  const within = `within ${Math.round((deadline - createdAt) / 1000)} seconds`;
+  if (trouble !== null)
+    return { reason: trouble.reason, message: `The lab did not start ${within}. ${trouble.message}` };
+  if (pod?.phase === 'Running') {
+    const why = 'Its container runs, but nothing answers on the port of the lab.';
+    return { reason: 'NotReady', message: `The lab did not start ${within}. ${why}` };
+  }
+  // A pod that is not there may have run for days, and gone while no controller was looking.
+  const message =
+    pod === undefined
+      ? 'The lab has no pod, and the time it had for starting is over.'
+      : `The lab did not start ${within}.`;
+  return { reason: 'DeadlineExceeded', message };
+}

@@ -1,0 +1,87 @@
+import type {
+  LabEvent,
+  LabImage,
+  LabKey,
+  LabOptions,
+  LabResources,
+  LabSecrets,
+  LabSource,
+  LabSpec,
+  LabState,
+} from '../../domain/lab/lab.ts';
+import type { LabUser, Quota } from '../../domain/user/user.ts';
+
+/** A lab to make: everything about it is validated and resolved. */
+export interface CreateLab {
+  readonly key: LabKey;
+  readonly user: LabUser;
+  readonly options: LabOptions;
+  readonly image: LabImage;
+  /** The repository that the image is built from, where it was asked for so. */
+  readonly source?: LabSource;
+  readonly resources: LabResources;
+  /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities. */
+  readonly extendedResources: Readonly<Record<string, string>>;
+  readonly quota: Quota | null;
+  readonly secrets: LabSecrets;
+  /** `JUPYTERHUB_SERVICE_PREFIX`, with a slash at both ends. */
+  readonly servicePrefix: string;
+}
+
+/** Signs the tokens that labs get (`lab.token.source: signed`). */
+export interface LabTokens {
+  /** How long a token is valid, in milliseconds. */
+  readonly lifetime: number;
+  /**
+   * Resolves when tokens can be signed.
+   *
+   * @throws {LabwrightError} `not_ready` (503) when that takes too long
+   */
+  ready(): Promise<void>;
+  /**
+   * @returns a token, and when it was made in milliseconds since the epoch
+   * @throws {LabwrightError} `not_ready` (503)
+   */
+  mint(subject: LabKey & { readonly groups: readonly string[] }): Promise<{ token: string; issuedAt: number }>;
+  /** Tokens made before cannot be verified any more; milliseconds since the epoch. Throws as `mint` does. */
+  validSince(): number;
+}
+
+/** Whom the token of a lab is for. */
+export function tokenSubject({ user, servername }: LabSpec): Parameters<LabTokens['mint']>[0] {
+  return { username: user.username, servername, groups: user.groups.map(({ name }) => name) };
+}
+
+/** What the rest of the program can ask of the labs. Reads answer from memory and cost no Kubernetes call. */
+export interface LabService {
+  /**
+   * Resolves when the first complete picture of the cluster is there.
+   *
+   * @throws {LabwrightError} `not_ready` (503, with retryAfter) when that takes too long
+   */
+  ready(): Promise<void>;
+  isReady(): boolean;
+  /** Names of the users whose default server is running. */
+  runningUsers(): string[];
+  list(): LabState[];
+  get(key: LabKey): LabState | undefined;
+  /**
+   * Resolves once the intent is durable; the lab then comes up without anybody asking again.
+   *
+   * @throws {LabwrightError} `lab_exists` or `operation_in_progress` (409), `not_ready` (503) while no token can be signed
+   */
+  create(request: CreateLab): Promise<void>;
+  /**
+   * Resolves when the lab can be created again.
+   *
+   * @throws {LabwrightError} `unknown_user` (404), `delete_failed` (500)
+   */
+  delete(key: LabKey): Promise<void>;
+  /**
+   * The events of the lab's current or last operation from the start, or from after `lastEventId`, and then as they
+   * come, until one is terminal or `signal` aborts.
+   *
+   * @returns undefined when nothing is known of this lab
+   */
+  events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined;
+}

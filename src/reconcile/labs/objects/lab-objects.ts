@@ -1,0 +1,258 @@
+import type { KubernetesObject, V1Pod, V1Secret } from '@kubernetes/client-node';
+import type { LabObjects } from '../../../builder/lab/lab-builder.ts';
+import {
+  KEPT_SINCE_ANNOTATION,
+  NETWORK_POLICY_NAME,
+  RESOURCE_QUOTA_NAME,
+  SERVERNAME_ANNOTATION,
+  SERVICE_IP_ANNOTATION,
+  SPAWN_LABEL,
+  SPEC_HASH_ANNOTATION,
+  USERNAME_ANNOTATION,
+} from '../../../domain/lab/object-names.ts';
+import type { ObservedNamespace } from '../../../domain/lab/observed.ts';
+import { type KubeClient, METADATA_ONLY } from '../../../storage/kubernetes/kube-client.ts';
+import { isKubeError, KubeError } from '../../../storage/kubernetes/kube-error.ts';
+import {
+  ConfigMaps,
+  LimitRanges,
+  Namespaces,
+  NetworkPolicies,
+  PersistentVolumeClaims,
+  Pods,
+  type Resource,
+  ResourceQuotas,
+  Secrets,
+  ServiceAccounts,
+  Services,
+} from '../../../storage/kubernetes/resources.ts';
+import { isEqualWhereGiven } from './is-equal.ts';
+import { isOurs, oneLabSelector } from '../observe.ts';
+import { refusalOf, Refused } from './refusal.ts';
+
+export interface WriteRequest {
+  readonly slug: string;
+  readonly objects: LabObjects;
+  /** The lab's namespace as it is known to be there, or undefined. */
+  readonly namespace: ObservedNamespace | undefined;
+  /** Told of the namespace as soon as it has been written. */
+  readonly onNamespace: (namespace: KubernetesObject) => void;
+  /** Asked before the pod is made: whether the lab is still wanted. */
+  readonly isWanted: () => boolean;
+  /** Whether the pod is to carry the address of the lab's Service. */
+  readonly noteServiceIp: boolean;
+}
+
+/**
+ * Makes the objects of a lab, in three steps: the namespace, then everything else at once, then the pod.
+ *
+ * Every step may have been done before, by this process or one that died. So "already exists" is an answer like others:
+ *
+ * | the object that is there | what happens |
+ * |---|---|
+ * | is ours, and as it should be | it is used |
+ * | is ours, and differs | it is replaced; a volume claim is used as it is, and a pod of an earlier spawn is waited for |
+ * | is ours, and on its way out | an error that is tried again |
+ * | is somebody else's | `Refused` with `NameTaken`; it stays untouched |
+ *
+ * In a namespace kept from before with the right hash, only the secrets, the pod, and what isolates and exposes the lab
+ * are made; the rest is known to be there.
+ */
+export class LabObjectsWriter {
+  readonly #client: KubeClient;
+  readonly #controller: string;
+
+  constructor(client: KubeClient, controller: string) {
+    this.#client = client;
+    this.#controller = controller;
+  }
+
+  /**
+   * @returns the pod; undefined when the lab was not wanted any more
+   * @throws Refused when it can never work, KubeError when it may work later
+   */
+  async write(request: WriteRequest): Promise<V1Pod | undefined> {
+    const { objects, slug } = request;
+    const namespace = await this.#writeNamespace(request);
+    const complete = namespace === undefined;
+    if (!complete) request.onNamespace(namespace);
+    await allEnded([
+      ...(complete ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
+      ...objects.volumeClaims.map((claim) => this.#ensure(PersistentVolumeClaims, claim, slug)),
+      this.#writeSecrets(objects, slug),
+    ]);
+    if (!request.isWanted()) return undefined;
+    const pod = request.noteServiceIp ? await this.#withServiceIp(objects) : objects.pod;
+    return this.#writePod(pod, slug);
+  }
+
+  /** @returns undefined when a namespace kept from before has everything that stays in one */
+  async #writeNamespace({ objects, namespace, slug }: WriteRequest): Promise<KubernetesObject | undefined> {
+    const wanted = objects.namespace;
+    const name = wanted.metadata?.name ?? '';
+    if (namespace === undefined) {
+      try {
+        return await this.#client.create(Namespaces, wanted, METADATA_ONLY);
+      } catch (error) {
+        if (!isKubeError(error, 409)) throw error;
+      }
+      const found = await this.#client.get(Namespaces, { name });
+      if (found !== undefined && !isOurs(found, this.#controller, slug)) throw nameTaken('namespace', name);
+      // It is ours, and the watch has not told yet: the next run finds it.
+      throw notYet('Namespace', undefined, name);
+    }
+    const annotations = wanted.metadata?.annotations ?? {};
+    if (
+      namespace.username !== annotations[USERNAME_ANNOTATION] ||
+      namespace.servername !== annotations[SERVERNAME_ANNOTATION]
+    ) {
+      throw nameTaken('namespace', name);
+    }
+    const complete = namespace.keptSince !== null && namespace.specHash === annotations[SPEC_HASH_ANNOTATION];
+    if (complete) return undefined;
+    // From here on it counts as incomplete, until a lab has run in it and ended.
+    const metadata = { ...wanted.metadata, annotations: { ...annotations, [KEPT_SINCE_ANNOTATION]: '' } };
+    return this.#client.apply(Namespaces, { ...wanted, metadata }, METADATA_ONLY);
+  }
+
+  #ensureStaying({ objects, slug, namespace: existing }: WriteRequest): Array<Promise<unknown>> {
+    const { serviceAccount, files, limitRange, resourceQuota, networkPolicy, service } = objects;
+    return [
+      this.#ensure(Services, service, slug),
+      this.#ensure(ServiceAccounts, serviceAccount, slug),
+      this.#ensure(ConfigMaps, files, slug),
+      this.#ensure(LimitRanges, limitRange, slug),
+      resourceQuota === undefined
+        ? this.#remove(ResourceQuotas, existing, RESOURCE_QUOTA_NAME, slug)
+        : this.#ensure(ResourceQuotas, resourceQuota, slug),
+      networkPolicy === undefined
+        ? this.#remove(NetworkPolicies, existing, NETWORK_POLICY_NAME, slug)
+        : this.#ensure(NetworkPolicies, networkPolicy, slug),
+    ];
+  }
+
+  /** Removes what an earlier lab of a kept namespace had and this one has not, such as a quota. */
+  async #remove<T extends KubernetesObject>(
+    resource: Resource<T>,
+    existing: ObservedNamespace | undefined,
+    name: string,
+    slug: string,
+  ): Promise<void> {
+    if (existing === undefined) return;
+    const ref = { namespace: existing.name, name };
+    const found = await this.#client.get(resource, ref);
+    if (found === undefined || !isOurs(found, this.#controller, slug)) return;
+    await this.#client.delete(resource, ref, { uid: found.metadata?.uid ?? '' });
+  }
+
+  /** What isolates and what exposes the lab is made again in case somebody has removed it: a lab without them is worse. */
+  #confirmStaying({ networkPolicy, service }: LabObjects): Array<Promise<unknown>> {
+    return [
+      this.#confirm(Services, service),
+      ...(networkPolicy === undefined ? [] : [this.#confirm(NetworkPolicies, networkPolicy)]),
+    ];
+  }
+
+  async #confirm<T extends KubernetesObject>(resource: Resource<T>, object: T): Promise<void> {
+    try {
+      await this.#client.create(resource, object, METADATA_ONLY);
+    } catch (error) {
+      if (!isKubeError(error, 409)) throw error;
+    }
+  }
+
+  async #ensure<T extends KubernetesObject>(resource: Resource<T>, object: T, slug: string): Promise<T> {
+    const { namespace, name = '' } = object.metadata ?? {};
+    try {
+      return await this.#client.create(resource, object, METADATA_ONLY);
+    } catch (error) {
+      if (!isKubeError(error, 409)) throw error;
+    }
+    const found = await this.#client.get(resource, { namespace, name });
+    if (found === undefined) return this.#client.create(resource, object, METADATA_ONLY);
+    if (!isOurs(found, this.#controller, slug)) throw nameTaken(resource.kind, `${namespace}/${name}`);
+    if (found.metadata?.deletionTimestamp !== undefined) throw notYet(resource.kind, namespace, name);
+    if (resource.kind === PersistentVolumeClaims.kind || isEqualWhereGiven(object, found)) return found;
+    await this.#client.deleteAndWait(resource, { namespace, name }, { uid: found.metadata?.uid ?? '' });
+    return this.#client.create(resource, object, METADATA_ONLY);
+  }
+
+  /**
+   * Secrets are written blindly: the controller has no right to read them. Those of ours that are in the way, left by a
+   * spawn that was interrupted, are removed by label; one that is still there after that is somebody else's.
+   */
+  async #writeSecrets({ envSecret, secret, pullSecret, namespace }: LabObjects, slug: string): Promise<void> {
+    const secrets = [envSecret, secret, pullSecret].filter((each) => each !== undefined);
+    const write = (each: V1Secret) => this.#client.create(Secrets, each, METADATA_ONLY);
+    const results = await Promise.allSettled(secrets.map(write));
+    const taken = secrets.filter((_, index) => isKubeError(reasonOf(results[index]), 409));
+    for (const result of results) {
+      if (result.status === 'rejected' && !isKubeError(result.reason, 409)) throw result.reason;
+    }
+    if (taken.length === 0) return;
+    const where = namespace.metadata?.name ?? '';
+    await this.#client.deleteCollection(Secrets, where, oneLabSelector(this.#controller, slug));
+    try {
+      await allEnded(secrets.map(write));
+    } catch (error) {
+      if (error instanceof KubeError && error.status === 409) {
+        throw nameTaken('Secret', `${where}/${error.target.name ?? ''}`);
+      }
+      throw error;
+    }
+  }
+
+  async #withServiceIp({ pod, service }: LabObjects): Promise<V1Pod> {
+    const { namespace, name = '' } = service.metadata ?? {};
+    const address = (await this.#client.get(Services, { namespace, name }))?.spec?.clusterIP;
+    if (address === undefined) throw notYet('Service', namespace, name);
+    const annotations = { ...pod.metadata?.annotations, [SERVICE_IP_ANNOTATION]: address };
+    return { ...pod, metadata: { ...pod.metadata, annotations } };
+  }
+
+  async #writePod(pod: V1Pod, slug: string): Promise<V1Pod> {
+    const { namespace, name = '' } = pod.metadata ?? {};
+    try {
+      return await this.#client.create(Pods, pod, METADATA_ONLY);
+    } catch (error) {
+      if (!isKubeError(error, 409)) throw error;
+    }
+    const found = await this.#client.get(Pods, { namespace, name });
+    if (found !== undefined && !isOurs(found, this.#controller, slug)) throw nameTaken('Pod', `${namespace}/${name}`);
+    if (found?.metadata?.labels?.[SPAWN_LABEL] === pod.metadata?.labels?.[SPAWN_LABEL] && found !== undefined) {
+      return found;
+    }
+    // A leftover that the watch is about to tell of, or one that has gone since.
+    throw notYet('Pod', namespace, name);
+  }
+}
+
+/**
+ * As `Promise.all`, but nothing is under way any more when it rejects: a call that was left behind could still make
+ * something that a delete has just removed.
+ */
+async function allEnded<T>(calls: ReadonlyArray<T | Promise<T>>): Promise<T[]> {
+  const results = await Promise.allSettled(calls);
+  const errors = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  if (errors.length > 0) throw errors.find((error) => refusalOf(error) !== undefined) ?? errors[0];
+  return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+}
+
+function nameTaken(kind: string, name: string): Refused {
+  return new Refused(
+    'NameTaken',
+    `The name of the lab's ${kind} (${name}) is taken by something that is not Labwright's.`,
+  );
+}
+
+/** Something is in between two states; the next try finds it settled. */
+function notYet(kind: string, namespace: string | undefined, name: string): KubeError {
+  return new KubeError(
+    { verb: 'use', kind, namespace, name },
+    { status: 0, reason: 'NotYet', message: 'it is there, and changing' },
+  );
+}
+
+function reasonOf(result: PromiseSettledResult<unknown> | undefined): unknown {
+  return result?.status === 'rejected' ? result.reason : undefined;
+}

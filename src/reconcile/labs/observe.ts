@@ -1,0 +1,122 @@
+import type { KubernetesObject, V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
+import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
+import type { ObservedNamespace } from '../../domain/lab/observed.ts';
+import { LAB_CONTAINER, type ObservedContainer, type ObservedPod, type PodFacts } from '../../domain/lab/pod.ts';
+import {
+  KEPT_SINCE_ANNOTATION,
+  LAB_KIND,
+  PERMANENT_ANNOTATION,
+  SERVERNAME_ANNOTATION,
+  SERVICE_IP_ANNOTATION,
+  SPAWN_LABEL,
+  SPEC_HASH_ANNOTATION,
+  USERNAME_ANNOTATION,
+} from '../../domain/lab/object-names.ts';
+
+/** Selects what belongs to the labs of one controller. */
+export function labSelector(controller: string, kind: string): string {
+  return `${MANAGED_BY_LABEL}=${MANAGED_BY},${CONTROLLER_LABEL}=${controller},${KIND_LABEL}=${kind}`;
+}
+
+/** Selects the objects of one lab. */
+export function oneLabSelector(controller: string, slug: string): string {
+  return `${labSelector(controller, LAB_KIND)},${LAB_LABEL}=${slug}`;
+}
+
+/** Whether an object was made by this controller for this lab. */
+export function isOurs(object: KubernetesObject, controller: string, slug: string): boolean {
+  const labels = object.metadata?.labels ?? {};
+  return (
+    labels[MANAGED_BY_LABEL] === MANAGED_BY &&
+    labels[CONTROLLER_LABEL] === controller &&
+    labels[KIND_LABEL] === LAB_KIND &&
+    labels[LAB_LABEL] === slug
+  );
+}
+
+/** What is kept of a namespace; undefined for one without a lab. */
+export function observeNamespace({ metadata }: KubernetesObject): ObservedNamespace | undefined {
+  const slug = metadata?.labels?.[LAB_LABEL];
+  if (metadata?.name === undefined || slug === undefined) return undefined;
+  const annotations = metadata.annotations ?? {};
+  return {
+    slug,
+    name: metadata.name,
+    uid: metadata.uid ?? '',
+    resourceVersion: metadata.resourceVersion ?? '',
+    username: annotations[USERNAME_ANNOTATION] ?? '',
+    servername: annotations[SERVERNAME_ANNOTATION] ?? '',
+    terminating: metadata.deletionTimestamp !== undefined,
+    specHash: annotations[SPEC_HASH_ANNOTATION] ?? null,
+    keptSince: time(annotations[KEPT_SINCE_ANNOTATION]),
+    permanent: annotations[PERMANENT_ANNOTATION] === 'true',
+  };
+}
+
+/** What is kept of a pod; undefined for one without a lab. */
+export function observePod(pod: V1Pod): ObservedPod | undefined {
+  const { metadata, status } = pod;
+  const slug = metadata?.labels?.[LAB_LABEL];
+  if (metadata?.namespace === undefined || slug === undefined) return undefined;
+  return {
+    namespace: metadata.namespace,
+    uid: metadata.uid ?? '',
+    resourceVersion: metadata.resourceVersion ?? '',
+    slug,
+    spawnId: metadata.labels?.[SPAWN_LABEL] ?? '',
+    started: status?.containerStatuses?.find(({ name }) => name === LAB_CONTAINER)?.started === true,
+    serviceIp: metadata.annotations?.[SERVICE_IP_ANNOTATION] ?? null,
+    ...podFacts(pod),
+  };
+}
+
+/** What the cluster says of any pod. */
+export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
+  const condition = (type: string) => status.conditions?.find((candidate) => candidate.type === type);
+  const scheduled = condition('PodScheduled');
+  const disruption = condition('DisruptionTarget');
+  const waitsForNode = scheduled?.status === 'False' && scheduled.reason === 'Unschedulable';
+  return {
+    phase: (status.phase ?? 'Pending') as PodFacts['phase'],
+    ready: condition('Ready')?.status === 'True',
+    terminating: metadata?.deletionTimestamp !== undefined,
+    node: spec?.nodeName ?? null,
+    podIp: status.podIP ?? null,
+    reason: status.reason ?? null,
+    message: status.message ?? null,
+    unschedulable: waitsForNode ? (scheduled.message ?? '') : null,
+    disruption: disruption?.status === 'True' ? (disruption.reason ?? '') : null,
+    containers: [
+      ...(status.initContainerStatuses ?? []).map((container) => observeContainer(container, true)),
+      ...(status.containerStatuses ?? []).map((container) => observeContainer(container, false)),
+    ],
+  };
+}
+
+function observeContainer({ name, restartCount, state, imageID }: V1ContainerStatus, init: boolean): ObservedContainer {
+  const { waiting, terminated, running } = state ?? {};
+  return {
+    name,
+    init,
+    restarts: restartCount,
+    waiting: waiting === undefined ? null : { reason: waiting.reason ?? '', message: waiting.message ?? '' },
+    terminated:
+      terminated === undefined
+        ? null
+        : {
+            reason: terminated.reason ?? '',
+            exitCode: terminated.exitCode,
+            message: terminated.message ?? '',
+            finishedAt: time(terminated.finishedAt),
+          },
+    runningSince: running === undefined ? null : time(running.startedAt),
+    imageDigest: /sha256:[0-9a-f]{64}/.exec(imageID)?.[0] ?? null,
+  };
+}
+
+/** Times arrive as text, since the client does not turn JSON into class instances, or as null when they are not known. */
+function time(value: Date | string | null | undefined): number | null {
+  if (value === undefined || value === null) return null;
+  const at = new Date(value).getTime();
+  return Number.isNaN(at) ? null : at;
+}

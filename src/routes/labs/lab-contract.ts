@@ -1,0 +1,138 @@
+import { createRoute, z } from '@hono/zod-openapi';
+import { isIdentityName } from '../../domain/user/identity-name.ts';
+import type { LabKey } from '../../domain/lab/lab.ts';
+import { ErrorBody } from '../server/errors.ts';
+import { DetailedLabState, LabState } from './lab-state.ts';
+import { LabSpecification } from './lab-specification.ts';
+import { type SecuredOperation, secured } from '../server/permissions.ts';
+import { limitStreams } from '../server/requests/rate-limit.ts';
+import { limitBody } from '../server/requests/request-limits.ts';
+import { json, page } from '../server/responses.ts';
+
+const name = z.string().refine(isIdentityName, { error: 'Value error, not a name' });
+const username = name.meta({ example: 'ada' });
+const defaultServer = z.object({ username }).transform(({ username }): LabKey => ({ username, servername: '' }));
+const namedServer = z
+  .object({ username, server: name.meta({ example: 'gpu' }) })
+  .transform(({ username, server }): LabKey => ({ username, servername: server }));
+const Detail = z.object({
+  detail: z
+    .enum(['true', 'false'], { error: 'Input should be a valid boolean' })
+    .default('false')
+    .transform((value) => value === 'true')
+    .meta({ param: { name: 'detail', in: 'query' }, description: 'Everything that is known.' }),
+});
+
+const refused = {
+  401: json(ErrorBody, 'No valid credential'),
+  403: json(ErrorBody, 'Not allowed'),
+  422: json(ErrorBody, 'The request is not valid'),
+  503: json(ErrorBody, 'The cluster has not been read yet'),
+};
+const unknown = { 404: json(ErrorBody, 'No such lab') };
+
+export const listLabs = createRoute({
+  ...secured('listLabs'),
+  method: 'get',
+  path: '/labs',
+  summary: 'Users whose lab is running; with `detail`, every lab there is',
+  request: { query: Detail },
+  responses: { 200: json(z.union([z.array(z.string()), z.array(DetailedLabState)]), 'The labs'), ...refused },
+});
+
+export const getUserStatus = createRoute({
+  ...secured('getUserStatus'),
+  method: 'get',
+  path: '/user-status',
+  summary: 'State of the lab of the caller',
+  responses: { 200: json(LabState, 'The lab'), ...refused, ...unknown },
+});
+
+/** The four routes of one lab; named servers have the same ones on a longer path. */
+function routesOf(
+  path: string,
+  params: typeof defaultServer | typeof namedServer,
+  operations: Record<'get' | 'create' | 'delete' | 'follow', SecuredOperation>,
+) {
+  return {
+    get: createRoute({
+      ...secured(operations.get),
+      method: 'get',
+      path,
+      summary: 'State of a lab',
+      request: { params, query: Detail },
+      responses: { 200: json(z.union([LabState, DetailedLabState]), 'The lab'), ...refused, ...unknown },
+    }),
+    create: createRoute({
+      ...secured(operations.create, limitBody),
+      method: 'post',
+      path: `${path}/create`,
+      summary: 'Create a lab',
+      description: 'When the answer is there the lab will come up; its events tell how it goes.',
+      request: { params, body: { required: true, content: { 'application/json': { schema: LabSpecification } } } },
+      responses: {
+        201: {
+          ...json(z.null(), 'Accepted'),
+          headers: z.object({ Location: z.string().meta({ description: 'Address of the lab.' }) }),
+        },
+        400: json(ErrorBody, 'No such image'),
+        409: json(ErrorBody, 'There is a lab, or an operation on it'),
+        413: json(ErrorBody, 'The body is too large'),
+        415: json(ErrorBody, 'The body is not JSON'),
+        ...refused,
+      },
+    }),
+    delete: createRoute({
+      ...secured(operations.delete),
+      method: 'delete',
+      path,
+      summary: 'Delete a lab',
+      description: 'The answer comes when the lab can be created again.',
+      request: { params },
+      responses: {
+        204: { description: 'Gone' },
+        500: json(ErrorBody, 'It could not be deleted'),
+        ...refused,
+        ...unknown,
+      },
+    }),
+    follow: createRoute({
+      ...secured(operations.follow, limitStreams),
+      method: 'get',
+      path: `${path}/events`,
+      summary: 'Follow what happens to a lab',
+      description: 'Events `info`, `error`, `complete` and `failed`; the last two end the stream.',
+      request: {
+        params,
+        headers: z.object({ 'last-event-id': z.string().optional().meta({ description: 'Where to go on.' }) }),
+      },
+      responses: {
+        200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: z.string() } } },
+        ...refused,
+        ...unknown,
+      },
+    }),
+  };
+}
+
+export const getLabForm = createRoute({
+  ...secured('getLabForm'),
+  method: 'get',
+  path: '/lab-form/{username}',
+  summary: 'The form that asks which lab to start, as a fragment of HTML',
+  request: { params: z.object({ username }) },
+  responses: { 200: page('The form'), ...refused },
+});
+
+export const defaultLab = routesOf('/labs/{username}', defaultServer, {
+  get: 'getLab',
+  create: 'createLab',
+  delete: 'deleteLab',
+  follow: 'followLab',
+});
+export const namedLab = routesOf('/labs/{username}/servers/{server}', namedServer, {
+  get: 'getServer',
+  create: 'createServer',
+  delete: 'deleteServer',
+  follow: 'followServer',
+});

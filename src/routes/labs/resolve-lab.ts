@@ -1,0 +1,92 @@
+import { type UserFacts, requireLabUser } from '../../auth/user-facts.ts';
+import { type Config, type LabSizeConfig, resolveQuota, sizeResources } from '../../config/index.ts';
+import { LabwrightError } from '../../domain/errors.ts';
+import { BuildProblem } from '../../domain/build/build.ts';
+import type { LabImage, LabKey, LabSource } from '../../domain/lab/lab.ts';
+import { parseBuildPath, parseRef, parseRepository } from '../../domain/git/repository.ts';
+import type { Quota } from '../../domain/user/user.ts';
+import type { CreateLab } from '../../reconcile/labs/lab-service.ts';
+import { type ImageChoice, type LabSpecification, SERVICE_PREFIX } from './lab-specification.ts';
+import { selectImage } from './select-image.ts';
+
+const SIZE_LOC = ['body', 'options', 'size'];
+
+export interface LabRequest {
+  readonly key: LabKey;
+  readonly user: UserFacts;
+  readonly specification: LabSpecification;
+  readonly token: string | null;
+}
+
+/**
+ * Makes a complete lab of a request and the configuration. The order of the checks is Nublado's, since it decides which
+ * error a request with several faults gets: may spawn at all, has ids, image, size, quota.
+ *
+ * @throws {LabwrightError} `permission_denied`, `invalid_docker_reference`, `unknown_image`, `invalid_lab_size`,
+ * `insufficient_quota`, `invalid_repository`
+ */
+export function resolveLab(config: Config, { key, user, specification, token }: LabRequest): CreateLab {
+  const { options, env } = specification;
+  const quota = resolveQuota(config, user);
+  if (quota?.spawn === false) {
+    throw new LabwrightError('permission_denied', 403, 'Spawning a notebook is not permitted');
+  }
+  const labUser = requireLabUser(user);
+  const { image, source } = findImage(config, options.image);
+  const size = findSize(config, options.size);
+  if (!fits(size, quota)) {
+    const message = 'Insufficient quota to spawn requested lab';
+    throw new LabwrightError('insufficient_quota', 403, message, { loc: SIZE_LOC });
+  }
+  return {
+    key,
+    user: labUser,
+    options: {
+      size: size.name,
+      enable_debug: options.enable_debug,
+      reset_user_env: options.reset_user_env,
+      image: source === undefined ? image.reference : source.repository.url,
+    },
+    image,
+    ...(source === undefined ? {} : { source }),
+    resources: sizeResources(size),
+    extendedResources: size.extendedResources,
+    quota,
+    secrets: { env, token },
+    servicePrefix: withSlashes(env[SERVICE_PREFIX] ?? '/'),
+  };
+}
+
+/** The image that was named, or the repository that it is to be built from. */
+function findImage({ images, builds }: Config, choice: ImageChoice): { image: LabImage; source?: LabSource } {
+  if (choice.selector !== 'image_repo') return { image: selectImage(images, choice) };
+  const loc = ['body', 'options', 'image_repo'];
+  if (builds === undefined) {
+    throw new LabwrightError('unknown_image', 400, 'Images are not built from repositories here', { loc });
+  }
+  try {
+    const repository = parseRepository(choice.value, builds.repositories);
+    const source = { repository, ref: parseRef(choice.ref ?? ''), path: parseBuildPath(choice.path ?? '') };
+    return { image: { reference: '', name: `${repository.url} (${source.ref})`, digest: '' }, source };
+  } catch (error) {
+    if (!(error instanceof BuildProblem)) throw error;
+    throw new LabwrightError('invalid_repository', 422, error.message, { loc, cause: error });
+  }
+}
+
+/** Whether a lab of this size fits into a quota. */
+export function fits(size: LabSizeConfig, quota: Quota | null): boolean {
+  return quota === null || (size.cpu <= quota.cpu && size.memory <= quota.memory);
+}
+
+function findSize({ lab }: Config, asked: string): LabSizeConfig {
+  const name = asked.toLowerCase();
+  const size = lab.sizes.find((candidate) => candidate.name === name);
+  if (size !== undefined) return size;
+  const shown = /^[a-z0-9-]{1,63}$/.test(name) ? ` "${name}"` : '';
+  throw new LabwrightError('invalid_lab_size', 422, `Invalid lab size${shown}`, { loc: SIZE_LOC });
+}
+
+function withSlashes(path: string): string {
+  return path.endsWith('/') ? path : `${path}/`;
+}

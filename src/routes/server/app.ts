@@ -1,0 +1,98 @@
+import { OpenAPIHono } from '@hono/zod-openapi';
+import { trustedPeers } from '../../auth/proxy/trusted-peers.ts';
+import { resolveQuota } from '../../config/index.ts';
+import { accountRoutes } from '../pages/account.ts';
+import { auditTrail } from './audit.ts';
+import { binderRoutes } from '../binder/binder.ts';
+import { buildRoutes } from '../builds/builds.ts';
+import type { AppEnv } from './context.ts';
+import type { AppDeps } from './deps.ts';
+import { discoveryRoute } from '../labs/discovery.ts';
+import type { OpenApiDocument } from '../process/docs-page.ts';
+import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
+import { keyRoutes } from '../process/jwks.ts';
+import { getLabForm } from '../labs/lab-contract.ts';
+import { CHOOSE_DROPDOWN, labForm } from '../labs/lab-form.ts';
+import { LAB_FORM_STYLE } from '../labs/lab-form-style.ts';
+import { labRoutes } from '../labs/labs.ts';
+import { loginRoutes } from '../pages/login.ts';
+import { callLimits, limitUnrouted } from './requests/rate-limit.ts';
+import { limitDeclaredBody } from './requests/request-limits.ts';
+import { readablePath, requestScope } from './requests/request-scope.ts';
+import { pageHeaders } from './security-headers.ts';
+import {
+  documentHead,
+  documentRoutes,
+  indexRoute,
+  prefixDocument,
+  processRoutes,
+  rootDocument,
+} from '../process/service.ts';
+
+export type { AppDeps } from './deps.ts';
+
+/**
+ * The whole HTTP side, made of values: nothing is read from the environment and nothing is opened, so a test calls it
+ * with `app.request()`.
+ */
+export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
+  const { config, identification, logger, signing } = deps;
+  const { pathPrefix } = config;
+  const app = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid, getPath: rawPath });
+  const isTrusted = trustedPeers(config.auth.proxyHeaders?.trustedAddresses ?? []);
+  const limits = callLimits({ limits: config.limits, isTrusted });
+  app.use(
+    requestScope(logger, identification.providers, limits),
+    auditTrail(logger, isTrusted),
+    limitDeclaredBody(config.limits.bodySize),
+    readablePath,
+    limitUnrouted,
+  );
+  app.onError(handleError);
+  app.notFound((c) => answerUnrouted(app, c));
+
+  const document = once(() => app.getOpenAPI31Document(documentHead(deps)));
+  // Below the prefix, or at the root where there is none.
+  const root = pathPrefix || '/';
+  app.route('/', processRoutes(deps));
+  app.route('/', documentRoutes(rootDocument, document));
+  if (pathPrefix !== '') {
+    app.route(pathPrefix, indexRoute(deps));
+    app.route(pathPrefix, documentRoutes(prefixDocument, document));
+  }
+  app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
+  app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
+  app.route(`${pathPrefix}/builds/v1`, buildRoutes(deps, isTrusted));
+  app.route(root, binderRoutes(deps));
+  app.route(root, discoveryRoute(config));
+  app.route(root, keyRoutes({ config, signing }));
+  app.route(root, loginRoutes({ config, people: identification.people }));
+  app.route(root, accountRoutes({ labs: deps.labs, config, people: identification.people }));
+  app.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });
+  return app;
+}
+
+function formRoute({ config, identification: { users } }: AppDeps): OpenAPIHono<AppEnv> {
+  const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
+  const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: [CHOOSE_DROPDOWN] });
+  return routes.openapi(getLabForm, async (c) => {
+    const user = await users.find(c.req.valid('param').username, c.var.identity);
+    return c.body(labForm(config, resolveQuota(config, user)), 200, headers);
+  });
+}
+
+/**
+ * The path as it was sent. The framework's own way decodes parts of it before it looks for a route, and once more when a
+ * parameter is read; names may contain a percent sign, so they are decoded exactly once.
+ */
+function rawPath(request: Request): string {
+  const { url } = request;
+  const start = url.indexOf('/', url.indexOf('://') + 3);
+  const end = url.slice(start).search(/[?#]/);
+  return end < 0 ? url.slice(start) : url.slice(start, start + end);
+}
+
+function once(make: () => OpenApiDocument): () => OpenApiDocument {
+  let made: OpenApiDocument | undefined;
+  return () => (made ??= make());
+}

@@ -1,0 +1,25 @@
+import type { Logger } from 'pino';
+import type { Identification } from '../../auth/identification.ts';
+import type { SigningKeys } from '../../auth/keys/loaded-keys.ts';
+import type { Config } from '../../config/index.ts';
+import type { BuildService } from '../../reconcile/builds/build-service.ts';
+import type { LabService } from '../../reconcile/labs/lab-service.ts';
+
+/** All that the HTTP side needs from the rest of the program. Tests pass values of their own. */
+export interface AppDeps {
+  readonly labs: LabService;
+  /** Absent where no builds are configured: their routes then say so. */
+  readonly builds?: BuildService | undefined;
+  readonly config: Config;
+  /** Who calls, who the users are, and how people log in. */
+  readonly identification: Omit<Identification, 'close'>;
+  /** What the tokens of labs are signed with; undefined where none are. */
+  readonly signing?: SigningKeys | undefined;
+  readonly logger: Logger;
+  /** Aborts when the program begins to stop: open event streams end and the readiness probe fails. */
+  readonly stopping: AbortSignal;
+  /** Version of the program, for the index and the OpenAPI document. */
+  readonly version: string;
+  /** How often a quiet event stream says that it is alive, in milliseconds; 15 s when absent. */
+  readonly keepAliveMs?: number;
+}

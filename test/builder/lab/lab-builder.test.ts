@@ -1,0 +1,226 @@
+import { describe, expect, it } from 'vitest';
+import type { LabObjects } from '../../../src/builder/lab/lab-builder.ts';
+import { SPEC_HASH_ANNOTATION } from '../../../src/domain/lab/object-names.ts';
+import { buildWith, configWithLab, exampleConfig } from '../cases.ts';
+
+const minimal = await exampleConfig('minimal');
+
+function environmentOf({ envSecret }: LabObjects): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(envSecret.data ?? {}).map(([name, value]) => [name, Buffer.from(value, 'base64').toString()]),
+  );
+}
+
+function hashOf({ namespace }: LabObjects): string | undefined {
+  return namespace.metadata?.annotations?.[SPEC_HASH_ANNOTATION];
+}
+
+/** Where the notebook container sees each of its volumes. */
+function mountsOf({ pod }: LabObjects): Record<string, string> {
+  return Object.fromEntries(
+    (pod.spec?.containers[0]?.volumeMounts ?? []).map(({ mountPath, name }) => [mountPath, name]),
+  );
+}
+
+describe('the environment of a lab', () => {
+  it('has what the hub sent, unchanged', () => {
+    const odd = 'quotes " and \n newlines, $(HOME) and ünïcode';
+    expect(environmentOf(buildWith(minimal, { env: { ODD: odd } }))).toMatchObject({ ODD: odd });
+  });
+
+  it('lets what is known of the lab win over what the hub sent', () => {
+    const env = { CPU_LIMIT: '99', MEM_LIMIT: '99', JUPYTER_IMAGE_SPEC: 'other', DEBUG: 'no' };
+    expect(environmentOf(buildWith(minimal, { env, debug: true }))).toMatchObject({
+      CPU_LIMIT: '1.0',
+      MEM_LIMIT: String(3 * 2 ** 30),
+      JUPYTER_IMAGE_SPEC: minimal.images.list[0]?.reference,
+      DEBUG: 'TRUE',
+    });
+  });
+
+  it('lets the configuration win over everything', () => {
+    const config = configWithLab('env: { HOME: /elsewhere, GREETING: configured }');
+    const environment = environmentOf(buildWith(config, { env: { GREETING: 'from the hub' } }));
+    expect(environment).toMatchObject({ HOME: '/elsewhere', GREETING: 'configured' });
+  });
+
+  it('leaves alone what was not asked for', () => {
+    const environment = environmentOf(buildWith(minimal));
+    expect(environment).not.toHaveProperty('DEBUG');
+    expect(environment).not.toHaveProperty('RESET_USER_ENV');
+    expect(environment).not.toHaveProperty('NUBLADO_RUNTIME_MOUNTS_DIR');
+  });
+
+  it('quotes the start command as a shell reads it', () => {
+    const config = configWithLab(`args: [start, "two words", "it's"]`);
+    expect(environmentOf(buildWith(config)).JUPYTERLAB_START_COMMAND).toBe(`start 'two words' 'it'"'"'s'`);
+  });
+});
+
+describe('secrets', () => {
+  it('are in Secrets and nowhere else', () => {
+    const objects = buildWith(minimal, { env: { JUPYTERHUB_API_TOKEN: 'hub-secret' }, token: 'user-secret' });
+    const { envSecret, secret, ...others } = objects;
+    const text = JSON.stringify(others);
+    for (const value of ['hub-secret', 'user-secret']) {
+      expect(text).not.toContain(value);
+      expect(text).not.toContain(Buffer.from(value).toString('base64'));
+    }
+    expect(secret?.data).toEqual({ token: Buffer.from('user-secret').toString('base64') });
+    expect(envSecret.data).toHaveProperty('JUPYTERHUB_API_TOKEN');
+  });
+
+  it('need no Secret of their own when there are none', () => {
+    const { secret, pod } = buildWith(minimal, { token: null });
+    expect(secret).toBeUndefined();
+    expect(JSON.stringify(pod)).not.toContain('lab-secrets');
+    expect(JSON.stringify(pod)).not.toContain('ACCESS_TOKEN');
+  });
+
+  it('can be an environment variable, a file or both', () => {
+    const config = configWithLab('secrets: [{ secretName: s, secretKey: key, env: KEY, path: /etc/key }]');
+    const objects = buildWith(config, { data: { key: 'a2V5' }, token: null });
+    const container = objects.pod.spec?.containers[0];
+    expect(container?.env).toContainEqual({
+      name: 'KEY',
+      valueFrom: { secretKeyRef: { name: 'lab-secrets', key: 'key' } },
+    });
+    expect(container?.volumeMounts).toContainEqual({
+      name: 'lab-secrets',
+      mountPath: '/etc/key',
+      subPath: 'key',
+      readOnly: true,
+    });
+    expect(objects.secret?.data).toEqual({ key: 'a2V5' });
+  });
+
+  it('of a registry keep their type', () => {
+    const data = { '.dockerconfigjson': 'e30=' };
+    const objects = buildWith(minimal, { pullSecret: { type: 'kubernetes.io/dockerconfigjson', data } });
+    expect(objects.pullSecret).toMatchObject({ type: 'kubernetes.io/dockerconfigjson', data });
+    expect(objects.pod.spec?.imagePullSecrets).toEqual([{ name: 'lab-pull-secret' }]);
+  });
+});
+
+describe('the home directory', () => {
+  it('is an empty directory that any uid can write to, where nothing else is configured', () => {
+    const objects = buildWith(minimal);
+    expect(mountsOf(objects)).toMatchObject({ '/home/rachel': 'lab-home' });
+    expect(objects.pod.spec?.volumes).toContainEqual({ name: 'lab-home', emptyDir: {} });
+  });
+
+  it('is left to a volume that is mounted at or above it', () => {
+    const volumes = 'volumes: [{ name: v, nfs: { server: s, path: /p } }]';
+    const above = buildWith(configWithLab(`${volumes}\nvolumeMounts: [{ name: v, mountPath: /home }]`));
+    expect(mountsOf(above)).not.toHaveProperty('/home/rachel');
+    const beside = buildWith(configWithLab(`${volumes}\nvolumeMounts: [{ name: v, mountPath: /home/rach }]`));
+    expect(mountsOf(beside)).toHaveProperty('/home/rachel');
+  });
+
+  it('is the configured volume', () => {
+    const config = configWithLab(
+      'volumes: [{ name: v, persistentVolumeClaim: { storage: 1Gi } }]\nhome: { volume: v }',
+    );
+    const objects = buildWith(config);
+    expect(mountsOf(objects)).toMatchObject({ '/home/rachel': 'v' });
+    expect(objects.pod.spec?.securityContext).toMatchObject({ fsGroup: 1101 });
+  });
+
+  it('can stay that of the image', () => {
+    const config = configWithLab('home: { schema: image, prefix: /home/jovyan }');
+    const objects = buildWith(config);
+    expect(mountsOf(objects)).not.toHaveProperty('/home/jovyan');
+    expect(objects.pod.spec?.containers[0]).not.toHaveProperty('workingDir');
+    expect(environmentOf(objects)).not.toHaveProperty('HOME');
+  });
+});
+
+describe('volumes', () => {
+  it('get a claim also when only an init container, or nothing, mounts them', () => {
+    const config = configWithLab(`
+volumes:
+  - { name: used, persistentVolumeClaim: { storage: 1Gi } }
+  - { name: unused, persistentVolumeClaim: { storage: 1Gi, retain: true } }
+initContainers: [{ name: i, image: i, volumeMounts: [{ name: used, mountPath: /used }] }]
+`);
+    const { volumeClaims, pod } = buildWith(config);
+    const claims = volumeClaims.map(({ metadata }) => metadata?.name);
+    const named = pod.spec?.volumes?.flatMap(({ persistentVolumeClaim }) => persistentVolumeClaim?.claimName ?? []);
+    expect(claims).toEqual(['lab-used', 'lab-unused']);
+    expect(named).toEqual(claims);
+  });
+
+  it('give /tmp a quarter of the memory when it is kept there', () => {
+    const { pod } = buildWith(configWithLab('tmp: { medium: memory }'));
+    expect(pod.spec?.volumes).toContainEqual({ name: 'lab-tmp', emptyDir: { medium: 'Memory', sizeLimit: '768Mi' } });
+  });
+
+  it('keep files apart whose names would look the same', () => {
+    const config = configWithLab('files: { /etc/a-b: one, /etc/a_b: two, /opt/a-b: three, /opt/passwd: four }');
+    const { files } = buildWith(config);
+    expect(Object.values(files.data ?? {}).slice(2)).toEqual(['one', 'two', 'three', 'four']);
+  });
+});
+
+describe('the pod', () => {
+  it('has extended resources both as request and as limit', () => {
+    const config = configWithLab(
+      'sizes: [{ name: gpu, cpu: 2, memory: 1Gi, extendedResources: { nvidia.com/gpu: 2 } }]',
+    );
+    const resources = buildWith(config).pod.spec?.containers[0]?.resources;
+    expect(resources?.limits).toMatchObject({ 'nvidia.com/gpu': '2' });
+    expect(resources?.requests).toMatchObject({ 'nvidia.com/gpu': '2' });
+  });
+
+  it('is given the whole spawn deadline to listen', () => {
+    const { pod } = buildWith(configWithLab('spawnTimeout: 90s\nschedulingTimeout: 1m\nport: 9999'));
+    expect(pod.spec?.containers[0]?.startupProbe).toMatchObject({
+      tcpSocket: { port: 9999 },
+      periodSeconds: 1,
+      failureThreshold: 90,
+    });
+  });
+
+  it('says for which spawn it was made', () => {
+    const { pod } = buildWith(minimal);
+    expect(pod.metadata?.labels).toMatchObject({ 'labwright.dev/spawn': '0f6a1c52d3b84e97' });
+  });
+});
+
+describe('the network policy', () => {
+  it('is not there when it is turned off', () => {
+    expect(buildWith(configWithLab('networkPolicy: { enabled: false }')).networkPolicy).toBeUndefined();
+  });
+
+  it('lets the lab reach hub and DNS, and nothing else, without internet', () => {
+    const { networkPolicy } = buildWith(configWithLab('networkPolicy: { internet: false }'));
+    expect(networkPolicy?.spec?.egress).toHaveLength(2);
+  });
+
+  it('never lets the lab reach a metadata service', () => {
+    const text = JSON.stringify(buildWith(configWithLab('networkPolicy: { blocked: [10.0.0.0/8] }')).networkPolicy);
+    const blocks = text.match(/"cidr":"0\.0\.0\.0\/0","except":\[[^\]]*\]/g) ?? [];
+    expect(blocks.length).toBeGreaterThan(0);
+    for (const block of blocks) expect(block).toContain('169.254.169.254/32');
+  });
+});
+
+describe('the hash of what stays', () => {
+  it('is the same for another spawn with other secrets, size and image', async () => {
+    const full = await exampleConfig('full');
+    const first = buildWith(full, { size: 'small', token: 'one', env: { A: '1' } });
+    const second = buildWith(full, { size: 'large', token: 'two', env: { A: '2' }, debug: true });
+    expect(hashOf(second)).toBe(hashOf(first));
+  });
+
+  it.each([
+    ['the display name', buildWith(minimal, { user: { name: 'Somebody else' } })],
+    ['the groups', buildWith(minimal, { user: { groups: [] } })],
+    ['a file', buildWith(configWithLab('files: { /etc/motd: Hello }'))],
+    ['a volume', buildWith(configWithLab('volumes: [{ name: v, persistentVolumeClaim: { storage: 1Gi } }]'))],
+    ['the port', buildWith(configWithLab('port: 9999'))],
+    ['a label', buildWith(configWithLab('extraLabels: { example.org/x: y }'))],
+  ])('changes with %s', (_, changed) => {
+    expect(hashOf(changed)).not.toBe(hashOf(buildWith(minimal)));
+  });
+});

@@ -1,0 +1,84 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { buildIntent, deletingPatch, parseIntent, parseSecrets } from '../../../src/domain/lab/intent.ts';
+import { intentName } from '../../../src/domain/lab/object-names.ts';
+import { aSpec } from '../../reconcile/support/observed.ts';
+
+const SPEC = 'labwright.dev/spec';
+const NONE = { env: {}, token: null };
+
+/** The intent as the watch tells of it: metadata only. */
+function told(intent: ReturnType<typeof buildIntent>, annotations: Record<string, string> = {}) {
+  const { metadata } = structuredClone(intent);
+  return { ...metadata, uid: 'u', resourceVersion: '7', annotations: { ...metadata.annotations, ...annotations } };
+}
+
+describe('an intent', () => {
+  it('says after a restart what was asked for', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ unit: 'binary', minLength: 1, maxLength: 100 }),
+        fc.string({ unit: 'grapheme', maxLength: 40 }),
+        fc.option(fc.string({ unit: 'binary' }), { nil: null }),
+        (username, servername, name) => {
+          const spec = aSpec({ user: { ...aSpec().user, username, name }, servername });
+          const intent = JSON.parse(JSON.stringify(buildIntent(spec, NONE, 'hub'))) as ReturnType<typeof buildIntent>;
+          expect(parseIntent(told(intent))).toMatchObject({
+            spec,
+            uid: 'u',
+            resourceVersion: '7',
+            deleting: false,
+            failure: null,
+            cleaned: false,
+          });
+        },
+      ),
+    );
+  });
+
+  it('keeps every value of the environment as it was sent', () => {
+    const anyText = fc.string({ unit: 'binary', maxLength: 50 });
+    fc.assert(
+      fc.property(
+        fc.dictionary(anyText, anyText),
+        fc.option(fc.string({ unit: 'grapheme', minLength: 1 }), { nil: null }),
+        (env, token) => {
+          const intent = buildIntent(aSpec(), { env, token }, 'hub');
+          const read = parseSecrets(JSON.parse(JSON.stringify(intent)) as typeof intent);
+          expect(Object.entries(read.env)).toEqual(Object.entries(env));
+          expect(read.token).toBe(token);
+        },
+      ),
+    );
+  });
+
+  it('shows nothing secret to the watch, and loses it when the lab is over', () => {
+    const intent = buildIntent(aSpec(), { env: { KEY: 'hush-env' }, token: 'hush-token' }, 'hub');
+    expect(JSON.stringify(intent.metadata)).not.toContain('hush');
+    expect(Buffer.from(JSON.stringify(intent)).includes('hush')).toBe(false);
+    expect(deletingPatch('u', 0)).toMatchObject({ data: null, metadata: { uid: 'u' } });
+    expect(parseSecrets({})).toEqual(NONE);
+  });
+
+  it('is named after the lab, so that there can be only one', () => {
+    const { metadata, type } = buildIntent(aSpec({ servername: 'gpu' }), NONE, 'hub', '41');
+    expect(metadata).toMatchObject({ name: 'lab-rachel--gpu', namespace: 'hub', resourceVersion: '41' });
+    expect(metadata.name).toBe(intentName('rachel--gpu'));
+    expect(type).toBe('labwright.dev/lab-intent');
+    expect(buildIntent(aSpec(), NONE, 'hub').metadata).not.toHaveProperty('resourceVersion');
+  });
+
+  it.each(['', '{', 'null', '7', '"x"', '[]', '{}', '{"spawnId":"s"}', '{"spawnId":"s","namespace":"n","user":null}'])(
+    'that somebody has made into %j is none that we can read',
+    (text) => {
+      expect(parseIntent(told(buildIntent(aSpec(), NONE, 'hub'), { [SPEC]: text }))).toBeUndefined();
+    },
+  );
+
+  it('without a name, a label or a spec is none of ours', () => {
+    const metadata = told(buildIntent(aSpec(), NONE, 'hub'));
+    expect(parseIntent(undefined)).toBeUndefined();
+    expect(parseIntent({ ...metadata, labels: {} })).toBeUndefined();
+    expect(parseIntent({ ...metadata, annotations: {} })).toBeUndefined();
+  });
+});

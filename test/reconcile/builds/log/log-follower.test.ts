@@ -1,0 +1,113 @@
+import { pino } from 'pino';
+import { describe, expect, it } from 'vitest';
+import { BuildLog } from '../../../../src/reconcile/builds/log/build-log.ts';
+import { LogFollower, type LogFollowerOptions } from '../../../../src/reconcile/builds/log/log-follower.ts';
+import { KubeError } from '../../../../src/storage/kubernetes/kube-error.ts';
+import { FakeLog } from '../../../storage/support/fake-log.ts';
+
+const NEVER = new AbortController().signal;
+const START = 1_800_000_000_000_000_000n;
+const lines = (count: number) =>
+  Array.from({ length: count }, (_, index) => ({ at: START + BigInt(index) * 1_000_000n, text: `line ${index + 1}` }));
+
+function aFollower(source: FakeLog, options: Partial<LogFollowerOptions> = {}) {
+  const log = new BuildLog('a'.repeat(40), { size: 2 ** 20 });
+  const logged: string[] = [];
+  let outputs = 0;
+  const follower = new LogFollower({
+    open: source.open,
+    log,
+    isOver: () => source.over,
+    onOutput: () => (outputs += 1),
+    logger: pino({ level: 'debug' }, { write: (line: string) => logged.push(line) }),
+    ...options,
+  });
+  return { log, follower, logged, outputs: () => outputs };
+}
+
+describe('whoever follows the log of a build', () => {
+  it('has every line in it when the container has ended, however the connection fared', async () => {
+    const source = new FakeLog();
+    source.fates = [500, 3_000, 5_000].map((after) => ({ after, how: 'reset' as const }));
+    const { log, follower, outputs } = aFollower(source);
+    const done = follower.run(NEVER);
+    source.write(...lines(100));
+    source.finish();
+    await done;
+    expect([...log.text()]).toEqual(lines(100).map(({ text }) => text));
+    expect([follower.drained, outputs(), log.lines]).toEqual([true, 100, 100]);
+    expect(log.lastOutputAt).not.toBeNull();
+  });
+
+  it('has the lines of a container that ended before anybody looked', async () => {
+    const source = new FakeLog();
+    source.write(...lines(3));
+    source.finish();
+    const { log, follower } = aFollower(source);
+    await follower.run(NEVER);
+    expect([...log.text()]).toEqual(['line 1', 'line 2', 'line 3']);
+    expect(source.positions.map(({ follow }) => follow)).toEqual([false, false]);
+  });
+
+  it('says so in the log when the rest of it cannot be had', async () => {
+    const source = new FakeLog();
+    source.finish();
+    const target = { verb: 'read log of', kind: 'Pod' };
+    const failing = (status: number) => () =>
+      Promise.reject(new KubeError(target, { status, reason: 'x', message: 'not had' }));
+    for (const open of [failing(404), failing(503)]) {
+      const { log, follower, logged } = aFollower(source, { open, drainMs: 150 });
+      await follower.run(NEVER);
+      expect(follower.drained).toBe(false);
+      expect([...log.text()]).toEqual(['[The log could not be read to its end.]']);
+      expect(log.lastOutputAt).toBeNull();
+      expect(logged.join('')).toContain('not had');
+    }
+  });
+
+  it.each([
+    { status: 400, warnings: 0, why: 'the container waits for its start' },
+    { status: 503, warnings: 1, why: 'the log cannot be had for some time' },
+  ])('warns $warnings times when $why', async ({ status, warnings }) => {
+    const source = new FakeLog();
+    source.write(...lines(1));
+    source.finish();
+    let failures = 0;
+    const target = { verb: 'read log of', kind: 'Pod' };
+    const open: typeof source.open = (...call) => {
+      failures += 1;
+      if (failures > 5) return source.open(...call);
+      return Promise.reject(new KubeError(target, { status, reason: 'x', message: 'not yet' }));
+    };
+    const { log, follower, logged } = aFollower(source, { open });
+    await follower.run(NEVER);
+    expect([...log.text()]).toEqual(['line 1']);
+    expect(logged.filter((line) => (JSON.parse(line) as { level: number }).level >= 40)).toHaveLength(warnings);
+  });
+
+  it('stops without a word when it is told to', async () => {
+    const source = new FakeLog();
+    const { log, follower } = aFollower(source);
+    const stop = new AbortController();
+    const done = follower.run(stop.signal);
+    source.write(...lines(1));
+    stop.abort();
+    await done;
+    expect(follower.drained).toBe(false);
+    expect([...log.text()].filter((text) => text.startsWith('['))).toEqual([]);
+  });
+
+  it('reports a failure of its own instead of rejecting', async () => {
+    const source = new FakeLog();
+    source.write(...lines(1));
+    source.finish();
+    const { follower, logged } = aFollower(source, {
+      onOutput: () => {
+        throw new Error('broken');
+      },
+    });
+    await follower.run(NEVER);
+    expect(follower.drained).toBe(false);
+    expect(logged.join('')).toContain('broken');
+  });
+});

@@ -1,0 +1,173 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { ObservedLab } from '../../../src/domain/lab/observed.ts';
+import type { ObservedPod } from '../../../src/domain/lab/pod.ts';
+import { decide, type Decision, type LabMemory, type LabTimings } from '../../../src/reconcile/labs/decide.ts';
+import { aContainer, anIntent, aNamespace, aPod, aSpec, CREATED, ended } from '../support/observed.ts';
+import { anyLab, anyMemory } from '../support/any-lab.ts';
+
+const TIMINGS: LabTimings = {
+  schedulingTimeout: 300_000,
+  failedRetention: 3_600_000,
+  namespaceRetention: 900_000,
+  leftoverGrace: 300_000,
+};
+const NOTHING: LabMemory = { podSeen: false, trouble: null, leftoverForMs: 0 };
+const FAILURE = { reason: 'Error', message: 'It ended.', at: CREATED + 1_000, status: 'failed' } as const;
+const RUNNING = { phase: 'Running', node: 'n', containers: [aContainer({ runningSince: CREATED })] } as const;
+
+function decideAt(ms: number, lab: Partial<ObservedLab>, memory: Partial<LabMemory> = {}): Decision {
+  const observed = { intent: undefined, namespace: undefined, pod: undefined, ...lab };
+  return decide(observed, { ...NOTHING, ...memory }, TIMINGS, CREATED + ms);
+}
+
+const withPod = (pod: Partial<ObservedPod>) => ({ intent: anIntent(), namespace: aNamespace(), pod: aPod(pod) });
+const trouble = (reason: 'Unschedulable' | 'ImagePullError' | 'ImageNotFound', afterMs: number, forMs: number) => ({
+  trouble: { reason, message: 'It waits.', afterMs, forMs },
+});
+
+describe('a lab that is wanted', () => {
+  it.each<[string, Partial<ObservedLab>, Decision['do']]>([
+    ['nothing is there', { intent: anIntent() }, 'make-objects'],
+    ['only its namespace is there', { intent: anIntent(), namespace: aNamespace() }, 'make-objects'],
+    [
+      'its namespace is still on its way out',
+      { intent: anIntent(), namespace: aNamespace({ terminating: true }) },
+      'wait-for-namespace',
+    ],
+    ['the pod of an earlier spawn is there', withPod({ spawnId: 'earlier' }), 'remove-leftover-pod'],
+    ['its pod is on its way', withPod({}), 'follow-pod'],
+    ['its pod runs and does not answer', withPod({ ...RUNNING }), 'follow-pod'],
+    ['its pod answers', withPod({ ...RUNNING, ready: true }), 'report-running'],
+    ['its pod has answered before', withPod({ ...RUNNING, started: true }), 'report-running'],
+    ['its pod is deleted', withPod({ ...RUNNING, ready: true, terminating: true }), 'fail'],
+    ['its pod has ended', withPod({ phase: 'Failed', containers: [aContainer({ terminated: ended(1) })] }), 'fail'],
+    ['its pod ended before it was seen to run', withPod({ phase: 'Succeeded' }), 'fail'],
+  ])('and %s', (_what, lab, decision) => {
+    expect(decideAt(1_000, lab).do).toBe(decision);
+  });
+
+  it('and had a pod that is gone was stopped from outside', () => {
+    expect(decideAt(1_000, { intent: anIntent(), namespace: aNamespace() }, { podSeen: true })).toMatchObject({
+      do: 'fail',
+      finding: { reason: 'DeletedExternally' },
+    });
+  });
+
+  it.each<[string, Partial<ObservedLab>, Partial<LabMemory>, object]>([
+    ['nothing made', { intent: anIntent() }, {}, { reason: 'DeadlineExceeded' }],
+    ['a namespace that does not go', { intent: anIntent(), namespace: aNamespace({ terminating: true }) }, {}, {}],
+    ['a pod of an earlier spawn that does not go', withPod({ spawnId: 'earlier' }), {}, {}],
+    ['a pod that does not answer', withPod({ ...RUNNING }), {}, { reason: 'NotReady' }],
+    [
+      'a pod that waits',
+      withPod({}),
+      trouble('ImagePullError', 120_000, 10),
+      { reason: 'ImagePullError', message: 'The lab did not start within 600 seconds. It waits.' },
+    ],
+  ])('has failed at its deadline with %s', (_what, lab, memory, finding) => {
+    expect(decideAt(599_999, lab, memory).do).not.toBe('fail');
+    expect(decideAt(600_000, lab, memory)).toMatchObject({ do: 'fail', finding });
+  });
+
+  it('and runs has no deadline any more', () => {
+    expect(decideAt(1e9, withPod({ ...RUNNING, ready: true })).do).toBe('report-running');
+  });
+
+  it('is looked at again when its patience with what is wrong ends, and then fails', () => {
+    expect(decideAt(0, withPod({}), trouble('ImagePullError', 120_000, 20_000))).toEqual({
+      do: 'follow-pod',
+      again: 100_000,
+    });
+    expect(decideAt(0, withPod({}), trouble('ImagePullError', 120_000, 120_000)).do).toBe('fail');
+    expect(decideAt(0, withPod({}), trouble('ImageNotFound', 0, 0)).do).toBe('fail');
+  });
+
+  it('and finds no place waits for as long as the scheduler may take', () => {
+    expect(decideAt(0, withPod({}), trouble('Unschedulable', Infinity, 299_999))).toEqual({
+      do: 'follow-pod',
+      again: 1,
+    });
+    expect(decideAt(0, withPod({}), trouble('Unschedulable', Infinity, 300_000)).do).toBe('fail');
+  });
+});
+
+describe('a lab that is over', () => {
+  it('is cleaned up, kept for the administrators, and forgotten', () => {
+    const failed = anIntent({ failure: FAILURE });
+    expect(decideAt(2_000, { ...withPod({}), intent: failed })).toEqual({ do: 'clean-up', intent: failed });
+    const cleaned = { ...failed, cleaned: true };
+    expect(decideAt(2_000, { intent: cleaned })).toEqual({ do: 'nothing', again: 3_599_000 });
+    expect(decideAt(3_601_000, { intent: cleaned })).toEqual({ do: 'forget-failure', intent: cleaned });
+  });
+
+  it('goes when it is deleted, whatever else is so', () => {
+    const deleting = anIntent({ deleting: true, failure: FAILURE, cleaned: true });
+    expect(decideAt(1e9, { ...withPod({ ...RUNNING, ready: true }), intent: deleting })).toEqual({
+      do: 'clean-up',
+      intent: deleting,
+    });
+  });
+});
+
+describe('what is there without a lab', () => {
+  it('is kept for the next one, and then collected, unless it is to be kept for good', () => {
+    const namespace = aNamespace({ keptSince: CREATED });
+    expect(decideAt(1_000, { namespace })).toEqual({ do: 'nothing', again: 899_000 });
+    expect(decideAt(900_000, { namespace })).toEqual({ do: 'collect-namespace', namespace, leftover: false });
+    expect(decideAt(1e9, { namespace: { ...namespace, permanent: true } })).toEqual({ do: 'nothing' });
+  });
+
+  it('is reported, and collected when nobody has asked for it after a while', () => {
+    const namespace = aNamespace();
+    expect(decideAt(0, { namespace })).toEqual({ do: 'report-leftover', again: 10_000, loud: false });
+    expect(decideAt(0, { namespace }, { leftoverForMs: 10_000 })).toEqual({
+      do: 'report-leftover',
+      again: 290_000,
+      loud: true,
+    });
+    expect(decideAt(0, { namespace }, { leftoverForMs: 300_000 }).do).toBe('collect-namespace');
+    expect(decideAt(0, { namespace, pod: aPod() }, { leftoverForMs: 300_000 }).do).toBe('remove-leftover-pod');
+    const permanent = aNamespace({ permanent: true });
+    expect(decideAt(0, { namespace: permanent }, { leftoverForMs: 300_000 })).toEqual({ do: 'nothing' });
+  });
+
+  it('is left alone while it goes by itself, and when there is nothing', () => {
+    expect(decideAt(0, { namespace: aNamespace({ terminating: true }), pod: aPod() })).toEqual({ do: 'nothing' });
+    expect(decideAt(0, {})).toEqual({ do: 'nothing' });
+  });
+});
+
+describe('whatever is observed', () => {
+  it('there is one decision, the same each time, that says when to look again if nothing else will', () => {
+    fc.assert(
+      fc.property(anyLab, anyMemory, fc.integer({ min: -1_000, max: 4_000_000 }), (lab, memory, ms) => {
+        const decision = decide(lab, memory, TIMINGS, CREATED + ms);
+        expect(decide(lab, memory, TIMINGS, CREATED + ms)).toEqual(decision);
+        if ('again' in decision) expect(decision.again).toBeGreaterThan(0);
+        const wanted = lab.intent !== undefined && !lab.intent.deleting && lab.intent.failure === null;
+        // These change the cluster, or throw and are tried again; a running lab waits for nothing.
+        const acts = ['make-objects', 'fail', 'report-running'];
+        if (!wanted) expect(acts).not.toContain(decision.do);
+        else if (!acts.includes(decision.do)) {
+          expect(decision).toHaveProperty('again');
+          expect((decision as { again: number }).again).toBeLessThanOrEqual(aSpec().deadline - (CREATED + ms));
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('nothing is removed without a label of the lab that is gone, failed or to be deleted', () => {
+    fc.assert(
+      fc.property(anyLab, anyMemory, (lab, memory) => {
+        const decision = decide(lab, memory, TIMINGS, CREATED);
+        if (decision.do === 'collect-namespace') expect(lab.intent).toBeUndefined();
+        if (decision.do === 'remove-leftover-pod' && lab.intent !== undefined) {
+          expect(decision.pod.spawnId).not.toBe(lab.intent.spec.spawnId);
+        }
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+});

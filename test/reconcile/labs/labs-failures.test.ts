@@ -1,0 +1,188 @@
+import { describe, expect, it } from 'vitest';
+import type { Fault } from '../../../sandbox/index.ts';
+import { Events, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import { type Setting, useCluster } from '../support/controller.ts';
+import { aConfig, aKey, aLab } from '../support/labs.ts';
+
+/** The aim is one second; machines that run tests are slow now and then. */
+const AT_ONCE_MS = 3_000;
+
+const clusters = useCluster({ concurrent: true });
+
+/** Spawns on a cluster with this fault and waits for the failure. */
+async function failWith(faults: Fault[], phase: 'failed' | 'terminated' = 'failed'): Promise<Setting> {
+  const setting = await clusters.setting({ faults });
+  await setting.labs.create(aLab());
+  await setting.untilPhase(phase);
+  return setting;
+}
+
+describe.concurrent('a pod that does not start', () => {
+  it.each<{ what: string; faults: Fault[]; reason: string; phase?: 'terminated' }>([
+    { what: 'ends at once with an error', faults: [{ fault: 'fail' }], reason: 'Error' },
+    { what: 'ends at once without an error', faults: [{ fault: 'succeed' }], reason: 'Exited', phase: 'terminated' },
+    { what: 'has an image that does not exist', faults: [{ fault: 'imagePull' }], reason: 'ImageNotFound' },
+    {
+      what: 'has an image it may not read',
+      faults: [{ fault: 'imagePull', reason: 'unauthorized' }],
+      reason: 'ImageNotFound',
+    },
+    {
+      what: 'has an image with an impossible name',
+      faults: [{ fault: 'invalidImageName' }],
+      reason: 'InvalidImageName',
+    },
+    { what: 'refers to what is missing', faults: [{ fault: 'containerConfig' }], reason: 'ContainerConfigError' },
+    { what: 'has a command that is not there', faults: [{ fault: 'containerStart' }], reason: 'ContainerCreateError' },
+  ])('because it $what is reported with its reason, and never as running', async ({ faults, reason, phase }) => {
+    const setting = await failWith(faults, phase);
+    expect(setting.state()).toMatchObject({ status: phase ?? 'failed', reason, internalUrl: null });
+    const events = await setting.events();
+    expect(events.map(({ type }) => type).filter((type) => type !== 'info')).toEqual(['error', 'failed']);
+    expect(events.at(-2)?.message).toBe(setting.state().message);
+    await setting.untilCleaned();
+    expect(setting.state().reason).toBe(reason);
+    expect(setting.labs.runningUsers()).toEqual([]);
+  });
+
+  it('because an init container fails says which one', async () => {
+    const config = aConfig({ initContainers: [{ name: 'prepare', image: 'registry.example/init:1' }] });
+    const setting = await clusters.setting({ config, faults: [{ fault: 'initContainer', exitCode: 3 }] });
+    await setting.labs.create(aLab());
+    const { reason, message } = await setting.untilPhase('failed');
+    expect(reason).toBe('InitContainerFailed');
+    expect(message).toContain('"prepare"');
+  });
+
+  it('because its image cannot be fetched for a moment is no failure', async () => {
+    const setting = await clusters.setting({ faults: [{ fault: 'imagePull', reason: 'transient', attempts: 1 }] });
+    const state = await setting.spawn(aLab());
+    expect(state.status).toBe('running');
+    const messages = (await setting.events()).map(({ message }) => message);
+    expect(messages.some((message) => message.includes('Failed to pull image'))).toBe(true);
+  });
+
+  it('because there is no room fails when the time for that is over, and says so', async () => {
+    const config = aConfig({ schedulingTimeout: '1s' });
+    const setting = await clusters.setting({ config, faults: [{ fault: 'unschedulable' }] });
+    await setting.labs.create(aLab());
+    const waiting = await setting.untilPhase('scheduling');
+    expect(waiting.status).toBe('pending');
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'Unschedulable' });
+    await setting.untilCleaned();
+  });
+
+  it('because its server never listens fails at the deadline, and says so', async () => {
+    const config = aConfig({ spawnTimeout: '3s' });
+    const setting = await clusters.setting({ config, faults: [{ fault: 'neverReady' }] });
+    await setting.labs.create(aLab());
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'NotReady' });
+    await setting.untilCleaned();
+  });
+
+  it('because a volume cannot be mounted fails at the deadline with that reason', async () => {
+    const config = aConfig({ spawnTimeout: '3s' });
+    const setting = await clusters.setting({ config, faults: [{ fault: 'mount' }] });
+    await setting.labs.create(aLab());
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'VolumeMountFailed' });
+  });
+
+  it('because somebody deletes it while it is pending is reported', async () => {
+    const setting = await clusters.setting({ kubelet: false });
+    await setting.labs.create(aLab());
+    await setting.untilPhase('scheduling');
+    await setting.client.delete(Pods, setting.podRef());
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'DeletedExternally' });
+    await setting.untilCleaned();
+  });
+});
+
+describe.concurrent('a lab that runs', () => {
+  it.each<{ what: string; act: (setting: Setting) => Promise<unknown>; reason: string }>([
+    { what: 'is evicted', act: (s) => s.kubelet.evict(s.podRef()), reason: 'Evicted' },
+    { what: 'uses too much memory', act: (s) => s.kubelet.oom(s.podRef()), reason: 'OOMKilled' },
+    { what: 'ends with an error', act: (s) => s.kubelet.crash(s.podRef(), 7), reason: 'Error' },
+    { what: 'loses its pod', act: (s) => s.kubelet.remove(s.podRef()), reason: 'DeletedExternally' },
+    { what: 'is deleted by somebody', act: (s) => s.client.delete(Pods, s.podRef()), reason: 'DeletedExternally' },
+  ])('and $what has failed at once, with the reason kept after everything is cleaned up', async ({ act, reason }) => {
+    const setting = await clusters.setting();
+    await setting.spawn(aLab());
+    const before = performance.now();
+    await act(setting);
+    await setting.untilPhase('failed');
+    expect(performance.now() - before).toBeLessThan(AT_ONCE_MS);
+    expect(setting.state()).toMatchObject({ status: 'failed', reason, internalUrl: null });
+    await setting.untilCleaned();
+    expect(setting.state()).toMatchObject({ status: 'failed', reason });
+    expect(setting.state().finishedAt).toBeGreaterThan(0);
+  });
+
+  it('and loses its node has failed, and is cleaned up as soon as the pod can be', async () => {
+    const setting = await clusters.setting({ kubelet: false });
+    await setting.labs.create(aLab());
+    await setting.runByHand();
+    await setting.untilPhase('running');
+    const conditions = [
+      { type: 'Ready', status: 'False' },
+      { type: 'DisruptionTarget', status: 'True', reason: 'DeletionByTaintManager' },
+    ];
+    await setting.setPodStatus({ conditions });
+    await setting.client.delete(Pods, setting.podRef());
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'NodeLost' });
+    // Nobody on that node confirms the end of the pod; somebody else has to.
+    await setting.client.delete(Pods, setting.podRef(), { gracePeriodSeconds: 0 });
+    await setting.untilCleaned();
+    expect(setting.state().reason).toBe('NodeLost');
+  });
+
+  it('and ends by itself without an error is terminated, not failed', async () => {
+    const setting = await clusters.setting();
+    await setting.spawn(aLab());
+    await setting.kubelet.crash(setting.podRef(), 0);
+    expect(await setting.untilPhase('terminated')).toMatchObject({ status: 'terminated', reason: 'Exited' });
+    await setting.untilCleaned();
+  });
+});
+
+describe.concurrent('a failed lab', () => {
+  it('does not hinder a new one, also while it is still being cleaned up', async () => {
+    const setting = await failWith([{ fault: 'fail' }]);
+    setting.kubelet.setFaults([]);
+    await setting.spawn(aLab());
+    expect(setting.state()).toMatchObject({ status: 'running', reason: null });
+    await setting.kubelet.crash(setting.podRef());
+    await setting.untilPhase('failed');
+    await setting.untilCleaned();
+  });
+
+  it('is deleted like any other', async () => {
+    const setting = await failWith([{ fault: 'fail' }]);
+    await setting.labs.delete(aKey());
+    expect(setting.labs.get(aKey())).toBeUndefined();
+    expect(await setting.client.get(Secrets, setting.intentRef())).toBeUndefined();
+    expect(await setting.secretNames()).toEqual([]);
+  });
+
+  it('is forgotten after a while', async () => {
+    const setting = await clusters.setting({ config: aConfig({ failedRetention: '1s' }), faults: [{ fault: 'fail' }] });
+    await setting.labs.create(aLab());
+    await setting.untilPhase('failed');
+    await setting.untilForgotten();
+  });
+});
+
+it('tells the readers of a spawn what Kubernetes says about its pod', async () => {
+  const setting = await clusters.setting({ kubelet: false });
+  await setting.labs.create(aLab());
+  await setting.untilPhase('scheduling');
+  const pod = await setting.untilPod();
+  const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
+  await setting.client.create(Events, {
+    metadata: { namespace, name: 'lab.1' },
+    involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+    type: 'Normal',
+    reason: 'Pulling',
+    message: 'Pulling image "registry.example/lab:1"',
+  });
+  await setting.untilEvent('Pulling image "registry.example/lab:1"');
+});
