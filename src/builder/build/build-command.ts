@@ -1,7 +1,7 @@
 import type { BackendConfig, BuildsConfig } from '../../config/config.ts';
 import type { BuildSpec } from '../../domain/build/build.ts';
 import { BUILDKIT_SOCKET, BUILDKIT_TLS_DIRECTORY } from './build-backend.ts';
-import { SECRETS_DIRECTORY } from './build-context.ts';
+import { SECRETS_DIRECTORY } from '../../domain/build/build-secrets.ts';
 
 /** The configuration of repo2docker in the builder image: from where it fetches, and that it asks nobody before. */
 const REPO2DOCKER_CONFIG = '/etc/labwright/repo2docker_config.py';

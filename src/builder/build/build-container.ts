@@ -2,9 +2,8 @@ import type { BackendConfig, BuildsConfig } from '../../config/config.ts';
 import type { BuildSpec } from '../../domain/build/build.ts';
 import { parseAnnotation } from '../../domain/annotation.ts';
 import { buildCommand } from './build-command.ts';
-import { SECRETS_DIRECTORY } from './build-context.ts';
 import { BUILD, buildLabels } from '../../domain/build/build-intent.ts';
-import { type BuildSecrets, secretFiles } from '../../domain/build/build-secrets.ts';
+import { type BuildSecrets, SECRETS_DIRECTORY, secretFiles } from '../../domain/build/build-secrets.ts';
 
 /** Where the secrets are put before the container starts: a tmpfs is not there yet. */
 export const INCOMING_DIRECTORY = '/run/labwright/incoming';

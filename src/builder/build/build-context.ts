@@ -19,5 +19,3 @@ export interface BuildPodContext extends BuildPlace {
 /** Volumes, and where they are mounted. Their names leave those of the administrator's own volumes alone. */
 export const SECRETS_VOLUME = 'labwright-secrets';
 export const SCRATCH_VOLUME = 'labwright-scratch';
-/** Where the Secret of a build is in its container; the engine plugin hides it from `RUN` steps. */
-export const SECRETS_DIRECTORY = '/run/labwright/secrets';

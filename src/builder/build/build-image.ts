@@ -64,19 +64,6 @@ export function imageOf(
   return `${registry.host}/${name}:${tagOf(repository.commit, id)}`;
 }
 
-/**
- * The same image by its digest, which cannot change any more.
- *
- * @param digest `sha256:…`
- * @throws TypeError when the two are no reference and digest
- */
-export function pinned(reference: string, digest: string): string {
-  const parsed = parseImageReference(reference);
-  const image = parsed === undefined ? '' : `${parsed.registry}/${parsed.repository}@${digest}`;
-  if (parseImageReference(image) === undefined) throw new TypeError('expected an image reference and a digest');
-  return image;
-}
-
 /** Whoever looks at the registry finds the commit in it; the id tells apart what differs in anything else. */
 function tagOf(commit: string, id: string): string {
   const version = commit

@@ -10,7 +10,8 @@ import type {
 import type { BuildsConfig } from '../../config/config.ts';
 import { backendParts, type BackendParts } from './build-backend.ts';
 import { buildCommand } from './build-command.ts';
-import { SCRATCH_VOLUME, SECRETS_DIRECTORY, SECRETS_VOLUME, type BuildPodContext } from './build-context.ts';
+import { SECRETS_DIRECTORY } from '../../domain/build/build-secrets.ts';
+import { SCRATCH_VOLUME, SECRETS_VOLUME, type BuildPodContext } from './build-context.ts';
 import { BUILD_SERVICE_ACCOUNT } from '../../domain/build/build-service-account.ts';
 import { BUILD_CONTAINER, buildObjectName } from '../../domain/build/build-intent.ts';
 import { buildAffinity } from './build-placement.ts';

@@ -1,3 +1,6 @@
+/** Where the Secret of a build is in its container; the engine plugin hides it from `RUN` steps. */
+export const SECRETS_DIRECTORY = '/run/labwright/secrets';
+
 /** What a build is given besides its specification: values that live in Secrets only. */
 export interface BuildSecrets {
   /** `config.json` of Docker, to push with and to pull base images with; null where the registry asks for nothing. */

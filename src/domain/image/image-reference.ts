@@ -59,3 +59,16 @@ function splitName(name: string): [string, string] {
   const isHost = /[.:[]/.test(first) || first === 'localhost' || first !== first.toLowerCase();
   return isHost ? [first, rest] : [DEFAULT_REGISTRY, name];
 }
+
+/**
+ * The same image by its digest, which cannot change any more.
+ *
+ * @param digest `sha256:…`
+ * @throws TypeError when the two are no reference and digest
+ */
+export function pinned(reference: string, digest: string): string {
+  const parsed = parseImageReference(reference);
+  const image = parsed === undefined ? '' : `${parsed.registry}/${parsed.repository}@${digest}`;
+  if (parseImageReference(image) === undefined) throw new TypeError('expected an image reference and a digest');
+  return image;
+}

@@ -1,5 +1,5 @@
 import type { ObservedBuild } from '../../domain/build/build-intent.ts';
-import { pinned } from '../../builder/build/build-image.ts';
+import { pinned } from '../../domain/image/image-reference.ts';
 import type { BuildPhase, BuildResult, BuildSpec, BuildState } from '../../domain/build/build.ts';
 import type { BuildSlot } from '../../domain/build/build-queue.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';

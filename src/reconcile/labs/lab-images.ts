@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { pinned } from '../../builder/build/build-image.ts';
+import { pinned } from '../../domain/image/image-reference.ts';
 import { type BuildEvent, type BuildPhase, BuildProblem, type BuildState } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import type { LabBuild, LabBuiltImage, ObservedIntent } from '../../domain/lab/observed.ts';

@@ -1,4 +1,4 @@
-import { pinned } from '../../builder/build/build-image.ts';
+import { pinned } from '../../domain/image/image-reference.ts';
 import type { BuildEvent, BuildPhase, BuildState } from '../../domain/build/build.ts';
 import { BATCH } from '../builds/build-events.ts';
 import { digestOf } from '../builds/build-state.ts';

@@ -1,4 +1,4 @@
-import { pinned } from '../../builder/build/build-image.ts';
+import { pinned } from '../../domain/image/image-reference.ts';
 import { type BuildEvent, isBuildOver } from '../../domain/build/build.ts';
 import { eventId } from '../server/streams/event-stream.ts';
 import type { StreamFormat } from '../server/streams/pulled-stream.ts';

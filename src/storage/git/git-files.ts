@@ -1,5 +1,5 @@
 import type { GitCredential } from '../../domain/git/git-credential.ts';
-import { SECRETS_DIRECTORY } from '../../builder/build/build-context.ts';
+import { SECRETS_DIRECTORY } from '../../domain/build/build-secrets.ts';
 
 /**
  * What Git is given in a build to read one repository: files by name, for `GIT_CONFIG_GLOBAL=<directory>/gitconfig`.

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { builderDigest, imageOf, pinned } from '../../../src/builder/build/build-image.ts';
+import { builderDigest, imageOf } from '../../../src/builder/build/build-image.ts';
+import { pinned } from '../../../src/domain/image/image-reference.ts';
 import { builds } from '../../../src/config/builds/index.ts';
 import type { RepositoryProvider, ResolvedRepository } from '../../../src/domain/build/build.ts';
 import { parseImageReference } from '../../../src/domain/image/image-reference.ts';
