@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
+import { type RunContext, runContext } from '../../util/run-context.ts';
 import { unlessAborted } from '../../util/unless-aborted.ts';
 import type { KubeConnection } from './connection.ts';
 import { errorCode, errorFromAnswer, KubeError, type Target } from './kube-error.ts';
@@ -115,26 +116,36 @@ export class KubeTransport {
       timeoutMs,
     );
     const deadline = ended.signal;
-    const signal = call.options.signal === undefined ? deadline : AbortSignal.any([deadline, call.options.signal]);
+    // Read here: the limiter goes on in the context of whoever gives it a turn.
+    const run = runContext.getStore();
+    const signal = AbortSignal.any([deadline, call.options.signal, run?.signal].filter((each) => each !== undefined));
     try {
-      return await this.#attempts(call, signal, deadline, endsAt);
+      return await this.#attempts(call, signal, deadline, endsAt, run);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  async #attempts(call: Call, signal: AbortSignal, deadline: AbortSignal, endsAt: number): Promise<unknown> {
+  async #attempts(
+    call: Call,
+    signal: AbortSignal,
+    deadline: AbortSignal,
+    endsAt: number,
+    run: RunContext | undefined,
+  ): Promise<unknown> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
         try {
+          if (call.method !== 'GET' && run?.mayWrite() === false) throw leadershipLost(call.target);
           return await this.#attempt(call, signal);
         } finally {
           this.#limiter.release();
         }
       } catch (cause) {
         const error = asKubeError(call.target, cause, deadline);
-        if (call.options.signal?.aborted === true || attempt === ATTEMPTS || !mayRetry(call, error)) throw error;
+        const isUnwanted = call.options.signal?.aborted === true || run?.signal.aborted === true;
+        if (isUnwanted || attempt === ATTEMPTS || !mayRetry(call, error)) throw error;
         const jitter = Math.random() / 2;
         // Not a moment earlier than the server asks for, and not at all when there is no time left then.
         const wait =
@@ -189,6 +200,11 @@ export class KubeTransport {
   }
 }
 
+/** The lease of this replica is over: another one may be writing. */
+function leadershipLost(target: Target): KubeError {
+  return new KubeError(target, { status: 0, reason: 'LeadershipLost', message: 'this replica does not lead any more' });
+}
+
 function queryString(query: Query): string {
   const parts: string[] = [];
   for (const [name, value] of Object.entries(query)) {
@@ -212,7 +228,7 @@ function causeText(cause: unknown): string {
 
 /** Nothing reached the server, or the server said that it did nothing. */
 function mayRetry(call: Call, error: KubeError): boolean {
-  if (error.reason === 'Timeout') return false;
+  if (error.reason === 'Timeout' || error.reason === 'LeadershipLost') return false;
   if (error.status === 429) return true;
   if (call.idempotent) return error.status === 0 || error.status >= 500;
   return error.cause instanceof Error && errorCode(error.cause) === 'ECONNREFUSED';
