@@ -134,7 +134,7 @@ class SimulatedKubelet implements Kubelet {
       client,
       resource: Pods,
       select: podLabelSelector === undefined ? {} : { labelSelector: podLabelSelector },
-      keep: (pod) => this.#keep(pod),
+      project: (pod) => this.#keep(pod),
       onChange: (_key, current, before) => this.#onChange(current, before),
       logger: this.#logger,
     });

@@ -6,7 +6,7 @@ import { CONTROLLER_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/nam
 import type { ObservedIntent, ObservedLab, ObservedNamespace } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
-import { type Kept, Reflector } from '../../storage/kubernetes/reflector.ts';
+import { type Cached, Reflector } from '../../storage/kubernetes/reflector.ts';
 import { Events, Namespaces, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
 import { labSelector, observeNamespace, observePod } from './observe.ts';
 
@@ -21,7 +21,7 @@ export interface LabWatchesOptions {
   readonly onPodEvent: (slug: string, event: CoreV1Event) => void;
 }
 
-interface News extends Kept {
+interface News extends Cached {
   readonly event: CoreV1Event;
 }
 
@@ -50,7 +50,7 @@ export class LabWatches {
       logger,
       resource: Secrets,
       select: { namespace: controller, labelSelector: labSelector(controller, LAB_INTENT_KIND), metadataOnly: true },
-      keep: ({ metadata }) => parseIntent(metadata),
+      project: ({ metadata }) => parseIntent(metadata),
       onChange: changed,
     });
     this.#namespaces = new Reflector<KubernetesObject, ObservedNamespace>({
@@ -61,7 +61,7 @@ export class LabWatches {
         labelSelector: `${MANAGED_BY_LABEL}=${MANAGED_BY},${CONTROLLER_LABEL}=${controller}`,
         metadataOnly: true,
       },
-      keep: observeNamespace,
+      project: observeNamespace,
       onChange: (key, now, before) => {
         this.#index(key, now, before);
         changed(key, now, before);
@@ -72,7 +72,7 @@ export class LabWatches {
       logger,
       resource: Pods,
       select: { labelSelector: labSelector(controller, LAB_KIND) },
-      keep: observePod,
+      project: observePod,
       onChange: changed,
     });
     this.#news = new Reflector<CoreV1Event, News>({
@@ -80,8 +80,8 @@ export class LabWatches {
       logger,
       resource: Events,
       select: { fieldSelector: `involvedObject.kind=Pod,involvedObject.name=${POD_NAME}` },
-      newsOnly: true,
-      keep: (event) => ({ uid: '', resourceVersion: '', event }),
+      watchOnly: true,
+      project: (event) => ({ uid: '', resourceVersion: '', event }),
       onChange: (_key, now) => {
         if (now !== undefined) this.#tell(now.event);
       },

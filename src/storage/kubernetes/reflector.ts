@@ -6,23 +6,23 @@ import { KubeError } from './kube-error.ts';
 import type { Resource } from './resources.ts';
 import { isNewer } from './resource-version.ts';
 
-/** What every kept object has, whatever else the keeper chose to keep. */
-export interface Kept {
+/** What every cached object has, whatever else of it the cache has. */
+export interface Cached {
   readonly uid: string;
   readonly resourceVersion: string;
 }
 
-export interface ReflectorOptions<T extends KubernetesObject, K extends Kept> {
+export interface ReflectorOptions<T extends KubernetesObject, K extends Cached> {
   readonly client: KubeClient;
   readonly resource: Resource<T>;
   readonly select: ListOptions;
   /** The part of an object that is needed, or undefined when it is none of ours. */
-  readonly keep: (object: T) => K | undefined;
+  readonly project: (object: T) => K | undefined;
   /** Called after every change of the store. `current` is undefined when the object is gone. */
   readonly onChange: (key: string, current: K | undefined, before: K | undefined) => void;
   readonly logger: Logger;
   /** Start with the present instead of a list of what is there: for streams of news. */
-  readonly newsOnly?: boolean;
+  readonly watchOnly?: boolean;
   readonly minDelayMs?: number;
   readonly maxDelayMs?: number;
   /** How long the server keeps one watch open, in seconds. */
@@ -58,7 +58,7 @@ interface Tombstone {
  * A list is compared with what was known, so that what vanished during an outage is reported as gone. `ready` resolves
  * with the first complete list; after that the store may be a little old, `staleMs` says by how much.
  */
-export class Reflector<T extends KubernetesObject, K extends Kept> {
+export class Reflector<T extends KubernetesObject, K extends Cached> {
   readonly ready: Promise<void>;
   readonly #options: ReflectorOptions<T, K>;
   readonly #store = new Map<string, K>();
@@ -169,13 +169,13 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
 
   /** Lists everything and reports what differs from before. */
   async #list(signal: AbortSignal): Promise<void> {
-    const { client, resource, select, newsOnly = false } = this.#options;
+    const { client, resource, select, watchOnly = false } = this.#options;
     const missing = new Set(this.#store.keys());
-    const pages = client.listPages(resource, { ...select, signal, ...(newsOnly ? { pageSize: 1 } : {}) });
+    const pages = client.listPages(resource, { ...select, signal, ...(watchOnly ? { pageSize: 1 } : {}) });
     let version = '';
     for await (const page of pages) {
       version ||= page.resourceVersion;
-      if (newsOnly) break;
+      if (watchOnly) break;
       for (const object of page.items) {
         missing.delete(keyOf(object));
         this.observe(object);
@@ -225,13 +225,13 @@ export class Reflector<T extends KubernetesObject, K extends Kept> {
   #set(key: string, object: T): void {
     const before = this.#store.get(key);
     if (this.#isStale(key, object, before)) return;
-    const current = this.#options.keep(object);
+    const current = this.#options.project(object);
     if (current === undefined) {
       // It was one of ours and is not any more.
       if (before !== undefined) this.#remove(key, object.metadata?.resourceVersion ?? '');
       return;
     }
-    if (this.#options.newsOnly !== true) this.#store.set(key, current);
+    if (this.#options.watchOnly !== true) this.#store.set(key, current);
     this.#notify(key, current, before);
   }
 

@@ -2,11 +2,11 @@ import type { V1Job } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { parseBuild } from '../../../src/domain/build/build-intent.ts';
 import type { BuildSpec } from '../../../src/domain/build/build.ts';
-import { type Kept, Reflector } from '../../../src/storage/kubernetes/reflector.ts';
+import { type Cached, Reflector } from '../../../src/storage/kubernetes/reflector.ts';
 import { Jobs } from '../../../src/storage/kubernetes/resources.ts';
 import type { BuildSetting } from './setting.ts';
 
-interface SeenJob extends Kept {
+interface SeenJob extends Cached {
   readonly spec: BuildSpec;
   readonly isReleased: boolean;
 }
@@ -33,7 +33,7 @@ export class JobWatch {
       resource: Jobs,
       select: { namespace },
       logger: pino({ level: 'silent' }),
-      keep: (job) => {
+      project: (job) => {
         const build = parseBuild(job);
         if (build === undefined) return undefined;
         // One with a result has ended by itself or is held back before its place is given to another; Kubernetes counts

@@ -50,7 +50,7 @@ describe('a reflector begins', () => {
 
   it('without a list of what is there when only news count', async () => {
     const { server, reflector, changes } = await follow({
-      newsOnly: true,
+      watchOnly: true,
       lists: [
         (exchange) => exchange.json({ metadata: { resourceVersion: '9', continue: 'x' }, items: [aMap('old', 3)] }),
       ],
@@ -79,7 +79,7 @@ describe('a reflector follows', () => {
 
   it('an object until it is none of ours any more', async () => {
     const { reflector, changes } = await follow({
-      keep: ({ metadata, data }) =>
+      project: ({ metadata, data }) =>
         data?.['value'] === 'foreign'
           ? undefined
           : { uid: '', resourceVersion: metadata?.resourceVersion ?? '', value: '' },

@@ -1,12 +1,12 @@
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
-import { type Kept, Reflector, type ReflectorOptions } from '../../../src/storage/kubernetes/reflector.ts';
+import { type Cached, Reflector, type ReflectorOptions } from '../../../src/storage/kubernetes/reflector.ts';
 import { ConfigMaps } from '../../../src/storage/kubernetes/resources.ts';
 import { type ScriptedOptions, startScripted } from './client.ts';
 import type { Answer, Exchange } from './scripted-server.ts';
 
-export interface KeptMap extends Kept {
+export interface KeptMap extends Cached {
   readonly value: string | undefined;
 }
 
@@ -54,7 +54,7 @@ export async function follow({
     client,
     resource: ConfigMaps,
     select: { labelSelector: 'a=b' },
-    keep: ({ metadata, data }) => ({
+    project: ({ metadata, data }) => ({
       uid: metadata?.uid ?? '',
       resourceVersion: metadata?.resourceVersion ?? '',
       value: data?.['value'],

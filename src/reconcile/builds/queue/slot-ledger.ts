@@ -4,7 +4,7 @@ import { buildSlotsMap, parseSlots, SLOTS_NAME } from '../../../domain/build/bui
 import type { BuildSlot } from '../../../domain/build/build-queue.ts';
 import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
 import { isKubeError } from '../../../storage/kubernetes/kube-error.ts';
-import { type Kept, Reflector } from '../../../storage/kubernetes/reflector.ts';
+import { type Cached, Reflector } from '../../../storage/kubernetes/reflector.ts';
 import { ConfigMaps } from '../../../storage/kubernetes/resources.ts';
 
 /** What is to become of the slots, given those there are; the same array when nothing is. */
@@ -20,7 +20,7 @@ export interface SlotLedgerOptions {
   readonly onChange: (slots: readonly BuildSlot[], before: readonly BuildSlot[]) => void;
 }
 
-interface Ledger extends Kept {
+interface Ledger extends Cached {
   readonly slots: readonly BuildSlot[];
 }
 
@@ -49,7 +49,7 @@ export class SlotLedger {
       logger,
       resource: ConfigMaps,
       select: { namespace, fieldSelector: `metadata.name=${SLOTS_NAME}` },
-      keep: (map) => ({
+      project: (map) => ({
         uid: map.metadata?.uid ?? '',
         resourceVersion: map.metadata?.resourceVersion ?? '',
         slots: parseSlots(map),

@@ -10,13 +10,13 @@ import {
 import { BUILD_SUBJECT, type PodRun, runOfPod } from '../../../../domain/build/build-run.ts';
 import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.ts';
 import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
-import { type Kept, Reflector } from '../../../../storage/kubernetes/reflector.ts';
+import { type Cached, Reflector } from '../../../../storage/kubernetes/reflector.ts';
 import { Events, Jobs, Pods } from '../../../../storage/kubernetes/resources.ts';
 import { podFacts } from '../../../labs/observe.ts';
 import { findJobTrouble } from './job-trouble.ts';
 
 /** What is kept of the pod of a build. */
-export interface ObservedBuildPod extends Kept, PodRun {
+export interface ObservedBuildPod extends Cached, PodRun {
   readonly id: string;
   readonly name: string;
   /** Of the Job that made it. */
@@ -35,7 +35,7 @@ export interface KubernetesWatchesOptions {
   readonly onChange: (id: string) => void;
 }
 
-interface News extends Kept {
+interface News extends Cached {
   readonly event: CoreV1Event;
 }
 
@@ -63,14 +63,14 @@ export class KubernetesWatches {
       ...shared,
       resource: Jobs,
       select,
-      keep: parseBuild,
+      project: parseBuild,
       onChange: (_key, now, before) => this.#changed((now ?? before)?.spec.id),
     });
     this.#pods = new Reflector<V1Pod, ObservedBuildPod>({
       ...shared,
       resource: Pods,
       select,
-      keep: observeBuildPod,
+      project: observeBuildPod,
       onChange: (key, now, before) => {
         this.#index(key, now, before);
         this.#changed((now ?? before)?.id);
@@ -80,8 +80,8 @@ export class KubernetesWatches {
       ...shared,
       resource: Events,
       select: { namespace },
-      newsOnly: true,
-      keep: (event) => ({ uid: '', resourceVersion: '', event }),
+      watchOnly: true,
+      project: (event) => ({ uid: '', resourceVersion: '', event }),
       onChange: (_key, now) => {
         if (now !== undefined) this.#hear(now.event);
       },
