@@ -13,7 +13,7 @@ import { refusalOf } from '../labs/objects/refusal.ts';
 import type { Admission } from './queue/admission.ts';
 import type { BuildRequest } from './build-service.ts';
 import type { GroundKeeper } from './controller/ground-keeper.ts';
-import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
+import type { BuildCache } from './executors/kubernetes/build-cache.ts';
 import type { SlotLedger } from './queue/slot-ledger.ts';
 
 export interface BuildRequestsOptions {
@@ -21,7 +21,7 @@ export interface BuildRequestsOptions {
   readonly config: BuildsConfig;
   /** Namespace of builds. */
   readonly namespace: string;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly ledger: SlotLedger;
   readonly admission: Admission;
   readonly builder: BuildPodBuilder;

@@ -24,14 +24,14 @@ import { buildState, endedState } from './build-state.ts';
 import { runOf } from './executors/executor.ts';
 import type { ExecutorPool } from './executors/executor-pool.ts';
 import type { GroundKeeper } from './controller/ground-keeper.ts';
-import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
+import type { BuildCache } from './executors/kubernetes/build-cache.ts';
 import type { SlotLedger } from './queue/slot-ledger.ts';
 
 export interface BuildsOptions {
   readonly client: KubeClient;
   /** Namespace of builds. */
   readonly namespace: string;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly ledger: SlotLedger;
   readonly ground: GroundKeeper;
   readonly pool: ExecutorPool;
@@ -61,7 +61,7 @@ export class Builds implements BuildService {
 
   isReady(): boolean {
     const { watches, ledger, ground } = this.#options;
-    return watches.isReady && ledger.isReady && ground.isLaid;
+    return watches.isSynced && ledger.isReady && ground.isLaid;
   }
 
   async ready(): Promise<void> {
@@ -69,7 +69,7 @@ export class Builds implements BuildService {
     const { watches, ledger, ground, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     const message = 'Labwright does not know the builds in the cluster yet; try again in a moment';
     await unlessLate(
-      Promise.all([watches.ready, ledger.ready, ground.laid]),
+      Promise.all([watches.synced, ledger.ready, ground.laid]),
       readyTimeoutMs,
       () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }),
     );

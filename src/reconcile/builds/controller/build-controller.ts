@@ -19,7 +19,7 @@ import { Builds } from '../builds.ts';
 import type { BuildExecutor, BuildSecrets } from '../executors/executor.ts';
 import { ExecutorPool } from '../executors/executor-pool.ts';
 import { GroundKeeper } from './ground-keeper.ts';
-import { KubernetesWatches } from '../executors/kubernetes/kubernetes-watches.ts';
+import { BuildCache } from '../executors/kubernetes/build-cache.ts';
 import { SlotLedger } from '../queue/slot-ledger.ts';
 
 /** What a build needs from outside of the cluster. */
@@ -40,7 +40,7 @@ export interface BuildSources {
 /** What the makers of executors are given. */
 export interface ExecutorSetup {
   /** The Jobs of this cluster, where all intents are. */
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   /** Something about this build has changed. */
   readonly onChange: (id: string) => void;
   /** An executor is ready, for the first time or again: builds may start there, or have been found there. */
@@ -74,7 +74,7 @@ const SHORTEST_RENEWAL_MS = 1_000;
 /** All that keeps builds as they are wanted, in one piece; the counterpart of LabController. */
 export class BuildController {
   readonly builds: Builds;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly pool: ExecutorPool;
   readonly #options: BuildControllerOptions;
   readonly #queue: WorkQueue;
@@ -94,7 +94,7 @@ export class BuildController {
       maxDelayMs: BACKOFF_MS,
       onError: (build, err, failures) => this.#report(build, err, failures),
     });
-    this.watches = new KubernetesWatches({
+    this.watches = new BuildCache({
       ...{ client, controller, namespace, logger },
       onChange: (id) => {
         wake(id);
@@ -154,7 +154,7 @@ export class BuildController {
       this.#renew(signal),
     ];
     // However long the cluster keeps us waiting: what was there before is looked at when there is a picture.
-    const known = Promise.all([this.watches.ready, this.#ledger.ready, this.#ground.laid]);
+    const known = Promise.all([this.watches.synced, this.#ledger.ready, this.#ground.laid]);
     void known.then(() => this.#lookAtAll());
     const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
     await Promise.all(working);

@@ -11,14 +11,14 @@ import type { BuildKeeper } from '../archive/build-keeper.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
 import type { BuildTurns } from '../queue/build-turns.ts';
 import type { BuildMemory } from './decide-build.ts';
-import type { KubernetesWatches } from '../executors/kubernetes/kubernetes-watches.ts';
+import type { BuildCache } from '../executors/kubernetes/build-cache.ts';
 
 export interface BuildEndingOptions {
   readonly client: KubeClient;
   readonly config: BuildsConfig;
   /** Namespace of builds. */
   readonly namespace: string;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly operations: BuildOperations;
   readonly keeper: BuildKeeper;
   /** Digest of the image in the registry, or null. @throws BuildProblem */

@@ -7,11 +7,11 @@ import {
   type WaitingBuild,
 } from '../../../domain/build/build-queue.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
-import type { KubernetesWatches } from '../executors/kubernetes/kubernetes-watches.ts';
+import type { BuildCache } from '../executors/kubernetes/build-cache.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 
 export interface AdmissionOptions {
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly ledger: SlotLedger;
   readonly pool: ExecutorPool;
   readonly bounds: QueueBounds;

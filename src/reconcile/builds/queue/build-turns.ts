@@ -4,14 +4,14 @@ import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import type { Admission } from './admission.ts';
 import type { BuildExecutor } from '../executors/executor.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
-import type { KubernetesWatches } from '../executors/kubernetes/kubernetes-watches.ts';
+import type { BuildCache } from '../executors/kubernetes/build-cache.ts';
 import type { SlotLedger } from './slot-ledger.ts';
 
 export interface BuildTurnsOptions {
   readonly client: KubeClient;
   /** Namespace of builds. */
   readonly namespace: string;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly ledger: SlotLedger;
   readonly pool: ExecutorPool;
   readonly admission: Admission;

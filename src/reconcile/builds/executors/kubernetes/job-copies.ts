@@ -9,11 +9,11 @@ import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
 import { isKubeError } from '../../../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../../../storage/kubernetes/resources.ts';
 import { ExecutorUnavailable, type ObservedRun } from '../executor.ts';
-import type { KubernetesWatches } from './kubernetes-watches.ts';
+import type { BuildCache } from './build-cache.ts';
 
 export interface JobCopiesOptions {
   readonly client: KubeClient;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly builder: BuildPodBuilder;
   /** What this installation is called there. */
   readonly controller: string;

@@ -11,11 +11,11 @@ import { type KubeClient, METADATA_ONLY } from '../../../../storage/kubernetes/k
 import { isKubeError, isOutdated } from '../../../../storage/kubernetes/kube-error.ts';
 import { Jobs, Secrets } from '../../../../storage/kubernetes/resources.ts';
 import type { BuildSecrets } from '../executor.ts';
-import type { KubernetesWatches } from './kubernetes-watches.ts';
+import type { BuildCache } from './build-cache.ts';
 
 export interface JobWriterOptions {
   readonly client: KubeClient;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly builder: BuildPodBuilder;
   /** Namespace of builds. */
   readonly namespace: string;

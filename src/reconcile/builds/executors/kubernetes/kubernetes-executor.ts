@@ -26,13 +26,13 @@ import {
 import type { GroundKeeper } from '../../controller/ground-keeper.ts';
 import { JobCopies } from './job-copies.ts';
 import { JobWriter } from './job-writer.ts';
-import type { KubernetesWatches, ObservedBuildPod } from './kubernetes-watches.ts';
+import type { BuildCache, ObservedBuildPod } from './build-cache.ts';
 
 export interface KubernetesExecutorOptions {
   readonly name: string;
   readonly capacity: number;
   readonly client: KubeClient;
-  readonly watches: KubernetesWatches;
+  readonly watches: BuildCache;
   readonly builder: BuildPodBuilder;
   readonly controller: string;
   /** Namespace of builds. */
@@ -76,7 +76,7 @@ export class KubernetesExecutor implements BuildExecutor {
   }
 
   get isKnown(): boolean {
-    return this.#options.watches.isReady;
+    return this.#options.watches.isSynced;
   }
 
   get isReady(): boolean {
@@ -98,7 +98,7 @@ export class KubernetesExecutor implements BuildExecutor {
     const tell = () => {
       if (this.isReady && !signal.aborted) onReady?.();
     };
-    void watches.ready.then(tell);
+    void watches.synced.then(tell);
     await Promise.all([watches.run(signal), ground?.run(signal, tell), this.#sweep(this.#copies, signal)]);
   }
 

@@ -4,7 +4,7 @@ import type { BackendConfig, BuildsConfig } from '../../../../config/config.ts';
 import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
 import { GroundKeeper } from '../../controller/ground-keeper.ts';
 import { KubernetesExecutor } from './kubernetes-executor.ts';
-import { KubernetesWatches } from './kubernetes-watches.ts';
+import { BuildCache } from './build-cache.ts';
 
 export interface OtherClusterOptions {
   readonly name: string;
@@ -32,7 +32,7 @@ export function otherCluster(options: OtherClusterOptions): KubernetesExecutor {
     ...options,
     builder,
     job: 'copy',
-    watches: new KubernetesWatches({ client, controller, namespace, logger, onChange }),
+    watches: new BuildCache({ client, controller, namespace, logger, onChange }),
     ground: new GroundKeeper({ client, ground: builder.buildGround(), logger }),
   });
 }

@@ -4,7 +4,7 @@ import { BuildPodBuilder } from '../../../../../src/builder/build/build-pod-buil
 import { BUILD_SERVICE_ACCOUNT } from '../../../../../src/domain/build/build-service-account.ts';
 import type { BuildSpec } from '../../../../../src/domain/build/build.ts';
 import { KubernetesExecutor } from '../../../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
-import { KubernetesWatches } from '../../../../../src/reconcile/builds/executors/kubernetes/kubernetes-watches.ts';
+import { BuildCache } from '../../../../../src/reconcile/builds/executors/kubernetes/build-cache.ts';
 import type { Kubelet } from '../../../../../sandbox/index.ts';
 import { KubeClient } from '../../../../../src/storage/kubernetes/kube-client.ts';
 import { Jobs, Namespaces, Pods, Secrets, ServiceAccounts } from '../../../../../src/storage/kubernetes/resources.ts';
@@ -18,7 +18,7 @@ let kubelet: Kubelet;
 let gate: Gate;
 let client: KubeClient;
 let namespace: string;
-let watches: KubernetesWatches;
+let watches: BuildCache;
 let halt: AbortController;
 let working: Promise<void>;
 const config = buildsConfig();
@@ -37,10 +37,10 @@ beforeEach(async () => {
   await client.create(ServiceAccounts, { metadata: { name: BUILD_SERVICE_ACCOUNT, namespace } });
   kubelet = await cluster.startKubelet({ namespacePrefix: namespace, builds: () => gate.script({ push: false }) });
   const logger = pino({ level: 'silent' });
-  watches = new KubernetesWatches({ client, controller: 'hub', namespace, logger, onChange: () => undefined });
+  watches = new BuildCache({ client, controller: 'hub', namespace, logger, onChange: () => undefined });
   halt = new AbortController();
   working = watches.run(halt.signal);
-  await watches.ready;
+  await watches.synced;
 });
 afterEach(async () => {
   gate.end();

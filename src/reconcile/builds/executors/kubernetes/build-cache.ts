@@ -12,6 +12,7 @@ import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.t
 import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
 import { type Cached, Reflector } from '../../../../storage/kubernetes/reflector.ts';
 import { Events, Jobs, Pods } from '../../../../storage/kubernetes/resources.ts';
+import type { Cache, Health } from '../../../health.ts';
 import { podFacts } from '../../../labs/observe.ts';
 import { findJobTrouble } from './job-trouble.ts';
 
@@ -24,7 +25,7 @@ export interface ObservedBuildPod extends Cached, PodRun {
   readonly terminating: boolean;
 }
 
-export interface KubernetesWatchesOptions {
+export interface BuildCacheOptions {
   readonly client: KubeClient;
   /** The controller's own namespace, which its objects are labelled with. */
   readonly controller: string;
@@ -33,29 +34,36 @@ export interface KubernetesWatchesOptions {
   readonly logger: Logger;
   /** Something about this build has changed. */
   readonly onChange: (id: string) => void;
+  /** In the log and in health. */
+  readonly name?: string;
 }
 
-interface News extends Cached {
+interface SeenEvent extends Cached {
   readonly event: CoreV1Event;
 }
 
 /** The events that complain about a build are forgotten with it; this many are remembered at most. */
 const TROUBLES = 2_000;
 
-/** The builds of one cluster as they are there: three watches, however many builds there are. */
-export class KubernetesWatches {
-  readonly ready: Promise<void>;
-  readonly #options: KubernetesWatchesOptions;
+/**
+ * The builds of one cluster as they are there: three watches, however many builds there are. It is synced with Jobs and
+ * pods; events only say why something takes long.
+ */
+export class BuildCache implements Cache {
+  readonly name: string;
+  readonly synced: Promise<void>;
+  readonly #options: BuildCacheOptions;
   readonly #jobs: Reflector<V1Job, ObservedBuild>;
   readonly #pods: Reflector<V1Pod, ObservedBuildPod>;
-  readonly #news: Reflector<CoreV1Event, News>;
+  readonly #events: Reflector<CoreV1Event, SeenEvent>;
   /** Keys of pods by build. */
   readonly #podsOf = new Map<string, Set<string>>();
   /** What events complain of, by the uid of what they are about. */
   readonly #troubles = new Map<string, Trouble>();
 
-  constructor(options: KubernetesWatchesOptions) {
+  constructor(options: BuildCacheOptions) {
     this.#options = options;
+    this.name = options.name ?? 'build-cache';
     const { client, controller, namespace, logger } = options;
     const shared = { client, logger };
     const select = { namespace, labelSelector: buildSelector(controller) };
@@ -76,7 +84,7 @@ export class KubernetesWatches {
         this.#changed((now ?? before)?.id);
       },
     });
-    this.#news = new Reflector<CoreV1Event, News>({
+    this.#events = new Reflector<CoreV1Event, SeenEvent>({
       ...shared,
       resource: Events,
       select: { namespace },
@@ -86,24 +94,30 @@ export class KubernetesWatches {
         if (now !== undefined) this.#hear(now.event);
       },
     });
-    this.ready = Promise.all(this.#all.map((reflector) => reflector.ready)).then(() => undefined);
+    this.synced = Promise.all([this.#jobs.ready, this.#pods.ready]).then(() => undefined);
   }
 
-  get #all() {
-    return [this.#jobs, this.#pods, this.#news];
-  }
-
-  get isReady(): boolean {
-    return this.#all.every((reflector) => reflector.isReady);
+  get isSynced(): boolean {
+    return this.#jobs.isReady && this.#pods.isReady;
   }
 
   get lastError(): Error | undefined {
-    return this.#all.map(({ lastError }) => lastError).find((error) => error !== undefined);
+    return this.#jobs.lastError ?? this.#pods.lastError;
+  }
+
+  health(): Health {
+    const failing = this.lastError ?? this.#events.lastError;
+    return {
+      component: this.name,
+      ready: this.isSynced,
+      message: failing === undefined ? undefined : 'A watch of Jobs, pods or events of builds fails.',
+      staleMs: Math.max(this.#jobs.staleMs, this.#pods.staleMs),
+    };
   }
 
   /** Follows the cluster until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#all.map((reflector) => reflector.run(signal)));
+    await Promise.all([this.#jobs.run(signal), this.#pods.run(signal), this.#events.run(signal)]);
   }
 
   jobs(): IterableIterator<ObservedBuild> {
@@ -138,7 +152,7 @@ export class KubernetesWatches {
     for (const pod of items) this.#pods.observe(pod);
   }
 
-  /** Takes the answer of a write of our own into the picture. */
+  /** Takes the answer of a write of our own into the cache. */
   observeJob(job: V1Job): void {
     this.#jobs.observe(job);
   }
@@ -152,7 +166,7 @@ export class KubernetesWatches {
   }
 
   #changed(id: string | undefined): void {
-    if (id !== undefined && this.isReady) this.#options.onChange(id);
+    if (id !== undefined && this.isSynced) this.#options.onChange(id);
   }
 
   #index(key: string, now: ObservedBuildPod | undefined, before: ObservedBuildPod | undefined): void {
