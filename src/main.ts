@@ -17,6 +17,7 @@ import {
 import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig } from './config/index.ts';
 import { SetupError } from './domain/setup-error.ts';
 import { LabController } from './reconcile/labs/lab-controller.ts';
+import { Manager } from './reconcile/manager.ts';
 import { createApp } from './routes/server/app.ts';
 import { startServer } from './routes/server/server.ts';
 import type { Cluster, Setup } from './app/runtime.ts';
@@ -67,7 +68,10 @@ async function serve({ config, logger, listen, greeting, cluster }: Setup, stopp
   });
   const server = await startServer({ app, ...listen, limits: config.limits, logger });
   const halt = new AbortController();
-  const working = Promise.all([controller.run(halt.signal), stage?.run(halt.signal), keys?.run(halt.signal)]);
+  const manager = new Manager({ logger });
+  manager.addCache(...(stage?.caches ?? [])).addComponent(...(stage?.components ?? []));
+  manager.addController(...(stage?.controllers ?? []));
+  const working = Promise.all([controller.run(halt.signal), manager.run(halt.signal), keys?.run(halt.signal)]);
   logger.info({ ...server.address, cluster: client.server }, 'listening');
   process.stdout.write(greeting);
   await aborted(stopping);

@@ -1,40 +1,225 @@
 import type { Logger } from 'pino';
 import { BuildPodBuilder } from '../builder/build/build-pod-builder.ts';
-import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
-import { BuildController, type ExecutorSetup } from '../reconcile/builds/controller/build-controller.ts';
-import type { BuildService } from '../reconcile/builds/build-service.ts';
-import { unlessAborted } from '../util/unless-aborted.ts';
-import { AwayExecutor } from '../reconcile/builds/executors/away-executor.ts';
-import { DockerExecutor } from '../reconcile/builds/executors/docker/docker-executor.ts';
-import type { BuildExecutor } from '../reconcile/builds/executors/executor.ts';
+import type { BuildsConfig } from '../config/index.ts';
+import type { Repository, ResolvedRepository } from '../domain/build/build.ts';
+import { rankNodes } from '../domain/build/rendezvous-hash.ts';
+import { BuildKeeper, type BuildStore } from '../reconcile/builds/archive/build-keeper.ts';
 import { KeptBuilds } from '../reconcile/builds/archive/kept-builds.ts';
-import { KubernetesExecutor } from '../reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
-import { otherCluster } from '../reconcile/builds/executors/kubernetes/other-cluster.ts';
-import { type KubeConnection, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
-import { GitCredentials } from '../storage/git/git-credentials.ts';
-import { readInstallation } from '../storage/kubernetes/checks/installation.ts';
-import { RefResolver } from '../storage/git/ref-resolver.ts';
-import { KubeClient } from '../storage/kubernetes/kube-client.ts';
+import { BuildLookup } from '../reconcile/builds/build-lookup.ts';
+import { BuildRequests } from '../reconcile/builds/build-requests.ts';
+import type { BuildService } from '../reconcile/builds/build-service.ts';
+import { Builds } from '../reconcile/builds/builds.ts';
+import { BuildEvents } from '../reconcile/builds/controller/build-events.ts';
+import { BuildInterest } from '../reconcile/builds/controller/build-interest.ts';
+import { BuildOperations } from '../reconcile/builds/controller/build-operations.ts';
+import { BuildReconciler } from '../reconcile/builds/controller/build-reconciler.ts';
+import { GroundKeeper } from '../reconcile/builds/controller/ground-keeper.ts';
+import type { BuildExecutor, BuildSecrets } from '../reconcile/builds/executors/executor.ts';
+import { ExecutorPool } from '../reconcile/builds/executors/executor-pool.ts';
+import { BuildCache } from '../reconcile/builds/executors/kubernetes/build-cache.ts';
+import { BuildFollowing } from '../reconcile/builds/log/build-following.ts';
+import { Admission } from '../reconcile/builds/queue/admission.ts';
+import { SlotLedger } from '../reconcile/builds/queue/slot-ledger.ts';
+import { Controller, every } from '../reconcile/controller.ts';
+import type { Cache, Component } from '../reconcile/health.ts';
 import { LogStore } from '../storage/archive/log-store.ts';
+import { GitCredentials } from '../storage/git/git-credentials.ts';
+import { RefResolver } from '../storage/git/ref-resolver.ts';
+import { findUserNamespaces } from '../storage/kubernetes/checks/user-namespaces.ts';
+import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { RegistryClient } from '../storage/registry/registry-client.ts';
 import { RegistryCredentials } from '../storage/registry/registry-credentials.ts';
-import { findUserNamespaces } from '../storage/kubernetes/checks/user-namespaces.ts';
+import { aborted } from '../util/sleep.ts';
+import { unlessAborted } from '../util/unless-aborted.ts';
+import { connectAll, makeExecutor } from './build-executors.ts';
+
+/** What a build needs from outside of the cluster. */
+export interface BuildSources {
+  /** @param asker user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
+  readonly resolve: (
+    repository: Repository,
+    ref: string,
+    signal?: AbortSignal,
+    asker?: string,
+  ) => Promise<ResolvedRepository>;
+  /** Digest of an image in the registry, or null. @throws BuildProblem */
+  readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
+  /** What the build of a repository is given in secret. @throws BuildProblem */
+  readonly readSecrets: (repository: Repository) => Promise<BuildSecrets>;
+}
+
+/** What the makers of executors are given. */
+export interface ExecutorSetup {
+  /** The builds of this cluster, where all intents are. */
+  readonly cache: BuildCache;
+  readonly builder: BuildPodBuilder;
+  /** Something about this build has changed. */
+  readonly onChange: (id: string) => void;
+  /** An executor is ready, for the first time or again: builds may start there, or have been found there. */
+  readonly onReady: () => void;
+}
+
+export interface BuildPartsOptions {
+  readonly client: KubeClient;
+  readonly config: BuildsConfig;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  /** Namespace of builds. */
+  readonly namespace: string;
+  readonly sources: BuildSources;
+  readonly makeExecutors: (setup: ExecutorSetup) => readonly BuildExecutor[];
+  readonly store: BuildStore | undefined;
+  /** Builds reconciled at once. */
+  readonly concurrency: number;
+  /** Whether this replica reconciles: see Manager. It always does when absent. */
+  readonly isLeader?: (() => boolean) | undefined;
+  readonly logger: Logger;
+  /** How long an executor that cannot start builds is left alone the first time, in milliseconds. */
+  readonly quarantineMs?: number | undefined;
+  /** How long the log of a finished build stays where the build ran, in milliseconds. */
+  readonly logHeldMs?: number | undefined;
+}
+
+/** The build stage, for the Manager and for the routes. */
+export interface BuildParts {
+  readonly builds: BuildService;
+  readonly caches: readonly Cache[];
+  readonly controllers: readonly Controller[];
+  readonly components: readonly Component[];
+}
+
+/** With what tests look at. */
+export interface WiredBuilds extends BuildParts {
+  readonly cache: BuildCache;
+  readonly pool: ExecutorPool;
+}
+
+/** Without an archive, the log of a finished build is read from its pod or container: every replica can for this long. */
+const LOG_HELD_MS = 2 * 60_000;
+/** With an archive, long enough for the replicas that follow a build to read its last lines. */
+const LOG_HELD_WITH_ARCHIVE_MS = 5_000;
+const TELL_AT_ONCE = 16;
+const NOTE_AT_ONCE = 4;
+
+/** Wires the controllers of builds, what they look at, and the service that the routes ask. */
+export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
+  const { client, config, controller, namespace, sources, store, concurrency, logger, isLeader = () => true } = options;
+  const logHeldMs = options.logHeldMs ?? (store === undefined ? LOG_HELD_MS : LOG_HELD_WITH_ARCHIVE_MS);
+  const builder = new BuildPodBuilder(config, { controller, namespace });
+  const operations = new BuildOperations(config.logs.size);
+  const shared = { client, controller, namespace, logger };
+
+  // What changes, and who is told of it.
+  const onChange = (id: string) => {
+    reconciling.enqueue(id);
+    telling.enqueue(id);
+  };
+  const onReady = () => {
+    for (const id of reconciler.keys()) onChange(id);
+    admission.changed();
+  };
+  const cache = new BuildCache({
+    ...shared,
+    onChange: (id) => {
+      onChange(id);
+      admission.changed();
+    },
+  });
+  const ledger = new SlotLedger({
+    ...shared,
+    onChange: (slots, before) => {
+      admission.changed();
+      for (const { id } of [...slots, ...before]) onChange(id);
+      // The positions of all others have changed.
+      for (const id of events.keys()) telling.enqueue(id);
+    },
+  });
+
+  const executors = options.makeExecutors({ cache, builder, onChange, onReady });
+  const pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
+  const admission = new Admission({
+    ...{ watches: cache, ledger, pool, bounds: config.queue },
+    onError: (err) => logger.warn({ err }, 'admission of builds failed; will retry'),
+  });
+  const following = new BuildFollowing({ logger, onChange });
+  const ground = new GroundKeeper({ client, ground: builder.buildGround(), logger });
+  const keeper = new BuildKeeper({ store, executors: () => pool.all(), size: config.logs.size, logger });
+  const parts = { client, config, namespace, cache, ledger, pool, admission, operations, following, keeper, logger };
+
+  const events = new BuildEvents({
+    ...{ ...parts, isLeader, kueue: config.queue.kueue !== undefined },
+    heldMs: store === undefined ? logHeldMs : 0,
+  });
+  const interest = new BuildInterest({ ...parts, abandonAfter: config.abandonAfter });
+  const reconciler = new BuildReconciler({
+    ...{ ...parts, findDigest: sources.findDigest, logHeldMs },
+    readSecrets: ({ spec }) => sources.readSecrets(spec.repository),
+    tell: (id) => telling.enqueue(id),
+  });
+
+  const slots = asCache('build-slots', ledger);
+  const caches = [cache, slots];
+  const reconciling = new Controller({
+    ...{ name: 'builds', caches, sources: [], logger, concurrency },
+    keys: () => reconciler.keys(),
+    reconcile: (id, run) => reconciler.reconcile(id, run),
+  });
+  const telling = new Controller({
+    ...{ name: 'build-events', caches, sources: [], logger, concurrency: TELL_AT_ONCE, needsLeader: false },
+    keys: () => events.keys(),
+    reconcile: (id) => events.reconcile(id),
+  });
+  const noting = new Controller({
+    ...{ name: 'build-interest', caches, logger, concurrency: NOTE_AT_ONCE, needsLeader: false },
+    sources: [every(interest.everyMs, () => interest.keys())],
+    keys: () => interest.keys(),
+    reconcile: (id) => interest.reconcile(id),
+  });
+
+  const requests = new BuildRequests({
+    ...{ ...parts, watches: cache, builder, ground, resolve: sources.resolve, findDigest: sources.findDigest },
+    nodeFor: (repository) => (config.pod.placement === 'sticky' ? rankNodes(repository, cache.nodes())[0] : undefined),
+  });
+  const builds = new Builds({
+    ...{ ...parts, ground, requests, builder },
+    lookup: new BuildLookup({ client, namespace, cache, keeper }),
+    onReaders(id) {
+      onChange(id);
+      noting.enqueue(id);
+    },
+  });
+  return {
+    builds,
+    cache,
+    pool,
+    caches,
+    controllers: [reconciling, telling, noting],
+    components: [
+      component('build-namespace', (signal) => ground.run(signal), {
+        isReady: () => ground.isLaid,
+        waitsFor: 'The build namespace is not prepared yet.',
+      }),
+      component('build-executors', (signal) => pool.run(signal)),
+      component('build-admission', (signal) => aborted(signal).then(() => admission.stop())),
+      component('build-logs', (signal) => aborted(signal).then(() => following.stop())),
+    ],
+  };
+}
 
 export interface BuildStageOptions {
   readonly config: BuildsConfig;
   readonly client: KubeClient;
   /** The controller's own namespace. */
   readonly controller: string;
-  /** Builds worked on at once. */
+  /** Builds reconciled at once. */
   readonly concurrency: number;
+  /** Whether this replica reconciles: see Manager. */
+  readonly isLeader?: () => boolean;
   readonly logger: Logger;
 }
 
-/** The build stage, wired; the part of the composition root that is there when builds are configured. */
-export interface BuildStage {
-  readonly builds: BuildService;
-  /** Works until `signal` aborts and everything that was under way has ended. Never rejects. */
-  run(signal: AbortSignal): Promise<void>;
+/** The build stage with all that it has outside of the cluster; there where builds are configured. */
+export interface BuildStage extends BuildParts {
   /** Ends the questions to Git hosts: who waits for their answers is told that none come. Builds go on. */
   stopAsking(): Promise<void>;
   close(): Promise<void>;
@@ -42,7 +227,7 @@ export interface BuildStage {
 
 /** @throws {SetupError} when a kubeconfig or the directory for logs cannot be used */
 export async function createBuildStage(options: BuildStageOptions): Promise<BuildStage> {
-  const { config, client, controller, concurrency, logger } = options;
+  const { config, client, controller, logger } = options;
   const namespace = config.namespace ?? `${controller}-builds`;
   const { directory, totalSize, retention } = config.logs;
   const kept =
@@ -56,8 +241,9 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   let asked: Promise<void> | undefined;
   const stopAsking = () => (asked ??= resolver.close());
   const connections = await connectAll(config.executors);
-  const build = new BuildController({
-    ...{ client, config, controller, namespace, concurrency, logger },
+  const parts = wireBuilds({
+    ...options,
+    namespace,
     store: kept,
     sources: {
       resolve: (repository, ref, signal, asker) => resolver.resolve(repository, ref, signal, asker),
@@ -70,15 +256,11 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
     makeExecutors: (setup) =>
       config.executors.map((executor) => makeExecutor(executor, { ...options, namespace, setup, connections })),
   });
+  const warning = (signal: AbortSignal) => warnOfNamespaces(options, namespace, parts.builds, signal);
+  const archive = kept === undefined ? [] : [component('build-archive', (signal) => kept.run(signal))];
   return {
-    builds: build.builds,
-    async run(signal) {
-      await Promise.all([
-        build.run(signal),
-        kept?.run(signal),
-        warnOfNamespaces(options, namespace, build.builds, signal),
-      ]);
-    },
+    ...parts,
+    components: [...parts.components, ...archive, component('build-namespaces-check', warning)],
     stopAsking,
     async close() {
       await Promise.all([stopAsking(), registry.close()]);
@@ -87,53 +269,31 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   };
 }
 
-/** The connections to other clusters, by name of executor. */
-async function connectAll(executors: readonly ExecutorConfig[]): Promise<Map<string, KubeConnection>> {
-  const connections = new Map<string, KubeConnection>();
-  for (const executor of executors) {
-    if (executor.kind !== 'kubernetes') continue;
-    connections.set(executor.name, await kubeconfigConnection(executor.kubeconfig, executor.context));
-  }
-  return connections;
+function component(
+  name: string,
+  run: Component['run'],
+  state?: { readonly isReady: () => boolean; readonly waitsFor: string },
+): Component {
+  return {
+    name,
+    run,
+    health() {
+      const ready = state?.isReady() ?? true;
+      return { component: name, ready, message: ready ? undefined : state?.waitsFor };
+    },
+  };
 }
 
-interface ExecutorMaking extends BuildStageOptions {
-  readonly namespace: string;
-  readonly setup: ExecutorSetup;
-  readonly connections: ReadonlyMap<string, KubeConnection>;
-}
-
-function makeExecutor(executor: ExecutorConfig, making: ExecutorMaking): BuildExecutor {
-  const { config, client, controller, logger, setup, connections } = making;
-  const installation = (signal: AbortSignal) => readInstallation(client, controller, making.namespace, signal);
-  const { name, capacity = Infinity } = executor;
-  switch (executor.kind) {
-    case 'cluster':
-      return new KubernetesExecutor({
-        ...{ name, capacity, client, controller, namespace: making.namespace, watches: setup.watches },
-        builder: new BuildPodBuilder(config, { controller, namespace: making.namespace }),
-        job: config.queue.kueue === undefined ? 'intent' : 'kueue',
-      });
-    case 'kubernetes': {
-      const connection = connections.get(name);
-      if (connection === undefined) throw new TypeError(`there is no connection for the executor ${name}`);
-      const place = { name, capacity, client: new KubeClient({ connection }), config, logger, ...setup };
-      const { namespace, backend } = executor;
-      return new AwayExecutor({
-        ...{ name, capacity, installation, logger },
-        make: (owner) => otherCluster({ ...place, controller: owner, namespace, backend }),
-      });
-    }
-    case 'docker': {
-      const { address, tls, backend } = executor;
-      const { onChange, onReady } = setup;
-      const place = { name, capacity, address, tls, backend, config, onChange, onReady, logger };
-      return new AwayExecutor({
-        ...{ name, capacity, installation, logger },
-        make: (owner) => new DockerExecutor({ ...place, controller: owner }),
-      });
-    }
-  }
+function asCache(name: string, ledger: SlotLedger): Cache {
+  return {
+    name,
+    synced: ledger.ready,
+    get isSynced() {
+      return ledger.isReady;
+    },
+    health: () => ({ component: name, ready: ledger.isReady }),
+    run: (signal) => ledger.run(signal),
+  };
 }
 
 /** Says once, at start, what the default backend misses in this cluster. */

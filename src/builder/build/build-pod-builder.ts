@@ -1,9 +1,9 @@
 import type { V1Job, V1Secret } from '@kubernetes/client-node';
 import type { BackendConfig, BuildsConfig } from '../../config/config.ts';
-import type { BuildSpec } from '../../domain/build/build.ts';
+import type { BuildResult, BuildSpec } from '../../domain/build/build.ts';
 import type { BuildPlace } from './build-context.ts';
 import { buildGround, type BuildGround } from './build-ground.ts';
-import { buildAnnotations, buildMetadata } from '../../domain/build/build-intent.ts';
+import { buildAnnotations, buildMetadata, resultAnnotation } from '../../domain/build/build-intent.ts';
 import { buildPodSpec } from './build-pod.ts';
 import { type BuildSecrets, secretFiles } from '../../domain/build/build-secrets.ts';
 import { encodeSecret } from '../values.ts';
@@ -75,6 +75,15 @@ export class BuildPodBuilder {
         },
       },
     };
+  }
+
+  /** The Job of a build that is over before it began, since its image was there: nobody admits it, and nothing runs. */
+  buildFoundJob(spec: BuildSpec, result: BuildResult): V1Job {
+    const job = this.buildJob(spec, { suspend: true, wantedUntil: 0 });
+    const labels = { ...job.metadata?.labels };
+    delete labels[KUEUE_LABEL];
+    const annotations = { ...job.metadata?.annotations, ...resultAnnotation(result) };
+    return { ...job, metadata: { ...job.metadata, labels, annotations } };
   }
 
   /**

@@ -12,6 +12,7 @@ import { parseAnnotation } from '../annotation.ts';
  * | repository, commit, image, who asked | annotation `build` | never |
  * | somebody waits for it until then | annotation `wanted-until` | while there are readers |
  * | it is to end, and who wants that | annotation `cancel` | once |
+ * | what it does, as its log says, and what holds it up | annotation `progress` | by the replica that leads |
  * | how it ended | annotation `result` | once |
  * | its turn has come | `spec.suspend` | by whoever releases it: Labwright or Kueue |
  *
@@ -22,6 +23,7 @@ export const BUILD = 'labwright.dev/build';
 const WANTED_UNTIL = 'labwright.dev/wanted-until';
 const CANCEL = 'labwright.dev/cancel';
 const RESULT = 'labwright.dev/result';
+const PROGRESS = 'labwright.dev/progress';
 
 /** Value of the kind label on everything of a build. */
 export const BUILD_KIND = 'build';
@@ -72,6 +74,16 @@ export interface ObservedBuild {
   /** Who wants it to end, and which reason that is; null while nobody does. */
   readonly cancel: { readonly by: string; readonly reason: 'Cancelled' | 'Abandoned' } | null;
   readonly result: BuildResult | null;
+  /** What the replica that leads has noted for the readers of the others; absent when that is nothing. */
+  readonly progress?: BuildProgress;
+}
+
+/** What only the replica knows that follows the log of a build and asks the registry for its image. */
+export interface BuildProgress {
+  /** repo2docker's word for what it is doing. */
+  readonly phase?: string;
+  /** What holds up the end, in one sentence. */
+  readonly message?: string;
 }
 
 /** What the Job of a build says; undefined for one that this version cannot read. */
@@ -81,7 +93,9 @@ export function parseBuild({ metadata, spec, status }: V1Job): ObservedBuild | u
     return undefined;
   }
   const annotations = metadata.annotations ?? {};
+  const progress = progressOf(annotations[PROGRESS]);
   return {
+    ...(progress === undefined ? {} : { progress }),
     spec: build,
     name: metadata.name,
     uid: metadata.uid ?? '',
@@ -116,6 +130,16 @@ export function cancelPatch({ uid, resourceVersion }: Version, cancel: NonNullab
   return { metadata: { uid, resourceVersion, annotations: { [CANCEL]: JSON.stringify(cancel) } } };
 }
 
+/** Merge patch: what the build does now, for the readers of other replicas. */
+export function progressPatch({ uid }: Pick<Version, 'uid'>, progress: BuildProgress): object {
+  return { metadata: { uid, annotations: { [PROGRESS]: JSON.stringify(progress) } } };
+}
+
+/** The annotation of a Job whose build is over before it began: its image was there. */
+export function resultAnnotation(result: BuildResult): Record<string, string> {
+  return { [RESULT]: JSON.stringify(result) };
+}
+
 /** Merge patch: how the build ended. For this version, so that it is said once. */
 export function resultPatch({ uid, resourceVersion }: Version, result: BuildResult): object {
   return { metadata: { uid, resourceVersion, annotations: { [RESULT]: JSON.stringify(result) } } };
@@ -141,6 +165,18 @@ function cancelOf(text: string | undefined): ObservedBuild['cancel'] {
   if (text === undefined) return null;
   const { by, reason } = parseAnnotation<Partial<NonNullable<ObservedBuild['cancel']>>>(text) ?? {};
   return { by: String(by ?? ''), reason: reason === 'Abandoned' ? reason : 'Cancelled' };
+}
+
+/** Readers are told what it says: anything else in it is left out. */
+function progressOf(text: string | undefined): BuildProgress | undefined {
+  const found: { [Key in keyof BuildProgress]?: unknown } | undefined =
+    text === undefined ? undefined : (parseAnnotation(text) ?? undefined);
+  if (found === undefined) return undefined;
+  const { phase, message } = found;
+  return {
+    ...(typeof phase === 'string' ? { phase } : {}),
+    ...(typeof message === 'string' ? { message } : {}),
+  };
 }
 
 /** A build that has ended stays so, also when somebody has damaged the result. */

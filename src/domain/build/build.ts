@@ -68,6 +68,10 @@ export type BuildResult = BuildOutcome & {
     /** Milliseconds since the epoch. */
     readonly startedAt: number | null;
   };
+  /** Lines of its log when it ended: whoever tells readers of it on another replica tells them these first. */
+  readonly lines?: number;
+  /** Nothing was built: the image was in the registry when it was asked for. */
+  readonly cached?: boolean;
 };
 
 type BuildOutcome =

@@ -1,3 +1,4 @@
+import type { Health } from '../health.ts';
 import type { BuildEvent, BuildState, Repository } from '../../domain/build/build.ts';
 
 /** Somebody wants the image of a repository. */
@@ -24,15 +25,16 @@ export interface BuildFilter {
   readonly phase?: string | undefined;
 }
 
-/** What the rest of the program can ask of the builds. Reads answer from memory and cost no Kubernetes call. */
+/** What the rest of the program can ask of the builds. Reads are answered from this replica's caches. */
 export interface BuildService {
   /**
-   * Resolves when the first complete picture of the cluster is there.
+   * Resolves when the builds of the cluster are known.
    *
    * @throws {LabwrightError} `not_ready` (503, with retryAfter) when that takes too long
    */
   ready(): Promise<void>;
   isReady(): boolean;
+  health(): Health;
   /** Executors that cannot start builds at the moment, and why, one sentence each. */
   outages(): readonly { readonly executor: string; readonly message: string }[];
   /**
@@ -45,7 +47,15 @@ export interface BuildService {
   request(request: BuildRequest, signal?: AbortSignal): Promise<RequestedState>;
   /** Newest first. */
   list(filter?: BuildFilter): BuildState[];
+  /** As this replica's caches have it. */
   get(id: string): BuildState | undefined;
+  /**
+   * As `get`, and asks the cluster and the archive where the caches may be behind: another replica may have been asked for the
+   * build a moment ago. After that `get` and `events` know it too.
+   *
+   * @throws {LabwrightError} `not_ready` (503, with retryAfter) when the cluster cannot be asked
+   */
+  find(id: string, signal?: AbortSignal): Promise<BuildState | undefined>;
   /**
    * Resolves once it is durable that the build is to end; it then does. A build that is over stays as it is.
    *

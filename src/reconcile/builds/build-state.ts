@@ -39,7 +39,7 @@ export function buildState({ spec, result, suspended }: ObservedBuild, facts: Bu
 }
 
 /** The state of a build that is over. */
-export function endedState(spec: BuildSpec, result: BuildResult, cached = false): BuildState {
+export function endedState(spec: BuildSpec, result: BuildResult, cached = result.cached === true): BuildState {
   const finding = result.status === 'ready' ? NOTHING : { reason: result.reason, message: result.message };
   return {
     ...NOTHING,

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
 import { buildObjectName, cancelPatch } from '../../domain/build/build-intent.ts';
 import {
   BuildProblem,
@@ -8,70 +9,92 @@ import {
   type BuildState,
 } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { unlessLate } from '../../util/unless-late.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
-import { isOutdated } from '../../storage/kubernetes/kube-error.ts';
-import { explainKubeError } from '../kube-answers.ts';
+import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
-import type { Admission } from './queue/admission.ts';
+import type { Health } from '../health.ts';
+import { explainKubeError } from '../kube-answers.ts';
 import type { BuildKeeper } from './archive/build-keeper.ts';
-import { BuildLog } from './log/build-log.ts';
-import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
+import type { BuildLookup } from './build-lookup.ts';
 import { answerProblem } from './build-problems.ts';
 import { type BuildRequests, isUnderWay, type RequestedBuild } from './build-requests.ts';
 import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
 import { buildState, endedState } from './build-state.ts';
+import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
+import { executorOf } from './controller/build-place.ts';
+import type { GroundKeeper } from './controller/ground-keeper.ts';
 import { runOf } from './executors/executor.ts';
 import type { ExecutorPool } from './executors/executor-pool.ts';
-import type { GroundKeeper } from './controller/ground-keeper.ts';
 import type { BuildCache } from './executors/kubernetes/build-cache.ts';
+import { BuildLog } from './log/build-log.ts';
+import type { Admission } from './queue/admission.ts';
 import type { SlotLedger } from './queue/slot-ledger.ts';
 
 export interface BuildsOptions {
   readonly client: KubeClient;
   /** Namespace of builds. */
   readonly namespace: string;
-  readonly watches: BuildCache;
+  readonly cache: BuildCache;
   readonly ledger: SlotLedger;
-  readonly ground: GroundKeeper;
+  readonly ground: Pick<GroundKeeper, 'laid'>;
   readonly pool: ExecutorPool;
-  readonly admission: Admission;
+  readonly admission: Pick<Admission, 'positionOf'>;
   readonly operations: BuildOperations;
   readonly requests: BuildRequests;
-  readonly keeper: BuildKeeper;
-  /** Look at this build again. */
-  readonly wake: (id: string) => void;
-  /** How long a request waits for the first complete picture, in milliseconds. */
+  readonly keeper: Pick<BuildKeeper, 'find' | 'lookUp' | 'load'>;
+  readonly lookup: BuildLookup;
+  readonly builder: Pick<BuildPodBuilder, 'buildFoundJob'>;
+  /** Somebody has begun or stopped to read the events of this build here. */
+  readonly onReaders: (id: string) => void;
+  /** How long a request waits until the caches are synced, in milliseconds. */
   readonly readyTimeoutMs?: number;
+  readonly clock?: Clock;
 }
 
 const READY_TIMEOUT_MS = 30_000;
 const CANCEL_ATTEMPTS = 5;
-/** Images that were found and not built: so many are remembered for those who ask for the events. */
+/** Images that were found and could not be noted in the cluster: so many are remembered for those who ask for the events. */
 const FOUND = 1_000;
 
-/** The builds, as the REST API sees them: reads from the picture, and writes of intents. */
+/** The builds, as the REST API sees them: reads from the caches of this replica, and writes of intents. */
 export class Builds implements BuildService {
   readonly #options: BuildsOptions;
+  readonly #clock: Clock;
   readonly #found = new LRUCache<string, { readonly spec: BuildSpec; readonly result: BuildResult }>({ max: FOUND });
+  #isPrepared = false;
 
   constructor(options: BuildsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    void options.ground.laid.then(() => (this.#isPrepared = true));
   }
 
   isReady(): boolean {
-    const { watches, ledger, ground } = this.#options;
-    return watches.isSynced && ledger.isReady && ground.isLaid;
+    const { cache, ledger } = this.#options;
+    return cache.isSynced && ledger.isReady && this.#isPrepared;
+  }
+
+  health(): Health {
+    const { cache, ledger } = this.#options;
+    const waitsFor = !cache.isSynced
+      ? 'The builds in the cluster are not known yet.'
+      : !ledger.isReady
+        ? 'The admitted builds are not known yet.'
+        : 'The build namespace is not prepared yet.';
+    const ready = this.isReady();
+    return { component: 'builds', ready, message: ready ? undefined : waitsFor };
   }
 
   async ready(): Promise<void> {
     if (this.isReady()) return;
-    const { watches, ledger, ground, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
+    const { cache, ledger, ground, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     const message = 'Labwright does not know the builds in the cluster yet; try again in a moment';
     await unlessLate(
-      Promise.all([watches.synced, ledger.ready, ground.laid]),
+      Promise.all([cache.synced, ledger.ready, ground.laid]),
       readyTimeoutMs,
-      () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }),
+      () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: cache.lastError }),
     );
   }
 
@@ -81,7 +104,7 @@ export class Builds implements BuildService {
 
   async request(request: BuildRequest, signal?: AbortSignal): Promise<RequestedState> {
     try {
-      return this.#stateOf(await this.#options.requests.request(request, signal));
+      return await this.#stateOf(await this.#options.requests.request(request, signal));
     } catch (error) {
       if (error instanceof BuildProblem) throw answerProblem(error);
       return explainKubeError(error);
@@ -89,7 +112,8 @@ export class Builds implements BuildService {
   }
 
   list({ username, repository, phase }: BuildFilter = {}): BuildState[] {
-    return [...this.#options.watches.jobs()]
+    return [...this.#options.cache.jobs()]
+      .filter(({ result }) => result?.cached !== true)
       .flatMap(({ spec }) => this.get(spec.id) ?? [])
       .filter(
         (state) =>
@@ -100,30 +124,41 @@ export class Builds implements BuildService {
       .sort((left, right) => right.spec.createdAt - left.spec.createdAt);
   }
 
+  async find(id: string, signal?: AbortSignal): Promise<BuildState | undefined> {
+    if (this.#foundOf(id) === undefined) {
+      await this.#options.lookup.freshen(id, signal).catch((error: unknown) => {
+        if (error instanceof LabwrightError) throw error;
+        explainKubeError(error);
+      });
+    }
+    return this.get(id);
+  }
+
   get(id: string): BuildState | undefined {
-    const { watches, ledger, pool, admission, operations, keeper } = this.#options;
+    const { cache, ledger, admission, operations, keeper } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedState(found.spec, found.result, true);
-    const build = watches.job(id);
+    const build = cache.job(id);
     if (build === undefined) {
       const kept = keeper.find(id);
       return kept === undefined ? undefined : endedState(kept.spec, kept.result);
     }
-    const slot = ledger.find(id, build.uid);
     const operation = operations.get(id);
+    const run = runOf(executorOf(build, this.#options), build.spec);
     return buildState(build, {
-      slot,
-      run: slot === undefined ? undefined : runOf(pool.get(slot.executor), build.spec),
+      slot: ledger.find(id, build.uid),
+      run,
       position: admission.positionOf(id),
-      trouble: operation?.trouble ?? null,
-      logPhase: operation?.log.lastPhase ?? null,
+      trouble: run?.trouble ?? null,
+      logPhase: (operation?.uid === build.uid ? operation.log.lastPhase : null) ?? build.progress?.phase ?? null,
     });
   }
 
   async cancel(id: string, by: string): Promise<void> {
-    const { client, namespace, watches } = this.#options;
+    const { client, namespace, cache, lookup } = this.#options;
+    await lookup.freshen(id);
     for (let attempt = 1; ; attempt += 1) {
-      const build = watches.job(id);
+      const build = cache.job(id);
       if (build === undefined) {
         if (this.get(id) !== undefined) return;
         throw new LabwrightError('unknown_build', 404, 'There is no such build');
@@ -131,13 +166,13 @@ export class Builds implements BuildService {
       if (build.result !== null || build.cancel !== null) return;
       const ref = { namespace, name: buildObjectName(id) };
       try {
-        watches.observeJob(await client.patch(Jobs, ref, cancelPatch(build, { by, reason: 'Cancelled' })));
+        cache.observeJob(await client.patch(Jobs, ref, cancelPatch(build, { by, reason: 'Cancelled' })));
         return;
       } catch (error) {
         if (!isOutdated(error) || attempt === CANCEL_ATTEMPTS) throw error;
         const found = await client.get(Jobs, ref);
-        if (found === undefined) watches.forgetJob(id, build.uid);
-        else watches.observeJob(found);
+        if (found === undefined) cache.forgetJob(id, build.uid);
+        else cache.observeJob(found);
       }
     }
   }
@@ -148,40 +183,50 @@ export class Builds implements BuildService {
   }
 
   async log(id: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined> {
-    if (this.get(id) === undefined) return undefined;
-    return lines((await this.#logOf(id, this.#operationOf(id), signal)).text());
+    if ((await this.find(id, signal)) === undefined) return undefined;
+    const operation = this.#operationOf(id);
+    // A replica that does not follow the build reads what there is, as for one that is over.
+    if (operation === undefined || operation.isLate || operation.following !== null) {
+      return lines((await this.#logOf(id, operation, signal)).text());
+    }
+    return lines((await this.#options.keeper.load(id, operation, signal))?.text() ?? []);
   }
 
   async *#read(id: string, lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<BuildEvent> {
+    const { onReaders } = this.#options;
     const operation = this.#operationOf(id);
-    const log = await this.#logOf(id, operation, signal);
+    if (operation === undefined) {
+      yield* (await this.#logOf(id, operation, signal)).read(lastEventId, signal);
+      return;
+    }
+    operation.readers += 1;
+    if (operation.readers === 1) onReaders(id);
     try {
-      yield* log.read(lastEventId, signal);
+      yield* (await this.#logOf(id, operation, signal)).read(lastEventId, signal);
     } finally {
-      if (operation !== undefined) {
-        operation.lastWantedAt = Date.now();
-        this.#options.wake(id);
-      }
+      operation.readers -= 1;
+      operation.leftAt = this.#clock.monotonic();
+      if (operation.readers === 0) onReaders(id);
     }
   }
 
-  /** The operation on a build that there is a Job of; it begins here when this process has not looked at it yet. */
+  /** The operation on a build that there is a Job of; it begins here when this replica has not looked at it yet. */
   #operationOf(id: string): BuildOperation | undefined {
-    const { operations, watches } = this.#options;
-    const build = watches.job(id);
-    return build === undefined || this.#foundOf(id) !== undefined ? undefined : operations.resume(build, Date.now());
+    const { operations, cache } = this.#options;
+    const build = cache.job(id);
+    return build === undefined || this.#foundOf(id) !== undefined ? undefined : operations.resume(build);
   }
 
   async #logOf(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog> {
     const { keeper } = this.#options;
     const found = this.#foundOf(id);
-    if (found !== undefined) return endedLog(found.spec, found.result, true);
+    if (found !== undefined) return endedLog(found.spec, found.result);
     if (operation?.isLate === false) return operation.log;
     const log = await keeper.load(id, operation, signal);
     if (log !== undefined) return log;
     const kept = keeper.find(id);
     if (kept === undefined) throw new LabwrightError('unknown_build', 404, 'There is no such build any more');
-    return endedLog(kept.spec, kept.result, false);
+    return endedLog(kept.spec, kept.result);
   }
 
   /**
@@ -189,29 +234,48 @@ export class Builds implements BuildService {
    * whoever asked for it first may come back to it.
    */
   #foundOf(id: string): { readonly spec: BuildSpec; readonly result: BuildResult } | undefined {
-    const { watches, keeper } = this.#options;
+    const { cache, keeper } = this.#options;
     const found = this.#found.get(id);
     if (found === undefined) return undefined;
-    const build = watches.job(id);
+    const build = cache.job(id);
     if (build !== undefined && (isUnderWay(build) || build.spec.createdAt > found.result.at)) return undefined;
     const made = build === undefined ? keeper.find(id)?.result : build.result;
     return made !== undefined && made !== null && isSameImage(made, found.result) ? undefined : found;
   }
 
-  #stateOf(requested: RequestedBuild): RequestedState {
+  async #stateOf(requested: RequestedBuild): Promise<RequestedState> {
     if (requested.found === 'image') {
       const { spec, digest } = requested;
-      const result = { status: 'ready' as const, digest, at: Date.now() };
-      this.#found.set(spec.id, { spec, result });
+      const result = { status: 'ready' as const, digest, at: this.#clock.now(), cached: true };
+      if (!(await this.#noteFound(spec, result))) this.#found.set(spec.id, { spec, result });
       return { ...endedState(spec, result, true), began: false };
     }
     const { spec } = requested.build;
     this.#found.delete(spec.id);
-    // What was just written is in the picture.
+    // What was just written is in the cache.
     const state = this.get(spec.id);
     if (state === undefined)
       throw new LabwrightError('unknown_build', 404, 'The build was removed while it was asked for');
     return { ...state, began: requested.found === 'nothing' };
+  }
+
+  /**
+   * Notes an image that was found as a build that is over, so that every replica, also after a restart, knows the address that
+   * the answer names. Nothing runs for it, and it goes after `builds.retention`.
+   *
+   * @returns whether there is such a note or the build itself; where it cannot be written, the answer is true all the same
+   */
+  async #noteFound(spec: BuildSpec, result: BuildResult): Promise<boolean> {
+    const { client, cache, keeper, builder } = this.#options;
+    const known = cache.job(spec.id)?.result ?? (await keeper.lookUp(spec.id))?.result;
+    if (known !== undefined) return isSameImage(known, result);
+    try {
+      cache.observeJob(await client.create(Jobs, builder.buildFoundJob(spec, result)));
+      return true;
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      return false;
+    }
   }
 }
 
@@ -220,9 +284,9 @@ function isSameImage(one: BuildResult, other: BuildResult): boolean {
 }
 
 /** The events of a build of which nothing but its end is known: one that did not have to be, or whose log is lost. */
-function endedLog(spec: BuildSpec, result: BuildResult, cached: boolean): BuildLog {
+function endedLog(spec: BuildSpec, result: BuildResult): BuildLog {
   const log = new BuildLog(spec.id, { size: 0, createdAt: result.at });
-  log.end(endOf(spec, result, cached));
+  log.end(endOf(spec, result));
   return log;
 }
 

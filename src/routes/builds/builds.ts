@@ -65,7 +65,8 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
   });
 
   routes.openapi(getBuild, async (c) => {
-    const state = (await readyBuilds(deps.builds)).get(c.req.valid('param').id);
+    const builds = await readyBuilds(deps.builds);
+    const state = await builds.find(c.req.valid('param').id, c.req.raw.signal);
     if (state === undefined) throw unknownBuild();
     return c.json(stateFor(c, state), 200);
   });
@@ -73,7 +74,7 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
   routes.openapi(cancelBuild, async (c) => {
     const builds = await readyBuilds(deps.builds);
     const { id } = c.req.valid('param');
-    const state = builds.get(id);
+    const state = await builds.find(id, c.req.raw.signal);
     if (state === undefined) throw unknownBuild();
     c.set('action', { operation: 'cancelBuild', username: state.spec.requestedBy });
     requireRequester(c.var.identity, state);
@@ -88,6 +89,7 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
     const { id } = c.req.valid('param');
     const sent = c.req.header('last-event-id');
     const after = sent !== undefined && sent.length <= EVENT_ID_LENGTH ? sent : undefined;
+    if ((await builds.find(id, c.req.raw.signal)) === undefined) throw unknownBuild();
     const stream = streamOf<BuildEvent>(c, id, (signal) => builds.events(id, after, signal), BUILD_EVENTS);
     // Now or never: once a stream is open its status can no longer say so.
     if (stream === undefined) throw unknownBuild();

@@ -80,8 +80,8 @@ export function processRoutes({ labs, builds, stopping, version }: AppDeps): Ope
   routes.openapi(getHealth, (c) => c.json({ status: 'ok' as const }, 200));
   routes.openapi(getReadiness, (c) => {
     if (stopping.aborted) throw new LabwrightError('not_ready', 503, 'The program is stopping');
-    if (!labs.isReady() || builds?.isReady() === false)
-      throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
+    // Builds that are not ready answer their own routes with 503: they are no reason to take labs away from everybody.
+    if (!labs.isReady()) throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
     const outages = (builds?.outages() ?? []).map(({ executor, message }) => ({ executor, message }));
     return c.json({ status: 'ok' as const, ...(outages.length === 0 ? {} : { outages }) }, 200);
   });

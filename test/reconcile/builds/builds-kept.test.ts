@@ -70,6 +70,7 @@ describe('the log and the result of a build', () => {
     let loads = 0;
     const counting: BuildStore = {
       find: (id) => store.find(id),
+      lookUp: (id) => store.lookUp(id),
       save: (id, build) => store.save(id, build),
       load: (id) => {
         loads += 1;
@@ -81,7 +82,7 @@ describe('the log and the result of a build', () => {
     await setting.events(spec.id);
     await until('the log is kept', () => store.find(spec.id));
     await deleteJob(spec.id);
-    await until('the Job is not known any more', () => [...setting.nth(0).watches.jobs()].length === 0);
+    await until('the Job is not known any more', () => [...setting.nth(0).cache.jobs()].length === 0);
     const all = await Promise.all(Array.from({ length: 20 }, () => setting.events(spec.id)));
     for (const events of all) expect(events).toMatchObject([{ type: 'log', text: 'kept\n' }, { type: 'ready' }]);
     expect(loads).toBe(1);

@@ -256,7 +256,7 @@ describe('a slot', () => {
     const isPatch = ({ verb, resource }: { verb: string; resource: string }) => verb === 'patch' && resource === 'jobs';
     late.release();
     // Another write through the same connection to the same Job: the released one has been answered before.
-    await until('it is answered', () => setting.log.join('').includes('could not be moved on'));
+    await until('it is answered', () => setting.log.join('').includes('reconcile failed; will retry'));
     expect(setting.proxy.requests.all.filter(isPatch).length).toBeGreaterThan(1);
     await setting.untilClean(spec.id);
     const [job] = await setting.jobs();

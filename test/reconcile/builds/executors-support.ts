@@ -1,10 +1,6 @@
 import { pino } from 'pino';
-import { BuildPodBuilder } from '../../../src/builder/build/build-pod-builder.ts';
 import { AwayExecutor } from '../../../src/reconcile/builds/executors/away-executor.ts';
-import type {
-  BuildControllerOptions,
-  ExecutorSetup,
-} from '../../../src/reconcile/builds/controller/build-controller.ts';
+import type { BuildPartsOptions, ExecutorSetup } from '../../../src/app/builds.ts';
 import { DockerExecutor } from '../../../src/reconcile/builds/executors/docker/docker-executor.ts';
 import type { BuildExecutor } from '../../../src/reconcile/builds/executors/executor.ts';
 import { KubernetesExecutor } from '../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
@@ -19,18 +15,17 @@ import type { BuildSetting } from './setting.ts';
 type Make = (setting: BuildSetting, setup: ExecutorSetup) => BuildExecutor;
 
 /** The executors of a setting, in the order in which they are tried. */
-export function executorsOf(...makers: Make[]): (setting: BuildSetting) => BuildControllerOptions['makeExecutors'] {
+export function executorsOf(...makers: Make[]): (setting: BuildSetting) => BuildPartsOptions['makeExecutors'] {
   return (setting) => (setup) => makers.map((make) => make(setting, setup));
 }
 
 /** The cluster in which the intents are. */
 export function home(capacity = Infinity): Make {
-  return (setting, { watches }) => {
-    const { config, namespace, controllerNamespace: controller, cluster } = setting;
+  return (setting, { cache, builder }) => {
+    const { namespace, controllerNamespace: controller, cluster } = setting;
     const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 2_000 });
     return new KubernetesExecutor({
-      ...{ name: 'home', capacity, client, watches, controller, namespace, job: 'intent' },
-      builder: new BuildPodBuilder(config, { controller, namespace }),
+      ...{ name: 'home', capacity, client, watches: cache, builder, controller, namespace, job: 'intent' },
     });
   };
 }

@@ -2,11 +2,9 @@ import { pino } from 'pino';
 import { expect } from 'vitest';
 import { buildConfig, type BuildsConfig, type ConfigInput } from '../../../src/config/index.ts';
 import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../../src/domain/build/build.ts';
-import { BuildPodBuilder } from '../../../src/builder/build/build-pod-builder.ts';
-import {
-  BuildController,
-  type BuildControllerOptions,
-} from '../../../src/reconcile/builds/controller/build-controller.ts';
+import { type BuildPartsOptions, type WiredBuilds, wireBuilds } from '../../../src/app/builds.ts';
+import type { LeaderElection } from '../../../src/reconcile/leader.ts';
+import { Manager } from '../../../src/reconcile/manager.ts';
 import type { BuildRequest, BuildService } from '../../../src/reconcile/builds/build-service.ts';
 import { KubernetesExecutor } from '../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
 import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
@@ -38,10 +36,14 @@ export interface BuildSettingOptions {
   readonly kubelet?: boolean;
   /** How long the controller waits for an answer of the API server. */
   readonly requestTimeoutMs?: number;
-  readonly executors?: (setting: BuildSetting) => BuildControllerOptions['makeExecutors'];
+  readonly executors?: (setting: BuildSetting) => BuildPartsOptions['makeExecutors'];
   /** How long an executor that cannot start builds is left alone the first time. */
   readonly quarantineMs?: number;
-  readonly store?: BuildControllerOptions['store'];
+  readonly store?: BuildPartsOptions['store'];
+  /** How long the log of a finished build stays where it ran. */
+  readonly logHeldMs?: number;
+  /** Who leads, by number of the controller in the order in which they are started; all do when absent. */
+  readonly election?: (index: number) => LeaderElection;
   readonly faults?: Parameters<Kubelet['setFaults']>[0];
   /** In the place of a Git host, where every ref of every repository is one commit. @throws BuildProblem */
   readonly resolve?: (repository: Repository, ref: string) => ResolvedRepository;
@@ -61,6 +63,7 @@ export class BuildSetting {
   kubelet!: Kubelet;
   readonly #options: BuildSettingOptions;
   readonly #running: Running[] = [];
+  #started = 0;
 
   static async create(cluster: TestCluster, options: BuildSettingOptions = {}): Promise<BuildSetting> {
     const registry = await startRegistry();
@@ -113,14 +116,14 @@ export class BuildSetting {
   }
 
   /** One of several controllers on the same namespace. */
-  nth(index: number): BuildController {
+  nth(index: number): BuildReplica {
     const running = this.#running[index];
     if (running === undefined) throw new Error('The controller does not run');
-    return running.controller;
+    return running.replica;
   }
 
-  /** Starts a controller, or one more, and waits for its first picture. */
-  async start(): Promise<BuildController> {
+  /** Starts a controller, or one more, and waits until it is ready. */
+  async start(): Promise<BuildReplica> {
     const { cluster, config, namespace, controllerNamespace: controller } = this;
     const client = new KubeClient({
       connection: tokenConnection({ server: this.proxy.server, token: cluster.token }),
@@ -128,10 +131,15 @@ export class BuildSetting {
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
     const registry = new RegistryClient({ config: config.registry, credentials: () => Promise.resolve(null), logger });
-    const controllerOfBuilds = new BuildController({
+    const election = this.#options.election?.(this.#started);
+    this.#started += 1;
+    const manager = new Manager({ logger, ...(election === undefined ? {} : { election }) });
+    const { builds, cache, pool, caches, controllers, components } = wireBuilds({
       ...{ client, config, controller, namespace, logger, concurrency: 8 },
       store: this.#options.store,
       quarantineMs: this.#options.quarantineMs,
+      logHeldMs: this.#options.logHeldMs ?? 500,
+      isLeader: () => manager.isLeader,
       sources: {
         resolve: (repository, ref) =>
           new Promise((resolve) => resolve((this.#options.resolve ?? resolved)(repository, ref))),
@@ -141,19 +149,23 @@ export class BuildSetting {
       },
       makeExecutors:
         this.#options.executors?.(this) ??
-        (({ watches }) => [
+        (({ cache: watches, builder }) => [
           new KubernetesExecutor({
-            ...{ name: 'cluster', capacity: Infinity, client, watches, controller, namespace },
-            builder: new BuildPodBuilder(config, { controller, namespace }),
+            ...{ name: 'cluster', capacity: Infinity, client, watches, builder, controller, namespace },
             job: config.queue.kueue === undefined ? 'intent' : 'kueue',
           }),
         ]),
     });
     const halt = new AbortController();
-    const working = controllerOfBuilds.run(halt.signal);
-    this.#running.push({ controller: controllerOfBuilds, client, registry, halt, working });
-    await controllerOfBuilds.builds.ready();
-    return controllerOfBuilds;
+    manager
+      .addCache(...caches)
+      .addComponent(...components)
+      .addController(...controllers);
+    const working = manager.run(halt.signal);
+    const replica = { builds, cache, pool };
+    this.#running.push({ replica, client, registry, halt, working });
+    await builds.ready();
+    return replica;
   }
 
   /** Stops the first controller. Nothing secret may have been logged until then. */
@@ -234,8 +246,11 @@ export class BuildSetting {
   }
 }
 
+/** One of the controllers on a cluster. */
+export type BuildReplica = Pick<WiredBuilds, 'builds' | 'cache' | 'pool'>;
+
 interface Running {
-  readonly controller: BuildController;
+  readonly replica: BuildReplica;
   readonly client: KubeClient;
   readonly registry: RegistryClient;
   readonly halt: AbortController;

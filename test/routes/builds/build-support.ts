@@ -72,6 +72,7 @@ export function fakeBuilds(
     cancelled,
     ready: () => Promise.resolve(),
     isReady: () => true,
+    health: () => ({ component: 'builds', ready: true }),
     outages: () => [],
     request(request) {
       requests.push(request);
@@ -85,6 +86,7 @@ export function fakeBuilds(
           (phase === undefined || state.phase === phase),
       ),
     get,
+    find: (id) => Promise.resolve(get(id)),
     cancel: (id, by) => Promise.resolve(void cancelled.push({ id, by })),
     events: (id) => (get(id) === undefined ? undefined : inOrder(EVENTS)),
     log: (id) => Promise.resolve(get(id) === undefined ? undefined : inOrder(['one\n', 'two'])),

@@ -384,9 +384,13 @@ describe('where no builds are configured', () => {
 });
 
 describe('readiness', () => {
-  it('waits for the builds too', async () => {
-    const { call } = buildApp(fakeBuilds([], { isReady: () => false }));
-    expect((await call('/readyz')).status).toBe(503);
+  it('is of labs also while builds are not ready, which their own routes say', async () => {
+    const notReady = new LabwrightError('not_ready', 503, 'Not yet', { retryAfter: 5 });
+    const { call } = buildApp(fakeBuilds([], { isReady: () => false, ready: () => Promise.reject(notReady) }));
+    expect((await call('/readyz')).status).toBe(200);
+    for (const path of [BUILDS, ONE, `${ONE}/events`, `${ONE}/log`]) {
+      expect((await call(path, { as: 'ada' })).status).toBe(503);
+    }
   });
 
   it('names the executors that cannot start builds, and is no less ready for it', async () => {

@@ -16,6 +16,8 @@ export interface KeptBuild {
 /** Where builds that are over are kept. */
 export interface BuildStore {
   find(id: string): KeptBuild | undefined;
+  /** As `find`, and looks at the files: another replica may have saved it. */
+  lookUp(id: string): Promise<KeptBuild | undefined>;
   save(id: string, build: KeptBuild & { readonly lines: Iterable<KeptLine> }): Promise<void>;
   load(id: string): Promise<(KeptBuild & { readonly lines: AsyncIterable<KeptLine> }) | undefined>;
 }
@@ -48,17 +50,18 @@ export class BuildKeeper {
     return this.#options.store?.find(id);
   }
 
-  /** Keeps a build that is over, once. What cannot be kept is lost with its pod; that is no reason to hold up anything. */
+  /** As `find`, and looks at the files: another replica may have saved it. */
+  async lookUp(id: string): Promise<KeptBuild | undefined> {
+    return this.#options.store?.lookUp(id);
+  }
+
+  /** Keeps a build that is over, once. @throws when it cannot be saved: the caller tries again */
   async keep(result: BuildResult, operation: BuildOperation, signal: AbortSignal): Promise<void> {
-    const { store, logger } = this.#options;
+    const { store } = this.#options;
     const { spec, isLate } = operation;
-    if (store === undefined || store.find(spec.id)?.spec.createdAt === spec.createdAt) return;
-    try {
-      const log = isLate ? await this.#readPod(operation, signal) : operation.log;
-      await store.save(spec.id, { spec, result, lines: log.stored() });
-    } catch (error) {
-      logger.warn({ err: error, build: spec.id }, 'the log of a build could not be kept');
-    }
+    if (store === undefined || (await store.lookUp(spec.id))?.spec.createdAt === spec.createdAt) return;
+    const log = isLate ? await this.#readPod(operation, signal) : operation.log;
+    await store.save(spec.id, { spec, result, lines: log.stored() });
   }
 
   /** The log of a build that was over before this process knew of it. */
@@ -87,7 +90,8 @@ export class BuildKeeper {
       await follower.run(signal);
       if (!follower.drained) isWhole = false;
     }
-    // Its end is known already.
+    // One that goes on is read as far as it is there.
+    if (!ended.ended) return log;
     for await (const event of ended.read(undefined, signal)) {
       if (event.type === 'ready' || event.type === 'failed' || event.type === 'cancelled') log.end(event);
     }

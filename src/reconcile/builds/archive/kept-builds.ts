@@ -24,6 +24,13 @@ export class KeptBuilds implements BuildStore {
     return this.#known.get(id);
   }
 
+  async lookUp(id: string): Promise<KeptBuild | undefined> {
+    const loaded = await this.#store.load(id);
+    if (loaded === undefined) this.#known.delete(id);
+    else this.#known.set(id, { spec: loaded.spec, result: loaded.result });
+    return this.#known.get(id);
+  }
+
   async save(id: string, build: KeptBuild & { readonly lines: Iterable<KeptLine> }): Promise<void> {
     await this.#store.save(id, build);
     const { spec, result } = build;

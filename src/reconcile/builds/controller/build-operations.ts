@@ -1,47 +1,39 @@
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildResult, BuildSpec } from '../../../domain/build/build.ts';
-import { type LastingTrouble } from '../../labs/operations.ts';
 import { type BuildEnd, BuildLog } from '../log/build-log.ts';
-import type { RunStage } from '../../../domain/build/build-run.ts';
+import { OutputClock } from './output-clock.ts';
 
 /**
- * What this process remembers of a build. All of it can be lost: the cluster has what is needed to go on, this only tells
- * readers what has happened so far, and since when.
+ * What this replica tells its readers of one build. All of it can be lost: it is made again from the cluster and from the
+ * log of the container, on any replica.
  */
 export interface BuildOperation {
   readonly spec: BuildSpec;
   /** Of the Job. */
   readonly uid: string;
   readonly log: BuildLog;
-  /** The build was over when this process first saw it: its lines are read when somebody asks for them. */
+  /** The build was over when this replica first saw it: its lines are read when somebody asks for them. */
   readonly isLate: boolean;
   /** The reading of its log, once there is something to read. */
   following: { readonly done: Promise<void>; isDone: boolean; readonly abort: AbortController } | null;
-  /** How far the run was at the last look, and since when in milliseconds since the epoch. */
-  stage: RunStage | null;
-  stageSince: number;
-  /** When its container began; milliseconds since the epoch. */
-  startedAt: number | null;
-  trouble: LastingTrouble | null;
-  /** It was made sure that its run has ended without a log. */
-  isSureOfEnd: boolean;
-  /** The best place in the queue that readers were told. */
+  /** Readers on this replica. */
+  readers: number;
+  /** When the last of them left; milliseconds of the monotonic clock. -Infinity while there was none. */
+  leftAt: number;
+  /** For how long the log has been silent while it could be read. */
+  readonly output: OutputClock;
+  /** The lowest position in the queue that readers were told: a number that a person sees does not go up. */
   position: number | null;
-  /** Milliseconds since the epoch. */
-  pushingSince: number | null;
-  confirmingSince: number | null;
-  /** When somebody was last seen to wait for it; milliseconds since the epoch. */
-  lastWantedAt: number;
+  /** When this replica first saw how the build ended; milliseconds of the monotonic clock. */
+  resultSeenAt: number | null;
+  /** The log is kept in the archive, or cannot be: it is not needed here except by readers. */
+  isArchived: boolean;
 }
 
-/** After a restart, who waited for a build has so long to come back before the time begins in which nobody waits. */
-const COMING_BACK_MS = 30_000;
-
-/** The builds this process knows of, by id. */
+/** The builds that this replica tells of, by id. */
 export class BuildOperations {
   readonly #current = new Map<string, BuildOperation>();
   readonly #logSize: number;
-  readonly #startedAt = Date.now();
 
   /** @param logSize most bytes that are kept of one log */
   constructor(logSize: number) {
@@ -57,57 +49,51 @@ export class BuildOperations {
   }
 
   /** The operation on this build. Readers of one before it, of another Job, get their terminal event. */
-  resume({ spec, uid, result }: ObservedBuild, now: number): BuildOperation {
+  resume({ spec, uid, result }: ObservedBuild): BuildOperation {
     const before = this.#current.get(spec.id);
     if (before?.uid === uid) return before;
     if (before !== undefined) this.finish(spec.id);
-    return this.#begin(spec, uid, result, now);
-  }
-
-  /** The build is over and its log is kept elsewhere: whoever still wants it reads it there. */
-  release({ spec, uid, result }: ObservedBuild, now: number): void {
-    if (this.#current.get(spec.id)?.uid === uid && result !== null) this.#begin(spec, uid, result, now);
-  }
-
-  #begin(spec: BuildSpec, uid: string, result: BuildResult | null, now: number): BuildOperation {
     const operation: BuildOperation = {
       spec,
       uid,
       log: new BuildLog(spec.id, { size: this.#logSize, createdAt: spec.createdAt }),
       isLate: result !== null,
       following: null,
-      stage: null,
-      stageSince: now,
-      startedAt: null,
-      trouble: null,
-      isSureOfEnd: false,
+      readers: 0,
+      leftAt: -Infinity,
+      output: new OutputClock(),
       position: null,
-      pushingSince: null,
-      confirmingSince: null,
-      lastWantedAt: spec.createdAt < this.#startedAt ? now + COMING_BACK_MS : 0,
+      resultSeenAt: null,
+      isArchived: false,
     };
     if (result !== null) operation.log.end(endOf(spec, result));
     this.#current.set(spec.id, operation);
     return operation;
   }
 
+  /** Nobody needs it here any more: whoever comes next begins anew. */
+  drop({ spec, uid, following }: BuildOperation): void {
+    following?.abort.abort();
+    if (this.#current.get(spec.id)?.uid === uid) this.#current.delete(spec.id);
+  }
+
   /** The Job is gone: readers who still wait get their terminal event. */
-  finish(id: string): BuildOperation | undefined {
+  finish(id: string, end: BuildEnd = DELETED): void {
     const operation = this.#current.get(id);
-    if (operation === undefined) return undefined;
-    operation.following?.abort.abort();
-    operation.log.end({
-      type: 'failed',
-      reason: 'DeletedExternally',
-      message: 'The build was stopped from outside: its Job was deleted.',
-    });
-    this.#current.delete(id);
-    return operation;
+    if (operation === undefined) return;
+    operation.log.end(end);
+    this.drop(operation);
   }
 }
 
+const DELETED: BuildEnd = {
+  type: 'failed',
+  reason: 'DeletedExternally',
+  message: 'The build was stopped from outside: its Job was deleted.',
+};
+
 /** The terminal event of a build that ended so. */
-export function endOf({ image }: BuildSpec, result: BuildResult, cached = false): BuildEnd {
+export function endOf({ image }: BuildSpec, result: BuildResult, cached = result.cached === true): BuildEnd {
   if (result.status === 'ready') {
     const message = cached ? 'The image was there already.' : 'The image is built.';
     return { type: 'ready', message, image, digest: result.digest, cached };

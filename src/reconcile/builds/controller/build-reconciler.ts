@@ -2,68 +2,91 @@ import { buildObjectName, cancelPatch, type ObservedBuild } from '../../../domai
 import { BuildProblem } from '../../../domain/build/build.ts';
 import type { Finding } from '../../../domain/lab/reasons.ts';
 import { Jobs } from '../../../storage/kubernetes/resources.ts';
-import { troubleFor } from '../../labs/operations.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
+import type { Run } from '../../controller.ts';
 import type { Result } from '../../work-queue.ts';
-import type { Admission } from '../queue/admission.ts';
-import { type Build, BuildEnding, type BuildEndingOptions } from './build-ending.ts';
-import type { BuildFollowing } from '../log/build-following.ts';
-import type { BuildOperation } from './build-operations.ts';
-import { BuildTurns } from '../queue/build-turns.ts';
-import { type BuildDecision, type BuildMemory, decideBuild } from './decide-build.ts';
 import { type BuildSecrets, ExecutorUnavailable, runOf } from '../executors/executor.ts';
-import type { ExecutorPool } from '../executors/executor-pool.ts';
-import type { SlotLedger } from '../queue/slot-ledger.ts';
 import { Strays } from '../executors/strays.ts';
+import type { BuildFollowing } from '../log/build-following.ts';
+import type { Admission } from '../queue/admission.ts';
+import { BuildTurns } from '../queue/build-turns.ts';
+import { BuildAttempts } from './build-attempts.ts';
+import { follow } from './build-events.ts';
+import { type Build, BuildFinalizer, type BuildFinalizerOptions } from './build-finalizer.ts';
+import type { BuildOperation, BuildOperations } from './build-operations.ts';
+import { executorOf } from './build-place.ts';
+import { type BuildDecision, type BuildMemory, decideBuild } from './decide-build.ts';
 
-export interface BuildReconcilerOptions extends BuildEndingOptions {
-  readonly ledger: SlotLedger;
-  readonly pool: ExecutorPool;
+export interface BuildReconcilerOptions extends BuildFinalizerOptions {
   readonly admission: Admission;
+  readonly operations: BuildOperations;
   readonly following: BuildFollowing;
   /** What a build is given in secret. @throws BuildProblem */
   readonly readSecrets: (build: ObservedBuild) => Promise<BuildSecrets>;
+  /** How long the log of a build that is over stays where it ran, in milliseconds. */
+  readonly logHeldMs: number;
+  /** The readers of this replica may have something to be told. */
+  readonly tell: (id: string) => void;
+  readonly clock?: Clock;
 }
 
 /** How long a run is waited for before it is started once more. */
 const START_AGAIN_MS = 5_000;
+/** What a build does is noted for other replicas only when it takes longer than this. */
+const NOTE_AFTER_MS = 5_000;
+
 /**
- * Moves one build from what is observed to what is wanted, one decision at a time: the counterpart of LabReconciler.
- * Everything may be interrupted anywhere; the next run, in this process or another, observes and decides anew.
+ * Moves one build from what is observed to what is wanted, one decision at a time: the counterpart of LabReconciler. It is for
+ * the replica that leads. Everything may be interrupted anywhere; the next run, on this replica or another, observes and
+ * decides anew.
  */
 export class BuildReconciler {
   readonly #options: BuildReconcilerOptions;
+  readonly #clock: Clock;
+  readonly #attempts: BuildAttempts;
   readonly #strays: Strays;
   readonly #turns: BuildTurns;
-  readonly #ending: BuildEnding;
+  readonly #finalizer: BuildFinalizer;
 
   constructor(options: BuildReconcilerOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#attempts = new BuildAttempts(this.#clock, options.config.abandonAfter);
     this.#strays = new Strays(options);
-    this.#turns = new BuildTurns(options);
-    this.#ending = new BuildEnding(options, this.#turns);
+    this.#turns = new BuildTurns({ ...options, watches: options.cache });
+    this.#finalizer = new BuildFinalizer(options, this.#turns);
+  }
+
+  /** Builds with a Job, with a slot, and those that something runs for. */
+  *keys(): Iterable<string> {
+    const { cache, ledger, pool } = this.#options;
+    for (const { spec } of cache.jobs()) yield spec.id;
+    for (const { id } of ledger.slots) yield id;
+    for (const executor of pool.all()) for (const { id } of executor.runs()) yield id;
   }
 
   /** One run for one build. It throws what may pass: the queue comes back to it. */
-  async reconcile(id: string): Promise<Result> {
-    const { watches, operations, config } = this.#options;
-    const build = watches.job(id);
+  async reconcile(id: string, run: Run): Promise<Result> {
+    const { cache, operations, config, logHeldMs, tell } = this.#options;
+    const build = cache.job(id);
     if (build === undefined) return this.#clearUp(id);
-    const now = Date.now();
-    const operation = operations.resume(build, now);
+    const operation = operations.resume(build);
+    tell(id);
     await this.#makeSureOfEnd(build, operation);
-    const memory = this.#remember(build, operation, now);
+    const memory = this.#remember(build, operation);
     const again = await this.#strays.endBeside(build);
     await this.#turns.freeLost(build);
-    const timings = { ...config.deadlines, retention: config.retention };
-    const result = await this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
+    const timings = { ...config.deadlines, retention: config.retention, logHeld: logHeldMs };
+    const all = { build, operation, attempt: this.#attempts.resume(build), memory, run };
+    const result = await this.#act(all, decideBuild(build, memory, timings, this.#clock.now()));
     return sooner(result, again);
   }
 
   async #act(all: Build, decision: BuildDecision): Promise<Result> {
-    const { build, operation } = all;
+    const { build } = all;
     switch (decision.do) {
       case 'wait':
-        this.#reportPosition(all);
+        this.#options.admission.request();
         return { requeueAfterMs: decision.again };
       case 'take-slot':
         await this.#turns.take(build);
@@ -71,105 +94,91 @@ export class BuildReconciler {
       case 'start':
         return this.#start(all, decision.again);
       case 'follow':
-        operation.log.phase(decision.phase, describePhase(decision.phase, all));
-        return { requeueAfterMs: decision.again };
+        return this.#follow(all, decision.again);
       case 'drain':
         return { requeueAfterMs: decision.again };
       case 'move-on':
         return this.#moveOn(all, decision.finding);
       case 'confirm':
-        return this.#ending.confirm(all);
+        return this.#finalizer.confirm(all);
       case 'abandon':
-        await this.#ending.patch(build, cancelPatch(build, { by: '', reason: 'Abandoned' }));
+        await this.#finalizer.patch(build, cancelPatch(build, { by: '', reason: 'Abandoned' }));
         return {};
       case 'end':
-        return this.#ending.fail(all, decision.finding, decision.status);
+        return this.#finalizer.fail(all, decision.finding, decision.status);
       case 'clean-up':
-        return this.#ending.cleanUp(all);
+        return this.#finalizer.cleanUp(all);
+      case 'remove-run':
+        return this.#finalizer.removeRun(all);
       case 'forget':
-        return this.#ending.forget(build);
+        return this.#finalizer.forget(build);
       case 'nothing':
-        return this.#ending.rest(all, decision.again);
+        return decision.again === undefined ? {} : { requeueAfterMs: decision.again };
     }
   }
 
   /** A run that seems to have ended without a log may only not have been seen: its lines would be lost. */
   async #makeSureOfEnd(build: ObservedBuild, operation: BuildOperation): Promise<void> {
-    if (operation.isLate || operation.isSureOfEnd || operation.log.ended) return;
+    const attempt = this.#attempts.resume(build);
+    if (operation.isLate || attempt.isSureOfEnd || build.result !== null) return;
     const { id } = build.spec;
-    const executor = this.#turns.executorOf(build);
+    const executor = executorOf(build, this.#options);
     const run = executor?.observe(id);
     if (run?.stage !== 'ended' || run.hasLog) return;
     await executor?.lookAgain?.(id);
-    operation.isSureOfEnd = true;
+    attempt.isSureOfEnd = true;
   }
 
-  /** What this process knows besides the picture: brings the operation up to date with the run. */
-  #remember(build: ObservedBuild, operation: BuildOperation, now: number): BuildMemory {
-    const { ledger, config, following } = this.#options;
+  /** What this process knows besides the caches: brings the attempt up to date with the run. */
+  #remember(build: ObservedBuild, operation: BuildOperation): BuildMemory {
+    const { ledger, config, following, pool } = this.#options;
     const { id } = build.spec;
+    const attempt = this.#attempts.resume(build);
     const slot = ledger.find(id, build.uid);
-    const executor = this.#turns.executorOf(build);
+    const executor = executorOf(build, this.#options);
     const run = runOf(executor, build.spec);
-    if (run !== undefined) {
-      if (operation.stage !== run.stage) operation.stageSince = now;
-      operation.stage = run.stage;
-      operation.startedAt = run.startedAt ?? operation.startedAt;
-      operation.trouble = troubleFor(run.trouble ?? undefined, operation.trouble, now);
-      const isToBeRead = run.hasLog && !operation.isLate && !operation.log.ended;
-      if (executor !== undefined && isToBeRead) following.ensure(operation, executor);
-    }
-    const { log, trouble } = operation;
-    operation.pushingSince = log.lastPhase === 'pushing' ? (operation.pushingSince ?? now) : null;
-    if (log.readers > 0) operation.lastWantedAt = now;
+    attempt.observe(run);
+    const { log } = operation;
+    // Whoever leads reads every log: the archive is given its lines, and they say what the build does.
+    const isToBeRead = run?.hasLog === true && !operation.isLate && !log.ended;
+    if (executor !== undefined && isToBeRead) follow(following, operation, executor, this.#clock);
+    const now = this.#clock.monotonic();
+    const wantedMs = Math.max(attempt.wantedMs, operation.leftAt + config.abandonAfter - now);
     return {
       slot,
       run,
-      hasElsewhere: [...this.#options.pool.places()].some(({ name }) => name !== slot?.executor),
+      ageMs: attempt.ageMs,
+      slotMs: attempt.slotMs(slot),
+      isRemote: executor !== undefined && executor.isHome !== true,
+      hasElsewhere: pool.places().some(({ name }) => name !== slot?.executor),
       isUnknown: run === undefined && executor !== undefined && !(executor.isKnown ?? executor.isReady),
-      stageSince: operation.stageSince,
-      trouble: trouble === null ? null : { ...trouble, forMs: now - trouble.since },
+      stageMs: attempt.stageMs,
+      trouble: attempt.trouble,
       log: {
-        followed: operation.following !== null,
-        ended: log.ended,
+        followed: operation.following !== null && !log.ended,
         drained: operation.following?.isDone === true,
-        lastOutputAt: log.lastOutputAt,
+        lines: log.lines,
+        silentMs: run?.stage === 'running' ? operation.output.silentMs(now, log.lastOutputAt) : 0,
         phase: log.lastPhase,
-        pushingSince: operation.pushingSince,
+        pushingMs: attempt.pushingMs(log.lastPhase),
         failure: log.failure,
       },
-      wantedUntil: log.readers > 0 ? Infinity : operation.lastWantedAt + config.abandonAfter,
+      wantedMs: operation.readers > 0 ? Infinity : wantedMs,
       kueue: config.queue.kueue !== undefined,
     };
   }
 
-  #reportPosition({ build, operation, memory }: Build): void {
-    const { admission, pool } = this.#options;
-    const position = admission.positionOf(build.spec.id);
-    admission.request();
-    if (position === null) return;
-    const [outage] = pool.places().length === 0 ? pool.outages() : [];
-    const why = outage === undefined ? '' : ` No builds can be started at the moment: ${outage.message}.`;
-    if (memory.slot !== undefined) return;
-    // Whom fairness lets pass is nobody's business: for a person who waits, it goes forward or not at all.
-    operation.position = Math.min(position, operation.position ?? position);
-    const place = operation.position;
-    operation.log.phase('queued', `Waiting for its turn, at place ${String(place)}.${why}`, place);
-  }
-
   async #start(all: Build, again: number): Promise<Result> {
-    const { build, operation } = all;
-    const { pool, readSecrets, config } = this.#options;
-    const executor = this.#turns.executorOf(build);
-    if (config.queue.kueue === undefined) operation.log.phase('starting', 'Its turn has come.');
-    else operation.log.phase('queued', 'Waiting for Kueue to admit it.');
+    const { build } = all;
+    const { pool, readSecrets } = this.#options;
+    const executor = executorOf(build, this.#options);
     try {
       if (executor === undefined) throw new ExecutorUnavailable('it is not configured any more');
       await executor.start(build.spec, await readSecrets(build));
       pool.succeeded(executor.name);
       return { requeueAfterMs: Math.min(again, START_AGAIN_MS) };
     } catch (error) {
-      if (error instanceof BuildProblem && !error.transient) return this.#ending.fail(all, error);
+      if (error instanceof BuildProblem && !error.transient) return this.#finalizer.fail(all, error);
       if (!(error instanceof ExecutorUnavailable)) throw error;
       if (executor !== undefined) pool.failed(executor.name, error);
       await this.#turns.giveBack(build);
@@ -177,20 +186,32 @@ export class BuildReconciler {
     }
   }
 
+  /** It goes on. What only its log says is noted for the readers of other replicas, where it takes long enough to be asked for. */
+  async #follow({ build, memory }: Build, again: number): Promise<Result> {
+    const { phase } = memory.log;
+    if (phase === null || memory.run?.stage !== 'running' || build.progress?.phase === phase)
+      return { requeueAfterMs: again };
+    const left = NOTE_AFTER_MS - memory.stageMs;
+    if (left > 0) return { requeueAfterMs: Math.min(again, left) };
+    await this.#finalizer.note(build, { phase });
+    return { requeueAfterMs: again };
+  }
+
   /** Its executor takes it and cannot run it. */
-  async #moveOn({ build, operation }: Build, { message }: Finding): Promise<Result> {
-    const executor = this.#turns.executorOf(build);
+  async #moveOn({ build, attempt }: Build, { message }: Finding): Promise<Result> {
+    const executor = executorOf(build, this.#options);
     await executor?.stop(build.spec.id);
     if (executor !== undefined) this.#options.pool.failed(executor.name, new ExecutorUnavailable(message));
-    operation.trouble = null;
+    attempt.forgetTrouble();
     await this.#turns.giveBack(build);
     return {};
   }
 
-  /** There is no Job: nothing of it may run or hold a place. The picture may be old, so the cluster is asked once more. */
+  /** There is no Job: nothing of it may run or hold a slot. The cache may be old, so the cluster is asked once more. */
   async #clearUp(id: string): Promise<Result> {
-    const { client, namespace, ledger, pool, operations } = this.#options;
-    operations.finish(id);
+    const { client, namespace, ledger, pool, tell } = this.#options;
+    this.#attempts.forget(id);
+    tell(id);
     const slots = ledger.slots.filter((slot) => slot.id === id);
     const isRunning = [...pool.runsOf(id)].length > 0;
     if (slots.length === 0 && !isRunning) return {};
@@ -200,21 +221,6 @@ export class BuildReconciler {
     await this.#turns.freeAll(id);
     return sooner({}, again);
   }
-}
-
-const SENTENCES: Readonly<Record<string, string>> = {
-  starting: 'Waiting for news from where it was started',
-  scheduling: 'Waiting for a machine',
-  pulling: 'Getting ready',
-  fetching: 'Fetching the repository',
-  building: 'Building the image',
-  pushing: 'Pushing the image',
-};
-
-function describePhase(phase: string, { operation, memory }: Build): string {
-  if (operation.trouble !== null) return operation.trouble.message;
-  const where = memory.run?.node === null || memory.run === undefined ? '' : ` on ${memory.run.node}`;
-  return `${SENTENCES[phase] ?? 'The build goes on'}${where}.`;
 }
 
 function sooner({ requeueAfterMs }: Result, again: number | undefined): Result {

@@ -59,8 +59,11 @@ export class Strays {
     return [...this.#options.pool.runsOf(build.spec.id)].some((found) => this.#isStray(build, found));
   }
 
-  #isStray({ spec, uid }: ObservedBuild, { executor, run }: Found): boolean {
+  #isStray({ spec, uid, result }: ObservedBuild, { executor, run }: Found): boolean {
     const slot = this.#options.ledger.find(spec.id, uid);
+    // What has ended stays for a while with its log; whoever has ended the build removes it.
+    const isHeld = slot === undefined && result?.ran?.executor === executor.name && run.stage === 'ended';
+    if (isHeld && run.createdAt === spec.createdAt) return false;
     if (executor.isHome === true) return slot !== undefined && slot.executor !== executor.name && run.stage !== 'ended';
     return slot?.executor !== executor.name || run.createdAt !== spec.createdAt;
   }

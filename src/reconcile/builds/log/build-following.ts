@@ -3,6 +3,9 @@ import type { BuildOperation } from '../controller/build-operations.ts';
 import type { BuildExecutor } from '../executors/executor.ts';
 import { LogFollower } from './log-follower.ts';
 
+/** Where a log is read. */
+type Followed = Pick<BuildExecutor, 'observe' | 'openLog'>;
+
 export interface BuildFollowingOptions {
   readonly logger: Logger;
   /** The log of this build has come to its end, or repo2docker has begun with something else. */
@@ -20,7 +23,7 @@ export class BuildFollowing {
   }
 
   /** Begins to read the log of this build, unless it is read or has been. */
-  ensure(operation: BuildOperation, executor: BuildExecutor): void {
+  ensure(operation: BuildOperation, executor: Followed): void {
     if (operation.following !== null || this.#stopping.signal.aborted) return;
     const abort = new AbortController();
     const signal = AbortSignal.any([abort.signal, this.#stopping.signal]);
@@ -34,7 +37,7 @@ export class BuildFollowing {
     await Promise.all(this.#running);
   }
 
-  async #follow(operation: BuildOperation, executor: BuildExecutor, signal: AbortSignal): Promise<void> {
+  async #follow(operation: BuildOperation, executor: Followed, signal: AbortSignal): Promise<void> {
     const { logger, onChange } = this.#options;
     const { spec, log } = operation;
     let phase: string | null = null;

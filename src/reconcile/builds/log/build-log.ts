@@ -1,6 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BuildEvent, BuildNews, BuildPhase } from '../../../domain/build/build.ts';
 import { isBareFailure, parseRepo2dockerLine } from '../../../domain/build/repo2docker-line.ts';
+import { SYSTEM_CLOCK } from '../../../util/clock.ts';
 import { BuildEvents } from './build-log-events.ts';
 import { formatEventId, newEpoch, parseBuildEventId, rankOf } from './build-log-position.ts';
 
@@ -93,7 +94,7 @@ export class BuildLog {
     return this.#events.end !== undefined;
   }
 
-  /** When the last line was appended, milliseconds since the epoch by the clock of this process. */
+  /** When the last line was appended; milliseconds of the monotonic clock. */
   get lastOutputAt(): number | null {
     return this.#lastOutputAt;
   }
@@ -124,7 +125,7 @@ export class BuildLog {
   append({ text: raw }: { readonly text: string }): void {
     if (this.ended) return;
     const { text, phase, isFatal } = parseRepo2dockerLine(raw);
-    this.#lastOutputAt = Date.now();
+    this.#lastOutputAt = SYSTEM_CLOCK.monotonic();
     if (phase !== null && phase !== 'unknown') this.#lastPhase = phase;
     if (isFatal) this.#fatal = oneLine(text);
     else this.#error = lastErrorOf(text) ?? this.#error;
@@ -132,11 +133,9 @@ export class BuildLog {
     this.#appendLine(phase, text);
   }
 
-  /** Appends a line of ours: no output of the build. */
+  /** Appends a line of ours. It is no output of the build and not counted as a line of it: other replicas do not have it. */
   note(text: string): void {
-    if (this.ended) return;
-    this.#lines += 1;
-    this.#appendLine(null, `[${text}]\n`);
+    this.#append({ type: 'log', line: this.#lines + 1, phase: null, text: `[${text}]\n` });
   }
 
   /** The terminal event. Only the first one counts, and nothing comes after it. */

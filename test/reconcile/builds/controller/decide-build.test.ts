@@ -7,6 +7,7 @@ import {
   type BuildTimings,
   decideBuild,
 } from '../../../../src/reconcile/builds/controller/decide-build.ts';
+import { SKEW_TOLERANCE_MS } from '../../../../src/util/clock.ts';
 import type { ObservedRun } from '../../../../src/reconcile/builds/executors/executor.ts';
 
 const NOW = 1_000_000_000;
@@ -19,6 +20,7 @@ const TIMINGS: BuildTimings = {
   push: 15 * MINUTE,
   total: 90 * MINUTE,
   retention: 30 * MINUTE,
+  logHeld: 2 * MINUTE,
 };
 const ID = '0123456789abcdef0123456789abcdef01234567';
 const ago = (minutes: number) => NOW - minutes * MINUTE;
@@ -34,7 +36,8 @@ function aBuild(change: Partial<ObservedBuild> = {}, createdAt = ago(2)): Observ
       repository: { provider: 'gh', url: 'r', ref: 'main', commit: ID, binderSlug: 'a' },
     },
     ...{ name: `build-${ID}`, uid: 'u', resourceVersion: '1', suspended: true, finished: null, terminating: false },
-    ...{ wantedUntil: NOW + MINUTE, cancel: null, result: null },
+    // A minute with the skew that the clock of another replica may have.
+    ...{ wantedUntil: NOW + MINUTE - SKEW_TOLERANCE_MS, cancel: null, result: null },
     ...change,
   };
 }
@@ -48,11 +51,20 @@ function aRun(change: Partial<ObservedRun> = {}): ObservedRun {
 }
 
 function aMemory({ log, ...change }: Partial<Omit<BuildMemory, 'log'>> & { log?: Partial<BuildMemory['log']> } = {}) {
-  const silent = { followed: false, ended: false, drained: false, lastOutputAt: null, phase: null };
+  const silent = {
+    followed: false,
+    drained: false,
+    lines: 0,
+    silentMs: 0,
+    phase: null,
+    pushingMs: null,
+    failure: null,
+  };
   return {
-    ...{ slot: undefined, run: undefined, stageSince: ago(1), trouble: null, wantedUntil: 0, kueue: false },
+    ...{ slot: undefined, ageMs: 2 * MINUTE, slotMs: MINUTE, run: undefined, stageMs: MINUTE, trouble: null },
+    ...{ wantedMs: 0, kueue: false },
     ...change,
-    log: { ...silent, pushingSince: null, failure: null, ...log },
+    log: { ...silent, ...log },
   };
 }
 
@@ -63,22 +75,22 @@ const failing = (reason: string) => ({ do: 'end', status: 'failed', finding: { r
 describe('what is to be done next for a build', () => {
   it.each<[string, ObservedBuild, BuildMemory, object]>([
     ['waits for its turn', aBuild(), aMemory(), { do: 'wait', again: MINUTE }],
-    ['has waited too long', aBuild({}, ago(61)), aMemory(), failing('QueueTimeout')],
+    ['has waited too long', aBuild(), aMemory({ ageMs: 61 * MINUTE }), failing('QueueTimeout')],
     ['was released by somebody', aBuild(released), aMemory(), { do: 'take-slot' }],
     ['ended before it had a place', aBuild({ finished: 'Failed' }), aMemory(), { do: 'take-slot' }],
     ['is for Kueue to release', aBuild(), aMemory({ kueue: true }), { do: 'take-slot' }],
     ['waits for Kueue', aBuild(), aMemory({ kueue: true, slot: SLOT }), { do: 'start', again: MINUTE }],
     [
       'has waited too long for Kueue',
-      aBuild({}, ago(61)),
-      aMemory({ kueue: true, slot: SLOT }),
+      aBuild(),
+      aMemory({ kueue: true, slot: SLOT, ageMs: 61 * MINUTE }),
       failing('QueueTimeout'),
     ],
     ['has its turn', aBuild(), aMemory({ slot: SLOT }), { do: 'start', again: MINUTE }],
     [
       'could not be started for too long',
       aBuild(),
-      aMemory({ slot: { ...SLOT, at: ago(11) } }),
+      aMemory({ slot: SLOT, slotMs: 11 * MINUTE }),
       failing('SchedulingTimeout'),
     ],
     [
@@ -90,7 +102,7 @@ describe('what is to be done next for a build', () => {
     [
       'found no machine',
       aBuild(released),
-      aMemory({ slot: { ...SLOT, at: ago(12) }, run: aRun({ stage: 'waiting' }), stageSince: ago(11) }),
+      aMemory({ slot: SLOT, slotMs: 12 * MINUTE, run: aRun({ stage: 'waiting' }), stageMs: 11 * MINUTE }),
       failing('SchedulingTimeout'),
     ],
     [
@@ -102,7 +114,7 @@ describe('what is to be done next for a build', () => {
     [
       'did not get ready',
       aBuild(released),
-      aMemory({ slot: SLOT, run: aRun({ stage: 'preparing' }), stageSince: ago(6) }),
+      aMemory({ slot: SLOT, run: aRun({ stage: 'preparing' }), stageMs: 6 * MINUTE }),
       failing('PullTimeout'),
     ],
     [
@@ -120,31 +132,31 @@ describe('what is to be done next for a build', () => {
     [
       'runs',
       aBuild(released),
-      aMemory({ slot: SLOT, run: aRun(), log: { phase: 'building', lastOutputAt: NOW } }),
+      aMemory({ slot: SLOT, run: aRun(), log: { phase: 'building' } }),
       { do: 'follow', phase: 'building', again: MINUTE },
     ],
     [
       'says nothing',
       aBuild(released),
-      aMemory({ slot: SLOT, run: aRun({ startedAt: ago(50) }), stageSince: ago(50), log: { lastOutputAt: ago(21) } }),
+      aMemory({ slot: SLOT, run: aRun(), stageMs: 50 * MINUTE, log: { silentMs: 21 * MINUTE } }),
       failing('NoOutput'),
     ],
     [
       'pushes',
       aBuild(released),
-      aMemory({ slot: SLOT, run: aRun(), log: { phase: 'pushing', pushingSince: ago(1) } }),
+      aMemory({ slot: SLOT, run: aRun(), log: { phase: 'pushing', pushingMs: MINUTE } }),
       { do: 'follow', phase: 'pushing', again: MINUTE },
     ],
     [
       'pushes too long',
       aBuild(released),
-      aMemory({ slot: SLOT, run: aRun(), log: { phase: 'pushing', pushingSince: ago(16) } }),
+      aMemory({ slot: SLOT, run: aRun(), log: { phase: 'pushing', pushingMs: 16 * MINUTE } }),
       failing('PushTimeout'),
     ],
     [
       'takes too long in all',
       aBuild(released),
-      aMemory({ slot: { ...SLOT, at: ago(91) }, run: aRun() }),
+      aMemory({ slot: SLOT, slotMs: 91 * MINUTE, run: aRun() }),
       failing('DeadlineExceeded'),
     ],
     [
@@ -162,7 +174,7 @@ describe('what is to be done next for a build', () => {
     [
       'has ended well after its last deadline',
       aBuild(released),
-      aMemory({ slot: { ...SLOT, at: ago(91) }, run: aRun({ stage: 'ended' }), log: { drained: true } }),
+      aMemory({ slot: SLOT, slotMs: 91 * MINUTE, run: aRun({ stage: 'ended' }), log: { drained: true } }),
       { do: 'confirm' },
     ],
     [
@@ -198,19 +210,25 @@ describe('what is to be done next for a build', () => {
       aMemory(),
       { do: 'end', status: 'cancelled' },
     ],
-    ['is wanted by nobody', aBuild({ wantedUntil: NOW }), aMemory({ slot: SLOT, run: aRun() }), { do: 'abandon' }],
+    ['is wanted by nobody', aBuild({ wantedUntil: ago(1) }), aMemory({ slot: SLOT, run: aRun() }), { do: 'abandon' }],
     [
       'is wanted by nobody and has ended',
       aBuild({ ...released, wantedUntil: ago(5) }),
       aMemory({ slot: SLOT, run: aRun({ stage: 'ended' }), log: { followed: true } }),
       { do: 'drain', again: 1_000 },
     ],
-    ['is wanted by somebody here', aBuild({ wantedUntil: 0 }), aMemory({ wantedUntil: Infinity }), { do: 'wait' }],
-    ['is over', aBuild({ result: ENDED }), aMemory({ slot: SLOT, log: { ended: true } }), { do: 'clean-up' }],
+    ['is wanted by somebody here', aBuild({ wantedUntil: 0 }), aMemory({ wantedMs: Infinity }), { do: 'wait' }],
+    [
+      'is wanted for a little longer by the clock of another replica',
+      aBuild({ wantedUntil: NOW - 4_000 }),
+      aMemory({ slot: SLOT, run: aRun() }),
+      { do: 'follow', again: 6_000 },
+    ],
+    ['is over', aBuild({ result: ENDED }), aMemory({ slot: SLOT }), { do: 'clean-up' }],
     [
       'is over, runs, and has lost its slot',
       aBuild({ result: ENDED, ...released }),
-      aMemory({ run: aRun(), log: { ended: true } }),
+      aMemory({ run: aRun() }),
       { do: 'clean-up' },
     ],
     [
@@ -221,7 +239,7 @@ describe('what is to be done next for a build', () => {
     ],
     [
       'was ended by another controller just now, and seems to run',
-      aBuild({ result: { ...READY, at: NOW - 1_000 }, ...released }),
+      aBuild({ result: { ...READY, at: NOW - 1_000, lines: 2 }, ...released }),
       aMemory({ slot: SLOT, run: aRun(), log: { followed: true } }),
       { do: 'drain' },
     ],
@@ -230,6 +248,18 @@ describe('what is to be done next for a build', () => {
       aBuild({ result: READY, ...released }),
       aMemory({ slot: SLOT, run: aRun(), log: { followed: true } }),
       { do: 'clean-up' },
+    ],
+    [
+      'has ended elsewhere and is over',
+      aBuild({ result: READY }),
+      aMemory({ isRemote: true, run: aRun({ stage: 'ended' }) }),
+      { do: 'nothing', again: MINUTE },
+    ],
+    [
+      'has ended elsewhere and is over for long enough',
+      aBuild({ result: { ...READY, at: ago(2) } }),
+      aMemory({ isRemote: true, run: aRun({ stage: 'ended' }) }),
+      { do: 'remove-run' },
     ],
     ['is kept', aBuild({ result: ENDED }), aMemory(), { do: 'nothing', again: 29 * MINUTE }],
     ['was kept long enough', aBuild({ result: { ...ENDED, at: ago(30) } }), aMemory(), { do: 'forget' }],
@@ -240,6 +270,7 @@ describe('what is to be done next for a build', () => {
 
   it('always has a next moment to look that lies ahead, whatever the state', () => {
     const moment = fc.integer({ min: ago(200), max: NOW + 5 * MINUTE });
+    const duration = fc.integer({ min: 0, max: 200 * MINUTE });
     const run = fc.option(
       fc.record({ stage: fc.constantFrom('waiting', 'preparing', 'running', 'ended'), hasLog: fc.boolean() }),
       { nil: undefined },
@@ -247,8 +278,19 @@ describe('what is to be done next for a build', () => {
     fc.assert(
       fc.property(
         fc.record({ suspended: fc.boolean(), wantedUntil: moment }),
-        fc.record({ kueue: fc.boolean(), wantedUntil: moment, stageSince: moment }),
-        fc.record({ followed: fc.boolean(), drained: fc.boolean(), ended: fc.boolean() }),
+        fc.record({
+          kueue: fc.boolean(),
+          isRemote: fc.boolean(),
+          isUnknown: fc.boolean(),
+          ...{ wantedMs: duration, stageMs: duration, slotMs: duration, ageMs: duration },
+        }),
+        fc.record({
+          followed: fc.boolean(),
+          drained: fc.boolean(),
+          lines: fc.nat(9),
+          silentMs: duration,
+          pushingMs: fc.option(duration, { nil: null }),
+        }),
         run,
         fc.option(moment, { nil: undefined }),
         fc.option(moment, { nil: null }),
