@@ -49,7 +49,7 @@ it(
     expect(build).toMatch(/event: ready\ndata: .*"image_reference":"127\.0\.0\.1:\d+\/[^"]+@sha256:[0-9a-f]{64}"/);
     expect(build).toContain('STEP 1/11');
     expect(fromRepository).toMatch(/^HTTP\/1\.1 201 /);
-    for (const message of ['Waiting for its turn', 'STEP 1/11', 'Pushing', 'Asking the registry', 'Pulling image']) {
+    for (const message of ['Queued (position', 'STEP 1/11', 'Pushing', 'Asking the registry', 'Pulling image']) {
       expect(itsEvents).toContain(message);
     }
     expect(itsEvents?.match(/event: (?:complete|failed)/g)).toEqual(['event: complete']);

@@ -155,7 +155,7 @@ describe('an engine alone', () => {
       if (messages.length > 0) break;
     }
     expect(messages[0]).toMatch(
-      /^Waiting for its turn, at place 1\. No builds can be started at the moment: .+[^.]\.$/,
+      /^Queued \(position 1\)\. No builds can be started at the moment: .+[^.]\.$/,
     );
     served = await serveEngine(docker);
   });

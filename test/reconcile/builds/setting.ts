@@ -179,6 +179,16 @@ export class BuildSetting {
     expect(this.log.join('')).not.toContain('canary-');
   }
 
+  /** The n-th controller is gone at once: no call of it reaches the cluster any more, and nobody is told. */
+  async kill(index: number): Promise<void> {
+    const [killed] = this.#running.splice(index, 1);
+    if (killed === undefined) return;
+    await killed.client.close();
+    killed.halt.abort();
+    await killed.registry.close();
+    await killed.working;
+  }
+
   async restart(): Promise<void> {
     await this.stop();
     await this.start();

@@ -132,8 +132,8 @@ describe('a lab from a repository', () => {
     const told = messages(all);
     const wanted = [
       /^Looking for main of https:\/\/github\.com\/ada\/notebooks$/,
-      /^Waiting for its turn/,
-      /^Its turn has come/,
+      /^Queued \(position/,
+      /^Admitted; starting/,
       /^Cloning into/,
       /^STEP 1\/2/,
       /^STEP 2\/2/,
@@ -329,7 +329,7 @@ describe('a controller that is started again', () => {
     });
     await stop();
     await start();
-    await labs.untilEvent('Waiting for a machine.');
+    await labs.untilEvent('Waiting to be scheduled.');
     expect(builds.builds.list().map((build) => build.spec.id)).toEqual([spec.id]);
     expect(spec.repository.commit).toBe(FIRST);
   });

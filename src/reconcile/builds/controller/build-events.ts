@@ -158,12 +158,15 @@ export class BuildEvents {
     return {};
   }
 
+  /**
+   * On the replica that leads, the reconciler follows: it knows whether a run is the one that is wanted, or one that could not be
+   * started as far as it was told and is about to be ended.
+   */
   #followWhereNeeded(build: ObservedBuild, operation: BuildOperation, executor: BuildExecutor | undefined): void {
     const { following, isLeader } = this.#options;
-    const { log, isLate } = operation;
-    if (isLate || log.ended || executor === undefined || operation.following !== null) return;
-    const isNeeded = operation.readers > 0 || isLeader();
-    if (isNeeded && runOf(executor, build.spec)?.hasLog === true) follow(following, operation, executor, this.#clock);
+    const { log, isLate, readers } = operation;
+    if (isLate || log.ended || executor === undefined || readers === 0 || isLeader()) return;
+    if (runOf(executor, build.spec)?.hasLog === true) follow(following, operation, executor, this.#clock);
   }
 
   /** What nobody needs on this replica is not held in its memory. */
@@ -193,7 +196,7 @@ function isBeingRead({ following }: BuildOperation, spec: BuildSpec, executor: B
   return following !== null && !following.isDone && runOf(executor, spec)?.stage === 'ended';
 }
 
-/** Reads the log of a build here, and counts for how long it could be read. */
+/** Reads the log of a build here, from where it runs, and counts for how long it could be read. */
 export function follow(
   following: BuildFollowing,
   operation: BuildOperation,
@@ -201,6 +204,12 @@ export function follow(
   clock: Clock,
 ): void {
   const { output, log } = operation;
+  if (operation.following !== null && operation.followedOn !== executor.name) {
+    // It runs somewhere else now.
+    operation.following.abort.abort();
+    operation.following = null;
+  }
+  operation.followedOn = executor.name;
   const counted: Pick<BuildExecutor, 'observe' | 'openLog'> = {
     observe: (id) => executor.observe(id),
     async openLog(id, position, signal) {

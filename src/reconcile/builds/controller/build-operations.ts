@@ -16,6 +16,8 @@ export interface BuildOperation {
   readonly isLate: boolean;
   /** The reading of its log, once there is something to read. */
   following: { readonly done: Promise<void>; isDone: boolean; readonly abort: AbortController } | null;
+  /** Name of the executor on which it is read. */
+  followedOn: string | null;
   /** Readers on this replica. */
   readers: number;
   /** When the last of them left; milliseconds of the monotonic clock. -Infinity while there was none. */
@@ -59,6 +61,7 @@ export class BuildOperations {
       log: new BuildLog(spec.id, { size: this.#logSize, createdAt: spec.createdAt }),
       isLate: result !== null,
       following: null,
+      followedOn: null,
       readers: 0,
       leftAt: -Infinity,
       output: new OutputClock(),

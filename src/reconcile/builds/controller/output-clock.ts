@@ -7,6 +7,7 @@ export class OutputClock {
   #silentMs = 0;
   /** Up to when `#silentMs` is counted. */
   #countedTo = 0;
+  #lastOutputAt: number | null = null;
 
   /** A connection to the log has been opened. */
   opened(now: number, lastOutputAt: number | null): void {
@@ -25,9 +26,12 @@ export class OutputClock {
   }
 
   #count(now: number, lastOutputAt: number | null): void {
-    const hasOutput = lastOutputAt !== null && lastOutputAt > this.#countedTo;
-    if (hasOutput) this.#silentMs = 0;
-    if (this.#connections > 0) this.#silentMs += now - (hasOutput ? lastOutputAt : this.#countedTo);
+    if (lastOutputAt !== null && lastOutputAt !== this.#lastOutputAt) {
+      this.#lastOutputAt = lastOutputAt;
+      this.#silentMs = 0;
+      this.#countedTo = Math.max(lastOutputAt, this.#countedTo);
+    }
+    if (this.#connections > 0) this.#silentMs += now - this.#countedTo;
     this.#countedTo = now;
   }
 }
