@@ -22,12 +22,14 @@ export const queue = z.strictObject({
 
 /** How long each stage of a build may take. */
 export const deadlines = z.strictObject({
-  queued: positiveDuration.default(60 * MINUTE).describe('Waiting for its turn.'),
+  queued: positiveDuration.default(60 * MINUTE).describe('Waiting in the queue.'),
   scheduling: positiveDuration.default(10 * MINUTE).describe('Finding a node.'),
   imagePull: positiveDuration.default(5 * MINUTE).describe('From the node to the first container: images and volumes.'),
   noOutput: positiveDuration.default(20 * MINUTE).describe('Without a line in the log.'),
   push: positiveDuration.default(20 * MINUTE).describe('Pushing.'),
-  total: positiveDuration.default(60 * MINUTE).describe('All of it, from its turn on; kept by Kubernetes as well.'),
+  total: positiveDuration
+    .default(60 * MINUTE)
+    .describe('All of it, from its admission on; kept by Kubernetes as well.'),
 });
 
 /** What is kept of finished builds. */
