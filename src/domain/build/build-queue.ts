@@ -32,8 +32,11 @@ export interface Place {
 }
 
 /**
- * The order in which builds get their turn: fair between users, then by age. A user's next build comes after the builds of
+ * The order in which builds are admitted: fair between users, then by age. A user's next build comes after the builds of
  * everybody who has fewer running and waiting before it, so that a hundred builds of one do not hold up the one of another.
+ *
+ * Admitting a build moves nobody back, with one exception: where a user's older build waits for its repository and a younger
+ * one is let pass, the younger one counts from then on, and the older one comes after those of users who have fewer.
  */
 export function fairOrder<Build extends WaitingBuild>(
   waiting: readonly Build[],
