@@ -12,9 +12,9 @@ import { Jobs } from '../../storage/kubernetes/resources.ts';
 import { refusalOf } from '../labs/objects/refusal.ts';
 import type { Admission } from './queue/admission.ts';
 import type { BuildRequest } from './build-service.ts';
-import type { GroundKeeper } from './controller/ground-keeper.ts';
+import type { BuildNamespace } from './build-namespace.ts';
 import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
-import type { SlotLedger } from './queue/slot-ledger.ts';
+import type { SlotStore } from './queue/slot-store.ts';
 
 export interface BuildRequestsOptions {
   readonly client: KubeClient;
@@ -22,11 +22,11 @@ export interface BuildRequestsOptions {
   /** Namespace of builds. */
   readonly namespace: string;
   readonly watches: KubernetesWatches;
-  readonly ledger: SlotLedger;
+  readonly slotStore: SlotStore;
   readonly admission: Admission;
   readonly builder: BuildPodBuilder;
   /** Told when the namespace of builds is found missing. */
-  readonly ground: Pick<GroundKeeper, 'layAgain'>;
+  readonly buildNamespace: Pick<BuildNamespace, 'namespaceMissing'>;
   /** @param asker user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
   readonly resolve: (
     repository: Repository,
@@ -166,7 +166,7 @@ export class BuildRequests {
 
   /** Somebody has removed the namespace of builds: it is made again, and who asks again then gets a build. */
   #groundless(cause: unknown): BuildProblem {
-    this.#options.ground.layAgain();
+    this.#options.buildNamespace.namespaceMissing();
     const message = 'The namespace of builds is gone and is being made again; try again in a moment.';
     return new BuildProblem({ reason: 'NotReady', message }, { transient: true, cause });
   }
@@ -192,7 +192,7 @@ export class BuildRequests {
         );
       }
       // Only when nothing of it runs any more: until then its slot and what it left are cleaned up.
-      const isHeld = this.#options.ledger.find(build.spec.id, build.uid) !== undefined || build.result === null;
+      const isHeld = this.#options.slotStore.find(build.spec.id, build.uid) !== undefined || build.result === null;
       if (!build.terminating && !isHeld) {
         await client.delete(Jobs, ref, { uid: build.uid, propagationPolicy: 'Foreground' });
       }
@@ -202,10 +202,10 @@ export class BuildRequests {
 
   /** @throws BuildProblem `QueueFull` */
   #checkBounds({ requestedBy }: BuildSpec): void {
-    const { config, admission, ledger } = this.#options;
+    const { config, admission, slotStore } = this.#options;
     const { waiting, waitingPerUser, running } = config.queue;
     const queued = admission.waiting();
-    const free = Math.max(0, running - ledger.slots.length);
+    const free = Math.max(0, running - slotStore.slots.length);
     const message =
       queued.length >= waiting + free
         ? 'There are too many builds waiting already; try again later.'

@@ -23,17 +23,17 @@ import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './
 import { buildState, endedState } from './build-state.ts';
 import { runOf } from './executors/executor.ts';
 import type { ExecutorPool } from './executors/executor-pool.ts';
-import type { GroundKeeper } from './controller/ground-keeper.ts';
+import type { BuildNamespace } from './build-namespace.ts';
 import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
-import type { SlotLedger } from './queue/slot-ledger.ts';
+import type { SlotStore } from './queue/slot-store.ts';
 
 export interface BuildsOptions {
   readonly client: KubeClient;
   /** Namespace of builds. */
   readonly namespace: string;
   readonly watches: KubernetesWatches;
-  readonly ledger: SlotLedger;
-  readonly ground: GroundKeeper;
+  readonly slotStore: SlotStore;
+  readonly buildNamespace: BuildNamespace;
   readonly pool: ExecutorPool;
   readonly admission: Admission;
   readonly operations: BuildOperations;
@@ -60,16 +60,16 @@ export class Builds implements BuildService {
   }
 
   isReady(): boolean {
-    const { watches, ledger, ground } = this.#options;
-    return watches.isReady && ledger.isReady && ground.isLaid;
+    const { watches, slotStore, buildNamespace } = this.#options;
+    return watches.isReady && slotStore.isReady && buildNamespace.isProvisioned;
   }
 
   async ready(): Promise<void> {
     if (this.isReady()) return;
-    const { watches, ledger, ground, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
+    const { watches, slotStore, buildNamespace, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     const message = 'Labwright does not know the builds in the cluster yet; try again in a moment';
     await unlessLate(
-      Promise.all([watches.ready, ledger.ready, ground.laid]),
+      Promise.all([watches.ready, slotStore.ready, buildNamespace.provisioned]),
       readyTimeoutMs,
       () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }),
     );
@@ -101,7 +101,7 @@ export class Builds implements BuildService {
   }
 
   get(id: string): BuildState | undefined {
-    const { watches, ledger, pool, admission, operations, keeper } = this.#options;
+    const { watches, slotStore, pool, admission, operations, keeper } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedState(found.spec, found.result, true);
     const build = watches.job(id);
@@ -109,7 +109,7 @@ export class Builds implements BuildService {
       const kept = keeper.find(id);
       return kept === undefined ? undefined : endedState(kept.spec, kept.result);
     }
-    const slot = ledger.find(id, build.uid);
+    const slot = slotStore.find(id, build.uid);
     const operation = operations.get(id);
     return buildState(build, {
       slot,

@@ -8,6 +8,7 @@ import { rankNodes } from '../../../domain/build/rendezvous-hash.ts';
 import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../../storage/kubernetes/resources.ts';
+import type { Session } from '../../controller.ts';
 import { WorkQueue } from '../../work-queue.ts';
 import { Admission } from '../queue/admission.ts';
 import { BuildFollowing } from '../log/build-following.ts';
@@ -18,9 +19,9 @@ import { BuildRequests } from '../build-requests.ts';
 import { Builds } from '../builds.ts';
 import type { BuildExecutor, BuildSecrets } from '../executors/executor.ts';
 import { ExecutorPool } from '../executors/executor-pool.ts';
-import { GroundKeeper } from './ground-keeper.ts';
+import { BuildNamespace } from '../build-namespace.ts';
 import { KubernetesWatches } from '../executors/kubernetes/kubernetes-watches.ts';
-import { SlotLedger } from '../queue/slot-ledger.ts';
+import { SlotStore } from '../queue/slot-store.ts';
 
 /** What a build needs from outside of the cluster. */
 export interface BuildSources {
@@ -78,11 +79,11 @@ export class BuildController {
   readonly pool: ExecutorPool;
   readonly #options: BuildControllerOptions;
   readonly #queue: WorkQueue;
-  readonly #ledger: SlotLedger;
+  readonly #slotStore: SlotStore;
   readonly #admission: Admission;
   readonly #operations: BuildOperations;
   readonly #following: BuildFollowing;
-  readonly #ground: GroundKeeper;
+  readonly #buildNamespace: BuildNamespace;
 
   constructor(options: BuildControllerOptions) {
     this.#options = options;
@@ -101,7 +102,7 @@ export class BuildController {
         this.#admission.changed();
       },
     });
-    this.#ledger = new SlotLedger({
+    this.#slotStore = new SlotStore({
       ...{ client, controller, namespace, logger },
       onChange: (slots, before) => {
         this.#admission.changed();
@@ -116,7 +117,7 @@ export class BuildController {
       onReady: () => this.#lookAtAll(),
     });
     this.pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
-    const shared = { client, config, namespace, watches: this.watches, ledger: this.#ledger, pool: this.pool };
+    const shared = { client, config, namespace, watches: this.watches, slotStore: this.#slotStore, pool: this.pool };
     this.#admission = new Admission({
       ...shared,
       bounds: config.queue,
@@ -124,9 +125,15 @@ export class BuildController {
     });
     this.#operations = new BuildOperations(config.logs.size);
     this.#following = new BuildFollowing({ logger, onChange: wake });
-    this.#ground = new GroundKeeper({ client, ground: builder.buildGround(), logger });
+    this.#buildNamespace = new BuildNamespace({ client, objects: () => builder.buildNamespaceObjects(), logger });
     const keeper = new BuildKeeper({ store, executors: () => this.pool.all(), size: config.logs.size, logger });
-    const all = { ...shared, admission: this.#admission, operations: this.#operations, keeper, ground: this.#ground };
+    const all = {
+      ...shared,
+      admission: this.#admission,
+      operations: this.#operations,
+      keeper,
+      buildNamespace: this.#buildNamespace,
+    };
     const reconciler = new BuildReconciler({
       ...all,
       following: this.#following,
@@ -147,14 +154,14 @@ export class BuildController {
   /** Works until `signal` aborts and everything that was under way has ended. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const working = [
-      this.#ground.run(signal),
+      this.#buildNamespace.controller.run(alone(signal)),
       this.watches.run(signal),
-      this.#ledger.run(signal),
+      this.#slotStore.run(signal),
       this.pool.run(signal),
       this.#renew(signal),
     ];
     // However long the cluster keeps us waiting: what was there before is looked at when there is a picture.
-    const known = Promise.all([this.watches.ready, this.#ledger.ready, this.#ground.laid]);
+    const known = Promise.all([this.watches.ready, this.#slotStore.ready, this.#buildNamespace.provisioned]);
     void known.then(() => this.#lookAtAll());
     const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
     await Promise.all(working);
@@ -167,7 +174,7 @@ export class BuildController {
   #lookAtAll(): void {
     if (!this.builds.isReady()) return;
     for (const { spec } of this.watches.jobs()) this.#queue.add(spec.id);
-    for (const { id } of this.#ledger.slots) this.#queue.add(id);
+    for (const { id } of this.#slotStore.slots) this.#queue.add(id);
     for (const executor of this.pool.all()) for (const { id } of executor.runs()) this.#queue.add(id);
     this.#admission.changed();
   }
@@ -211,4 +218,9 @@ export class BuildController {
     const level = err instanceof KubeError && failures < 5 ? 'debug' : 'warn';
     this.#options.logger[level]({ build, err, failures }, 'a build could not be moved on; it is tried again');
   }
+}
+
+/** For the time until the manager runs all of this: this process leads. */
+function alone(stopping: AbortSignal): Session {
+  return { stopping, lost: new AbortController().signal, mayWrite: () => true };
 }

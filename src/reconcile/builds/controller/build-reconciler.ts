@@ -12,11 +12,11 @@ import { BuildTurns } from '../queue/build-turns.ts';
 import { type BuildDecision, type BuildMemory, decideBuild } from './decide-build.ts';
 import { type BuildSecrets, ExecutorUnavailable, runOf } from '../executors/executor.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
-import type { SlotLedger } from '../queue/slot-ledger.ts';
-import { Strays } from '../executors/strays.ts';
+import type { SlotStore } from '../queue/slot-store.ts';
+import { OrphanedRuns } from '../executors/orphaned-runs.ts';
 
 export interface BuildReconcilerOptions extends BuildEndingOptions {
-  readonly ledger: SlotLedger;
+  readonly slotStore: SlotStore;
   readonly pool: ExecutorPool;
   readonly admission: Admission;
   readonly following: BuildFollowing;
@@ -32,13 +32,13 @@ const START_AGAIN_MS = 5_000;
  */
 export class BuildReconciler {
   readonly #options: BuildReconcilerOptions;
-  readonly #strays: Strays;
+  readonly #strays: OrphanedRuns;
   readonly #turns: BuildTurns;
   readonly #ending: BuildEnding;
 
   constructor(options: BuildReconcilerOptions) {
     this.#options = options;
-    this.#strays = new Strays(options);
+    this.#strays = new OrphanedRuns(options);
     this.#turns = new BuildTurns(options);
     this.#ending = new BuildEnding(options, this.#turns);
   }
@@ -52,7 +52,7 @@ export class BuildReconciler {
     const operation = operations.resume(build, now);
     await this.#makeSureOfEnd(build, operation);
     const memory = this.#remember(build, operation, now);
-    const again = await this.#strays.endBeside(build);
+    const again = await this.#strays.stopOrphans(build);
     await this.#turns.freeLost(build);
     const timings = { ...config.deadlines, retention: config.retention };
     const result = await this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
@@ -106,9 +106,9 @@ export class BuildReconciler {
 
   /** What this process knows besides the picture: brings the operation up to date with the run. */
   #remember(build: ObservedBuild, operation: BuildOperation, now: number): BuildMemory {
-    const { ledger, config, following } = this.#options;
+    const { slotStore, config, following } = this.#options;
     const { id } = build.spec;
-    const slot = ledger.find(id, build.uid);
+    const slot = slotStore.find(id, build.uid);
     const executor = this.#turns.executorOf(build);
     const run = runOf(executor, build.spec);
     if (run !== undefined) {
@@ -189,14 +189,14 @@ export class BuildReconciler {
 
   /** There is no Job: nothing of it may run or hold a place. The picture may be old, so the cluster is asked once more. */
   async #clearUp(id: string): Promise<Result> {
-    const { client, namespace, ledger, pool, operations } = this.#options;
+    const { client, namespace, slotStore, pool, operations } = this.#options;
     operations.finish(id);
-    const slots = ledger.slots.filter((slot) => slot.id === id);
+    const slots = slotStore.slots.filter((slot) => slot.id === id);
     const isRunning = [...pool.runsOf(id)].length > 0;
     if (slots.length === 0 && !isRunning) return {};
     const found = await client.get(Jobs, { namespace, name: buildObjectName(id) });
     if (found !== undefined) return {};
-    const again = await this.#strays.endAll(id);
+    const again = await this.#strays.stopAll(id);
     await this.#turns.freeAll(id);
     return sooner({}, again);
   }

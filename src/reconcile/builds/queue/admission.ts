@@ -8,11 +8,11 @@ import {
 } from '../../../domain/build/build-queue.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
 import type { KubernetesWatches } from '../executors/kubernetes/kubernetes-watches.ts';
-import type { SlotLedger } from './slot-ledger.ts';
+import type { SlotStore } from './slot-store.ts';
 
 export interface AdmissionOptions {
   readonly watches: KubernetesWatches;
-  readonly ledger: SlotLedger;
+  readonly slotStore: SlotStore;
   readonly pool: ExecutorPool;
   readonly bounds: QueueBounds;
   /** It could not be written whose turn it is; it is tried again when somebody asks. */
@@ -62,7 +62,7 @@ export class Admission {
 
   /** Builds that wait for their turn, in the order in which they get it. */
   waiting(): readonly WaitingBuild[] {
-    this.#order ??= fairOrder(this.#findWaiting(this.#options.ledger.slots), this.#options.ledger.slots);
+    this.#order ??= fairOrder(this.#findWaiting(this.#options.slotStore.slots), this.#options.slotStore.slots);
     return this.#order;
   }
 
@@ -90,8 +90,8 @@ export class Admission {
   }
 
   async #admit(): Promise<void> {
-    const { ledger, pool, bounds } = this.#options;
-    await ledger.change((slots) => {
+    const { slotStore, pool, bounds } = this.#options;
+    await slotStore.change((slots) => {
       const taken = [...slots, ...this.#findUnlisted(slots)];
       const admitted = admit(this.#findWaiting(slots), taken, bounds, pool.places(), Date.now());
       return admitted.length === 0 ? slots : [...slots, ...admitted];

@@ -25,7 +25,7 @@ it('orders the queue once after a change, however many ask for their places mean
         return builds;
       },
     },
-    ledger: { slots: [], change: () => never },
+    slotStore: { slots: [], change: () => never },
     pool: { all: () => [], places: () => [], nextReturn: () => undefined },
     bounds: BOUNDS,
     onError: () => undefined,

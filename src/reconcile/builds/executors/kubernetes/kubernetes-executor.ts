@@ -23,8 +23,8 @@ import {
   type LogPosition,
   type ObservedRun,
 } from '../executor.ts';
-import type { GroundKeeper } from '../../controller/ground-keeper.ts';
-import { JobCopies } from './job-copies.ts';
+import type { BuildNamespace } from '../../build-namespace.ts';
+import { RemoteJobs } from './remote-jobs.ts';
 import { JobWriter } from './job-writer.ts';
 import type { KubernetesWatches, ObservedBuildPod } from './kubernetes-watches.ts';
 
@@ -43,7 +43,7 @@ export interface KubernetesExecutorOptions {
    */
   readonly job: 'intent' | 'kueue' | 'copy';
   /** For copies: what they stand on in their cluster. */
-  readonly ground?: GroundKeeper;
+  readonly buildNamespace?: BuildNamespace;
   /** For copies: hears when the executor is ready. */
   readonly onReady?: () => void;
   readonly logger?: Logger;
@@ -63,7 +63,7 @@ export class KubernetesExecutor implements BuildExecutor {
   readonly #options: KubernetesExecutorOptions;
   /** Uids of the pods that have been seen, by that of their Job: one that is not there any more was deleted. */
   readonly #seen = new LRUCache<string, string>({ max: SEEN });
-  readonly #copies: JobCopies | undefined;
+  readonly #copies: RemoteJobs | undefined;
   readonly #writer: JobWriter;
 
   constructor(options: KubernetesExecutorOptions) {
@@ -71,8 +71,8 @@ export class KubernetesExecutor implements BuildExecutor {
     this.capacity = options.capacity;
     this.#options = options;
     this.#writer = new JobWriter(options);
-    const onMissing = () => options.ground?.layAgain();
-    this.#copies = options.job === 'copy' ? new JobCopies({ ...options, onMissing }) : undefined;
+    const onMissing = () => options.buildNamespace?.namespaceMissing();
+    this.#copies = options.job === 'copy' ? new RemoteJobs({ ...options, onMissing }) : undefined;
   }
 
   get isKnown(): boolean {
@@ -80,7 +80,7 @@ export class KubernetesExecutor implements BuildExecutor {
   }
 
   get isReady(): boolean {
-    return this.isKnown && this.#options.ground?.isLaid !== false;
+    return this.isKnown && this.#options.buildNamespace?.isProvisioned !== false;
   }
 
   get waitsFor(): string | undefined {
@@ -93,13 +93,18 @@ export class KubernetesExecutor implements BuildExecutor {
 
   /** The watches of this cluster are everybody's, and run without it. */
   async run(signal: AbortSignal): Promise<void> {
-    const { watches, ground, onReady } = this.#options;
+    const { watches, buildNamespace, onReady } = this.#options;
     if (this.#copies === undefined) return;
     const tell = () => {
       if (this.isReady && !signal.aborted) onReady?.();
     };
     void watches.ready.then(tell);
-    await Promise.all([watches.run(signal), ground?.run(signal, tell), this.#sweep(this.#copies, signal)]);
+    const session = { stopping: signal, lost: new AbortController().signal, mayWrite: () => true };
+    await Promise.all([
+      watches.run(signal),
+      buildNamespace?.controller.run(session),
+      this.#sweep(this.#copies, signal),
+    ]);
   }
 
   get isHome(): boolean {
@@ -208,7 +213,7 @@ export class KubernetesExecutor implements BuildExecutor {
     return { ...none, stage: 'waiting', trouble: this.#options.watches.trouble(job.uid), end: null };
   }
 
-  async #sweep(copies: JobCopies, signal: AbortSignal): Promise<void> {
+  async #sweep(copies: RemoteJobs, signal: AbortSignal): Promise<void> {
     const { sweepMs = SWEEP_MS, logger } = this.#options;
     const stopped = () => signal.aborted;
     while (!stopped()) {

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { BuildPodBuilder } from '../../../../builder/build/build-pod-builder.ts';
 import type { BackendConfig, BuildsConfig } from '../../../../config/config.ts';
 import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
-import { GroundKeeper } from '../../controller/ground-keeper.ts';
+import { BuildNamespace } from '../../build-namespace.ts';
 import { KubernetesExecutor } from './kubernetes-executor.ts';
 import { KubernetesWatches } from './kubernetes-watches.ts';
 
@@ -24,7 +24,7 @@ export interface OtherClusterOptions {
   readonly sweepMs?: number;
 }
 
-/** An executor in another cluster, with all that it takes there: watches, and the ground that builds stand on. */
+/** An executor in another cluster, with all that it takes there: watches, and the namespace of builds. */
 export function otherCluster(options: OtherClusterOptions): KubernetesExecutor {
   const { client, config, controller, namespace, backend, logger, onChange } = options;
   const builder = new BuildPodBuilder(config, { controller, namespace, backend });
@@ -33,6 +33,12 @@ export function otherCluster(options: OtherClusterOptions): KubernetesExecutor {
     builder,
     job: 'copy',
     watches: new KubernetesWatches({ client, controller, namespace, logger, onChange }),
-    ground: new GroundKeeper({ client, ground: builder.buildGround(), logger }),
+    buildNamespace: new BuildNamespace({
+      name: `build-namespace/${options.name}`,
+      client,
+      objects: () => builder.buildNamespaceObjects(),
+      onProvisioned: options.onReady,
+      logger,
+    }),
   });
 }

@@ -11,7 +11,7 @@ import { Jobs } from '../../../../storage/kubernetes/resources.ts';
 import { ExecutorUnavailable, type ObservedRun } from '../executor.ts';
 import type { KubernetesWatches } from './kubernetes-watches.ts';
 
-export interface JobCopiesOptions {
+export interface RemoteJobsOptions {
   readonly client: KubeClient;
   readonly watches: KubernetesWatches;
   readonly builder: BuildPodBuilder;
@@ -29,14 +29,14 @@ const REMEMBERED = 5_000;
  * The Jobs of builds whose intents are in another cluster. A copy is made suspended and released when its Secret is there:
  * before that it is no run, and whoever comes next goes on from there.
  */
-export class JobCopies {
-  readonly #options: JobCopiesOptions;
+export class RemoteJobs {
+  readonly #options: RemoteJobsOptions;
   /** The last that was seen of copies: one that is not there any more was deleted by somebody else. */
   readonly #last = new LRUCache<string, ObservedRun>({ max: REMEMBERED });
   /** Uids of copies that were not released when they were last looked through. */
   #unreleased = new Set<string>();
 
-  constructor(options: JobCopiesOptions) {
+  constructor(options: RemoteJobsOptions) {
     this.#options = options;
   }
 

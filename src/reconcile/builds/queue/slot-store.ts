@@ -10,7 +10,7 @@ import { ConfigMaps } from '../../../storage/kubernetes/resources.ts';
 /** What is to become of the slots, given those there are; the same array when nothing is. */
 export type SlotChange = (slots: readonly BuildSlot[]) => readonly BuildSlot[];
 
-export interface SlotLedgerOptions {
+export interface SlotStoreOptions {
   readonly client: KubeClient;
   readonly controller: string;
   /** Namespace of builds. */
@@ -34,14 +34,14 @@ const ATTEMPTS = 20;
  * call; one that meets a newer version is computed anew from that. What it decides is therefore never more than one ahead of
  * the bounds, also with several controllers.
  */
-export class SlotLedger {
+export class SlotStore {
   readonly ready: Promise<void>;
-  readonly #options: SlotLedgerOptions;
+  readonly #options: SlotStoreOptions;
   readonly #reflector: Reflector<V1ConfigMap, Ledger>;
   #pending: SlotChange[] = [];
   #writing: Promise<void> | undefined;
 
-  constructor(options: SlotLedgerOptions) {
+  constructor(options: SlotStoreOptions) {
     this.#options = options;
     const { client, logger, namespace } = options;
     this.#reflector = new Reflector<V1ConfigMap, Ledger>({

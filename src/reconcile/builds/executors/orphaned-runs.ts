@@ -3,11 +3,11 @@ import type { Logger } from 'pino';
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildExecutor, ObservedRun } from './executor.ts';
 import type { ExecutorPool } from './executor-pool.ts';
-import type { SlotLedger } from '../queue/slot-ledger.ts';
+import type { SlotStore } from '../queue/slot-store.ts';
 
-export interface StraysOptions {
+export interface OrphanedRunsOptions {
   readonly pool: ExecutorPool;
-  readonly ledger: SlotLedger;
+  readonly slotStore: SlotStore;
   readonly logger: Logger;
 }
 
@@ -24,12 +24,12 @@ interface Found {
  * What runs for a build beside it: an executor started it and could not say so, it is of an attempt before this one, or its
  * build is gone. It is ended, however long its executor is away, and holds up nothing meanwhile.
  */
-export class Strays {
-  readonly #options: StraysOptions;
+export class OrphanedRuns {
+  readonly #options: OrphanedRunsOptions;
   /** When an executor was last told in vain to end a build; milliseconds since the epoch. */
   readonly #failedAt = new LRUCache<string, number>({ max: REMEMBERED });
 
-  constructor(options: StraysOptions) {
+  constructor(options: OrphanedRunsOptions) {
     this.#options = options;
   }
 
@@ -38,12 +38,12 @@ export class Strays {
    *
    * @returns milliseconds until to look again; undefined when nothing is left
    */
-  async endBeside(build: ObservedBuild): Promise<number | undefined> {
-    const { pool, ledger } = this.#options;
+  async stopOrphans(build: ObservedBuild): Promise<number | undefined> {
+    const { pool, slotStore } = this.#options;
     const { id } = build.spec;
     if (!this.#isAny(build)) return undefined;
     // The picture may be old: another controller may have moved the build.
-    await ledger.read();
+    await slotStore.read();
     return this.#end(
       id,
       [...pool.runsOf(id)].filter((found) => this.#isStray(build, found)),
@@ -51,7 +51,7 @@ export class Strays {
   }
 
   /** Ends all that runs for a build of which there is no intent. As above. */
-  async endAll(id: string): Promise<number | undefined> {
+  async stopAll(id: string): Promise<number | undefined> {
     return this.#end(id, [...this.#options.pool.runsOf(id)]);
   }
 
@@ -60,7 +60,7 @@ export class Strays {
   }
 
   #isStray({ spec, uid }: ObservedBuild, { executor, run }: Found): boolean {
-    const slot = this.#options.ledger.find(spec.id, uid);
+    const slot = this.#options.slotStore.find(spec.id, uid);
     if (executor.isHome === true) return slot !== undefined && slot.executor !== executor.name && run.stage !== 'ended';
     return slot?.executor !== executor.name || run.createdAt !== spec.createdAt;
   }
