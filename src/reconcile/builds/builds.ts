@@ -61,7 +61,7 @@ export class Builds implements BuildService {
 
   isReady(): boolean {
     const { watches, slotStore, buildNamespace } = this.#options;
-    return watches.isReady && slotStore.isReady && buildNamespace.isProvisioned;
+    return watches.isReady && slotStore.isSynced && buildNamespace.isProvisioned;
   }
 
   async ready(): Promise<void> {
@@ -69,7 +69,7 @@ export class Builds implements BuildService {
     const { watches, slotStore, buildNamespace, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     const message = 'Labwright does not know the builds in the cluster yet; try again in a moment';
     await unlessLate(
-      Promise.all([watches.ready, slotStore.ready, buildNamespace.provisioned]),
+      Promise.all([watches.ready, slotStore.synced, buildNamespace.provisioned]),
       readyTimeoutMs,
       () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }),
     );

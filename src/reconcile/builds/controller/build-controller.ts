@@ -161,7 +161,7 @@ export class BuildController {
       this.#renew(signal),
     ];
     // However long the cluster keeps us waiting: what was there before is looked at when there is a picture.
-    const known = Promise.all([this.watches.ready, this.#slotStore.ready, this.#buildNamespace.provisioned]);
+    const known = Promise.all([this.watches.ready, this.#slotStore.synced, this.#buildNamespace.provisioned]);
     void known.then(() => this.#lookAtAll());
     const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
     await Promise.all(working);
