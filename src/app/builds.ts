@@ -4,15 +4,14 @@ import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
 import { BuildController, type ExecutorSetup } from '../reconcile/builds/controller/build-controller.ts';
 import type { BuildService } from '../reconcile/builds/build-service.ts';
 import { unlessAborted } from '../util/unless-aborted.ts';
-import { AwayExecutor } from '../reconcile/builds/executors/away-executor.ts';
+import { Installation } from '../reconcile/builds/executors/installation.ts';
 import { DockerExecutor } from '../reconcile/builds/executors/docker/docker-executor.ts';
 import type { BuildExecutor } from '../reconcile/builds/executors/executor.ts';
 import { KeptBuilds } from '../reconcile/builds/archive/kept-builds.ts';
-import { KubernetesExecutor } from '../reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
-import { otherCluster } from '../reconcile/builds/executors/kubernetes/other-cluster.ts';
+import { KueueExecutor, LocalExecutor } from '../reconcile/builds/executors/kubernetes/local-executor.ts';
+import { RemoteClusterExecutor } from '../reconcile/builds/executors/kubernetes/remote-cluster-executor.ts';
 import { type KubeConnection, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
 import { GitCredentials } from '../storage/git/git-credentials.ts';
-import { readInstallation } from '../storage/kubernetes/checks/installation.ts';
 import { RefResolver } from '../storage/git/ref-resolver.ts';
 import { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { LogStore } from '../storage/archive/log-store.ts';
@@ -56,6 +55,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   let asked: Promise<void> | undefined;
   const stopAsking = () => (asked ??= resolver.close());
   const connections = await connectAll(config.executors);
+  const installation = new Installation({ client, controller, namespace, logger });
   const build = new BuildController({
     ...{ client, config, controller, namespace, concurrency, logger },
     store: kept,
@@ -68,7 +68,9 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
       }),
     },
     makeExecutors: (setup) =>
-      config.executors.map((executor) => makeExecutor(executor, { ...options, namespace, setup, connections })),
+      config.executors.map((executor) =>
+        makeExecutor(executor, { ...options, namespace, setup, connections, installation }),
+      ),
   });
   return {
     builds: build.builds,
@@ -101,37 +103,31 @@ interface ExecutorMaking extends BuildStageOptions {
   readonly namespace: string;
   readonly setup: ExecutorSetup;
   readonly connections: ReadonlyMap<string, KubeConnection>;
+  readonly installation: Installation;
 }
 
 function makeExecutor(executor: ExecutorConfig, making: ExecutorMaking): BuildExecutor {
-  const { config, client, controller, logger, setup, connections } = making;
-  const installation = (signal: AbortSignal) => readInstallation(client, controller, making.namespace, signal);
+  const { config, client, controller, namespace, logger, setup, connections, installation } = making;
   const { name, capacity = Infinity } = executor;
+  const { onChange, onReady } = setup;
   switch (executor.kind) {
-    case 'cluster':
-      return new KubernetesExecutor({
-        ...{ name, capacity, client, controller, namespace: making.namespace, watches: setup.watches },
-        builder: new BuildPodBuilder(config, { controller, namespace: making.namespace }),
-        job: config.queue.kueue === undefined ? 'intent' : 'kueue',
-      });
+    case 'cluster': {
+      const Executor = config.queue.kueue === undefined ? LocalExecutor : KueueExecutor;
+      const scope = { client, controller, namespace, logger };
+      const builder = new BuildPodBuilder(config, { controller, namespace });
+      return new Executor({ name, capacity, scope, watches: setup.watches, builder });
+    }
     case 'kubernetes': {
       const connection = connections.get(name);
       if (connection === undefined) throw new TypeError(`there is no connection for the executor ${name}`);
-      const place = { name, capacity, client: new KubeClient({ connection }), config, logger, ...setup };
-      const { namespace, backend } = executor;
-      return new AwayExecutor({
-        ...{ name, capacity, installation, logger },
-        make: (owner) => otherCluster({ ...place, controller: owner, namespace, backend }),
-      });
+      const scope = { client: new KubeClient({ connection }), namespace: executor.namespace, config, logger };
+      const { backend } = executor;
+      return new RemoteClusterExecutor({ name, capacity, scope, installation, backend, onChange, onReady });
     }
     case 'docker': {
       const { address, tls, backend } = executor;
-      const { onChange, onReady } = setup;
-      const place = { name, capacity, address, tls, backend, config, onChange, onReady, logger };
-      return new AwayExecutor({
-        ...{ name, capacity, installation, logger },
-        make: (owner) => new DockerExecutor({ ...place, controller: owner }),
-      });
+      const place = { name, capacity, address, tls, backend, config, installation };
+      return new DockerExecutor({ ...place, onChange, onReady, logger });
     }
   }
 }

@@ -9,8 +9,8 @@ export interface BuildNamespaceOptions {
   /** Name of the controller: `build-namespace`, with the executor's name for another cluster. */
   readonly name?: string;
   readonly client: KubeClient;
-  /** What has to be there. Called for each attempt: for another cluster it is known only after a while. */
-  readonly objects: () => BuildNamespaceObjects;
+  /** What has to be there; undefined while that is not known yet. */
+  readonly objects: () => BuildNamespaceObjects | undefined;
   /** Its objects are there, for the first time or again. */
   readonly onProvisioned?: () => void;
   readonly logger: Logger;
@@ -18,7 +18,8 @@ export interface BuildNamespaceOptions {
   readonly maxDelayMs?: number;
 }
 
-const KEY = 'namespace';
+/** The only key of `build-namespace`. */
+export const NAMESPACE = 'namespace';
 const MAX_DELAY_MS = 60_000;
 
 /**
@@ -44,7 +45,7 @@ export class BuildNamespace {
       name: options.name ?? 'build-namespace',
       caches: [],
       sources: [],
-      keys: () => [KEY],
+      keys: () => [NAMESPACE],
       reconcile: () => this.ensure(),
       needsLeader: false,
       maxDelayMs: options.maxDelayMs ?? MAX_DELAY_MS,
@@ -59,13 +60,15 @@ export class BuildNamespace {
   /** It was found missing: it is made again, and until then nothing is started in it. */
   namespaceMissing(): void {
     this.#isProvisioned = false;
-    this.controller.enqueue(KEY);
+    this.controller.enqueue(NAMESPACE);
   }
 
   /** @throws {KubeError} */
   async ensure(): Promise<void> {
     const { client, objects, onProvisioned } = this.#options;
-    const { namespace, serviceAccount, networkPolicy } = objects();
+    const wanted = objects();
+    if (wanted === undefined) return;
+    const { namespace, serviceAccount, networkPolicy } = wanted;
     // Where an administrator has made it, there need be no right to make it.
     await client.apply(Namespaces, namespace).catch((error: unknown) => {
       if (!isKubeError(error, 403)) throw error;

@@ -1,5 +1,3 @@
-import type { V1Job } from '@kubernetes/client-node';
-import { setTimeout as delay } from 'node:timers/promises';
 import { builderDigest, imageOf } from '../../builder/build/build-image.ts';
 import { buildObjectName, type ObservedBuild, parseBuild, wantedPatch } from '../../domain/build/build-intent.ts';
 import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
@@ -9,11 +7,13 @@ import { identifyBuild } from '../../domain/build/build-identity.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
+import { withDeadline } from '../../util/deadline.ts';
 import { refusalOf } from '../labs/objects/refusal.ts';
-import type { Admission } from './queue/admission.ts';
 import type { BuildRequest } from './build-service.ts';
 import type { BuildNamespace } from './build-namespace.ts';
 import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
+import type { QueueOrder } from './queue/queue-order.ts';
+import { Reservations } from './queue/reservations.ts';
 import type { SlotStore } from './queue/slot-store.ts';
 
 export interface BuildRequestsOptions {
@@ -23,16 +23,16 @@ export interface BuildRequestsOptions {
   readonly namespace: string;
   readonly watches: KubernetesWatches;
   readonly slotStore: SlotStore;
-  readonly admission: Admission;
+  readonly order: QueueOrder;
   readonly builder: BuildPodBuilder;
   /** Told when the namespace of builds is found missing. */
   readonly buildNamespace: Pick<BuildNamespace, 'namespaceMissing'>;
-  /** @param asker user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
+  /** @param requester user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
   readonly resolve: (
     repository: Repository,
     ref: string,
     signal?: AbortSignal,
-    asker?: string,
+    requester?: string,
   ) => Promise<ResolvedRepository>;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
@@ -47,13 +47,15 @@ export type RequestedBuild =
 
 /** A request has a moment until somebody reads the events of its build. */
 const LEAST_WANTED_MS = 30_000;
-/** How long what an earlier build has left is waited for. */
-const LEFTOVER_MS = 30_000;
-const LEFTOVER_AGAIN_MS = 50;
-const LEFTOVER_PAUSE_MS = 1_000;
+/** How long a request waits for the clean-up of an earlier build of the same image. */
+const PREDECESSOR_MS = 30_000;
+/** Requests that wait so at the same moment, in this process. */
+const MOST_WAITING = 1_000;
 const ATTEMPTS = 10;
-/** A request that joins a build and then never reads its events keeps it this share of the time less, at most. */
-const JOIN_SLACK = 0.1;
+/** Requests of one user under way at the same moment, where no more builds of one user may wait. */
+const LEAST_UNDER_WAY = 16;
+/** Skip the renewal while less than this share of the lease has passed. */
+const LEASE_SLACK = 0.1;
 
 /**
  * From a repository and a ref to a build, or to an image that is there already.
@@ -67,6 +69,10 @@ export class BuildRequests {
   /** Builds that somebody is noted to wait for at this moment, by uid of their Job. */
   readonly #joining = new Map<string, Promise<ObservedBuild>>();
   readonly #builderDigest: string;
+  readonly #reservations = new Reservations();
+  /** Requests under way, by user. */
+  readonly #underWayOf = new Map<string, number>();
+  #waitingForPredecessors = 0;
 
   constructor(options: BuildRequestsOptions) {
     this.#options = options;
@@ -75,11 +81,25 @@ export class BuildRequests {
 
   /** @throws BuildProblem */
   async request(request: BuildRequest, signal?: AbortSignal): Promise<RequestedBuild> {
-    const { config, resolve } = this.#options;
+    const { resolve } = this.#options;
     const { username } = request;
     // A slash is in the name of no user: it is a hub, which asks for many.
-    const asker = username.includes('/') ? undefined : username;
-    const repository = await resolve(request.repository, request.ref, signal, asker);
+    const requester = username.includes('/') ? undefined : username;
+    const done = this.#countRequest(requester);
+    try {
+      const repository = await resolve(request.repository, request.ref, signal, requester);
+      return await this.#requestResolved(request, repository, signal);
+    } finally {
+      done();
+    }
+  }
+
+  async #requestResolved(
+    request: BuildRequest,
+    repository: ResolvedRepository,
+    signal?: AbortSignal,
+  ): Promise<RequestedBuild> {
+    const { config } = this.#options;
     const identity = identifyBuild(repository, request.path, this.#builderDigest);
     const spec: BuildSpec = {
       ...identity,
@@ -108,14 +128,41 @@ export class BuildRequests {
     const digest = await this.#options.findDigest(spec.image, signal);
     if (digest !== null) return { found: 'image', spec, digest };
     this.#checkBounds(spec);
-    return this.#begin(spec, signal);
+    // From the check on without a pause, so that the next check finds it counted.
+    const giveBack = this.#reservations.reserve(spec.id, spec.requestedBy);
+    try {
+      return await this.#begin(spec, signal);
+    } finally {
+      giveBack();
+    }
+  }
+
+  /**
+   * However many builds somebody asks for at once, with refs or with full commits: each asks the registry.
+   *
+   * @returns to be called when the request has ended
+   * @throws BuildProblem `QueueFull`
+   */
+  #countRequest(user: string | undefined): () => void {
+    if (user === undefined) return () => undefined;
+    const count = this.#underWayOf.get(user) ?? 0;
+    if (count >= Math.max(LEAST_UNDER_WAY, this.#options.config.queue.waitingPerUser)) {
+      const message = 'You ask for too many builds at once; try again in a moment.';
+      throw new BuildProblem({ reason: 'QueueFull', message }, { transient: true, retryAfterMs: 1_000 });
+    }
+    this.#underWayOf.set(user, count + 1);
+    return () => {
+      const left = (this.#underWayOf.get(user) ?? 1) - 1;
+      if (left === 0) this.#underWayOf.delete(user);
+      else this.#underWayOf.set(user, left);
+    };
   }
 
   async #join(build: ObservedBuild, spec: BuildSpec): Promise<RequestedBuild> {
-    if (build.spec.key !== spec.key) throw nameTaken();
+    if (build.spec.key !== spec.key) throw conflict();
     const until = this.#wantedUntil(spec);
     // However many join, it is written now and then, and once for all who come meanwhile.
-    const isEnough = ({ wantedUntil }: ObservedBuild) => wantedUntil >= until - (until - Date.now()) * JOIN_SLACK;
+    const isEnough = ({ wantedUntil }: ObservedBuild) => wantedUntil >= until - (until - Date.now()) * LEASE_SLACK;
     const known = isEnough(build) ? build : ((await this.#joining.get(build.uid)?.catch(() => build)) ?? build);
     if (isEnough(known)) return { found: 'build', build: known };
     const joining = this.#renew(build, until);
@@ -141,7 +188,7 @@ export class BuildRequests {
 
   async #begin(spec: BuildSpec, signal?: AbortSignal): Promise<RequestedBuild> {
     const { client, watches, builder, nodeFor } = this.#options;
-    const endsAt = Date.now() + LEFTOVER_MS;
+    const endsAt = performance.now() + PREDECESSOR_MS;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const node = nodeFor(spec.repository.url);
       const job = builder.buildJob(spec, { suspend: true, wantedUntil: this.#wantedUntil(spec), node });
@@ -152,64 +199,94 @@ export class BuildRequests {
         if (build === undefined) throw new TypeError('a Job just made cannot be read');
         return { found: 'nothing', build };
       } catch (error) {
-        if (isKubeError(error, 404)) throw this.#groundless(error);
+        if (isKubeError(error, 404)) throw this.#namespaceMissing(error);
         if (!isKubeError(error, 409)) throw asProblem(error);
       }
-      const build = await this.#makeRoom(spec, endsAt, signal);
+      const build = await this.#waitForPredecessor(spec, endsAt - performance.now(), signal);
       if (build !== undefined) return this.#join(build, spec);
     }
     throw new BuildProblem(
-      { reason: 'NameTaken', message: 'Others begin and end the same build all the time; try again.' },
+      { reason: 'NameTaken', message: 'The same build is being started concurrently; try again.' },
       { transient: true },
     );
   }
 
   /** Somebody has removed the namespace of builds: it is made again, and who asks again then gets a build. */
-  #groundless(cause: unknown): BuildProblem {
+  #namespaceMissing(cause: unknown): BuildProblem {
     this.#options.buildNamespace.namespaceMissing();
-    const message = 'The namespace of builds is gone and is being made again; try again in a moment.';
+    const message = 'The build namespace is missing and is being recreated; try again shortly.';
     return new BuildProblem({ reason: 'NotReady', message }, { transient: true, cause });
   }
 
-  /** The name is taken: by a build under way, which is returned, or by one that is over, which is removed. */
-  async #makeRoom(spec: BuildSpec, endsAt: number, signal?: AbortSignal): Promise<ObservedBuild | undefined> {
+  /**
+   * The name is taken: by a build under way, which is returned, or by one that is over, which is removed. The API server is asked
+   * once; after that the caches tell.
+   *
+   * @returns undefined when the name is free
+   */
+  async #waitForPredecessor(spec: BuildSpec, ms: number, signal?: AbortSignal): Promise<ObservedBuild | undefined> {
     const { client, namespace, watches } = this.#options;
     const ref = { namespace, name: buildObjectName(spec.id) };
-    for (let pause = LEFTOVER_AGAIN_MS; ; pause = Math.min(pause * 2, LEFTOVER_PAUSE_MS)) {
-      const found: V1Job | undefined = await client.get(Jobs, ref, { ...(signal === undefined ? {} : { signal }) });
-      if (found === undefined) return undefined;
-      const build = parseBuild(found);
-      if (build === undefined || build.spec.key !== spec.key) throw nameTaken();
-      watches.observeJob(found);
-      if (isUnderWay(build)) return build;
-      if (Date.now() > endsAt) {
-        throw new BuildProblem(
-          {
-            reason: 'NameTaken',
-            message: 'An earlier build of the same is still being removed; try again in a moment.',
-          },
-          { transient: true },
-        );
-      }
-      // Only when nothing of it runs any more: until then its slot and what it left are cleaned up.
-      const isHeld = this.#options.slotStore.find(build.spec.id, build.uid) !== undefined || build.result === null;
-      if (!build.terminating && !isHeld) {
-        await client.delete(Jobs, ref, { uid: build.uid, propagationPolicy: 'Foreground' });
-      }
-      await delay(pause * (0.75 + Math.random() / 2), undefined, signal === undefined ? {} : { signal });
+    const found = await client.get(Jobs, ref, { ...(signal === undefined ? {} : { signal }) });
+    if (found === undefined) return undefined;
+    if (parseBuild(found)?.spec.key !== spec.key) throw conflict();
+    watches.observeJob(found);
+    if (this.#waitingForPredecessors >= MOST_WAITING) throw stillCleaning();
+    this.#waitingForPredecessors += 1;
+    try {
+      return await withDeadline({ ms, signal, late: stillCleaning }, (until) => this.#untilGone(spec, until));
+    } finally {
+      this.#waitingForPredecessors -= 1;
     }
   }
 
-  /** @throws BuildProblem `QueueFull` */
-  #checkBounds({ requestedBy }: BuildSpec): void {
-    const { config, admission, slotStore } = this.#options;
+  async #untilGone(spec: BuildSpec, signal: AbortSignal): Promise<ObservedBuild | undefined> {
+    const { client, namespace, watches, slotStore } = this.#options;
+    let deleted: string | undefined;
+    for (;;) {
+      signal.throwIfAborted();
+      const ended = new AbortController();
+      const either = AbortSignal.any([signal, ended.signal]);
+      // Before the caches are looked at, so that no change is missed.
+      const change = Promise.race([watches.jobChanges.next(spec.id, either), slotStore.releases.next(spec.id, either)]);
+      try {
+        const build = watches.job(spec.id);
+        if (build === undefined) return undefined;
+        if (build.spec.key !== spec.key) throw conflict();
+        if (isUnderWay(build)) return build;
+        // Only when nothing of it runs any more: until then its slot and what it left are cleaned up.
+        const isHeld = slotStore.find(build.spec.id, build.uid) !== undefined || build.result === null;
+        if (!build.terminating && !isHeld && deleted !== build.uid) {
+          deleted = build.uid;
+          const options = { uid: build.uid, propagationPolicy: 'Foreground' as const, signal };
+          const end = await client.delete(Jobs, { namespace, name: build.name }, options);
+          if (end === 'gone') watches.forgetJob(spec.id, build.uid);
+        }
+        if (watches.job(spec.id) !== undefined) await change;
+      } finally {
+        ended.abort();
+      }
+    }
+  }
+
+  /**
+   * Each replica counts what it is creating itself and what its caches have. Replicas that are asked at the same moment hear of
+   * each other's Jobs a moment later: the bounds on waiting builds can be exceeded by what the others accept in that time.
+   *
+   * @throws BuildProblem `QueueFull`
+   */
+  #checkBounds({ id, requestedBy }: BuildSpec): void {
+    const { config, order, slotStore } = this.#options;
     const { waiting, waitingPerUser, running } = config.queue;
-    const queued = admission.waiting();
+    const queued = order.waiting;
     const free = Math.max(0, running - slotStore.slots.length);
+    const isCounted = (reserved: string) => reserved === id || order.positionOf(reserved) !== null;
+    const all = queued.length + this.#reservations.count(isCounted);
+    const own = queued.filter(({ user }) => user === requestedBy).length;
     const message =
-      queued.length >= waiting + free
+      all >= waiting + free
         ? 'There are too many builds waiting already; try again later.'
-        : queued.filter(({ user }) => user === requestedBy).length >= waitingPerUser
+        : own + this.#reservations.count(isCounted, requestedBy) >= waitingPerUser
           ? 'You have too many builds waiting already; try again later.'
           : undefined;
     if (message !== undefined) throw new BuildProblem({ reason: 'QueueFull', message }, { retryAfterMs: 30_000 });
@@ -227,11 +304,21 @@ export function isUnderWay({ result, cancel, terminating }: ObservedBuild): bool
   return result === null && cancel === null && !terminating;
 }
 
-function nameTaken(): BuildProblem {
+function conflict(): BuildProblem {
   return new BuildProblem({
     reason: 'NameTaken',
     message: 'The name of the build is taken by something else in the cluster. Tell an administrator.',
   });
+}
+
+function stillCleaning(): BuildProblem {
+  return new BuildProblem(
+    {
+      reason: 'NameTaken',
+      message: 'A previous build of this image is still being cleaned up; try again in a moment.',
+    },
+    { transient: true },
+  );
 }
 
 function asProblem(error: unknown): unknown {

@@ -13,7 +13,7 @@ import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated } from '../../storage/kubernetes/kube-error.ts';
 import { explainKubeError } from '../kube-answers.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
-import type { Admission } from './queue/admission.ts';
+import type { QueueOrder } from './queue/queue-order.ts';
 import type { BuildKeeper } from './archive/build-keeper.ts';
 import { BuildLog } from './log/build-log.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
@@ -35,7 +35,7 @@ export interface BuildsOptions {
   readonly slotStore: SlotStore;
   readonly buildNamespace: BuildNamespace;
   readonly pool: ExecutorPool;
-  readonly admission: Admission;
+  readonly order: QueueOrder;
   readonly operations: BuildOperations;
   readonly requests: BuildRequests;
   readonly keeper: BuildKeeper;
@@ -101,7 +101,7 @@ export class Builds implements BuildService {
   }
 
   get(id: string): BuildState | undefined {
-    const { watches, slotStore, pool, admission, operations, keeper } = this.#options;
+    const { watches, slotStore, pool, order, operations, keeper } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedState(found.spec, found.result, true);
     const build = watches.job(id);
@@ -114,7 +114,7 @@ export class Builds implements BuildService {
     return buildState(build, {
       slot,
       run: slot === undefined ? undefined : runOf(pool.get(slot.executor), build.spec),
-      position: admission.positionOf(id),
+      position: order.positionOf(id),
       trouble: operation?.trouble ?? null,
       logPhase: operation?.log.lastPhase ?? null,
     });
@@ -156,6 +156,8 @@ export class Builds implements BuildService {
     const operation = this.#operationOf(id);
     const log = await this.#logOf(id, operation, signal);
     try {
+      // Its position may have changed while nobody was told.
+      this.#options.wake(id);
       yield* log.read(lastEventId, signal);
     } finally {
       if (operation !== undefined) {

@@ -8,7 +8,7 @@ import {
   type BuildControllerOptions,
 } from '../../../src/reconcile/builds/controller/build-controller.ts';
 import type { BuildRequest, BuildService } from '../../../src/reconcile/builds/build-service.ts';
-import { KubernetesExecutor } from '../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
+import { KueueExecutor, LocalExecutor } from '../../../src/reconcile/builds/executors/kubernetes/local-executor.ts';
 import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
 import { type SandboxRegistry, startRegistry } from '../../../sandbox/registry/index.ts';
 import { tokenConnection } from '../../../src/storage/kubernetes/connection.ts';
@@ -142,10 +142,9 @@ export class BuildSetting {
       makeExecutors:
         this.#options.executors?.(this) ??
         (({ watches }) => [
-          new KubernetesExecutor({
-            ...{ name: 'cluster', capacity: Infinity, client, watches, controller, namespace },
+          new (config.queue.kueue === undefined ? LocalExecutor : KueueExecutor)({
+            ...{ name: 'cluster', capacity: Infinity, watches, scope: { client, controller, namespace, logger } },
             builder: new BuildPodBuilder(config, { controller, namespace }),
-            job: config.queue.kueue === undefined ? 'intent' : 'kueue',
           }),
         ]),
     });

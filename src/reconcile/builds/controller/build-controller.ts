@@ -8,9 +8,12 @@ import { rankNodes } from '../../../domain/build/rendezvous-hash.ts';
 import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../../storage/kubernetes/resources.ts';
-import type { Session } from '../../controller.ts';
+import type { Controller, Session } from '../../controller.ts';
+import type { Cache } from '../../health.ts';
 import { WorkQueue } from '../../work-queue.ts';
-import { Admission } from '../queue/admission.ts';
+import { ADMISSION, buildAdmission } from '../queue/admission.ts';
+import { QueueOrder } from '../queue/queue-order.ts';
+import { buildOrphans } from '../executors/orphaned-runs.ts';
 import { BuildFollowing } from '../log/build-following.ts';
 import { BuildKeeper, type BuildStore } from '../archive/build-keeper.ts';
 import { BuildOperations } from './build-operations.ts';
@@ -80,7 +83,9 @@ export class BuildController {
   readonly #options: BuildControllerOptions;
   readonly #queue: WorkQueue;
   readonly #slotStore: SlotStore;
-  readonly #admission: Admission;
+  readonly #order: QueueOrder;
+  readonly #controllers: readonly Controller[];
+  readonly #orphans: Controller;
   readonly #operations: BuildOperations;
   readonly #following: BuildFollowing;
   readonly #buildNamespace: BuildNamespace;
@@ -88,7 +93,11 @@ export class BuildController {
   constructor(options: BuildControllerOptions) {
     this.#options = options;
     const { client, config, controller, namespace, logger, sources, store } = options;
-    const wake = (id: string) => this.#queue.add(id);
+    const wake = (id: string) => {
+      this.#queue.add(id);
+      orphans.enqueue(id);
+      admission.enqueue(ADMISSION);
+    };
     const builder = new BuildPodBuilder(config, { controller, namespace });
     this.#queue = new WorkQueue((id) => reconciler.reconcile(id), {
       concurrency: options.concurrency,
@@ -97,18 +106,19 @@ export class BuildController {
     });
     this.watches = new KubernetesWatches({
       ...{ client, controller, namespace, logger },
-      onChange: (id) => {
-        wake(id);
-        this.#admission.changed();
-      },
+      onChange: wake,
     });
     this.#slotStore = new SlotStore({
       ...{ client, controller, namespace, logger },
       onChange: (slots, before) => {
-        this.#admission.changed();
-        for (const { id } of [...slots, ...before]) wake(id);
-        // Everybody's place has changed.
-        for (const { id } of this.#admission.waiting()) wake(id);
+        admission.enqueue(ADMISSION);
+        const changed = new Map([...before, ...slots].map((slot) => [slot.uid, slot]));
+        for (const { uid, id } of changed.values()) {
+          const isSame = before.some((slot) => slot.uid === uid) && slots.some((slot) => slot.uid === uid);
+          if (!isSame) wake(id);
+        }
+        // Those who read how a build waits are told its new position.
+        for (const { log, spec } of this.#operations.all()) if (log.readers > 0) this.#queue.add(spec.id);
       },
     });
     const executors = options.makeExecutors({
@@ -118,18 +128,18 @@ export class BuildController {
     });
     this.pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
     const shared = { client, config, namespace, watches: this.watches, slotStore: this.#slotStore, pool: this.pool };
-    this.#admission = new Admission({
-      ...shared,
-      bounds: config.queue,
-      onError: (err) => logger.warn({ err }, 'builds that wait could not be given their turn; it is tried again'),
-    });
+    this.#order = new QueueOrder(shared);
+    const caches = [this.#slotStore, watchesCache(this.watches)];
+    const admission = buildAdmission({ ...shared, caches, order: this.#order, bounds: config.queue, logger });
+    const orphans = (this.#orphans = buildOrphans({ ...shared, caches, logger }));
+    this.#controllers = [admission, orphans, ...this.pool.controllers()];
     this.#operations = new BuildOperations(config.logs.size);
     this.#following = new BuildFollowing({ logger, onChange: wake });
     this.#buildNamespace = new BuildNamespace({ client, objects: () => builder.buildNamespaceObjects(), logger });
     const keeper = new BuildKeeper({ store, executors: () => this.pool.all(), size: config.logs.size, logger });
     const all = {
       ...shared,
-      admission: this.#admission,
+      order: this.#order,
       operations: this.#operations,
       keeper,
       buildNamespace: this.#buildNamespace,
@@ -155,6 +165,7 @@ export class BuildController {
   async run(signal: AbortSignal): Promise<void> {
     const working = [
       this.#buildNamespace.controller.run(alone(signal)),
+      ...this.#controllers.map((controller) => controller.run(alone(signal))),
       this.watches.run(signal),
       this.#slotStore.run(signal),
       this.pool.run(signal),
@@ -166,7 +177,6 @@ export class BuildController {
     const resync = setInterval(() => this.#lookAtAll(), RESYNC_MS);
     await Promise.all(working);
     clearInterval(resync);
-    await this.#admission.stop();
     await this.#queue.stop();
     await this.#following.stop();
   }
@@ -176,7 +186,9 @@ export class BuildController {
     for (const { spec } of this.watches.jobs()) this.#queue.add(spec.id);
     for (const { id } of this.#slotStore.slots) this.#queue.add(id);
     for (const executor of this.pool.all()) for (const { id } of executor.runs()) this.#queue.add(id);
-    this.#admission.changed();
+    for (const controller of this.#controllers)
+      if (controller.name === 'build-admission') controller.enqueue(ADMISSION);
+    for (const executor of this.pool.all()) for (const { id } of executor.runs()) this.#orphans.enqueue(id);
   }
 
   /** Says in the cluster, now and then, that somebody here waits for a build: other controllers do not see who reads here. */
@@ -223,4 +235,16 @@ export class BuildController {
 /** For the time until the manager runs all of this: this process leads. */
 function alone(stopping: AbortSignal): Session {
   return { stopping, lost: new AbortController().signal, mayWrite: () => true };
+}
+
+function watchesCache(watches: KubernetesWatches): Cache {
+  return {
+    name: 'builds',
+    synced: watches.ready,
+    get isSynced() {
+      return watches.isReady;
+    },
+    health: () => ({ component: 'builds', ready: watches.isReady }),
+    run: (signal) => watches.run(signal),
+  };
 }

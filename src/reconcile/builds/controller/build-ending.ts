@@ -9,7 +9,8 @@ import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import type { Result } from '../../work-queue.ts';
 import type { BuildKeeper } from '../archive/build-keeper.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
-import type { BuildTurns } from '../queue/build-turns.ts';
+import type { ExecutorPool } from '../executors/executor-pool.ts';
+import type { SlotStore } from '../queue/slot-store.ts';
 import type { BuildMemory } from './decide-build.ts';
 import type { KubernetesWatches } from '../executors/kubernetes/kubernetes-watches.ts';
 
@@ -21,6 +22,8 @@ export interface BuildEndingOptions {
   readonly watches: KubernetesWatches;
   readonly operations: BuildOperations;
   readonly keeper: BuildKeeper;
+  readonly slotStore: SlotStore;
+  readonly pool: ExecutorPool;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
   readonly logger: Logger;
@@ -50,11 +53,9 @@ const CLEANUP_PATIENCE_MS = 10 * 60_000;
  */
 export class BuildEnding {
   readonly #options: BuildEndingOptions;
-  readonly #turns: BuildTurns;
 
-  constructor(options: BuildEndingOptions, turns: BuildTurns) {
+  constructor(options: BuildEndingOptions) {
     this.#options = options;
-    this.#turns = turns;
   }
 
   /** The build has done what it should; it is ready when the registry says so. */
@@ -99,19 +100,19 @@ export class BuildEnding {
 
   /** Ends what is left of a build that is over: what runs, what is secret, its slot. Its log is kept before that. */
   async cleanUp({ build, operation }: Build): Promise<Result> {
-    const { logger, keeper } = this.#options;
+    const { logger, keeper, slotStore, pool } = this.#options;
     this.#announce(build, operation);
     operation.following?.abort.abort();
     // What runs it is removed next: its log may be nowhere else.
     if (build.result !== null) await keeper.keep(build.result, operation, AbortSignal.timeout(KEEP_MS));
     try {
-      await this.#turns.executorOf(build)?.stop(build.spec.id);
+      await pool.executorFor(slotStore.find(build.spec.id, build.uid))?.stop(build.spec);
     } catch (err) {
       if (Date.now() - (build.result?.at ?? 0) < CLEANUP_PATIENCE_MS) throw err;
       const about = { err, build: build.spec.id };
       logger.warn(about, 'a build that is over may still run: its executor does not answer');
     }
-    await this.#turns.giveBack(build);
+    await slotStore.release(build.uid);
     return {};
   }
 

@@ -1,24 +1,21 @@
-import { buildObjectName, cancelPatch, type ObservedBuild } from '../../../domain/build/build-intent.ts';
+import { cancelPatch, type ObservedBuild } from '../../../domain/build/build-intent.ts';
 import { BuildProblem } from '../../../domain/build/build.ts';
 import type { Finding } from '../../../domain/lab/reasons.ts';
-import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import { troubleFor } from '../../labs/operations.ts';
 import type { Result } from '../../work-queue.ts';
-import type { Admission } from '../queue/admission.ts';
+import type { QueueOrder } from '../queue/queue-order.ts';
 import { type Build, BuildEnding, type BuildEndingOptions } from './build-ending.ts';
 import type { BuildFollowing } from '../log/build-following.ts';
 import type { BuildOperation } from './build-operations.ts';
-import { BuildTurns } from '../queue/build-turns.ts';
 import { type BuildDecision, type BuildMemory, decideBuild } from './decide-build.ts';
-import { type BuildSecrets, ExecutorUnavailable, runOf } from '../executors/executor.ts';
+import { type BuildExecutor, type BuildSecrets, ExecutorUnavailable, runOf } from '../executors/executor.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
 import type { SlotStore } from '../queue/slot-store.ts';
-import { OrphanedRuns } from '../executors/orphaned-runs.ts';
 
 export interface BuildReconcilerOptions extends BuildEndingOptions {
   readonly slotStore: SlotStore;
   readonly pool: ExecutorPool;
-  readonly admission: Admission;
+  readonly order: QueueOrder;
   readonly following: BuildFollowing;
   /** What a build is given in secret. @throws BuildProblem */
   readonly readSecrets: (build: ObservedBuild) => Promise<BuildSecrets>;
@@ -32,31 +29,27 @@ const START_AGAIN_MS = 5_000;
  */
 export class BuildReconciler {
   readonly #options: BuildReconcilerOptions;
-  readonly #strays: OrphanedRuns;
-  readonly #turns: BuildTurns;
   readonly #ending: BuildEnding;
 
   constructor(options: BuildReconcilerOptions) {
     this.#options = options;
-    this.#strays = new OrphanedRuns(options);
-    this.#turns = new BuildTurns(options);
-    this.#ending = new BuildEnding(options, this.#turns);
+    this.#ending = new BuildEnding(options);
   }
 
   /** One run for one build. It throws what may pass: the queue comes back to it. */
   async reconcile(id: string): Promise<Result> {
     const { watches, operations, config } = this.#options;
     const build = watches.job(id);
-    if (build === undefined) return this.#clearUp(id);
+    if (build === undefined) {
+      operations.finish(id);
+      return {};
+    }
     const now = Date.now();
     const operation = operations.resume(build, now);
     await this.#makeSureOfEnd(build, operation);
     const memory = this.#remember(build, operation, now);
-    const again = await this.#strays.stopOrphans(build);
-    await this.#turns.freeLost(build);
     const timings = { ...config.deadlines, retention: config.retention };
-    const result = await this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
-    return sooner(result, again);
+    return this.#act({ build, operation, memory }, decideBuild(build, memory, timings, now));
   }
 
   async #act(all: Build, decision: BuildDecision): Promise<Result> {
@@ -66,7 +59,7 @@ export class BuildReconciler {
         this.#reportPosition(all);
         return { requeueAfterMs: decision.again };
       case 'take-slot':
-        await this.#turns.take(build);
+        await this.#take(build);
         return {};
       case 'start':
         return this.#start(all, decision.again);
@@ -97,7 +90,7 @@ export class BuildReconciler {
   async #makeSureOfEnd(build: ObservedBuild, operation: BuildOperation): Promise<void> {
     if (operation.isLate || operation.isSureOfEnd || operation.log.ended) return;
     const { id } = build.spec;
-    const executor = this.#turns.executorOf(build);
+    const executor = this.#executorOf(build);
     const run = executor?.observe(id);
     if (run?.stage !== 'ended' || run.hasLog) return;
     await executor?.lookAgain?.(id);
@@ -109,7 +102,7 @@ export class BuildReconciler {
     const { slotStore, config, following } = this.#options;
     const { id } = build.spec;
     const slot = slotStore.find(id, build.uid);
-    const executor = this.#turns.executorOf(build);
+    const executor = this.#executorOf(build);
     const run = runOf(executor, build.spec);
     if (run !== undefined) {
       if (operation.stage !== run.stage) operation.stageSince = now;
@@ -144,9 +137,8 @@ export class BuildReconciler {
   }
 
   #reportPosition({ build, operation, memory }: Build): void {
-    const { admission, pool } = this.#options;
-    const position = admission.positionOf(build.spec.id);
-    admission.request();
+    const { order, pool } = this.#options;
+    const position = order.positionOf(build.spec.id);
     if (position === null) return;
     const [outage] = pool.places().length === 0 ? pool.outages() : [];
     const why = outage === undefined ? '' : ` No builds can be started at the moment: ${outage.message}.`;
@@ -160,7 +152,7 @@ export class BuildReconciler {
   async #start(all: Build, again: number): Promise<Result> {
     const { build, operation } = all;
     const { pool, readSecrets, config } = this.#options;
-    const executor = this.#turns.executorOf(build);
+    const executor = this.#executorOf(build);
     if (config.queue.kueue === undefined) operation.log.phase('starting', 'Its turn has come.');
     else operation.log.phase('queued', 'Waiting for Kueue to admit it.');
     try {
@@ -172,33 +164,33 @@ export class BuildReconciler {
       if (error instanceof BuildProblem && !error.transient) return this.#ending.fail(all, error);
       if (!(error instanceof ExecutorUnavailable)) throw error;
       if (executor !== undefined) pool.failed(executor.name, error);
-      await this.#turns.giveBack(build);
+      await this.#options.slotStore.release(build.uid);
       return {};
     }
   }
 
   /** Its executor takes it and cannot run it. */
   async #moveOn({ build, operation }: Build, { message }: Finding): Promise<Result> {
-    const executor = this.#turns.executorOf(build);
-    await executor?.stop(build.spec.id);
+    const executor = this.#executorOf(build);
+    await executor?.stop(build.spec);
     if (executor !== undefined) this.#options.pool.failed(executor.name, new ExecutorUnavailable(message));
     operation.trouble = null;
-    await this.#turns.giveBack(build);
+    await this.#options.slotStore.release(build.uid);
     return {};
   }
 
-  /** There is no Job: nothing of it may run or hold a place. The picture may be old, so the cluster is asked once more. */
-  async #clearUp(id: string): Promise<Result> {
-    const { client, namespace, slotStore, pool, operations } = this.#options;
-    operations.finish(id);
-    const slots = slotStore.slots.filter((slot) => slot.id === id);
-    const isRunning = [...pool.runsOf(id)].length > 0;
-    if (slots.length === 0 && !isRunning) return {};
-    const found = await client.get(Jobs, { namespace, name: buildObjectName(id) });
-    if (found !== undefined) return {};
-    const again = await this.#strays.stopAll(id);
-    await this.#turns.freeAll(id);
-    return sooner({}, again);
+  #executorOf({ spec, uid }: ObservedBuild): BuildExecutor | undefined {
+    const { slotStore, pool } = this.#options;
+    return pool.executorFor(slotStore.find(spec.id, uid));
+  }
+
+  /** A build that runs without having been admitted takes a place all the same. */
+  async #take({ spec, uid }: ObservedBuild): Promise<void> {
+    const { slotStore, pool } = this.#options;
+    const [first] = pool.all();
+    const executor = (pool.local ?? first)?.name ?? '';
+    const { id, requestedBy: user, repository } = spec;
+    await slotStore.take({ id, uid, user, repository: repository.url, executor, at: Date.now() });
   }
 }
 
@@ -215,9 +207,4 @@ function describePhase(phase: string, { operation, memory }: Build): string {
   if (operation.trouble !== null) return operation.trouble.message;
   const where = memory.run?.node === null || memory.run === undefined ? '' : ` on ${memory.run.node}`;
   return `${SENTENCES[phase] ?? 'The build goes on'}${where}.`;
-}
-
-function sooner({ requeueAfterMs }: Result, again: number | undefined): Result {
-  const next = Math.min(requeueAfterMs ?? Infinity, again ?? Infinity);
-  return next === Infinity ? {} : { requeueAfterMs: next };
 }

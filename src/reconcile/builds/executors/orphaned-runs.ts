@@ -1,14 +1,23 @@
 import { LRUCache } from 'lru-cache';
-import type { Logger } from 'pino';
-import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
+import { buildObjectName, type ObservedBuild } from '../../../domain/build/build-intent.ts';
+import { Jobs } from '../../../storage/kubernetes/resources.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
+import { Controller } from '../../controller.ts';
+import type { Cache } from '../../health.ts';
+import type { Result } from '../../work-queue.ts';
+import type { BuildScope } from '../build-scope.ts';
+import type { SlotStore } from '../queue/slot-store.ts';
 import type { BuildExecutor, ObservedRun } from './executor.ts';
 import type { ExecutorPool } from './executor-pool.ts';
-import type { SlotStore } from '../queue/slot-store.ts';
+import type { KubernetesWatches } from './kubernetes/kubernetes-watches.ts';
 
-export interface OrphanedRunsOptions {
+export interface OrphanedRunsOptions extends Omit<BuildScope, 'config' | 'controller'> {
+  readonly caches: readonly Cache[];
+  readonly watches: Pick<KubernetesWatches, 'job' | 'observeJob'>;
   readonly pool: ExecutorPool;
   readonly slotStore: SlotStore;
-  readonly logger: Logger;
+  readonly concurrency?: number;
+  readonly clock?: Clock;
 }
 
 /** Until an executor that could not end something is told again. */
@@ -21,72 +30,120 @@ interface Found {
 }
 
 /**
- * What runs for a build beside it: an executor started it and could not say so, it is of an attempt before this one, or its
- * build is gone. It is ended, however long its executor is away, and holds up nothing meanwhile.
+ * `build-orphans`: runs that no slot points to are stopped, and slots that no build has are released. Keys are ids of builds, to be
+ * enqueued when the Job, the slot or a run of a build changes.
+ *
+ * A run is orphaned when an executor has started it and could not say so, when it is of an attempt before this one, or when its
+ * build is gone. However long its executor is away, it holds up nothing meanwhile.
  */
+export function buildOrphans(options: OrphanedRunsOptions): Controller {
+  const { caches, pool, slotStore, concurrency = 4, logger } = options;
+  const orphans = new OrphanedRuns(options);
+  return new Controller({
+    name: 'build-orphans',
+    caches,
+    sources: [],
+    keys: function* () {
+      for (const { id } of slotStore.slots) yield id;
+      for (const executor of pool.all()) for (const { id } of executor.runs()) yield id;
+    },
+    reconcile: (id) => orphans.reconcile(id),
+    concurrency,
+    logger,
+  });
+}
+
 export class OrphanedRuns {
   readonly #options: OrphanedRunsOptions;
-  /** When an executor was last told in vain to end a build; milliseconds since the epoch. */
+  readonly #clock: Clock;
+  /** When an executor was last told in vain to end a build, by the monotonic clock. */
   readonly #failedAt = new LRUCache<string, number>({ max: REMEMBERED });
 
   constructor(options: OrphanedRunsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+  }
+
+  async reconcile(id: string): Promise<Result> {
+    const build = this.#options.watches.job(id);
+    const again = build === undefined ? await this.#clearUp(id) : await this.#stopOrphans(build);
+    return again === undefined ? {} : { requeueAfterMs: again };
   }
 
   /**
-   * Ends what runs for this build anywhere but where its slot says.
+   * Ends what runs for this build anywhere but where its slot says, and releases slots of Jobs before this one.
    *
    * @returns milliseconds until to look again; undefined when nothing is left
    */
-  async stopOrphans(build: ObservedBuild): Promise<number | undefined> {
+  async #stopOrphans(build: ObservedBuild): Promise<number | undefined> {
     const { pool, slotStore } = this.#options;
     const { id } = build.spec;
-    if (!this.#isAny(build)) return undefined;
-    // The picture may be old: another controller may have moved the build.
+    await this.#releaseLost(build);
+    if (!this.#hasOrphans(build)) return undefined;
+    // The cache may be old: another replica may have moved the build.
     await slotStore.read();
-    return this.#end(
-      id,
-      [...pool.runsOf(id)].filter((found) => this.#isStray(build, found)),
-    );
+    return this.#stop([...pool.runsOf(id)].filter((found) => this.#isOrphan(build, found)));
   }
 
-  /** Ends all that runs for a build of which there is no intent. As above. */
-  async stopAll(id: string): Promise<number | undefined> {
-    return this.#end(id, [...this.#options.pool.runsOf(id)]);
+  /** A slot of an earlier Job, which has vanished without anybody noticing. The cache of Jobs may be older than the slot. */
+  async #releaseLost({ spec, uid, name }: ObservedBuild): Promise<void> {
+    const { client, namespace, slotStore, watches } = this.#options;
+    const { id } = spec;
+    if (!slotStore.slots.some((slot) => slot.id === id && slot.uid !== uid)) return;
+    const found = await client.get(Jobs, { namespace, name });
+    if (found === undefined) return;
+    watches.observeJob(found);
+    await slotStore.releaseOthers(id, found.metadata?.uid);
   }
 
-  #isAny(build: ObservedBuild): boolean {
-    return [...this.#options.pool.runsOf(build.spec.id)].some((found) => this.#isStray(build, found));
+  /** There is no Job: nothing of it may run or hold a slot. The cache may be old, so the API server is asked. */
+  async #clearUp(id: string): Promise<number | undefined> {
+    const { client, namespace, slotStore, pool, watches } = this.#options;
+    const hasSlot = slotStore.slots.some((slot) => slot.id === id);
+    if (!hasSlot && [...pool.runsOf(id)].length === 0) return undefined;
+    const found = await client.get(Jobs, { namespace, name: buildObjectName(id) });
+    if (found !== undefined) {
+      watches.observeJob(found);
+      return undefined;
+    }
+    const again = await this.#stop([...pool.runsOf(id)]);
+    await slotStore.releaseOthers(id, undefined);
+    return again;
   }
 
-  #isStray({ spec, uid }: ObservedBuild, { executor, run }: Found): boolean {
+  #hasOrphans(build: ObservedBuild): boolean {
+    return [...this.#options.pool.runsOf(build.spec.id)].some((found) => this.#isOrphan(build, found));
+  }
+
+  #isOrphan({ spec, uid }: ObservedBuild, { executor, run }: Found): boolean {
     const slot = this.#options.slotStore.find(spec.id, uid);
-    if (executor.isHome === true) return slot !== undefined && slot.executor !== executor.name && run.stage !== 'ended';
+    if (executor.isLocal === true)
+      return slot !== undefined && slot.executor !== executor.name && run.stage !== 'ended';
     return slot?.executor !== executor.name || run.createdAt !== spec.createdAt;
   }
 
-  async #end(id: string, strays: readonly Found[]): Promise<number | undefined> {
+  async #stop(orphans: readonly Found[]): Promise<number | undefined> {
     let again: number | undefined;
-    for (const { executor } of strays) {
-      const key = `${executor.name}/${id}`;
-      const left = (this.#failedAt.get(key) ?? 0) + AGAIN_MS - Date.now();
-      const isEnded = left <= 0 && (await this.#tell(executor, id));
-      if (isEnded) this.#failedAt.delete(key);
+    for (const { executor, run } of orphans) {
+      const key = `${executor.name}/${run.id}`;
+      const left = (this.#failedAt.get(key) ?? -Infinity) + AGAIN_MS - this.#clock.monotonic();
+      const isStopped = left <= 0 && (await this.#stopRun(executor, run));
+      if (isStopped) this.#failedAt.delete(key);
       else again = Math.min(again ?? Infinity, left > 0 ? left : AGAIN_MS);
     }
     return again;
   }
 
-  async #tell(executor: BuildExecutor, id: string): Promise<boolean> {
+  async #stopRun(executor: BuildExecutor, run: ObservedRun): Promise<boolean> {
     const { logger } = this.#options;
-    const about = { build: id, executor: executor.name };
+    const about = { build: run.id, executor: executor.name };
     try {
-      await executor.stop(id);
-      logger.info(about, 'ended what ran for a build beside it');
+      await executor.stop(run);
+      logger.info(about, 'stopped an orphaned run of a build');
       return true;
     } catch (err) {
-      logger.debug({ ...about, err }, 'what runs for a build beside it could not be ended; it is tried again');
-      this.#failedAt.set(`${executor.name}/${id}`, Date.now());
+      logger.debug({ ...about, err }, 'an orphaned run of a build could not be stopped; will retry');
+      this.#failedAt.set(`${executor.name}/${run.id}`, this.#clock.monotonic());
       return false;
     }
   }

@@ -5,6 +5,7 @@ import { isKubeError } from '../../../storage/kubernetes/kube-error.ts';
 import { type Cached, Reflector } from '../../../storage/kubernetes/reflector.ts';
 import { ConfigMaps } from '../../../storage/kubernetes/resources.ts';
 import { backoffMs } from '../../../util/backoff.ts';
+import { Changes } from '../../../util/changes.ts';
 import { withDeadline } from '../../../util/deadline.ts';
 import { type RunContext, runContext } from '../../../util/run-context.ts';
 import { sleep } from '../../../util/sleep.ts';
@@ -54,6 +55,8 @@ const MOST_PENDING = 10_000;
 export class SlotStore implements Cache {
   readonly name = 'build-slots';
   readonly synced: Promise<void>;
+  /** By id of the build: a slot of it has been released. */
+  readonly releases = new Changes();
   readonly #options: SlotStoreOptions;
   readonly #reflector: Reflector<V1ConfigMap, CachedSlots>;
   #pending: PendingChange[] = [];
@@ -75,7 +78,10 @@ export class SlotStore implements Cache {
       }),
       onChange: (_key, now, before) => {
         this.#version += 1;
-        options.onChange(now?.slots ?? [], before?.slots ?? []);
+        const [after, earlier] = [now?.slots ?? [], before?.slots ?? []];
+        options.onChange(after, earlier);
+        const left = new Set(after.map(({ uid }) => uid));
+        for (const { id, uid } of earlier) if (!left.has(uid)) this.releases.notify(id);
       },
     });
     this.synced = this.#reflector.ready;

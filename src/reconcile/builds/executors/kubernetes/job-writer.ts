@@ -1,3 +1,4 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
 import {
   buildObjectName,
   type ObservedBuild,
@@ -19,8 +20,6 @@ export interface JobWriterOptions {
   readonly builder: BuildPodBuilder;
   /** Namespace of builds. */
   readonly namespace: string;
-  /** See KubernetesExecutorOptions. */
-  readonly job: 'intent' | 'kueue' | 'copy';
 }
 
 /** How often a Job is released when it changes each time. */
@@ -34,15 +33,18 @@ export class JobWriter {
     this.#options = options;
   }
 
-  /** Lets the Job run, unless that is for somebody else to do. */
-  async release(job: ObservedBuild): Promise<void> {
-    const { client, namespace, watches, job: kind } = this.#options;
+  /**
+   * Lets the Job run.
+   *
+   * @param whatever - whatever else has become of it meanwhile; otherwise only if it is to run still
+   */
+  async release(job: ObservedBuild, { whatever = false } = {}): Promise<void> {
+    const { client, namespace, watches } = this.#options;
     const ref = { namespace, name: job.name };
     let known = job;
-    for (let attempt = 1; kind !== 'kueue' && known.suspended; attempt += 1) {
+    for (let attempt = 1; known.suspended; attempt += 1) {
       try {
-        // A copy is ended by being removed; whatever else has become of it meanwhile, it may run.
-        const patch = releasePatch(kind === 'copy' ? { uid: job.uid } : known);
+        const patch = releasePatch(whatever ? { uid: job.uid } : known);
         watches.observeJob(await client.patch(Jobs, ref, patch));
         return;
       } catch (error) {
@@ -65,9 +67,18 @@ export class JobWriter {
     const build = found && parseBuild(found);
     if (build?.uid !== uid) return undefined;
     if (build.result === null) return build;
-    // Another controller has ended it, and may have cleaned up before the Secret was made.
-    await client.delete(Secrets, ref);
+    // Another replica has ended it, and may have cleaned up before the Secret was made.
+    await this.removeSecret(build);
     return undefined;
+  }
+
+  /** Removes the Secret of this very Job; that of any other has the same name, and stays. */
+  async removeSecret({ name, uid }: ObservedBuild): Promise<void> {
+    const { client, namespace } = this.#options;
+    const ref = { namespace, name };
+    const found = await client.get(Secrets, ref, METADATA_ONLY);
+    if (found?.metadata?.uid === undefined || !isOwnedBy(found, uid)) return;
+    await client.delete(Secrets, ref, { uid: found.metadata.uid });
   }
 
   /** A Secret that is there already is of this Job and the same, or of one before it, which the cluster still collects. */
@@ -80,7 +91,7 @@ export class JobWriter {
       if (!isKubeError(error, 409)) throw error;
       const ref = { namespace, name: buildObjectName(spec.id) };
       const found = await client.get(Secrets, ref, METADATA_ONLY);
-      if (found?.metadata?.ownerReferences?.some((owner) => owner.uid === uid) === true) return;
+      if (found !== undefined && isOwnedBy(found, uid)) return;
       await client.delete(Secrets, ref, { ...(found?.metadata?.uid === undefined ? {} : { uid: found.metadata.uid }) });
       await client.create(Secrets, secret, METADATA_ONLY);
     }
@@ -101,4 +112,8 @@ export class JobWriter {
       if (!isOutdated(error) && !isKubeError(error, 422)) throw error;
     }
   }
+}
+
+function isOwnedBy({ metadata }: KubernetesObject, uid: string): boolean {
+  return metadata?.ownerReferences?.some((owner) => owner.uid === uid) === true;
 }

@@ -8,6 +8,7 @@ import {
   buildSpec,
   NO_SECRETS,
   type RunningExecutor,
+  startAndWait,
   startExecutor,
 } from '../../docker-executor-support.ts';
 
@@ -34,7 +35,7 @@ describe('the executor for Docker-compatible engines', () => {
   it('gives the secrets before it starts the container, and in nothing else', async () => {
     const spec = buildSpec('notebooks');
     const git = { 'git-credentials': `https://ada:${canary('git')}@git.example.org` };
-    await running.executor.start(spec, { dockerConfig: null, git });
+    await startAndWait(running.executor, spec, { dockerConfig: null, git });
     const steps = engine.requests
       .filter((line) => /create|archive|start$/.test(line))
       .map((line) => line.split('/').at(-1));
@@ -46,8 +47,8 @@ describe('the executor for Docker-compatible engines', () => {
 
   it('asks for one container, however often it is told to start it', async () => {
     const spec = buildSpec('notebooks');
-    await Promise.all([1, 2, 3].map(() => running.executor.start(spec, NO_SECRETS)));
-    await running.executor.start(spec, NO_SECRETS);
+    await Promise.all([1, 2, 3].map(() => startAndWait(running.executor, spec, NO_SECRETS)));
+    await startAndWait(running.executor, spec, NO_SECRETS);
     expect(engine.requests.filter((line) => line.endsWith('/create'))).toHaveLength(1);
   });
 
@@ -56,20 +57,22 @@ describe('the executor for Docker-compatible engines', () => {
     async (call) => {
       const spec = buildSpec('notebooks');
       engine.faults.set(call, 500);
-      await expect(running.executor.start(spec, NO_SECRETS)).rejects.toMatchObject({ name: 'ExecutorUnavailable' });
+      await expect(startAndWait(running.executor, spec, NO_SECRETS)).rejects.toMatchObject({
+        name: 'ExecutorUnavailable',
+      });
       expect(engine.containers.size).toBe(0);
       expect(running.executor.observe(spec.id)).toBeUndefined();
-      await running.executor.start(spec, NO_SECRETS);
+      await startAndWait(running.executor, spec, NO_SECRETS);
       expect(running.executor.observe(spec.id)).toMatchObject({ stage: 'running' });
     },
   );
 
   it('does not take the container of an earlier attempt for this one', async () => {
     const spec = buildSpec('notebooks', 1_000);
-    await running.executor.start(spec, NO_SECRETS);
+    await startAndWait(running.executor, spec, NO_SECRETS);
     engine.end(containerName(spec.id), 1);
     await waitFor('the end', 5_000, () => running.executor.observe(spec.id)?.end ?? undefined);
-    await running.executor.start({ ...spec, createdAt: 2_000 }, NO_SECRETS);
+    await startAndWait(running.executor, { ...spec, createdAt: 2_000 }, NO_SECRETS);
     expect(engine.containers.size).toBe(1);
     expect(running.executor.observe(spec.id)).toMatchObject({ stage: 'running', end: null });
   });
@@ -78,14 +81,14 @@ describe('the executor for Docker-compatible engines', () => {
     const spec = buildSpec('notebooks');
     const foreign = { id: 'f', name: containerName(spec.id), body: {}, status: 'running', exitCode: 0 } as const;
     engine.containers.set('f', { ...foreign });
-    await expect(running.executor.start(spec, NO_SECRETS)).rejects.toMatchObject({ reason: 'NameTaken' });
-    await running.executor.stop(spec.id);
+    await expect(startAndWait(running.executor, spec, NO_SECRETS)).rejects.toMatchObject({ reason: 'NameTaken' });
+    await running.executor.stop(spec);
     expect(engine.containers.get('f')).toEqual(foreign);
   });
 
   it('hears of an end that came while the stream of events was broken', async () => {
     const spec = buildSpec('notebooks');
-    await running.executor.start(spec, NO_SECRETS);
+    await startAndWait(running.executor, spec, NO_SECRETS);
     engine.faults.set('GET /containers/json', 'reset');
     engine.hangUp();
     engine.end(containerName(spec.id), 3);
@@ -96,12 +99,12 @@ describe('the executor for Docker-compatible engines', () => {
 
   it('says that a container has vanished which somebody has removed in an outage', async () => {
     const spec = buildSpec('notebooks');
-    await running.executor.start(spec, NO_SECRETS);
+    await startAndWait(running.executor, spec, NO_SECRETS);
     engine.hangUp();
     engine.containers.clear();
     const end = await waitFor('the end', 5_000, () => running.executor.observe(spec.id)?.end ?? undefined);
     expect(end.reason).toBe('DeletedExternally');
-    await running.executor.stop(spec.id);
+    await running.executor.stop(spec);
     expect(running.executor.observe(spec.id)).toBeUndefined();
   });
 
@@ -109,7 +112,7 @@ describe('the executor for Docker-compatible engines', () => {
     engine.images.clear();
     const auth = Buffer.from(`ada:${canary('registry')}`).toString('base64');
     const dockerConfig = JSON.stringify({ auths: { 'registry.example.org': { auth } } });
-    await running.executor.start(buildSpec('notebooks'), { dockerConfig, git: {} });
+    await startAndWait(running.executor, buildSpec('notebooks'), { dockerConfig, git: {} });
     const [header = ''] = engine.pulls;
     expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toEqual({
       username: 'ada',
@@ -121,7 +124,7 @@ describe('the executor for Docker-compatible engines', () => {
   it('says once that the engine is away, and once that it is back', async () => {
     await server.close();
     await waitFor('the outage', 5_000, () => running.executor.lastError);
-    await expect(running.executor.start(buildSpec('notebooks'), NO_SECRETS)).rejects.toMatchObject({
+    await expect(startAndWait(running.executor, buildSpec('notebooks'), NO_SECRETS)).rejects.toMatchObject({
       name: 'ExecutorUnavailable',
     });
     await waitFor('another attempt', 5_000, () => (running.logged.length > 0 ? true : undefined));

@@ -1,13 +1,14 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import type { BuildExecutor } from '../../../src/reconcile/builds/executors/executor.ts';
-import { ExecutorPool } from '../../../src/reconcile/builds/executors/executor-pool.ts';
+import type { BuildExecutor } from '../../../../src/reconcile/builds/executors/executor.ts';
+import { ExecutorPool } from '../../../../src/reconcile/builds/executors/executor-pool.ts';
 
 describe('the pool of executors', () => {
   it('leaves one alone once for builds that fail in the same moment, longer each time, and not after a success', () => {
     let now = 0;
     const executors = ['far', 'near'].map((name) => ({ name, isReady: true, capacity: 1 }) as BuildExecutor);
-    const pool = new ExecutorPool({ executors, logger: pino({ level: 'silent' }), now: () => now, random: () => 0.5 });
+    const clock = { monotonic: () => now };
+    const pool = new ExecutorPool({ executors, logger: pino({ level: 'silent' }), clock, random: () => 0.5 });
     const lasts: number[] = [];
     for (let time = 1; time <= 12; time += 1) {
       for (let build = 1; build <= 8; build += 1) pool.failed('far', new Error('It is away.'));

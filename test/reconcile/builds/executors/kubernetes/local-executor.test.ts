@@ -3,7 +3,10 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { BuildPodBuilder } from '../../../../../src/builder/build/build-pod-builder.ts';
 import { BUILD_SERVICE_ACCOUNT } from '../../../../../src/domain/build/build-service-account.ts';
 import type { BuildSpec } from '../../../../../src/domain/build/build.ts';
-import { KubernetesExecutor } from '../../../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
+import {
+  KueueExecutor,
+  LocalExecutor,
+} from '../../../../../src/reconcile/builds/executors/kubernetes/local-executor.ts';
 import { KubernetesWatches } from '../../../../../src/reconcile/builds/executors/kubernetes/kubernetes-watches.ts';
 import type { Kubelet } from '../../../../../sandbox/index.ts';
 import { KubeClient } from '../../../../../src/storage/kubernetes/kube-client.ts';
@@ -49,11 +52,10 @@ afterEach(async () => {
   await kubelet.close();
 });
 
-function anExecutor(job: 'intent' | 'kueue' = 'intent'): KubernetesExecutor {
+function anExecutor(Executor = LocalExecutor): LocalExecutor {
   const builder = new BuildPodBuilder(config, { controller: 'hub', namespace });
-  return new KubernetesExecutor({
-    ...{ name: 'home', capacity: Infinity, client, watches, controller: 'hub', namespace, builder, job },
-  });
+  const scope = { client, controller: 'hub', namespace, logger: pino({ level: 'silent' }) };
+  return new Executor({ name: 'home', capacity: Infinity, scope, watches, builder });
 }
 
 /** The intent of a build, as a request has left it. */
@@ -68,7 +70,7 @@ const jobOf = ({ id }: BuildSpec) => client.get(Jobs, { namespace, name: `build-
 const secretOf = ({ id }: BuildSpec) => client.get(Secrets, { namespace, name: `build-${id}` });
 const pods = async () => (await client.list(Pods, { namespace })).items;
 
-async function untilStage(executor: KubernetesExecutor, { id }: BuildSpec, stage: string): Promise<void> {
+async function untilStage(executor: LocalExecutor, { id }: BuildSpec, stage: string): Promise<void> {
   await until(`the build is ${stage}`, () => executor.observe(id)?.stage === stage);
 }
 
@@ -96,7 +98,7 @@ describe('starting a build at home', () => {
   });
 
   it('leaves it to Kueue to release it, with its Secret there before', async () => {
-    const [executor, spec] = [anExecutor('kueue'), await anIntent()];
+    const [executor, spec] = [anExecutor(KueueExecutor), await anIntent()];
     await executor.start(spec, NO_SECRETS);
     expect(await secretOf(spec)).toBeDefined();
     expect((await jobOf(spec))?.spec?.suspend).toBe(true);
@@ -116,7 +118,7 @@ describe('starting a build at home', () => {
 describe('stopping a build at home', () => {
   it('that waits removes its Secret and leaves its Job', async () => {
     const [executor, spec] = [anExecutor(), await anIntent()];
-    await executor.stop(spec.id);
+    await executor.stop(spec);
     expect((await jobOf(spec))?.spec?.suspend).toBe(true);
     expect(await secretOf(spec)).toBeUndefined();
   });
@@ -125,11 +127,11 @@ describe('stopping a build at home', () => {
     const [executor, spec] = [anExecutor(), await anIntent()];
     await executor.start(spec, NO_SECRETS);
     await untilStage(executor, spec, 'running');
-    await executor.stop(spec.id);
+    await executor.stop(spec);
     await until('its pod is gone', async () => (await pods()).length === 0);
     expect((await jobOf(spec))?.spec?.suspend).toBe(true);
     expect(await secretOf(spec)).toBeUndefined();
-    await executor.stop(spec.id);
+    await executor.stop(spec);
   });
 
   it('that has ended removes its Secret and leaves the pod with its log', async () => {
@@ -137,25 +139,25 @@ describe('stopping a build at home', () => {
     await executor.start(spec, NO_SECRETS);
     gate.end();
     await untilStage(executor, spec, 'ended');
-    await executor.stop(spec.id);
+    await executor.stop(spec);
     expect(await pods()).toHaveLength(1);
     expect((await jobOf(spec))?.spec?.suspend).toBe(false);
     expect(await secretOf(spec)).toBeUndefined();
   });
 
   it('with Kueue before it is admitted removes its Job, since Kueue would release it', async () => {
-    const [executor, spec] = [anExecutor('kueue'), await anIntent()];
+    const [executor, spec] = [anExecutor(KueueExecutor), await anIntent()];
     await executor.start(spec, NO_SECRETS);
-    await executor.stop(spec.id);
+    await executor.stop(spec);
     expect(await jobOf(spec)).toBeUndefined();
   });
 
   it('with Kueue while it runs ends its pod and does not touch what Kueue owns', async () => {
-    const [executor, spec] = [anExecutor('kueue'), await anIntent()];
+    const [executor, spec] = [anExecutor(KueueExecutor), await anIntent()];
     await executor.start(spec, NO_SECRETS);
     await client.patch(Jobs, { namespace, name: `build-${spec.id}` }, { spec: { suspend: false } });
     await untilStage(executor, spec, 'running');
-    await executor.stop(spec.id);
+    await executor.stop(spec);
     await until('its pod is gone', async () => (await pods()).length === 0);
     expect((await jobOf(spec))?.spec?.suspend).toBe(false);
   });
