@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { containerName } from '../../../../../src/builder/build/build-container.ts';
+import { runContext } from '../../../../../src/util/run-context.ts';
 import { canary } from '../../../../support/canary.ts';
 import { waitFor } from '../../../../support/wait-for.ts';
 import { FakeEngine, serveEngine } from '../../../../storage/docker-engine/support/fake-engine.ts';
@@ -119,6 +120,85 @@ describe('the executor for Docker-compatible engines', () => {
       password: canary('registry'),
       serveraddress: 'registry.example.org',
     });
+  });
+
+  it('accepts a build at once whose image has to be fetched first, and tells that it is being prepared', async () => {
+    engine.images.clear();
+    engine.holdsPulls = true;
+    const spec = buildSpec('notebooks');
+    await running.executor.start(spec, NO_SECRETS);
+    expect(running.executor.observe(spec.id)).toMatchObject({ stage: 'preparing', createdAt: spec.createdAt });
+    expect([...running.executor.runs()].map(({ id }) => id)).toEqual([spec.id]);
+    await waitFor('the image is being fetched', 5_000, () => engine.heldPulls === 1 || undefined);
+    await running.executor.start(spec, NO_SECRETS);
+    engine.releasePulls();
+    await waitFor('it runs', 5_000, () => running.executor.observe(spec.id)?.stage === 'running' || undefined);
+    expect(engine.pulls).toHaveLength(1);
+    expect(running.changes).toContain(spec.id);
+  });
+
+  it('ends the fetching of an image for a build that is stopped, and leaves nothing behind', async () => {
+    engine.images.clear();
+    engine.holdsPulls = true;
+    const spec = buildSpec('notebooks');
+    await running.executor.start(spec, NO_SECRETS);
+    await waitFor('the image is being fetched', 5_000, () => engine.heldPulls === 1 || undefined);
+    await running.executor.stop(spec);
+    expect(running.executor.observe(spec.id)).toBeUndefined();
+    await waitFor('nobody waits for the image', 5_000, () => engine.heldPulls === 0 || undefined);
+    expect(engine.containers.size).toBe(0);
+  });
+
+  it('ends a start under way when the program stops, which is no failure of the engine', async () => {
+    engine.images.clear();
+    engine.holdsPulls = true;
+    const spec = buildSpec('notebooks');
+    await running.executor.start(spec, NO_SECRETS);
+    await waitFor('the image is being fetched', 5_000, () => engine.heldPulls === 1 || undefined);
+    await running.end();
+    await waitFor('nobody waits for the image', 5_000, () => engine.heldPulls === 0 || undefined);
+    await expect(running.executor.start(spec, NO_SECRETS)).rejects.toThrow('the test is over');
+    expect(engine.containers.size).toBe(0);
+  });
+
+  it('goes on with a start when the run of the controller that asked for it has ended', async () => {
+    engine.images.clear();
+    engine.holdsPulls = true;
+    const spec = buildSpec('notebooks');
+    const run = new AbortController();
+    await runContext.run({ id: 'run', signal: run.signal, mayWrite: () => !run.signal.aborted }, () =>
+      running.executor.start(spec, NO_SECRETS),
+    );
+    await waitFor('the image is being fetched', 5_000, () => engine.heldPulls === 1 || undefined);
+    run.abort(new Error('the run has ended'));
+    engine.releasePulls();
+    await waitFor('it runs', 5_000, () => running.executor.observe(spec.id)?.stage === 'running' || undefined);
+  });
+
+  it('tells what a start failed with once, to whoever asks for the same attempt again', async () => {
+    const spec = buildSpec('notebooks');
+    engine.faults.set('POST /containers/create', 500);
+    await running.executor.start(spec, NO_SECRETS);
+    await waitFor('it has failed', 5_000, () => running.executor.observe(spec.id) === undefined || undefined);
+    expect(running.changes).toEqual([spec.id]);
+    await expect(running.executor.start(spec, NO_SECRETS)).rejects.toMatchObject({ name: 'ExecutorUnavailable' });
+    await startAndWait(running.executor, spec);
+    expect(running.executor.observe(spec.id)).toMatchObject({ stage: 'running' });
+  });
+
+  it('leaves the container of the next attempt alone when one before it is stopped late', async () => {
+    const [first, second] = [buildSpec('notebooks', 1_000), { ...buildSpec('notebooks'), createdAt: 2_000 }];
+    const next = { ...second, id: first.id, key: first.key };
+    await startAndWait(running.executor, first);
+    engine.end(containerName(first.id), 1);
+    await waitFor('the end', 5_000, () => running.executor.observe(first.id)?.end ?? undefined);
+    await startAndWait(running.executor, next);
+    const [container] = engine.containers.keys();
+    await running.executor.stop(first);
+    expect([...engine.containers.keys()]).toEqual([container]);
+    expect(running.executor.observe(first.id)).toMatchObject({ stage: 'running', createdAt: 2_000 });
+    await running.executor.stop(next);
+    expect(engine.containers.size).toBe(0);
   });
 
   it('says once that the engine is away, and once that it is back', async () => {

@@ -162,3 +162,38 @@ describe('stopping a build at home', () => {
     expect((await jobOf(spec))?.spec?.suspend).toBe(false);
   });
 });
+
+describe('a clean-up that comes late', () => {
+  it('does not reach the next attempt at the same build', async () => {
+    const [late, first] = [anExecutor(), await anIntent()];
+    await late.start(first, NO_SECRETS);
+    await untilStage(late, first, 'running');
+    let isHeld = false;
+    cluster.proxy.onCall = (_n, { verb, resource }) => {
+      if (isHeld || verb !== 'patch' || resource !== 'jobs') return 'pass';
+      isHeld = true;
+      return 'hold-before';
+    };
+    const cleanUp = late.stop(first);
+    const held = await cluster.proxy.nextHeld(10_000);
+    // Meanwhile another replica cleans up, and the same is asked for again.
+    const ref = { namespace, name: `build-${first.id}` };
+    await cluster.client.delete(Jobs, ref, { propagationPolicy: 'Background' });
+    await until('the first is gone', async () => (await jobOf(first)) === undefined && (await pods()).length === 0);
+    await until('its Secret is gone', async () => (await secretOf(first)) === undefined);
+    const second = { ...first, createdAt: first.createdAt + 1 };
+    const builder = new BuildPodBuilder(config, { controller: 'hub', namespace });
+    watches.observeJob(await client.create(Jobs, builder.buildJob(second, { suspend: true, wantedUntil: 0 })));
+    const other = anExecutor();
+    await other.start(second, NO_SECRETS);
+    await untilStage(other, second, 'running');
+    held.release();
+    await cleanUp;
+    await late.stop(first);
+    expect((await jobOf(second))?.spec?.suspend).toBe(false);
+    expect(await secretOf(second)).toBeDefined();
+    expect((await pods()).filter(({ metadata }) => metadata?.deletionTimestamp === undefined)).toHaveLength(1);
+    await other.stop(second);
+    await until('its pod is gone', async () => (await pods()).length === 0);
+  });
+});
