@@ -17,8 +17,8 @@ import { parseAnnotation } from '../annotation.ts';
  *
  * What is secret is in a Secret of the same name that the Job owns.
  */
-/** Annotation of the Job, and label of a container: the specification, as JSON. */
-export const BUILD = 'labwright.dev/build';
+/** The specification, as JSON. */
+const BUILD = 'labwright.dev/build';
 const WANTED_UNTIL = 'labwright.dev/wanted-until';
 const CANCEL = 'labwright.dev/cancel';
 const RESULT = 'labwright.dev/result';
