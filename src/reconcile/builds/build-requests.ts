@@ -1,14 +1,14 @@
 import { builderDigest, imageOf } from '../../builder/build/build-image.ts';
 import { buildObjectName, type ObservedBuild, parseBuild, wantedPatch } from '../../domain/build/build-intent.ts';
 import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
-import type { BuildsConfig } from '../../config/config.ts';
 import { BuildProblem, type BuildSpec, type Repository, type ResolvedRepository } from '../../domain/build/build.ts';
 import { identifyBuild } from '../../domain/build/build-identity.ts';
-import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { withDeadline } from '../../util/deadline.ts';
 import { refusalOf } from '../labs/objects/refusal.ts';
+import type { BuildScope } from './build-scope.ts';
 import type { BuildRequest } from './build-service.ts';
 import type { BuildNamespace } from './build-namespace.ts';
 import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
@@ -16,11 +16,7 @@ import type { QueueOrder } from './queue/queue-order.ts';
 import { Reservations } from './queue/reservations.ts';
 import type { SlotStore } from './queue/slot-store.ts';
 
-export interface BuildRequestsOptions {
-  readonly client: KubeClient;
-  readonly config: BuildsConfig;
-  /** Namespace of builds. */
-  readonly namespace: string;
+export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'config' | 'namespace'> {
   readonly watches: KubernetesWatches;
   readonly slotStore: SlotStore;
   readonly order: QueueOrder;
@@ -38,6 +34,7 @@ export interface BuildRequestsOptions {
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
   /** The node to prefer for a repository, where builds of one repository should meet. */
   readonly nodeFor: (repository: string) => string | undefined;
+  readonly clock?: Clock;
 }
 
 /** What a request has come to. */
@@ -69,6 +66,7 @@ export class BuildRequests {
   /** Builds that somebody is noted to wait for at this moment, by uid of their Job. */
   readonly #joining = new Map<string, Promise<ObservedBuild>>();
   readonly #builderDigest: string;
+  readonly #clock: Clock;
   readonly #reservations = new Reservations();
   /** Requests under way, by user. */
   readonly #underWayOf = new Map<string, number>();
@@ -77,6 +75,7 @@ export class BuildRequests {
   constructor(options: BuildRequestsOptions) {
     this.#options = options;
     this.#builderDigest = builderDigest(options.config);
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
   }
 
   /** @throws BuildProblem */
@@ -108,7 +107,7 @@ export class BuildRequests {
       image: imageOf(config, { repository, path: request.path, key: identity.key }),
       requestedBy: request.username,
       detached: request.detached,
-      createdAt: Date.now(),
+      createdAt: this.#clock.now(),
     };
     // Of requests at the same moment one goes ahead; the others then find what it has found or begun.
     const first = await this.#underway.get(spec.id)?.catch(() => undefined);
@@ -162,7 +161,8 @@ export class BuildRequests {
     if (build.spec.key !== spec.key) throw conflict();
     const until = this.#wantedUntil(spec);
     // However many join, it is written now and then, and once for all who come meanwhile.
-    const isEnough = ({ wantedUntil }: ObservedBuild) => wantedUntil >= until - (until - Date.now()) * LEASE_SLACK;
+    const isEnough = ({ wantedUntil }: ObservedBuild) =>
+      wantedUntil >= until - (until - this.#clock.now()) * LEASE_SLACK;
     const known = isEnough(build) ? build : ((await this.#joining.get(build.uid)?.catch(() => build)) ?? build);
     if (isEnough(known)) return { found: 'build', build: known };
     const joining = this.#renew(build, until);
@@ -188,7 +188,7 @@ export class BuildRequests {
 
   async #begin(spec: BuildSpec, signal?: AbortSignal): Promise<RequestedBuild> {
     const { client, watches, builder, nodeFor } = this.#options;
-    const endsAt = performance.now() + PREDECESSOR_MS;
+    const endsAt = this.#clock.monotonic() + PREDECESSOR_MS;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const node = nodeFor(spec.repository.url);
       const job = builder.buildJob(spec, { suspend: true, wantedUntil: this.#wantedUntil(spec), node });
@@ -202,7 +202,7 @@ export class BuildRequests {
         if (isKubeError(error, 404)) throw this.#namespaceMissing(error);
         if (!isKubeError(error, 409)) throw asProblem(error);
       }
-      const build = await this.#waitForPredecessor(spec, endsAt - performance.now(), signal);
+      const build = await this.#waitForPredecessor(spec, endsAt - this.#clock.monotonic(), signal);
       if (build !== undefined) return this.#join(build, spec);
     }
     throw new BuildProblem(
@@ -295,7 +295,7 @@ export class BuildRequests {
   #wantedUntil({ detached }: Pick<BuildSpec, 'detached'>): number {
     const { abandonAfter, deadlines } = this.#options.config;
     const ms = detached ? deadlines.queued + deadlines.total : Math.max(abandonAfter, LEAST_WANTED_MS);
-    return Date.now() + ms;
+    return this.#clock.now() + ms;
   }
 }
 

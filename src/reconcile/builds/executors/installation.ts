@@ -1,18 +1,11 @@
-import type { Logger } from 'pino';
 import { readInstallation } from '../../../storage/kubernetes/checks/installation.ts';
-import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
 import { backoffMs } from '../../../util/backoff.ts';
 import { SharedWork } from '../../../util/shared-work.ts';
 import { sleep } from '../../../util/sleep.ts';
+import type { BuildScope } from '../build-scope.ts';
 
-export interface InstallationOptions {
-  /** Of the cluster with the intents. */
-  readonly client: KubeClient;
-  /** The controller's own namespace. */
-  readonly controller: string;
-  /** Namespace of builds. */
-  readonly namespace: string;
-  readonly logger: Logger;
+/** Of the cluster with the intents. */
+export interface InstallationOptions extends Omit<BuildScope, 'config'> {
   readonly firstRetryMs?: number;
 }
 

@@ -8,18 +8,16 @@ import {
 } from '../../../../domain/build/build-intent.ts';
 import type { BuildPodBuilder } from '../../../../builder/build/build-pod-builder.ts';
 import type { BuildSpec } from '../../../../domain/build/build.ts';
-import { type KubeClient, METADATA_ONLY } from '../../../../storage/kubernetes/kube-client.ts';
+import { METADATA_ONLY } from '../../../../storage/kubernetes/kube-client.ts';
 import { isKubeError, isOutdated } from '../../../../storage/kubernetes/kube-error.ts';
 import { Jobs, Secrets } from '../../../../storage/kubernetes/resources.ts';
+import type { BuildScope } from '../../build-scope.ts';
 import type { BuildSecrets } from '../executor.ts';
 import type { KubernetesWatches } from './kubernetes-watches.ts';
 
-export interface JobWriterOptions {
-  readonly client: KubeClient;
+export interface JobWriterOptions extends Pick<BuildScope, 'client' | 'namespace'> {
   readonly watches: KubernetesWatches;
   readonly builder: BuildPodBuilder;
-  /** Namespace of builds. */
-  readonly namespace: string;
 }
 
 /** How often a Job is released when it changes each time. */

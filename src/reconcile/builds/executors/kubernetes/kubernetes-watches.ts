@@ -1,5 +1,4 @@
 import type { CoreV1Event, V1Job, V1Pod } from '@kubernetes/client-node';
-import type { Logger } from 'pino';
 import {
   BUILD_LABEL,
   buildObjectName,
@@ -10,11 +9,11 @@ import {
 import { BUILD_SUBJECT, type PodRun, runOfPod } from '../../../../domain/build/build-run.ts';
 import { isQueued } from '../../../../domain/build/build-queue.ts';
 import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.ts';
-import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
 import { type Cached, Reflector } from '../../../../storage/kubernetes/reflector.ts';
 import { Events, Jobs, Pods } from '../../../../storage/kubernetes/resources.ts';
 import { Changes } from '../../../../util/changes.ts';
 import { podFacts } from '../../../labs/observe.ts';
+import type { BuildScope } from '../../build-scope.ts';
 import { findJobCondition } from './job-condition.ts';
 
 /** What is kept of the pod of a build. */
@@ -26,13 +25,7 @@ export interface ObservedBuildPod extends Cached, PodRun {
   readonly terminating: boolean;
 }
 
-export interface KubernetesWatchesOptions {
-  readonly client: KubeClient;
-  /** The controller's own namespace, which its objects are labelled with. */
-  readonly controller: string;
-  /** Namespace of builds. */
-  readonly namespace: string;
-  readonly logger: Logger;
+export interface KubernetesWatchesOptions extends Omit<BuildScope, 'config'> {
   /** Something about this build has changed. */
   readonly onChange: (id: string) => void;
 }
@@ -153,7 +146,7 @@ export class KubernetesWatches {
     for (const pod of items) this.#pods.observe(pod);
   }
 
-  /** Takes the answer of a write of our own into the picture. */
+  /** Takes the answer of a write of our own into the cache. */
   observeJob(job: V1Job): void {
     this.#jobs.observe(job);
   }

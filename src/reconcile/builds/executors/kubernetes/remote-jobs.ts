@@ -6,22 +6,18 @@ import { BuildProblem, type BuildSpec } from '../../../../domain/build/build.ts'
 import { BUILD_SUBJECT } from '../../../../domain/build/build-run.ts';
 import { CONTROLLER_LABEL } from '../../../../domain/names.ts';
 import { deletedExternally } from '../../../../domain/lab/reasons.ts';
-import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
 import { isKubeError } from '../../../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../../../storage/kubernetes/resources.ts';
 import { jittered } from '../../../../util/backoff.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../../util/clock.ts';
 import { Controller } from '../../../controller.ts';
+import type { BuildScope } from '../../build-scope.ts';
 import { type Attempt, ExecutorUnavailable, type ObservedRun } from '../executor.ts';
 import type { KubernetesWatches } from './kubernetes-watches.ts';
 
-export interface RemoteJobsOptions {
-  readonly client: KubeClient;
+export interface RemoteJobsOptions extends Pick<BuildScope, 'client' | 'controller' | 'namespace'> {
   readonly watches: KubernetesWatches;
   readonly builder: BuildPodBuilder;
-  /** What this installation is called there. */
-  readonly controller: string;
-  readonly namespace: string;
   /** The namespace of builds is not there. */
   readonly onMissing: () => void;
   readonly clock?: Clock;
