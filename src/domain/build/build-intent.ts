@@ -74,6 +74,11 @@ export interface ObservedBuild {
   readonly result: BuildResult | null;
 }
 
+/** Whether a request may join it: what is over, or on its way out, is nobody's answer. */
+export function isUnderWay({ result, cancel, terminating }: ObservedBuild): boolean {
+  return result === null && cancel === null && !terminating;
+}
+
 /** What the Job of a build says; undefined for one that this version cannot read. */
 export function parseBuild({ metadata, spec, status }: V1Job): ObservedBuild | undefined {
   const build = parseAnnotation<BuildSpec>(metadata?.annotations?.[BUILD]);

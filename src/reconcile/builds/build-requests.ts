@@ -1,19 +1,19 @@
 import { builderDigest, imageOf } from '../../builder/build/build-image.ts';
-import { buildObjectName, type ObservedBuild, parseBuild, wantedPatch } from '../../domain/build/build-intent.ts';
+import { isUnderWay, type ObservedBuild, parseBuild, wantedPatch } from '../../domain/build/build-intent.ts';
 import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
 import { BuildProblem, type BuildSpec, type Repository, type ResolvedRepository } from '../../domain/build/build.ts';
 import { identifyBuild } from '../../domain/build/build-identity.ts';
 import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
-import { withDeadline } from '../../util/deadline.ts';
+import { conflict, Predecessors } from './predecessors.ts';
 import { refusalOf } from '../labs/objects/refusal.ts';
 import type { BuildScope } from './build-scope.ts';
 import type { BuildRequest } from './build-service.ts';
 import type { BuildNamespace } from './build-namespace.ts';
 import type { KubernetesWatches } from './executors/kubernetes/kubernetes-watches.ts';
 import type { QueueOrder } from './queue/queue-order.ts';
-import { Reservations } from './queue/reservations.ts';
+import { RequestBounds } from './queue/request-bounds.ts';
 import type { SlotStore } from './queue/slot-store.ts';
 
 export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'config' | 'namespace'> {
@@ -46,11 +46,7 @@ export type RequestedBuild =
 const LEAST_WANTED_MS = 30_000;
 /** How long a request waits for the clean-up of an earlier build of the same image. */
 const PREDECESSOR_MS = 30_000;
-/** Requests that wait so at the same moment, in this process. */
-const MOST_WAITING = 1_000;
 const ATTEMPTS = 10;
-/** Requests of one user under way at the same moment, where no more builds of one user may wait. */
-const LEAST_UNDER_WAY = 16;
 /** Skip the renewal while less than this share of the lease has passed. */
 const LEASE_SLACK = 0.1;
 
@@ -67,15 +63,15 @@ export class BuildRequests {
   readonly #joining = new Map<string, Promise<ObservedBuild>>();
   readonly #builderDigest: string;
   readonly #clock: Clock;
-  readonly #reservations = new Reservations();
-  /** Requests under way, by user. */
-  readonly #underWayOf = new Map<string, number>();
-  #waitingForPredecessors = 0;
+  readonly #bounds: RequestBounds;
+  readonly #predecessors: Predecessors;
 
   constructor(options: BuildRequestsOptions) {
     this.#options = options;
     this.#builderDigest = builderDigest(options.config);
     this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#bounds = new RequestBounds(options);
+    this.#predecessors = new Predecessors(options);
   }
 
   /** @throws BuildProblem */
@@ -84,7 +80,7 @@ export class BuildRequests {
     const { username } = request;
     // A slash is in the name of no user: it is a hub, which asks for many.
     const requester = username.includes('/') ? undefined : username;
-    const done = this.#countRequest(requester);
+    const done = this.#bounds.enter(requester);
     try {
       const repository = await resolve(request.repository, request.ref, signal, requester);
       return await this.#requestResolved(request, repository, signal);
@@ -126,35 +122,12 @@ export class BuildRequests {
     if (known !== undefined && isUnderWay(known)) return this.#join(known, spec);
     const digest = await this.#options.findDigest(spec.image, signal);
     if (digest !== null) return { found: 'image', spec, digest };
-    this.#checkBounds(spec);
-    // From the check on without a pause, so that the next check finds it counted.
-    const giveBack = this.#reservations.reserve(spec.id, spec.requestedBy);
+    const giveBack = this.#bounds.reserve(spec);
     try {
       return await this.#begin(spec, signal);
     } finally {
       giveBack();
     }
-  }
-
-  /**
-   * However many builds somebody asks for at once, with refs or with full commits: each asks the registry.
-   *
-   * @returns to be called when the request has ended
-   * @throws BuildProblem `QueueFull`
-   */
-  #countRequest(user: string | undefined): () => void {
-    if (user === undefined) return () => undefined;
-    const count = this.#underWayOf.get(user) ?? 0;
-    if (count >= Math.max(LEAST_UNDER_WAY, this.#options.config.queue.waitingPerUser)) {
-      const message = 'You ask for too many builds at once; try again in a moment.';
-      throw new BuildProblem({ reason: 'QueueFull', message }, { transient: true, retryAfterMs: 1_000 });
-    }
-    this.#underWayOf.set(user, count + 1);
-    return () => {
-      const left = (this.#underWayOf.get(user) ?? 1) - 1;
-      if (left === 0) this.#underWayOf.delete(user);
-      else this.#underWayOf.set(user, left);
-    };
   }
 
   async #join(build: ObservedBuild, spec: BuildSpec): Promise<RequestedBuild> {
@@ -202,7 +175,7 @@ export class BuildRequests {
         if (isKubeError(error, 404)) throw this.#namespaceMissing(error);
         if (!isKubeError(error, 409)) throw asProblem(error);
       }
-      const build = await this.#waitForPredecessor(spec, endsAt - this.#clock.monotonic(), signal);
+      const build = await this.#predecessors.wait(spec, endsAt - this.#clock.monotonic(), signal);
       if (build !== undefined) return this.#join(build, spec);
     }
     throw new BuildProblem(
@@ -218,107 +191,11 @@ export class BuildRequests {
     return new BuildProblem({ reason: 'NotReady', message }, { transient: true, cause });
   }
 
-  /**
-   * The name is taken: by a build under way, which is returned, or by one that is over, which is removed. The API server is asked
-   * once; after that the caches tell.
-   *
-   * @returns undefined when the name is free
-   */
-  async #waitForPredecessor(spec: BuildSpec, ms: number, signal?: AbortSignal): Promise<ObservedBuild | undefined> {
-    const { client, namespace, watches } = this.#options;
-    const ref = { namespace, name: buildObjectName(spec.id) };
-    const found = await client.get(Jobs, ref, { ...(signal === undefined ? {} : { signal }) });
-    if (found === undefined) return undefined;
-    if (parseBuild(found)?.spec.key !== spec.key) throw conflict();
-    watches.observeJob(found);
-    if (this.#waitingForPredecessors >= MOST_WAITING) throw stillCleaning();
-    this.#waitingForPredecessors += 1;
-    try {
-      return await withDeadline({ ms, signal, late: stillCleaning }, (until) => this.#untilGone(spec, until));
-    } finally {
-      this.#waitingForPredecessors -= 1;
-    }
-  }
-
-  async #untilGone(spec: BuildSpec, signal: AbortSignal): Promise<ObservedBuild | undefined> {
-    const { client, namespace, watches, slotStore } = this.#options;
-    let deleted: string | undefined;
-    for (;;) {
-      signal.throwIfAborted();
-      const ended = new AbortController();
-      const either = AbortSignal.any([signal, ended.signal]);
-      // Before the caches are looked at, so that no change is missed.
-      const change = Promise.race([watches.jobChanges.next(spec.id, either), slotStore.releases.next(spec.id, either)]);
-      try {
-        const build = watches.job(spec.id);
-        if (build === undefined) return undefined;
-        if (build.spec.key !== spec.key) throw conflict();
-        if (isUnderWay(build)) return build;
-        // Only when nothing of it runs any more: until then its slot and what it left are cleaned up.
-        const isHeld = slotStore.find(build.spec.id, build.uid) !== undefined || build.result === null;
-        if (!build.terminating && !isHeld && deleted !== build.uid) {
-          deleted = build.uid;
-          const options = { uid: build.uid, propagationPolicy: 'Foreground' as const, signal };
-          const end = await client.delete(Jobs, { namespace, name: build.name }, options);
-          if (end === 'gone') watches.forgetJob(spec.id, build.uid);
-        }
-        if (watches.job(spec.id) !== undefined) await change;
-      } finally {
-        ended.abort();
-      }
-    }
-  }
-
-  /**
-   * Each replica counts what it is creating itself and what its caches have. Replicas that are asked at the same moment hear of
-   * each other's Jobs a moment later: the bounds on waiting builds can be exceeded by what the others accept in that time.
-   *
-   * @throws BuildProblem `QueueFull`
-   */
-  #checkBounds({ id, requestedBy }: BuildSpec): void {
-    const { config, order, slotStore } = this.#options;
-    const { waiting, waitingPerUser, running } = config.queue;
-    const queued = order.waiting;
-    const free = Math.max(0, running - slotStore.slots.length);
-    const isCounted = (reserved: string) => reserved === id || order.positionOf(reserved) !== null;
-    const all = queued.length + this.#reservations.count(isCounted);
-    const own = queued.filter(({ user }) => user === requestedBy).length;
-    const message =
-      all >= waiting + free
-        ? 'There are too many builds waiting already; try again later.'
-        : own + this.#reservations.count(isCounted, requestedBy) >= waitingPerUser
-          ? 'You have too many builds waiting already; try again later.'
-          : undefined;
-    if (message !== undefined) throw new BuildProblem({ reason: 'QueueFull', message }, { retryAfterMs: 30_000 });
-  }
-
   #wantedUntil({ detached }: Pick<BuildSpec, 'detached'>): number {
     const { abandonAfter, deadlines } = this.#options.config;
     const ms = detached ? deadlines.queued + deadlines.total : Math.max(abandonAfter, LEAST_WANTED_MS);
     return this.#clock.now() + ms;
   }
-}
-
-/** Whether a request may join it: what is over, or on its way out, is nobody's answer. */
-export function isUnderWay({ result, cancel, terminating }: ObservedBuild): boolean {
-  return result === null && cancel === null && !terminating;
-}
-
-function conflict(): BuildProblem {
-  return new BuildProblem({
-    reason: 'NameTaken',
-    message: 'The name of the build is taken by something else in the cluster. Tell an administrator.',
-  });
-}
-
-function stillCleaning(): BuildProblem {
-  return new BuildProblem(
-    {
-      reason: 'NameTaken',
-      message: 'A previous build of this image is still being cleaned up; try again in a moment.',
-    },
-    { transient: true },
-  );
 }
 
 function asProblem(error: unknown): unknown {

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import { buildObjectName, cancelPatch } from '../../domain/build/build-intent.ts';
+import { buildObjectName, cancelPatch, isUnderWay } from '../../domain/build/build-intent.ts';
 import {
   BuildProblem,
   type BuildEvent,
@@ -18,7 +18,7 @@ import type { BuildKeeper } from './archive/build-keeper.ts';
 import { BuildLog } from './log/build-log.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
 import { answerProblem } from './build-problems.ts';
-import { type BuildRequests, isUnderWay, type RequestedBuild } from './build-requests.ts';
+import type { BuildRequests, RequestedBuild } from './build-requests.ts';
 import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
 import { buildState, endedState } from './build-state.ts';
 import { runOf } from './executors/executor.ts';

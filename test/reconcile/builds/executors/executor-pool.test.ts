@@ -24,4 +24,30 @@ describe('the pool of executors', () => {
     pool.failed('far', new Error('It is away.'));
     expect(pool.nextReturn()).toBe(10_000);
   });
+
+  it('does not take it for a success that a start was accepted, but that one has succeeded since', () => {
+    let now = 0;
+    let lastStartAt = -Infinity;
+    const slow = {
+      ...{ name: 'engine', isReady: true, capacity: 1 },
+      get lastStartAt() {
+        return lastStartAt;
+      },
+    } as BuildExecutor;
+    const clock = { monotonic: () => now };
+    const pool = new ExecutorPool({
+      ...{ executors: [slow], logger: pino({ level: 'silent' }), clock, random: () => 0.5 },
+    });
+    const fail = () => {
+      now += pool.nextReturn() ?? 0;
+      pool.succeeded('engine');
+      pool.failed('engine', new Error('It is away.'));
+      return pool.nextReturn();
+    };
+    expect([fail(), fail(), fail()]).toEqual([10_000, 20_000, 40_000]);
+    now += 40_000;
+    lastStartAt = now;
+    now += 1;
+    expect(fail()).toBe(10_000);
+  });
 });

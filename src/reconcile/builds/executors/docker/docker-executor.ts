@@ -1,20 +1,19 @@
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import { containerName, labelledSpec, missingBackend } from '../../../../builder/build/build-container.ts';
 import type { BackendConfig, BuildsConfig } from '../../../../config/config.ts';
-import { BuildProblem, type BuildSpec } from '../../../../domain/build/build.ts';
+import type { BuildSpec } from '../../../../domain/build/build.ts';
 import { DockerEngine } from '../../../../storage/docker-engine/docker-engine.ts';
 import { EngineError } from '../../../../storage/docker-engine/engine-error.ts';
 import type { EngineAddress } from '../../../../storage/docker-engine/engine-connection.ts';
 import { Backoff } from '../../../../util/backoff.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../../util/clock.ts';
-import { runContext } from '../../../../util/run-context.ts';
 import { sleep } from '../../../../util/sleep.ts';
 import { DockerCache } from './docker-cache.ts';
 import { preparingRun } from './docker-run.ts';
 import { startContainer } from './docker-start.ts';
+import { DockerStarts } from './docker-starts.ts';
 import type { Installation } from '../installation.ts';
 import {
   type Attempt,
@@ -44,26 +43,10 @@ export interface DockerExecutorOptions extends EngineAddress {
   readonly clock?: Pick<Clock, 'monotonic'>;
 }
 
-/** A start that goes on beside the runs of controllers, until it has succeeded or failed or is stopped. */
-interface Start {
-  readonly spec: BuildSpec;
-  readonly stopped: AbortController;
-  /** Never rejects. */
-  done: Promise<void>;
-}
-
-interface FailedStart {
-  readonly createdAt: number;
-  readonly error: Error;
-}
-
 const FIRST_RETRY_MS = 250;
 const LONGEST_RETRY_MS = 10_000;
 /** A stream of events is silent where nothing happens, and where the way to the engine is cut. */
 const REFRESH_MS = 20_000;
-
-/** Failures of starts, each until its build is asked for again: far more than there are slots. */
-const REMEMBERED = 5_000;
 
 /**
  * Builds in containers of a Docker-compatible engine (Docker, Podman) over its API, without Kubernetes.
@@ -73,12 +56,11 @@ const REMEMBERED = 5_000;
  * ```
  *          start()             made, given its secrets, started          ends
  *   (none) ───────► starting ─────────────────────────────────► running ─────► ended
- *      ▲              │    │ fails                                 │             │
- *      │              │    └────► failed ── start() throws it ──►──┼─────────────┤
- *      └── stop() ────┴────────────────────────────────────────────┴─────────────┘
+ *      ▲               │  stop(), or it fails                      │ stop()       │ stop()
+ *      └───────────────┴───────────────────────────────────────────┴──────────────┘
  * ```
  *
- * Starting may have to fetch the image of the builder and take minutes; it goes on outside of the run that asked for it.
+ * Starting may have to fetch the image of the builder and take minutes; DockerStarts has those that go on.
  */
 export class DockerExecutor implements BuildExecutor {
   readonly name: string;
@@ -87,8 +69,7 @@ export class DockerExecutor implements BuildExecutor {
   readonly #backend: BackendConfig;
   readonly #engine: DockerEngine;
   readonly #clock: Pick<Clock, 'monotonic'>;
-  readonly #starting = new Map<string, Start>();
-  readonly #failed = new LRUCache<string, FailedStart>({ max: REMEMBERED });
+  readonly #starts: DockerStarts;
   readonly #over = new AbortController();
   /** Once the name of this installation is known. */
   #cache: DockerCache | undefined;
@@ -104,6 +85,10 @@ export class DockerExecutor implements BuildExecutor {
     this.#options = options;
     this.#clock = clock;
     this.#backend = options.backend ?? config.backend;
+    this.#starts = new DockerStarts({
+      start: (spec, secrets, signal) => this.#start(spec, secrets, signal),
+      onEnd: options.onChange,
+    });
     const address = { address: options.address, tls: options.tls };
     this.#engine = new DockerEngine({ ...address, ...(timeoutMs === undefined ? {} : { timeoutMs }) });
   }
@@ -129,14 +114,14 @@ export class DockerExecutor implements BuildExecutor {
       const run = this.observe(id);
       if (run !== undefined) yield run;
     }
-    for (const [id, { spec }] of this.#starting) {
-      if (this.#cache?.observe(id) === undefined) yield preparingRun(spec, this.name);
+    for (const spec of this.#starts.all()) {
+      if (this.#cache?.observe(spec.id) === undefined) yield preparingRun(spec, this.name);
     }
   }
 
   observe(id: string): ObservedRun | undefined {
     const run = this.#cache?.observe(id);
-    const spec = this.#starting.get(id)?.spec;
+    const spec = this.#starts.find(id);
     // What is there of an attempt before this one is removed by the start.
     return spec === undefined || run?.createdAt === spec.createdAt ? run : preparingRun(spec, this.name);
   }
@@ -145,7 +130,7 @@ export class DockerExecutor implements BuildExecutor {
     const controller = await this.#options.installation.read(signal);
     if (controller !== undefined) await this.#keepFollowing(controller, signal);
     this.#over.abort(signal.reason);
-    await Promise.all([...this.#starting.values()].map(({ done }) => done));
+    await this.#starts.end(signal.reason);
     await this.#engine.close();
   }
 
@@ -155,13 +140,7 @@ export class DockerExecutor implements BuildExecutor {
 
   async stop(attempt: Attempt): Promise<void> {
     const cache = this.#known();
-    const { id, createdAt } = attempt;
-    const starting = this.#starting.get(id);
-    if (starting?.spec.createdAt === createdAt) {
-      starting.stopped.abort(stoppedEarly());
-      await starting.done;
-    }
-    if (this.#failed.get(id)?.createdAt === createdAt) this.#failed.delete(id);
+    await this.#starts.stop(attempt);
     const container = cache.containerOf(attempt) ?? (await this.#findContainer(attempt, cache));
     if (container !== undefined) await this.#engine.removeContainer(container, this.#over.signal);
     cache.forget(attempt, container);
@@ -179,47 +158,24 @@ export class DockerExecutor implements BuildExecutor {
     const missing = missingBackend(this.#backend);
     if (missing !== undefined) throw new ExecutorUnavailable(missing);
     const cache = this.#known();
-    // That the program stops is no fault of the engine: the build keeps its slot there, and the next leader finds it.
-    this.#over.signal.throwIfAborted();
-    const { id, createdAt } = spec;
-    const failed = this.#failed.get(id);
-    this.#failed.delete(id);
-    if (failed?.createdAt === createdAt) throw failed.error;
-    const before = this.#starting.get(id);
-    if (before?.spec.createdAt === createdAt || cache.observe(id)?.createdAt === createdAt) return;
-    before?.stopped.abort(stoppedEarly());
-    this.#begin(spec, secrets, cache, before);
+    if (cache.observe(spec.id)?.createdAt !== spec.createdAt) this.#starts.begin(spec, secrets);
   }
 
-  #begin(spec: BuildSpec, secrets: BuildSecrets, cache: DockerCache, before: Start | undefined): void {
-    const { id } = spec;
-    const start: Start = { spec, stopped: new AbortController(), done: Promise.resolve() };
-    this.#starting.set(id, start);
-    const signal = AbortSignal.any([start.stopped.signal, this.#over.signal]);
-    // It outlives the run of the controller that asks for it.
-    start.done = runContext.exit(async () => {
-      await before?.done;
-      await this.#start(spec, secrets, cache, signal);
-      if (this.#starting.get(id) === start) this.#starting.delete(id);
-      this.#options.onChange(id);
-    });
-  }
-
-  /** Never rejects: what fails is kept for whoever asks next. */
-  async #start(spec: BuildSpec, secrets: BuildSecrets, cache: DockerCache, signal: AbortSignal): Promise<void> {
+  async #start(spec: BuildSpec, secrets: BuildSecrets, signal: AbortSignal): Promise<void> {
+    const cache = this.#known();
     const { name, config } = this.#options;
     const isOurs = cache.isOurs.bind(cache);
     const options = {
-      ...{ engine: this.#engine, name, config, controller: this.#controller, backend: this.#backend, isOurs },
+      engine: this.#engine,
+      name,
+      config,
+      controller: this.#controller,
+      backend: this.#backend,
+      isOurs,
     };
-    try {
-      signal.throwIfAborted();
-      const container = await startContainer(spec, secrets, options, signal);
-      this.#lastStartAt = this.#clock.monotonic();
-      await cache.look(container, signal).catch(() => undefined);
-    } catch (error) {
-      if (!signal.aborted) this.#failed.set(spec.id, { createdAt: spec.createdAt, error: error as Error });
-    }
+    const container = await startContainer(spec, secrets, options, signal);
+    this.#lastStartAt = this.#clock.monotonic();
+    await cache.look(container, signal).catch(() => undefined);
   }
 
   /** @throws {ExecutorUnavailable} */
@@ -312,8 +268,4 @@ export class DockerExecutor implements BuildExecutor {
     if (before === undefined)
       logger.warn({ reason: error.message, address: this.#engine.address }, `${sentence} Trying again.`);
   }
-}
-
-function stoppedEarly(): BuildProblem {
-  return new BuildProblem({ reason: 'Cancelled', message: 'The build was stopped before it had started.' });
 }
