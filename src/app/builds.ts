@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { BuildPodBuilder } from '../builder/build/build-pod-builder.ts';
 import type { BuildsConfig } from '../config/index.ts';
 import type { Repository, ResolvedRepository } from '../domain/build/build.ts';
+import type { BuildSlot } from '../domain/build/build-queue.ts';
 import { rankNodes } from '../domain/build/rendezvous-hash.ts';
 import { BuildKeeper, type BuildStore } from '../reconcile/builds/archive/build-keeper.ts';
 import { KeptBuilds } from '../reconcile/builds/archive/kept-builds.ts';
@@ -13,13 +14,16 @@ import { BuildEvents } from '../reconcile/builds/controller/build-events.ts';
 import { BuildInterest } from '../reconcile/builds/controller/build-interest.ts';
 import { BuildOperations } from '../reconcile/builds/controller/build-operations.ts';
 import { BuildReconciler } from '../reconcile/builds/controller/build-reconciler.ts';
-import { GroundKeeper } from '../reconcile/builds/controller/ground-keeper.ts';
+import { BuildNamespace } from '../reconcile/builds/build-namespace.ts';
 import type { BuildExecutor, BuildSecrets } from '../reconcile/builds/executors/executor.ts';
 import { ExecutorPool } from '../reconcile/builds/executors/executor-pool.ts';
 import { BuildCache } from '../reconcile/builds/executors/kubernetes/build-cache.ts';
 import { BuildFollowing } from '../reconcile/builds/log/build-following.ts';
-import { Admission } from '../reconcile/builds/queue/admission.ts';
-import { SlotLedger } from '../reconcile/builds/queue/slot-ledger.ts';
+import { Installation } from '../reconcile/builds/executors/installation.ts';
+import { buildOrphans } from '../reconcile/builds/executors/orphaned-runs.ts';
+import { ADMISSION, buildAdmission } from '../reconcile/builds/queue/admission.ts';
+import { QueueOrder } from '../reconcile/builds/queue/queue-order.ts';
+import { SlotStore } from '../reconcile/builds/queue/slot-store.ts';
 import { Controller, every } from '../reconcile/controller.ts';
 import type { Cache, Component } from '../reconcile/health.ts';
 import { LogStore } from '../storage/archive/log-store.ts';
@@ -113,38 +117,30 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const onChange = (id: string) => {
     reconciling.enqueue(id);
     telling.enqueue(id);
+    orphans.enqueue(id);
+    admission.enqueue(ADMISSION);
   };
   const onReady = () => {
     for (const id of reconciler.keys()) onChange(id);
-    admission.changed();
   };
-  const cache = new BuildCache({
-    ...shared,
-    onChange: (id) => {
-      onChange(id);
-      admission.changed();
-    },
-  });
-  const ledger = new SlotLedger({
+  const cache = new BuildCache({ ...shared, onChange });
+  const slotStore = new SlotStore({
     ...shared,
     onChange: (slots, before) => {
-      admission.changed();
-      for (const { id } of [...slots, ...before]) onChange(id);
-      // The positions of all others have changed.
+      admission.enqueue(ADMISSION);
+      for (const { id } of changedSlots(slots, before)) onChange(id);
+      // The positions of all others have changed; only those whose builds are read here are told.
       for (const id of events.keys()) telling.enqueue(id);
     },
   });
 
   const executors = options.makeExecutors({ cache, builder, onChange, onReady });
   const pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
-  const admission = new Admission({
-    ...{ watches: cache, ledger, pool, bounds: config.queue },
-    onError: (err) => logger.warn({ err }, 'admission of builds failed; will retry'),
-  });
+  const order = new QueueOrder({ cache, slotStore });
   const following = new BuildFollowing({ logger, onChange });
-  const ground = new GroundKeeper({ client, ground: builder.buildGround(), logger });
+  const buildNamespace = new BuildNamespace({ client, objects: () => builder.buildNamespaceObjects(), logger });
   const keeper = new BuildKeeper({ store, executors: () => pool.all(), size: config.logs.size, logger });
-  const parts = { client, config, namespace, cache, ledger, pool, admission, operations, following, keeper, logger };
+  const parts = { client, config, namespace, cache, slotStore, pool, order, operations, following, keeper, logger };
 
   const events = new BuildEvents({
     ...{ ...parts, isLeader, kueue: config.queue.kueue !== undefined },
@@ -157,8 +153,9 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
     tell: (id) => telling.enqueue(id),
   });
 
-  const slots = asCache('build-slots', ledger);
-  const caches = [cache, slots];
+  const caches = [cache, slotStore];
+  const admission = buildAdmission({ ...parts, caches, bounds: config.queue });
+  const orphans = buildOrphans({ ...parts, caches });
   const reconciling = new Controller({
     ...{ name: 'builds', caches, sources: [], logger, concurrency },
     keys: () => reconciler.keys(),
@@ -177,11 +174,11 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   });
 
   const requests = new BuildRequests({
-    ...{ ...parts, watches: cache, builder, ground, resolve: sources.resolve, findDigest: sources.findDigest },
+    ...{ ...parts, builder, buildNamespace, resolve: sources.resolve, findDigest: sources.findDigest },
     nodeFor: (repository) => (config.pod.placement === 'sticky' ? rankNodes(repository, cache.nodes())[0] : undefined),
   });
   const builds = new Builds({
-    ...{ ...parts, ground, requests, builder },
+    ...{ ...parts, buildNamespace, requests, builder },
     lookup: new BuildLookup({ client, namespace, cache, keeper }),
     onReaders(id) {
       onChange(id);
@@ -193,17 +190,21 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
     cache,
     pool,
     caches,
-    controllers: [reconciling, telling, noting],
+    controllers: [
+      ...[buildNamespace.controller, admission, reconciling, orphans, telling, noting],
+      ...pool.controllers(),
+    ],
     components: [
-      component('build-namespace', (signal) => ground.run(signal), {
-        isReady: () => ground.isLaid,
-        waitsFor: 'The build namespace is not prepared yet.',
-      }),
       component('build-executors', (signal) => pool.run(signal)),
-      component('build-admission', (signal) => aborted(signal).then(() => admission.stop())),
       component('build-logs', (signal) => aborted(signal).then(() => following.stop())),
     ],
   };
+}
+
+/** Slots that have come or gone. */
+function changedSlots(slots: readonly BuildSlot[], before: readonly BuildSlot[]): BuildSlot[] {
+  const [now, then] = [new Set(slots.map(({ uid }) => uid)), new Set(before.map(({ uid }) => uid))];
+  return [...slots.filter(({ uid }) => !then.has(uid)), ...before.filter(({ uid }) => !now.has(uid))];
 }
 
 export interface BuildStageOptions {
@@ -241,6 +242,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   let asked: Promise<void> | undefined;
   const stopAsking = () => (asked ??= resolver.close());
   const connections = await connectAll(config.executors);
+  const installation = new Installation({ client, controller, namespace, logger });
   const parts = wireBuilds({
     ...options,
     namespace,
@@ -254,7 +256,9 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
       }),
     },
     makeExecutors: (setup) =>
-      config.executors.map((executor) => makeExecutor(executor, { ...options, namespace, setup, connections })),
+      config.executors.map((executor) =>
+        makeExecutor(executor, { ...options, namespace, setup, connections, installation }),
+      ),
   });
   const warning = (signal: AbortSignal) => warnOfNamespaces(options, namespace, parts.builds, signal);
   const archive = kept === undefined ? [] : [component('build-archive', (signal) => kept.run(signal))];
@@ -269,31 +273,8 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   };
 }
 
-function component(
-  name: string,
-  run: Component['run'],
-  state?: { readonly isReady: () => boolean; readonly waitsFor: string },
-): Component {
-  return {
-    name,
-    run,
-    health() {
-      const ready = state?.isReady() ?? true;
-      return { component: name, ready, message: ready ? undefined : state?.waitsFor };
-    },
-  };
-}
-
-function asCache(name: string, ledger: SlotLedger): Cache {
-  return {
-    name,
-    synced: ledger.ready,
-    get isSynced() {
-      return ledger.isReady;
-    },
-    health: () => ({ component: name, ready: ledger.isReady }),
-    run: (signal) => ledger.run(signal),
-  };
+function component(name: string, run: Component['run']): Component {
+  return { name, run, health: () => ({ component: name, ready: true }) };
 }
 
 /** Says once, at start, what the default backend misses in this cluster. */

@@ -24,7 +24,7 @@ export async function renderBuild(command: RenderBuildCommand): Promise<CommandR
     const controller = config.kubernetes.namespace ?? DEFAULT_NAMESPACE;
     const builder = new BuildPodBuilder(builds, { controller, namespace: builds.namespace ?? `${controller}-builds` });
     const spec = specOf(command, builds);
-    const { namespace, serviceAccount, networkPolicy } = builder.buildGround();
+    const { namespace, serviceAccount, networkPolicy } = builder.buildNamespaceObjects();
     const secrets = { dockerConfig: builds.registry.credentials === undefined ? null : PLACEHOLDER, git: {} };
     const objects = [
       ...[namespace, serviceAccount, networkPolicy].filter((object) => object !== undefined),

@@ -2,8 +2,13 @@ import type { BackendConfig, BuildsConfig } from '../../config/config.ts';
 import type { BuildSpec } from '../../domain/build/build.ts';
 import { parseAnnotation } from '../../domain/annotation.ts';
 import { buildCommand } from './build-command.ts';
-import { BUILD, buildLabels } from '../../domain/build/build-intent.ts';
+import { buildLabels } from '../../domain/build/build-intent.ts';
 import { type BuildSecrets, SECRETS_DIRECTORY, secretFiles } from '../../domain/build/build-secrets.ts';
+
+/** The specification, as JSON. */
+const SPEC_LABEL = 'labwright.dev/build-spec';
+/** What that label was called before; containers that were made then may still run. */
+const SPEC_LABEL_BEFORE = 'labwright.dev/build';
 
 /** Where the secrets are put before the container starts: a tmpfs is not there yet. */
 export const INCOMING_DIRECTORY = '/run/labwright/incoming';
@@ -83,7 +88,7 @@ export function buildContainer(spec: BuildSpec, options: ContainerOptions): Cont
   const seconds = Math.ceil(config.deadlines.total / 1000);
   return {
     Image: config.builder.image,
-    Labels: { ...config.pod.labels, ...buildLabels(spec, controller), [BUILD]: JSON.stringify(spec) },
+    Labels: { ...config.pod.labels, ...buildLabels(spec, controller), [SPEC_LABEL]: JSON.stringify(spec) },
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     Entrypoint: ['/bin/sh', '-c', WRAPPER, 'build'],
     Cmd: [String(seconds), ...command, ...args],
@@ -139,5 +144,5 @@ export function secretEntries(secrets: BuildSecrets): { name: string; mode: numb
 
 /** The specification that a container's labels hold; undefined when there is none that can be read. */
 export function labelledSpec(labels: Readonly<Record<string, string>>): BuildSpec | undefined {
-  return parseAnnotation<BuildSpec>(labels[BUILD]);
+  return parseAnnotation<BuildSpec>(labels[SPEC_LABEL] ?? labels[SPEC_LABEL_BEFORE]);
 }

@@ -2,13 +2,13 @@ import type { V1Job, V1Secret } from '@kubernetes/client-node';
 import type { BackendConfig, BuildsConfig } from '../../config/config.ts';
 import type { BuildResult, BuildSpec } from '../../domain/build/build.ts';
 import type { BuildPlace } from './build-context.ts';
-import { buildGround, type BuildGround } from './build-ground.ts';
+import { buildNamespaceObjects, type BuildNamespaceObjects } from './build-namespace-objects.ts';
 import { buildAnnotations, buildMetadata, resultAnnotation } from '../../domain/build/build-intent.ts';
 import { buildPodSpec } from './build-pod.ts';
 import { type BuildSecrets, secretFiles } from '../../domain/build/build-secrets.ts';
 import { encodeSecret } from '../values.ts';
 
-export type { BuildGround } from './build-ground.ts';
+export type { BuildNamespaceObjects } from './build-namespace-objects.ts';
 
 /** Kueue admits a Job with this label (kueue.sigs.k8s.io, "Run a Kubernetes Job"). */
 const KUEUE_LABEL = 'kueue.x-k8s.io/queue-name';
@@ -106,7 +106,7 @@ export class BuildPodBuilder {
   }
 
   /** What has to be there before the first build. */
-  buildGround(): BuildGround {
-    return buildGround(this.#config, this.#place);
+  buildNamespaceObjects(): BuildNamespaceObjects {
+    return buildNamespaceObjects(this.#config, this.#place);
   }
 }

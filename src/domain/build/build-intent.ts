@@ -18,8 +18,8 @@ import { parseAnnotation } from '../annotation.ts';
  *
  * What is secret is in a Secret of the same name that the Job owns.
  */
-/** Annotation of the Job, and label of a container: the specification, as JSON. */
-export const BUILD = 'labwright.dev/build';
+/** The specification, as JSON. */
+const BUILD = 'labwright.dev/build';
 const WANTED_UNTIL = 'labwright.dev/wanted-until';
 const CANCEL = 'labwright.dev/cancel';
 const RESULT = 'labwright.dev/result';
@@ -84,6 +84,11 @@ export interface BuildProgress {
   readonly phase?: string;
   /** What holds up the end, in one sentence. */
   readonly message?: string;
+}
+
+/** Whether a request may join it: what is over, or on its way out, is nobody's answer. */
+export function isUnderWay({ result, cancel, terminating }: ObservedBuild): boolean {
+  return result === null && cancel === null && !terminating;
 }
 
 /** What the Job of a build says; undefined for one that this version cannot read. */

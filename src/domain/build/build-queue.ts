@@ -1,4 +1,6 @@
-/** A build whose turn has come: it takes a place until everything of it is cleaned up. */
+import type { ObservedBuild } from './build-intent.ts';
+
+/** An admitted build: it takes a place until everything of it is cleaned up. */
 export interface BuildSlot {
   readonly id: string;
   /** Of the Job: a build that is asked for anew after a failure has another. */
@@ -8,11 +10,11 @@ export interface BuildSlot {
   readonly repository: string;
   /** Where it runs. */
   readonly executor: string;
-  /** When its turn came; milliseconds since the epoch. */
+  /** When it was admitted; milliseconds since the epoch. */
   readonly at: number;
 }
 
-/** A build that waits for its turn. */
+/** A build that waits to be admitted. */
 export interface WaitingBuild extends Omit<BuildSlot, 'executor' | 'at'> {
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
@@ -32,8 +34,11 @@ export interface Place {
 }
 
 /**
- * The order in which builds get their turn: fair between users, then by age. A user's next build comes after the builds of
+ * The order in which builds are admitted: fair between users, then by age. A user's next build comes after the builds of
  * everybody who has fewer running and waiting before it, so that a hundred builds of one do not hold up the one of another.
+ *
+ * Admitting a build moves nobody back, with one exception: where a user's older build waits for its repository and a younger
+ * one is let pass, the younger one counts from then on, and the older one comes after those of users who have fewer.
  */
 export function fairOrder<Build extends WaitingBuild>(
   waiting: readonly Build[],
@@ -51,7 +56,7 @@ export function fairOrder<Build extends WaitingBuild>(
 }
 
 /**
- * Whose turn it is: as many as the bounds and the executors leave room for, in the fair order. A build that has to wait for
+ * Which builds are admitted: as many as the bounds and the executors leave room for, in the fair order. A build that has to wait for
  * its user's or its repository's other builds lets those behind it pass.
  *
  * @param places in the order in which they are to be tried
@@ -64,11 +69,22 @@ export function admit(
   places: readonly Place[],
   now: number,
 ): BuildSlot[] {
+  return admitInOrder(fairOrder(waiting, slots), slots, bounds, places, now);
+}
+
+/** As `admit`, of builds that are in their order already. */
+export function admitInOrder(
+  order: readonly WaitingBuild[],
+  slots: readonly BuildSlot[],
+  bounds: QueueBounds,
+  places: readonly Place[],
+  now: number,
+): BuildSlot[] {
   const ofUser = countBy(slots, ({ user }) => user);
   const ofRepository = countBy(slots, ({ repository }) => repository);
   const onExecutor = countBy(slots, ({ executor }) => executor);
   const admitted: BuildSlot[] = [];
-  for (const { id, uid, user, repository } of fairOrder(waiting, slots)) {
+  for (const { id, uid, user, repository } of order) {
     if (slots.length + admitted.length >= bounds.running) break;
     if ((ofUser.get(user) ?? 0) >= bounds.perUser || (ofRepository.get(repository) ?? 0) >= bounds.perRepository)
       continue;
@@ -80,6 +96,16 @@ export function admit(
     increment(onExecutor, place.name);
   }
   return admitted;
+}
+
+/** Whether it waits to be admitted, unless it has a slot already. */
+export function isQueued({ suspended, result, cancel, terminating, finished }: ObservedBuild): boolean {
+  return suspended && result === null && cancel === null && !terminating && finished === null;
+}
+
+export function waitingBuild({ spec, uid }: Pick<ObservedBuild, 'spec' | 'uid'>): WaitingBuild {
+  const { id, requestedBy, repository, createdAt } = spec;
+  return { id, uid, user: requestedBy, repository: repository.url, createdAt };
 }
 
 function older(left: WaitingBuild, right: WaitingBuild): number {

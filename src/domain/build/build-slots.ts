@@ -3,8 +3,8 @@ import type { BuildSlot } from './build-queue.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../names.ts';
 
 /**
- * The ConfigMap in which stands whose turn has come. Every change replaces the version that was read, so that several
- * controllers keep the bounds together: the API server lets one of two writers win.
+ * The ConfigMap with the admitted builds. Every change replaces the version that was read, so that several replicas keep the
+ * bounds together: the API server lets one of two writers win.
  */
 export const SLOTS_NAME = 'labwright-build-slots';
 const SLOTS_KEY = 'slots.json';

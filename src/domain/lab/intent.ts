@@ -16,7 +16,7 @@ import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION
  * | the lab is to go | annotation `deleting` | yes |
  * | the lab is over, and why | annotation `failure` | yes |
  * | pod and secrets of a failed lab are gone | annotation `cleaned` | yes |
- * | the build whose image it waits for, and that image | annotations `build`, `image` | yes |
+ * | the build whose image it waits for, and that image | annotations `image-build`, `image` | yes |
  * | when a token that Labwright signs was renewed | annotation `token-renewed` | yes |
  *
  * A token that Labwright signs is not in here: it is made anew whenever it is needed.
@@ -26,7 +26,9 @@ const DELETING = 'labwright.dev/deleting';
 const FAILURE = 'labwright.dev/failure';
 const CLEANED = 'labwright.dev/cleaned';
 const TOKEN_RENEWED = 'labwright.dev/token-renewed';
-const BUILD = 'labwright.dev/build';
+const IMAGE_BUILD = 'labwright.dev/image-build';
+/** What that annotation was called before; intents that were written then are still read. */
+const IMAGE_BUILD_BEFORE = 'labwright.dev/build';
 const IMAGE = 'labwright.dev/image';
 const ENV_KEY = 'env.json';
 const TOKEN_KEY = 'token';
@@ -101,7 +103,7 @@ export function renewedPatch({ uid, resourceVersion }: IntentVersion, at: number
 
 /** Merge patch: the build whose image the lab waits for. For this version: the lab may be over, or another. */
 export function buildOfLabPatch({ uid, resourceVersion }: IntentVersion, build: LabBuild): object {
-  return { metadata: { uid, resourceVersion, annotations: { [BUILD]: JSON.stringify(build) } } };
+  return { metadata: { uid, resourceVersion, annotations: { [IMAGE_BUILD]: JSON.stringify(build) } } };
 }
 
 /** Merge patch: the image that was built for the lab. For this version, as above. */
@@ -125,7 +127,7 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
     failure:
       annotations[FAILURE] === undefined ? null : (parseAnnotation<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
     cleaned: annotations[CLEANED] !== undefined,
-    build: parseAnnotation<LabBuild>(annotations[BUILD]) ?? null,
+    build: parseAnnotation<LabBuild>(annotations[IMAGE_BUILD] ?? annotations[IMAGE_BUILD_BEFORE]) ?? null,
     builtImage: parseAnnotation<LabBuiltImage>(annotations[IMAGE]) ?? null,
     tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
   };

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
-import { buildObjectName, cancelPatch } from '../../domain/build/build-intent.ts';
+import { buildObjectName, cancelPatch, isUnderWay } from '../../domain/build/build-intent.ts';
 import {
   BuildProblem,
   type BuildEvent,
@@ -19,28 +19,28 @@ import { explainKubeError } from '../kube-answers.ts';
 import type { BuildKeeper } from './archive/build-keeper.ts';
 import type { BuildLookup } from './build-lookup.ts';
 import { answerProblem } from './build-problems.ts';
-import { type BuildRequests, isUnderWay, type RequestedBuild } from './build-requests.ts';
+import type { BuildRequests, RequestedBuild } from './build-requests.ts';
 import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './build-service.ts';
 import { buildState, endedState } from './build-state.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
 import { executorOf } from './controller/build-place.ts';
-import type { GroundKeeper } from './controller/ground-keeper.ts';
+import type { BuildNamespace } from './build-namespace.ts';
 import { runOf } from './executors/executor.ts';
 import type { ExecutorPool } from './executors/executor-pool.ts';
 import type { BuildCache } from './executors/kubernetes/build-cache.ts';
 import { BuildLog } from './log/build-log.ts';
-import type { Admission } from './queue/admission.ts';
-import type { SlotLedger } from './queue/slot-ledger.ts';
+import type { QueueOrder } from './queue/queue-order.ts';
+import type { SlotStore } from './queue/slot-store.ts';
 
 export interface BuildsOptions {
   readonly client: KubeClient;
   /** Namespace of builds. */
   readonly namespace: string;
   readonly cache: BuildCache;
-  readonly ledger: SlotLedger;
-  readonly ground: Pick<GroundKeeper, 'laid'>;
+  readonly slotStore: SlotStore;
+  readonly buildNamespace: Pick<BuildNamespace, 'provisioned'>;
   readonly pool: ExecutorPool;
-  readonly admission: Pick<Admission, 'positionOf'>;
+  readonly order: Pick<QueueOrder, 'positionOf'>;
   readonly operations: BuildOperations;
   readonly requests: BuildRequests;
   readonly keeper: Pick<BuildKeeper, 'find' | 'lookUp' | 'load'>;
@@ -68,19 +68,19 @@ export class Builds implements BuildService {
   constructor(options: BuildsOptions) {
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
-    void options.ground.laid.then(() => (this.#isPrepared = true));
+    void options.buildNamespace.provisioned.then(() => (this.#isPrepared = true));
   }
 
   isReady(): boolean {
-    const { cache, ledger } = this.#options;
-    return cache.isSynced && ledger.isReady && this.#isPrepared;
+    const { cache, slotStore } = this.#options;
+    return cache.isSynced && slotStore.isSynced && this.#isPrepared;
   }
 
   health(): Health {
-    const { cache, ledger } = this.#options;
+    const { cache, slotStore } = this.#options;
     const waitsFor = !cache.isSynced
       ? 'The builds in the cluster are not known yet.'
-      : !ledger.isReady
+      : !slotStore.isSynced
         ? 'The admitted builds are not known yet.'
         : 'The build namespace is not prepared yet.';
     const ready = this.isReady();
@@ -89,10 +89,10 @@ export class Builds implements BuildService {
 
   async ready(): Promise<void> {
     if (this.isReady()) return;
-    const { cache, ledger, ground, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
+    const { cache, slotStore, buildNamespace, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     const message = 'Labwright does not know the builds in the cluster yet; try again in a moment';
     await unlessLate(
-      Promise.all([cache.synced, ledger.ready, ground.laid]),
+      Promise.all([cache.synced, slotStore.synced, buildNamespace.provisioned]),
       readyTimeoutMs,
       () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: cache.lastError }),
     );
@@ -135,7 +135,7 @@ export class Builds implements BuildService {
   }
 
   get(id: string): BuildState | undefined {
-    const { cache, ledger, admission, operations, keeper } = this.#options;
+    const { cache, slotStore, order, operations, keeper } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedState(found.spec, found.result, true);
     const build = cache.job(id);
@@ -146,9 +146,9 @@ export class Builds implements BuildService {
     const operation = operations.get(id);
     const run = runOf(executorOf(build, this.#options), build.spec);
     return buildState(build, {
-      slot: ledger.find(id, build.uid),
+      slot: slotStore.find(id, build.uid),
       run,
-      position: admission.positionOf(id),
+      position: order.positionOf(id),
       trouble: run?.trouble ?? null,
       logPhase: (operation?.uid === build.uid ? operation.log.lastPhase : null) ?? build.progress?.phase ?? null,
     });

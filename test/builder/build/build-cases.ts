@@ -1,4 +1,4 @@
-import { BuildPodBuilder, type BuildGround } from '../../../src/builder/build/build-pod-builder.ts';
+import { BuildPodBuilder, type BuildNamespaceObjects } from '../../../src/builder/build/build-pod-builder.ts';
 import type { KubernetesObject, V1Job, V1Secret } from '@kubernetes/client-node';
 import { parseConfig, type BuildsConfig } from '../../../src/config/index.ts';
 import type { BuildSpec } from '../../../src/domain/build/build.ts';
@@ -44,7 +44,7 @@ export function aBuildSpec(changes: Partial<BuildSpec> = {}): BuildSpec {
 }
 
 export interface BuildObjects {
-  readonly ground: BuildGround;
+  readonly ground: BuildNamespaceObjects;
   readonly secret: V1Secret;
   readonly job: V1Job;
 }
@@ -62,7 +62,7 @@ export function buildObjects(config: BuildsConfig, changes: BuildChanges = {}): 
   const spec = aBuildSpec(changes.spec);
   const { suspend = true, node, dockerConfig = null, git = {} } = changes;
   return {
-    ground: builder.buildGround(),
+    ground: builder.buildNamespaceObjects(),
     secret: builder.buildSecret(spec, { dockerConfig, git }, { uid: '0b54d1f4-6a3c-4a55-9d1e-6f1f6b0f2a11' }),
     job: builder.buildJob(spec, { suspend, wantedUntil: 1_795_000_300_000, node }),
   };

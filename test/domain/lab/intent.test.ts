@@ -81,4 +81,13 @@ describe('an intent', () => {
     expect(parseIntent({ ...metadata, labels: {} })).toBeUndefined();
     expect(parseIntent({ ...metadata, annotations: {} })).toBeUndefined();
   });
+
+  it('reads the build of a lab also where it was written under its earlier name', () => {
+    const read = (annotations: Record<string, string>) =>
+      parseIntent(told(buildIntent(aSpec(), NONE, 'hub'), annotations))?.build;
+    const text = (id: string) => JSON.stringify({ id });
+    expect(read({ 'labwright.dev/build': text('before') })).toEqual({ id: 'before' });
+    const both = { 'labwright.dev/build': text('before'), 'labwright.dev/image-build': text('now') };
+    expect(read(both)).toEqual({ id: 'now' });
+  });
 });

@@ -105,6 +105,31 @@ describe('the bounds of the queue', () => {
     expect(await setting.jobs()).toHaveLength(4);
   });
 
+  it('hold for requests at the same moment, of one user and of all', async () => {
+    const gate = aGate();
+    const queue = { running: 1, perUser: 1, waiting: 5, waitingPerUser: 2 };
+    await set({ scripts: () => gate.script(), config: { queue } });
+    const ask = (index: number, username: string) => setting.request({ ref: commit(index), username });
+    await setting.untilPhase((await ask(0, 'ada')).spec.id, 'fetching');
+    const refusal = { code: 'build_limit', status: 429 };
+    const accepted = async (asked: Promise<BuildState>[]) => {
+      const ends = await Promise.allSettled(asked);
+      for (const end of ends) if (end.status === 'rejected') expect(end.reason).toMatchObject(refusal);
+      return ends.filter(({ status }) => status === 'fulfilled').length;
+    };
+    expect(await accepted(Array.from({ length: 60 }, (_, index) => ask(index + 1, 'ada')))).toBe(2);
+    expect(await setting.jobs()).toHaveLength(3);
+    const many = Array.from({ length: 60 }, (_, index) => ask(index + 100, `user${index}`));
+    expect(await accepted(many)).toBe(3);
+    expect(await setting.jobs()).toHaveLength(6);
+    // However many come for one build, it is one.
+    const [queued] = await setting.jobs();
+    const id = queued?.metadata?.labels?.['labwright.dev/build-id'] ?? '';
+    const { ref } = setting.state(id).spec.repository;
+    const same = Array.from({ length: 30 }, (_, index) => setting.request({ ref, username: `late${index}` }));
+    expect(await accepted(same)).toBe(30);
+  });
+
   it('let a build wait for so long and no longer', async () => {
     const gate = aGate();
     await set({ scripts: () => gate.script(), config: { queue: { running: 1 }, deadlines: { queued: '1s' } } });
@@ -261,6 +286,40 @@ describe('a slot', () => {
     await setting.untilClean(spec.id);
     const [job] = await setting.jobs();
     expect(job?.spec?.suspend).toBe(true);
+  });
+});
+
+describe('a request for a build whose last attempt is still being removed', () => {
+  it('waits until it is gone, and asks the API server for it once', async () => {
+    const gate = aGate();
+    await set({ scripts: () => gate.script() });
+    const first = await setting.request();
+    await setting.untilPhase(first.spec.id, 'fetching');
+    await setting.builds.cancel(first.spec.id, 'ada');
+    await last(first.spec.id);
+    await untilFree();
+    const finalizers = (names: string[] | null) =>
+      cluster.client.patch(Jobs, jobRef(first.spec.id), { metadata: { finalizers: names } });
+    await finalizers(['labwright.dev/test']);
+    const before = setting.proxy.requests.all.length;
+    const asking = setting.request();
+    await until('it is being removed', async () => {
+      return (await cluster.client.get(Jobs, jobRef(first.spec.id)))?.metadata?.deletionTimestamp !== undefined;
+    });
+    // It changes again and again, and is still there.
+    for (let round = 1; round <= 40; round += 1) {
+      const annotations = { round: String(round) };
+      await cluster.client.patch(Jobs, jobRef(first.spec.id), { metadata: { annotations } });
+    }
+    await finalizers(null);
+    const second = await asking;
+    expect(second.spec.createdAt).toBeGreaterThan(first.spec.createdAt);
+    const gets = setting.proxy.requests.all.slice(before).filter(({ verb, resource }) => {
+      return verb === 'get' && resource === 'jobs';
+    });
+    expect(gets).toHaveLength(1);
+    gate.end();
+    expect(await last(second.spec.id)).toMatchObject({ type: 'ready' });
   });
 });
 

@@ -14,7 +14,14 @@ import {
   whyNoPodman,
   whyNoUserNamespaces,
 } from '../../storage/docker-engine/support/podman.ts';
-import { buildsConfig, buildSpec, NO_SECRETS, type Settings, startExecutor } from './docker-executor-support.ts';
+import {
+  buildsConfig,
+  buildSpec,
+  NO_SECRETS,
+  type Settings,
+  startAndWait,
+  startExecutor,
+} from './docker-executor-support.ts';
 
 /** The last argument is the repository; each does one thing. */
 const REPO2DOCKER = `
@@ -66,7 +73,7 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
 
   afterEach(async () => {
     try {
-      for (const { id } of [...executor.runs()]) await executor.stop(id);
+      for (const run of [...executor.runs()]) await executor.stop(run);
     } finally {
       await end();
     }
@@ -79,7 +86,7 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
   it('runs one to its end and has its log, line by line', async () => {
     begin();
     const spec = buildSpec('talks');
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     const run = await ended(spec.id);
     expect(run).toMatchObject({ end: null, hasLog: true, node: 'engine' });
     expect(run.endedAt).toBeGreaterThanOrEqual(run.startedAt ?? Number.POSITIVE_INFINITY);
@@ -93,7 +100,7 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
   it('delivers a log of 10,000 lines once and in order, also from a moment on', async () => {
     begin();
     const spec = buildSpec('counts');
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     const all = Array.from({ length: 10_000 }, (_, n) => `line ${n + 1}`);
     const lines = await logOf(spec.id);
     expect(lines.map(textOf)).toEqual(all);
@@ -106,21 +113,21 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
   it('says with which exit code one has failed', async () => {
     begin();
     const spec = buildSpec('fails');
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     expect((await ended(spec.id)).end).toEqual({ reason: 'BuildFailed', message: 'The build ended with exit code 3.' });
   });
 
   it('tells that memory was short from any other end', async () => {
     begin({ memory: '48Mi' });
     const spec = buildSpec('eats');
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     expect((await ended(spec.id)).end).toMatchObject({ reason: 'OOMKilled' });
   });
 
   it('ends one whose time is over, though nobody watches and it does not want to end', async () => {
     begin({ total: '2s' });
     const spec = buildSpec('stubborn');
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     await end();
     const name = containerName(spec.id);
     await waitFor('the container to end', 15_000, async () =>
@@ -133,18 +140,18 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
   it('finds what another one has started, with its log, and leaves nothing of it when it stops it', async () => {
     begin();
     const spec = buildSpec('sleeps');
-    await executor.start(spec, { dockerConfig: `{"auths":{"${canary('engine')}":{}}}`, git: {} });
+    await startAndWait(executor, spec, { dockerConfig: `{"auths":{"${canary('engine')}":{}}}`, git: {} });
     await end();
     begin();
     await waitFor('the build', 10_000, () => executor.observe(spec.id));
     expect(executor.observe(spec.id)).toMatchObject({ stage: 'running', end: null });
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     expect((await podman.command('ps', '--all', '--quiet')).trim().split('\n')).toHaveLength(1);
     const log = await executor.openLog(spec.id, { since: null, follow: true }, new AbortController().signal);
     const first = (await log[Symbol.asyncIterator]().next()) as IteratorResult<Buffer>;
     expect(textOf(String(first.value))).toBe('begun\n');
     log.destroy();
-    await executor.stop(spec.id);
+    await executor.stop(spec);
     expect(executor.observe(spec.id)).toBeUndefined();
     expect(await podman.command('ps', '--all', '--quiet')).toBe('');
     expect(await podman.command('volume', 'ls', '--quiet')).toBe('');
@@ -155,7 +162,7 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
     begin();
     const spec = buildSpec('secrets');
     const dockerConfig = `{"auths":{"registry.example.org":{"auth":"${canary('engine')}"}}}`;
-    await executor.start(spec, { dockerConfig, git: { gitconfig: '[core]\n' } });
+    await startAndWait(executor, spec, { dockerConfig, git: { gitconfig: '[core]\n' } });
     await ended(spec.id);
     expect((await logOf(spec.id)).map(textOf)).toEqual([
       'secrets',
@@ -171,7 +178,7 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
   it('notices that somebody has killed a container, or removed it', async () => {
     begin();
     const [killed, removed] = [buildSpec('sleeps'), buildSpec('stubborn')];
-    await Promise.all([killed, removed].map((spec) => executor.start(spec, NO_SECRETS)));
+    await Promise.all([killed, removed].map((spec) => startAndWait(executor, spec, NO_SECRETS)));
     await podman.command('kill', containerName(killed.id));
     await podman.command('rm', '--force', '--time=0', '--volumes', containerName(removed.id));
     expect((await ended(killed.id)).end).toMatchObject({ reason: 'DeletedExternally' });
@@ -181,12 +188,12 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
   it('goes on after the engine was away', async () => {
     begin();
     const spec = buildSpec('sleeps');
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     await waitFor('the first picture', 10_000, () => (executor.isReady ? true : undefined));
     await podman.stopServing();
     await waitFor('the outage to be noticed', 10_000, () => executor.lastError);
     expect(executor.observe(spec.id)).toMatchObject({ stage: 'running' });
-    await expect(executor.start(buildSpec('talks'), NO_SECRETS)).rejects.toThrow('cannot be reached');
+    await expect(startAndWait(executor, buildSpec('talks'), NO_SECRETS)).rejects.toThrow('cannot be reached');
     await podman.command('kill', containerName(spec.id));
     await podman.serve();
     expect((await ended(spec.id)).end).toMatchObject({ reason: 'DeletedExternally' });
@@ -196,14 +203,14 @@ describe.skipIf(whyNoPodman !== undefined)('builds on a real engine', () => {
   it('gives up on an image that the engine cannot have', async () => {
     begin({ image: 'localhost:1/nothing:1' });
     const spec = buildSpec('talks');
-    await expect(executor.start(spec, NO_SECRETS)).rejects.toMatchObject({ name: 'ExecutorUnavailable' });
+    await expect(startAndWait(executor, spec, NO_SECRETS)).rejects.toMatchObject({ name: 'ExecutorUnavailable' });
     expect(executor.observe(spec.id)).toBeUndefined();
   });
 
   it.skipIf(whyNoUserNamespaces !== undefined)('confines one in a user namespace of its own', async () => {
     begin({ backend: { kind: 'buildah' } });
     const spec = buildSpec('confined');
-    await executor.start(spec, NO_SECRETS);
+    await startAndWait(executor, spec, NO_SECRETS);
     expect((await ended(spec.id)).end).toBeNull();
     const [privileges, ids, user] = (await logOf(spec.id)).map(textOf);
     expect(privileges).toMatch(/NoNewPrivs:\s+1/);

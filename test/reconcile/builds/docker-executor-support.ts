@@ -7,6 +7,7 @@ import {
   DockerExecutor,
   type DockerExecutorOptions,
 } from '../../../src/reconcile/builds/executors/docker/docker-executor.ts';
+import { waitFor } from '../../support/wait-for.ts';
 import type { BuildSecrets } from '../../../src/reconcile/builds/executors/executor.ts';
 
 export const NO_SECRETS: BuildSecrets = { dockerConfig: null, git: {} };
@@ -73,7 +74,7 @@ export function startExecutor(
   const logged: string[] = [];
   const executor = new DockerExecutor({
     name: 'engine',
-    controller: 'labwright-test',
+    installation: { read: () => Promise.resolve('labwright-test'), lastError: undefined },
     logger: pino({}, { write: (line: string) => void logged.push(line) }),
     onChange: (id) => void changes.push(id),
     delays: { firstRetryMs: 20, longestRetryMs: 100 },
@@ -86,4 +87,22 @@ export function startExecutor(
     await running;
   };
   return { executor, end, changes, logged };
+}
+
+/**
+ * Starts a build and waits until its container is seen, or the start has failed.
+ *
+ * @throws what the start failed with
+ */
+export async function startAndWait(
+  executor: DockerExecutor,
+  spec: BuildSpec,
+  secrets: BuildSecrets = NO_SECRETS,
+): Promise<void> {
+  await executor.start(spec, secrets);
+  await waitFor('the start has come to an end', 10_000, () =>
+    executor.observe(spec.id)?.stage === 'preparing' ? undefined : true,
+  );
+  // Throws what it has failed with.
+  await executor.start(spec, secrets);
 }

@@ -118,6 +118,43 @@ describe('an engine beside the cluster', () => {
   });
 });
 
+describe('an engine that has to fetch the image of the builder first', () => {
+  it('holds up no other build meanwhile, and the build can be cancelled', async () => {
+    const address = await serve();
+    docker.images.clear();
+    docker.holdsPulls = true;
+    // More of them than builds are worked on at once.
+    const config = { queue: { running: 20, perUser: 20, perRepository: 20 } };
+    await set({ config, executors: executorsOf(engine(address, 12), home()) });
+    await untilPlaces('engine', 'home');
+    const names = Array.from({ length: 12 }, (_, index) => `ada/n${index}`);
+    const slow: string[] = [];
+    for (const name of names) slow.push((await setting.request({ repository: aRepository(name) })).spec.id);
+    await until('all images are being fetched', () => docker.heldPulls === 12);
+    gate.end();
+    expect(end(await setting.build({ repository: aRepository('ada/quick') }))).toMatchObject({ type: 'ready' });
+    for (const id of slow) expect(setting.state(id).phase).toBe('pulling');
+    const [first = ''] = slow;
+    await setting.builds.cancel(first, 'ada');
+    expect(end(await setting.events(first))).toMatchObject({ type: 'cancelled' });
+    await until('its image is not fetched any more', () => docker.heldPulls === 11);
+    for (const id of slow) await setting.builds.cancel(id, 'ada');
+    await until('nothing goes on there', () => docker.heldPulls === 0);
+    expect(docker.containers.size).toBe(0);
+  });
+
+  it('is given up when the total deadline of the build has passed', async () => {
+    const address = await serve();
+    docker.images.clear();
+    docker.holdsPulls = true;
+    await set({ config: { deadlines: { total: '1s' } }, executors: executorsOf(engine(address)) });
+    await untilPlaces('engine');
+    const { spec } = await setting.request();
+    expect(end(await setting.events(spec.id))).toMatchObject({ type: 'failed', reason: 'DeadlineExceeded' });
+    await until('nothing goes on there', () => docker.heldPulls === 0);
+  });
+});
+
 describe('an engine alone', () => {
   it('takes builds whose Jobs are the queue: they stay suspended, and go when their time is over', async () => {
     const address = await serve();
@@ -154,9 +191,7 @@ describe('an engine alone', () => {
       if (event.type === 'phase') messages.push(event.message);
       if (messages.length > 0) break;
     }
-    expect(messages[0]).toMatch(
-      /^Queued \(position 1\)\. No builds can be started at the moment: .+[^.]\.$/,
-    );
+    expect(messages[0]).toMatch(/^Queued \(position 1\)\. No builds can be started at the moment: .+[^.]\.$/);
     served = await serveEngine(docker);
   });
 });

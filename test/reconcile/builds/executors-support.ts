@@ -1,12 +1,11 @@
 import { pino } from 'pino';
-import { AwayExecutor } from '../../../src/reconcile/builds/executors/away-executor.ts';
 import type { BuildPartsOptions, ExecutorSetup } from '../../../src/app/builds.ts';
+import { Installation } from '../../../src/reconcile/builds/executors/installation.ts';
 import { DockerExecutor } from '../../../src/reconcile/builds/executors/docker/docker-executor.ts';
 import type { BuildExecutor } from '../../../src/reconcile/builds/executors/executor.ts';
-import { KubernetesExecutor } from '../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
-import { otherCluster } from '../../../src/reconcile/builds/executors/kubernetes/other-cluster.ts';
+import { LocalExecutor } from '../../../src/reconcile/builds/executors/kubernetes/local-executor.ts';
+import { RemoteClusterExecutor } from '../../../src/reconcile/builds/executors/kubernetes/remote-cluster-executor.ts';
 import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
-import { readInstallation } from '../../../src/storage/kubernetes/checks/installation.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
 import { Jobs, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
@@ -24,22 +23,27 @@ export function home(capacity = Infinity): Make {
   return (setting, { cache, builder }) => {
     const { namespace, controllerNamespace: controller, cluster } = setting;
     const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 2_000 });
-    return new KubernetesExecutor({
-      ...{ name: 'home', capacity, client, watches: cache, builder, controller, namespace, job: 'intent' },
+    return new LocalExecutor({
+      ...{
+        name: 'home',
+        capacity,
+        cache,
+        builder,
+        scope: { client, controller, namespace, logger: loggerOf(setting) },
+      },
     });
   };
 }
 
 /** A Docker-compatible engine. */
 export function engine(address: string, capacity = Infinity): Make {
-  return (setting, { onChange, onReady }) =>
-    away('engine', capacity, setting, (controller) => {
-      const { config } = setting;
-      const backend = { kind: 'socket' as const, path: '/run/engine.sock' };
-      const delays = { firstRetryMs: 20, longestRetryMs: 100 };
-      const shared = { name: 'engine', capacity, address, config, backend, controller, delays };
-      return new DockerExecutor({ ...shared, onChange, onReady, logger: loggerOf(setting) });
-    });
+  return (setting, { onChange, onReady }) => {
+    const { config } = setting;
+    const backend = { kind: 'socket' as const, path: '/run/engine.sock' };
+    const delays = { firstRetryMs: 20, longestRetryMs: 100 };
+    const shared = { name: 'engine', capacity, address, config, backend, delays, onChange, onReady };
+    return new DockerExecutor({ ...shared, installation: installationOf(setting), logger: loggerOf(setting) });
+  };
 }
 
 /** Another cluster, which can be cut off. */
@@ -63,22 +67,12 @@ export class OtherCluster {
   }
 
   executor(capacity = Infinity, sweepMs?: number): Make {
-    return (setting, { onChange, onReady }) =>
-      away('other', capacity, setting, (controller) => {
-        const client = new KubeClient({ connection: this.cluster.connection(), timeoutMs: 2_000 });
-        const { config } = setting;
-        const shared = {
-          name: 'other',
-          capacity,
-          client,
-          config,
-          controller,
-          namespace: this.namespace,
-          onChange,
-          onReady,
-        };
-        return otherCluster({ ...shared, ...(sweepMs === undefined ? {} : { sweepMs }), logger: loggerOf(setting) });
-      });
+    return (setting, { onChange, onReady }) => {
+      const client = new KubeClient({ connection: this.cluster.connection(), timeoutMs: 2_000 });
+      const scope = { client, namespace: this.namespace, config: setting.config, logger: loggerOf(setting) };
+      const shared = { name: 'other', capacity, scope, installation: installationOf(setting), onChange, onReady };
+      return new RemoteClusterExecutor({ ...shared, ...(sweepMs === undefined ? {} : { sweepMs }) });
+    };
   }
 
   /** Its API server answers nobody any more. */
@@ -114,16 +108,10 @@ export class OtherCluster {
   }
 }
 
-function away(
-  name: string,
-  capacity: number,
-  setting: BuildSetting,
-  make: (controller: string) => BuildExecutor,
-): AwayExecutor {
-  const { controllerNamespace, namespace, cluster } = setting;
+function installationOf(setting: BuildSetting): Installation {
+  const { controllerNamespace: controller, namespace, cluster } = setting;
   const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 2_000 });
-  const installation = (signal: AbortSignal) => readInstallation(client, controllerNamespace, namespace, signal);
-  return new AwayExecutor({ name, capacity, installation, make, logger: loggerOf(setting), firstRetryMs: 20 });
+  return new Installation({ client, controller, namespace, logger: loggerOf(setting), firstRetryMs: 20 });
 }
 
 function loggerOf({ log }: BuildSetting) {

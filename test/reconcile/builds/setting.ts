@@ -6,7 +6,7 @@ import { type BuildPartsOptions, type WiredBuilds, wireBuilds } from '../../../s
 import type { LeaderElection } from '../../../src/reconcile/leader.ts';
 import { Manager } from '../../../src/reconcile/manager.ts';
 import type { BuildRequest, BuildService } from '../../../src/reconcile/builds/build-service.ts';
-import { KubernetesExecutor } from '../../../src/reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
+import { KueueExecutor, LocalExecutor } from '../../../src/reconcile/builds/executors/kubernetes/local-executor.ts';
 import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
 import { type SandboxRegistry, startRegistry } from '../../../sandbox/registry/index.ts';
 import { tokenConnection } from '../../../src/storage/kubernetes/connection.ts';
@@ -149,10 +149,15 @@ export class BuildSetting {
       },
       makeExecutors:
         this.#options.executors?.(this) ??
-        (({ cache: watches, builder }) => [
-          new KubernetesExecutor({
-            ...{ name: 'cluster', capacity: Infinity, client, watches, builder, controller, namespace },
-            job: config.queue.kueue === undefined ? 'intent' : 'kueue',
+        (({ cache, builder }) => [
+          new (config.queue.kueue === undefined ? LocalExecutor : KueueExecutor)({
+            ...{
+              name: 'cluster',
+              capacity: Infinity,
+              cache,
+              builder,
+              scope: { client, controller, namespace, logger },
+            },
           }),
         ]),
     });

@@ -325,7 +325,7 @@ describe('a controller that is started again', () => {
     const { spec } = await onlyBuild();
     await until('the build is noted at the lab', async () => {
       const intent = await cluster.client.get(Secrets, labs.intentRef());
-      return intent?.metadata?.annotations?.['labwright.dev/build']?.includes(FIRST);
+      return intent?.metadata?.annotations?.['labwright.dev/image-build']?.includes(FIRST);
     });
     await stop();
     await start();

@@ -9,17 +9,17 @@ import { runOf } from '../executors/executor.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
 import type { BuildCache } from '../executors/kubernetes/build-cache.ts';
 import type { BuildFollowing } from '../log/build-following.ts';
-import type { Admission } from '../queue/admission.ts';
-import type { SlotLedger } from '../queue/slot-ledger.ts';
+import type { QueueOrder } from '../queue/queue-order.ts';
+import type { SlotStore } from '../queue/slot-store.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
 import { executorOf } from './build-place.ts';
 import { type BuildView, describeBuild } from './describe-build.ts';
 
 export interface BuildEventsOptions {
   readonly cache: BuildCache;
-  readonly ledger: SlotLedger;
+  readonly slotStore: SlotStore;
   readonly pool: ExecutorPool;
-  readonly admission: Pick<Admission, 'positionOf'>;
+  readonly order: Pick<QueueOrder, 'positionOf'>;
   readonly operations: BuildOperations;
   readonly following: BuildFollowing;
   readonly keeper: Pick<BuildKeeper, 'load' | 'lookUp'>;
@@ -92,13 +92,13 @@ export class BuildEvents {
   }
 
   #view(build: ObservedBuild, operation: BuildOperation, executor: BuildExecutor | undefined): BuildView {
-    const { ledger, pool, admission, kueue } = this.#options;
+    const { slotStore, pool, order, kueue } = this.#options;
     const { id } = build.spec;
-    const position = admission.positionOf(id);
+    const position = order.positionOf(id);
     const run = runOf(executor, build.spec);
     const [outage] = pool.places().length === 0 ? pool.outages() : [];
     return {
-      slot: ledger.find(id, build.uid),
+      slot: slotStore.find(id, build.uid),
       run,
       isUnknown: run === undefined && executor !== undefined && !(executor.isKnown ?? executor.isReady),
       // Whom fairness lets pass is not told: the number that a person sees does not go up.

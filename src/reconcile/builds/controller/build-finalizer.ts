@@ -11,8 +11,7 @@ import type { Result } from '../../work-queue.ts';
 import type { BuildKeeper } from '../archive/build-keeper.ts';
 import type { BuildCache } from '../executors/kubernetes/build-cache.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
-import type { BuildTurns } from '../queue/build-turns.ts';
-import type { SlotLedger } from '../queue/slot-ledger.ts';
+import type { SlotStore } from '../queue/slot-store.ts';
 import type { BuildAttempt } from './build-attempts.ts';
 import type { BuildOperation } from './build-operations.ts';
 import { executorOf } from './build-place.ts';
@@ -24,7 +23,7 @@ export interface BuildFinalizerOptions {
   /** Namespace of builds. */
   readonly namespace: string;
   readonly cache: BuildCache;
-  readonly ledger: SlotLedger;
+  readonly slotStore: SlotStore;
   readonly pool: ExecutorPool;
   readonly keeper: Pick<BuildKeeper, 'keep'>;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
@@ -59,11 +58,9 @@ const CLEANUP_PATIENCE_MS = 10 * 60_000;
  */
 export class BuildFinalizer {
   readonly #options: BuildFinalizerOptions;
-  readonly #turns: BuildTurns;
 
-  constructor(options: BuildFinalizerOptions, turns: BuildTurns) {
+  constructor(options: BuildFinalizerOptions) {
     this.#options = options;
-    this.#turns = turns;
   }
 
   /** The build has done what it should; it is ready when the registry says so. */
@@ -119,14 +116,14 @@ export class BuildFinalizer {
     // What has ended elsewhere stays for a while with its log, for the readers of other replicas; its slot does not.
     const isHeld = memory.isRemote === true && memory.run?.stage === 'ended' && memory.run.hasLog;
     if (!isHeld) await this.removeRun(all);
-    await this.#turns.giveBack(build);
+    await this.#options.slotStore.release(build.uid);
     return {};
   }
 
   /** Removes what runs or ran it. */
   async removeRun({ build, run }: Build): Promise<Result> {
     try {
-      await executorOf(build, this.#options)?.stop(build.spec.id);
+      await executorOf(build, this.#options)?.stop(build.spec);
     } catch (err) {
       if (run.clock.now() - (build.result?.at ?? 0) < CLEANUP_PATIENCE_MS) throw err;
       run.logger.warn({ err, build: build.spec.id }, 'executor unreachable; a finished build may still be running');

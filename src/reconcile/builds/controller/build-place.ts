@@ -1,13 +1,13 @@
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildExecutor } from '../executors/executor.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
-import type { SlotLedger } from '../queue/slot-ledger.ts';
+import type { SlotStore } from '../queue/slot-store.ts';
 
 /** Where a build runs or ran: what its slot says, then what its result says, and the cluster itself for any other. */
 export function executorOf(
   { spec, uid, result }: ObservedBuild,
-  { ledger, pool }: { readonly ledger: SlotLedger; readonly pool: ExecutorPool },
+  { slotStore, pool }: { readonly slotStore: SlotStore; readonly pool: ExecutorPool },
 ): BuildExecutor | undefined {
-  const name = ledger.find(spec.id, uid)?.executor ?? result?.ran?.executor;
-  return name === undefined ? pool.home : pool.get(name);
+  const name = slotStore.find(spec.id, uid)?.executor ?? result?.ran?.executor;
+  return name === undefined ? pool.local : pool.get(name);
 }

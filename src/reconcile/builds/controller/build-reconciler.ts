@@ -1,15 +1,11 @@
-import { buildObjectName, cancelPatch, type ObservedBuild } from '../../../domain/build/build-intent.ts';
+import { cancelPatch, type ObservedBuild } from '../../../domain/build/build-intent.ts';
 import { BuildProblem } from '../../../domain/build/build.ts';
 import type { Finding } from '../../../domain/lab/reasons.ts';
-import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
 import type { Run } from '../../controller.ts';
 import type { Result } from '../../work-queue.ts';
 import { type BuildSecrets, ExecutorUnavailable, runOf } from '../executors/executor.ts';
-import { Strays } from '../executors/strays.ts';
 import type { BuildFollowing } from '../log/build-following.ts';
-import type { Admission } from '../queue/admission.ts';
-import { BuildTurns } from '../queue/build-turns.ts';
 import { BuildAttempts } from './build-attempts.ts';
 import { follow } from './build-events.ts';
 import { type Build, BuildFinalizer, type BuildFinalizerOptions } from './build-finalizer.ts';
@@ -18,7 +14,6 @@ import { executorOf } from './build-place.ts';
 import { type BuildDecision, type BuildMemory, decideBuild } from './decide-build.ts';
 
 export interface BuildReconcilerOptions extends BuildFinalizerOptions {
-  readonly admission: Admission;
   readonly operations: BuildOperations;
   readonly following: BuildFollowing;
   /** What a build is given in secret. @throws BuildProblem */
@@ -44,24 +39,20 @@ export class BuildReconciler {
   readonly #options: BuildReconcilerOptions;
   readonly #clock: Clock;
   readonly #attempts: BuildAttempts;
-  readonly #strays: Strays;
-  readonly #turns: BuildTurns;
   readonly #finalizer: BuildFinalizer;
 
   constructor(options: BuildReconcilerOptions) {
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
     this.#attempts = new BuildAttempts(this.#clock, options.config.abandonAfter);
-    this.#strays = new Strays(options);
-    this.#turns = new BuildTurns({ ...options, watches: options.cache });
-    this.#finalizer = new BuildFinalizer(options, this.#turns);
+    this.#finalizer = new BuildFinalizer(options);
   }
 
   /** Builds with a Job, with a slot, and those that something runs for. */
   *keys(): Iterable<string> {
-    const { cache, ledger, pool } = this.#options;
+    const { cache, slotStore, pool } = this.#options;
     for (const { spec } of cache.jobs()) yield spec.id;
-    for (const { id } of ledger.slots) yield id;
+    for (const { id } of slotStore.slots) yield id;
     for (const executor of pool.all()) for (const { id } of executor.runs()) yield id;
   }
 
@@ -69,27 +60,27 @@ export class BuildReconciler {
   async reconcile(id: string, run: Run): Promise<Result> {
     const { cache, operations, config, logHeldMs, tell } = this.#options;
     const build = cache.job(id);
-    if (build === undefined) return this.#clearUp(id);
+    if (build === undefined) {
+      this.#attempts.forget(id);
+      tell(id);
+      return {};
+    }
     const operation = operations.resume(build);
     tell(id);
     await this.#makeSureOfEnd(build, operation);
     const memory = this.#remember(build, operation);
-    const again = await this.#strays.endBeside(build);
-    await this.#turns.freeLost(build);
     const timings = { ...config.deadlines, retention: config.retention, logHeld: logHeldMs };
     const all = { build, operation, attempt: this.#attempts.resume(build), memory, run };
-    const result = await this.#act(all, decideBuild(build, memory, timings, this.#clock.now()));
-    return sooner(result, again);
+    return this.#act(all, decideBuild(build, memory, timings, this.#clock.now()));
   }
 
   async #act(all: Build, decision: BuildDecision): Promise<Result> {
     const { build } = all;
     switch (decision.do) {
       case 'wait':
-        this.#options.admission.request();
         return { requeueAfterMs: decision.again };
       case 'take-slot':
-        await this.#turns.take(build);
+        await this.#take(build);
         return {};
       case 'start':
         return this.#start(all, decision.again);
@@ -131,10 +122,10 @@ export class BuildReconciler {
 
   /** What this process knows besides the caches: brings the attempt up to date with the run. */
   #remember(build: ObservedBuild, operation: BuildOperation): BuildMemory {
-    const { ledger, config, following, pool } = this.#options;
+    const { slotStore, config, following, pool } = this.#options;
     const { id } = build.spec;
     const attempt = this.#attempts.resume(build);
-    const slot = ledger.find(id, build.uid);
+    const slot = slotStore.find(id, build.uid);
     const executor = executorOf(build, this.#options);
     const run = runOf(executor, build.spec);
     attempt.observe(run);
@@ -149,7 +140,7 @@ export class BuildReconciler {
       run,
       ageMs: attempt.ageMs,
       slotMs: attempt.slotMs(slot),
-      isRemote: executor !== undefined && executor.isHome !== true,
+      isRemote: executor !== undefined && executor.isLocal !== true,
       hasElsewhere: pool.places().some(({ name }) => name !== slot?.executor),
       isUnknown: run === undefined && executor !== undefined && !(executor.isKnown ?? executor.isReady),
       stageMs: attempt.stageMs,
@@ -181,7 +172,7 @@ export class BuildReconciler {
       if (error instanceof BuildProblem && !error.transient) return this.#finalizer.fail(all, error);
       if (!(error instanceof ExecutorUnavailable)) throw error;
       if (executor !== undefined) pool.failed(executor.name, error);
-      await this.#turns.giveBack(build);
+      await this.#options.slotStore.release(build.uid);
       return {};
     }
   }
@@ -200,30 +191,19 @@ export class BuildReconciler {
   /** Its executor takes it and cannot run it. */
   async #moveOn({ build, attempt }: Build, { message }: Finding): Promise<Result> {
     const executor = executorOf(build, this.#options);
-    await executor?.stop(build.spec.id);
+    await executor?.stop(build.spec);
     if (executor !== undefined) this.#options.pool.failed(executor.name, new ExecutorUnavailable(message));
     attempt.forgetTrouble();
-    await this.#turns.giveBack(build);
+    await this.#options.slotStore.release(build.uid);
     return {};
   }
 
-  /** There is no Job: nothing of it may run or hold a slot. The cache may be old, so the cluster is asked once more. */
-  async #clearUp(id: string): Promise<Result> {
-    const { client, namespace, ledger, pool, tell } = this.#options;
-    this.#attempts.forget(id);
-    tell(id);
-    const slots = ledger.slots.filter((slot) => slot.id === id);
-    const isRunning = [...pool.runsOf(id)].length > 0;
-    if (slots.length === 0 && !isRunning) return {};
-    const found = await client.get(Jobs, { namespace, name: buildObjectName(id) });
-    if (found !== undefined) return {};
-    const again = await this.#strays.endAll(id);
-    await this.#turns.freeAll(id);
-    return sooner({}, again);
+  /** A build that runs without having been admitted takes a slot all the same. */
+  async #take({ spec, uid }: ObservedBuild): Promise<void> {
+    const { slotStore, pool } = this.#options;
+    const [first] = pool.all();
+    const executor = (pool.local ?? first)?.name ?? '';
+    const { id, requestedBy: user, repository } = spec;
+    await slotStore.take({ id, uid, user, repository: repository.url, executor, at: this.#clock.now() });
   }
-}
-
-function sooner({ requeueAfterMs }: Result, again: number | undefined): Result {
-  const next = Math.min(requeueAfterMs ?? Infinity, again ?? Infinity);
-  return next === Infinity ? {} : { requeueAfterMs: next };
 }

@@ -47,9 +47,9 @@ function aReplica(openLog: BuildExecutor['openLog'], options: Partial<BuildEvent
   const slot = { id: ID, uid: 'u', user: 'ada', repository: 'r', executor: 'cluster', at: 0 };
   const events = new BuildEvents({
     cache: { job: () => seen.build },
-    ledger: { find: () => slot },
+    slotStore: { find: () => slot },
     pool: { get: () => executor, places: () => [{ name: 'cluster', capacity: 1 }], outages: () => [] },
-    ...{ admission: { positionOf: () => null }, operations, following: logs, isLeader: () => false, kueue: false },
+    ...{ order: { positionOf: () => null }, operations, following: logs, isLeader: () => false, kueue: false },
     ...{ keeper: { load: () => undefined, lookUp: () => Promise.resolve(undefined) }, heldMs: 0 },
     clock: { now: () => seen.now, monotonic: () => seen.now },
     ...options,

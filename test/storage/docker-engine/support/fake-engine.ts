@@ -27,6 +27,9 @@ export class FakeEngine {
   version: object = { ApiVersion: '1.45', MinAPIVersion: '1.24', Components: [{ Name: 'Engine' }] };
   /** What happens to the next request that begins like this. */
   readonly faults = new Map<string, Fault>();
+  /** Whether images are fetched until `releasePulls`, as over a slow line. */
+  holdsPulls = false;
+  readonly #heldPulls = new Set<() => void>();
   readonly #listeners = new Set<ServerResponse>();
   #next = 1;
 
@@ -34,6 +37,16 @@ export class FakeEngine {
 
   get listeners(): number {
     return this.#listeners.size;
+  }
+
+  /** Pulls that are held and whose client still waits for them. */
+  get heldPulls(): number {
+    return this.#heldPulls.size;
+  }
+
+  releasePulls(): void {
+    this.holdsPulls = false;
+    for (const go of [...this.#heldPulls]) go();
   }
 
   end(id: string, exitCode: number): void {
@@ -110,9 +123,16 @@ export class FakeEngine {
   #pull(image: string, request: IncomingMessage, response: ServerResponse): void {
     this.pulls.push(request.headers['x-registry-auth'] as string | undefined);
     const isThere = image.startsWith('registry.example.org/');
-    if (isThere) this.images.add(image);
     response.writeHead(200);
-    response.end(`{"status":"Pulling"}\n${isThere ? '{"status":"Done"}' : '{"error":"manifest unknown"}'}\n`);
+    response.write('{"status":"Pulling"}\n');
+    const go = () => {
+      this.#heldPulls.delete(go);
+      if (isThere) this.images.add(image);
+      response.end(isThere ? '{"status":"Done"}\n' : '{"error":"manifest unknown"}\n');
+    };
+    if (!this.holdsPulls) return go();
+    this.#heldPulls.add(go);
+    response.once('close', () => this.#heldPulls.delete(go));
   }
 
   #listen(response: ServerResponse): void {

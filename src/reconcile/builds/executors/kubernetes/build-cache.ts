@@ -1,5 +1,4 @@
 import type { CoreV1Event, V1Job, V1Pod } from '@kubernetes/client-node';
-import type { Logger } from 'pino';
 import {
   BUILD_LABEL,
   buildObjectName,
@@ -8,13 +7,15 @@ import {
   parseBuild,
 } from '../../../../domain/build/build-intent.ts';
 import { BUILD_SUBJECT, type PodRun, runOfPod } from '../../../../domain/build/build-run.ts';
+import { isQueued } from '../../../../domain/build/build-queue.ts';
 import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.ts';
-import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
 import { type Cached, Reflector } from '../../../../storage/kubernetes/reflector.ts';
 import { Events, Jobs, Pods } from '../../../../storage/kubernetes/resources.ts';
 import type { Cache, Health } from '../../../health.ts';
+import { Changes } from '../../../../util/changes.ts';
 import { podFacts } from '../../../labs/observe.ts';
-import { findJobTrouble } from './job-trouble.ts';
+import type { BuildScope } from '../../build-scope.ts';
+import { findJobCondition } from './job-condition.ts';
 
 /** What is kept of the pod of a build. */
 export interface ObservedBuildPod extends Cached, PodRun {
@@ -25,13 +26,7 @@ export interface ObservedBuildPod extends Cached, PodRun {
   readonly terminating: boolean;
 }
 
-export interface BuildCacheOptions {
-  readonly client: KubeClient;
-  /** The controller's own namespace, which its objects are labelled with. */
-  readonly controller: string;
-  /** Namespace of builds. */
-  readonly namespace: string;
-  readonly logger: Logger;
+export interface BuildCacheOptions extends Omit<BuildScope, 'config'> {
   /** Something about this build has changed. */
   readonly onChange: (id: string) => void;
   /** In the log and in health. */
@@ -46,12 +41,14 @@ interface SeenEvent extends Cached {
 const TROUBLES = 2_000;
 
 /**
- * The builds of one cluster as they are there: three watches, however many builds there are. It is synced with Jobs and
+ * The builds of one cluster as they are there: three cache, however many builds there are. It is synced with Jobs and
  * pods; events only say why something takes long.
  */
 export class BuildCache implements Cache {
   readonly name: string;
   readonly synced: Promise<void>;
+  /** By id of the build: its Job has changed, has come or is gone. */
+  readonly jobChanges = new Changes();
   readonly #options: BuildCacheOptions;
   readonly #jobs: Reflector<V1Job, ObservedBuild>;
   readonly #pods: Reflector<V1Pod, ObservedBuildPod>;
@@ -60,6 +57,7 @@ export class BuildCache implements Cache {
   readonly #podsOf = new Map<string, Set<string>>();
   /** What events complain of, by the uid of what they are about. */
   readonly #troubles = new Map<string, Trouble>();
+  #queueVersion = 0;
 
   constructor(options: BuildCacheOptions) {
     this.#options = options;
@@ -72,7 +70,12 @@ export class BuildCache implements Cache {
       resource: Jobs,
       select,
       project: parseBuild,
-      onChange: (_key, now, before) => this.#changed((now ?? before)?.spec.id),
+      onChange: (_key, now, before) => {
+        if (queuedUid(now) !== queuedUid(before)) this.#queueVersion += 1;
+        const { id } = (now ?? before)?.spec ?? {};
+        if (id !== undefined) this.jobChanges.notify(id);
+        this.#changed(id);
+      },
     });
     this.#pods = new Reflector<V1Pod, ObservedBuildPod>({
       ...shared,
@@ -118,6 +121,11 @@ export class BuildCache implements Cache {
   /** Follows the cluster until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     await Promise.all([this.#jobs.run(signal), this.#pods.run(signal), this.#events.run(signal)]);
+  }
+
+  /** Grows whenever a build begins or ceases to wait for its slot. */
+  get queueVersion(): number {
+    return this.#queueVersion;
   }
 
   jobs(): IterableIterator<ObservedBuild> {
@@ -183,13 +191,19 @@ export class BuildCache implements Cache {
   #hear({ type, reason = '', message = '', involvedObject }: CoreV1Event): void {
     const { kind, uid, name = '' } = involvedObject;
     if (type === 'Normal' || uid === undefined) return;
-    const trouble = kind === 'Job' ? findJobTrouble(reason, message) : findEventTrouble(reason, message, BUILD_SUBJECT);
+    const trouble =
+      kind === 'Job' ? findJobCondition(reason, message) : findEventTrouble(reason, message, BUILD_SUBJECT);
     if (trouble === undefined) return;
     this.#troubles.set(uid, trouble);
     if (this.#troubles.size > TROUBLES) this.#troubles.delete(this.#troubles.keys().next().value ?? '');
     // `build-<id>` and what the Job controller appends for a pod.
     this.#changed(/^build-([0-9a-f]{40})(?:-|$)/.exec(name)?.[1]);
   }
+}
+
+/** Uid of the Job of a build that is queued. */
+function queuedUid(build: ObservedBuild | undefined): string | undefined {
+  return build !== undefined && isQueued(build) ? build.uid : undefined;
 }
 
 function observeBuildPod(pod: V1Pod): ObservedBuildPod | undefined {

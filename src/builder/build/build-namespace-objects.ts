@@ -9,14 +9,14 @@ import { buildEgressPolicy } from './build-network-policy.ts';
 import { defined } from '../values.ts';
 
 /** What has to be there before the first build. */
-export interface BuildGround {
+export interface BuildNamespaceObjects {
   readonly namespace: V1Namespace;
   readonly serviceAccount: V1ServiceAccount;
   /** Absent when network policies are off. */
   readonly networkPolicy?: V1NetworkPolicy;
 }
 
-export function buildGround(config: BuildsConfig, place: BuildPlace): BuildGround {
+export function buildNamespaceObjects(config: BuildsConfig, place: BuildPlace): BuildNamespaceObjects {
   const labels = {
     [MANAGED_BY_LABEL]: MANAGED_BY,
     [CONTROLLER_LABEL]: place.controller,

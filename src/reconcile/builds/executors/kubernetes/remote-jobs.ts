@@ -1,43 +1,71 @@
 import { LRUCache } from 'lru-cache';
+import type { Logger } from 'pino';
 import { buildObjectName, type ObservedBuild, parseBuild } from '../../../../domain/build/build-intent.ts';
 import type { BuildPodBuilder } from '../../../../builder/build/build-pod-builder.ts';
 import { BuildProblem, type BuildSpec } from '../../../../domain/build/build.ts';
 import { BUILD_SUBJECT } from '../../../../domain/build/build-run.ts';
 import { CONTROLLER_LABEL } from '../../../../domain/names.ts';
 import { deletedExternally } from '../../../../domain/lab/reasons.ts';
-import type { KubeClient } from '../../../../storage/kubernetes/kube-client.ts';
 import { isKubeError } from '../../../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../../../storage/kubernetes/resources.ts';
-import { ExecutorUnavailable, type ObservedRun } from '../executor.ts';
+import { jittered } from '../../../../util/backoff.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../../../util/clock.ts';
+import { Controller } from '../../../controller.ts';
+import type { BuildScope } from '../../build-scope.ts';
+import { type Attempt, ExecutorUnavailable, type ObservedRun } from '../executor.ts';
 import type { BuildCache } from './build-cache.ts';
 
-export interface JobCopiesOptions {
-  readonly client: KubeClient;
-  readonly watches: BuildCache;
+export interface RemoteJobsOptions extends Pick<BuildScope, 'client' | 'controller' | 'namespace'> {
+  readonly cache: BuildCache;
   readonly builder: BuildPodBuilder;
-  /** What this installation is called there. */
-  readonly controller: string;
-  readonly namespace: string;
   /** The namespace of builds is not there. */
   readonly onMissing: () => void;
+  readonly clock?: Clock;
 }
 
 /** Far more than run at once. */
 const REMEMBERED = 5_000;
+const SWEEP_MS = 10 * 60_000;
+
+export interface RemoteJobsControllerOptions {
+  /** `remote-jobs/<executor>`. */
+  readonly name: string;
+  /** Undefined while that cluster is not known. */
+  readonly jobs: () => RemoteJobs | undefined;
+  readonly sweepMs?: number | undefined;
+  readonly logger: Logger;
+}
+
+/** `remote-jobs`: removes Jobs in another cluster that were made and never released. */
+export function remoteJobs({ name, jobs, sweepMs = SWEEP_MS, logger }: RemoteJobsControllerOptions): Controller {
+  return new Controller({
+    name,
+    caches: [],
+    sources: [],
+    keys: () => ['sweep'],
+    reconcile: async () => {
+      await jobs()?.sweep(sweepMs);
+      return { requeueAfterMs: jittered(sweepMs) };
+    },
+    logger,
+  });
+}
 
 /**
- * The Jobs of builds whose intents are in another cluster. A copy is made suspended and released when its Secret is there:
+ * The Jobs of builds whose intents are in another cluster. Such a Job is made suspended and released when its Secret is there:
  * before that it is no run, and whoever comes next goes on from there.
  */
-export class JobCopies {
-  readonly #options: JobCopiesOptions;
-  /** The last that was seen of copies: one that is not there any more was deleted by somebody else. */
+export class RemoteJobs {
+  readonly #options: RemoteJobsOptions;
+  /** The last that was seen of Jobs: one that is not there any more was deleted by somebody else. */
   readonly #last = new LRUCache<string, ObservedRun>({ max: REMEMBERED });
-  /** Uids of copies that were not released when they were last looked through. */
-  #unreleased = new Set<string>();
+  readonly #clock: Clock;
+  /** Uids of Jobs that are not released, and since when that was seen by the monotonic clock. */
+  #unreleasedSince: ReadonlyMap<string, number> = new Map();
 
-  constructor(options: JobCopiesOptions) {
+  constructor(options: RemoteJobsOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
   }
 
   remember(run: ObservedRun): void {
@@ -51,10 +79,10 @@ export class JobCopies {
     return { ...last, stage: 'ended', trouble: null, end: deletedExternally(BUILD_SUBJECT), hasLog: false };
   }
 
-  /** The copy for this very build: that which is there, or a new one. What is in its way is removed, if it is ours. */
+  /** The Job for this very attempt: that which is there, or a new one. What is in its way is removed, if it is ours. */
   async make(spec: BuildSpec): Promise<ObservedBuild> {
-    const { client, watches, builder, onMissing } = this.#options;
-    const known = watches.job(spec.id);
+    const { client, cache, builder, onMissing } = this.#options;
+    const known = cache.job(spec.id);
     if (known !== undefined && isOf(known, spec) && !known.terminating) return known;
     if (known !== undefined && !known.terminating) await this.#delete(known);
     try {
@@ -67,25 +95,32 @@ export class JobCopies {
     }
   }
 
-  /** Ends and removes the copy of a build with all that it owns. */
-  async remove(id: string): Promise<void> {
-    const { watches } = this.#options;
-    const job = watches.job(id) ?? (await this.#find(id)).job;
-    this.#last.delete(id);
-    if (job !== undefined) await this.#delete(job);
+  /** Ends and removes the Job of this attempt with all that it owns. */
+  async remove(attempt: Attempt): Promise<void> {
+    const { cache } = this.#options;
+    const isIt = (job: ObservedBuild | undefined) => job?.spec.createdAt === attempt.createdAt;
+    const known = cache.job(attempt.id);
+    const job = isIt(known) ? known : (await this.#find(attempt.id)).job;
+    if (this.#last.get(attempt.id)?.createdAt === attempt.createdAt) this.#last.delete(attempt.id);
+    if (job !== undefined && isIt(job)) await this.#delete(job);
   }
 
-  /** Removes copies that were never released: whoever made them died before, and nobody has come back. */
-  async sweep(): Promise<void> {
-    const before = this.#unreleased;
-    const unreleased = [...this.#options.watches.jobs()].filter(
+  /**
+   * Removes Jobs that were not released for so long: whoever made them died before, and nobody has come back.
+   *
+   * @param afterMs longer than anybody takes from making a Job to releasing it
+   */
+  async sweep(afterMs: number): Promise<void> {
+    const now = this.#clock.monotonic();
+    const before = this.#unreleasedSince;
+    const unreleased = [...this.#options.cache.jobs()].filter(
       ({ suspended, terminating }) => suspended && !terminating,
     );
-    this.#unreleased = new Set(unreleased.map(({ uid }) => uid));
-    for (const job of unreleased) if (before.has(job.uid)) await this.#delete(job);
+    this.#unreleasedSince = new Map(unreleased.map(({ uid }) => [uid, before.get(uid) ?? now]));
+    for (const job of unreleased) if (now - (before.get(job.uid) ?? now) >= afterMs) await this.#delete(job);
   }
 
-  /** The name is taken: by the same copy, by one of an earlier attempt, or by somebody else's. */
+  /** The name is taken: by the same Job, by one of an earlier attempt, or by somebody else's. */
   async #adopt(spec: BuildSpec, taken: Error): Promise<ObservedBuild> {
     const { found, job } = await this.#find(spec.id);
     if (found === undefined) throw taken;
@@ -108,22 +143,22 @@ export class JobCopies {
   }
 
   #take(written: Parameters<typeof parseBuild>[0]): ObservedBuild {
-    this.#options.watches.observeJob(written);
+    this.#options.cache.observeJob(written);
     const job = parseBuild(written);
     if (job === undefined) throw new TypeError('a Job that was made for a build does not say so');
     return job;
   }
 
   async #delete({ name, uid, spec }: ObservedBuild): Promise<void> {
-    const { client, namespace, watches } = this.#options;
+    const { client, namespace, cache } = this.#options;
     const end = await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Background' });
     // Before anybody hears that it is gone: it was no accident.
     this.#last.delete(spec.id);
-    if (end === 'gone') watches.forgetJob(spec.id, uid);
+    if (end === 'gone') cache.forgetJob(spec.id, uid);
   }
 }
 
-/** Whether it is the copy for this very build. */
+/** Whether it is the Job for this very attempt. */
 function isOf({ spec }: ObservedBuild, { key, createdAt }: BuildSpec): boolean {
   return spec.key === key && spec.createdAt === createdAt;
 }

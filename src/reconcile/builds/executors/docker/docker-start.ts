@@ -75,7 +75,9 @@ async function startNew(
   const id = await createContainer(spec, secrets, options, signal);
   try {
     await engine.putFiles(id, secretEntries(secrets), signal);
-    await engine.startContainer(id, signal);
+    signal.throwIfAborted();
+    // Not to be interrupted: whether it has been started decides what whoever comes next finds.
+    await engine.startContainer(id);
     return id;
   } catch (error) {
     // Its secrets are in there. Where that fails as well it is found later: it was not started.

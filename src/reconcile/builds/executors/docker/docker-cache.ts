@@ -2,10 +2,10 @@ import { LRUCache } from 'lru-cache';
 import { BUILD_LABEL, buildSelector } from '../../../../domain/build/build-intent.ts';
 import type { ContainerFacts, ListedContainer } from '../../../../storage/docker-engine/container-facts.ts';
 import type { DockerEngine } from '../../../../storage/docker-engine/docker-engine.ts';
-import { observeContainer, vanishedRun } from './docker-executor-run.ts';
-import type { ObservedRun } from '../executor.ts';
+import { observeContainer, vanishedRun } from './docker-run.ts';
+import type { Attempt, ObservedRun } from '../executor.ts';
 
-export interface PictureOptions {
+export interface DockerCacheOptions {
   readonly engine: DockerEngine;
   /** Name of the executor. */
   readonly name: string;
@@ -31,9 +31,9 @@ const LEFTOVER_MS = 10 * 60_000;
  * The containers of builds on one engine, as last seen. A container that was not started is not in it: its build is to be
  * started again. Level-triggered: that something has happened to a container is a reason to look at it, no more.
  */
-export class DockerPicture {
+export class DockerCache {
   readonly labels: readonly string[];
-  readonly #options: PictureOptions;
+  readonly #options: DockerCacheOptions;
   readonly #kept = new Map<string, Kept>();
   /** Builds whose containers somebody else has removed, until they are stopped. */
   readonly #vanished = new LRUCache<string, ObservedRun>({ max: GONE });
@@ -42,7 +42,7 @@ export class DockerPicture {
   /** Containers that are looked at in this moment, and whether they are to be looked at once more. */
   readonly #looking = new Map<string, { again: boolean; done: Promise<void> }>();
 
-  constructor(options: PictureOptions) {
+  constructor(options: DockerCacheOptions) {
     this.#options = options;
     this.labels = buildSelector(options.controller).split(',');
   }
@@ -56,9 +56,10 @@ export class DockerPicture {
     return this.#kept.get(id)?.run ?? this.#vanished.get(id);
   }
 
-  /** The engine's id of the container of a build. */
-  containerOf(id: string): string | undefined {
-    return this.#kept.get(id)?.container;
+  /** The engine's id of the container of an attempt. */
+  containerOf({ id, createdAt }: Attempt): string | undefined {
+    const known = this.#kept.get(id);
+    return known?.run.createdAt === createdAt ? known.container : undefined;
   }
 
   isOurs({ labels }: Pick<ContainerFacts, 'labels'>): boolean {
@@ -125,11 +126,11 @@ export class DockerPicture {
     onChange(id);
   }
 
-  /** The container of a build was removed by us. */
-  forget(id: string, container: string | undefined): void {
+  /** The container of an attempt was removed by us, if there was one. */
+  forget({ id, createdAt }: Attempt, container: string | undefined): void {
     if (container !== undefined) this.#gone.set(container, true);
-    if (container === undefined || this.#kept.get(id)?.container === container) this.#kept.delete(id);
-    this.#vanished.delete(id);
+    if (this.#kept.get(id)?.run.createdAt === createdAt) this.#kept.delete(id);
+    if (this.#vanished.get(id)?.createdAt === createdAt) this.#vanished.delete(id);
     this.#options.onChange(id);
   }
 

@@ -9,7 +9,7 @@ const QUOTA_AFTER_MS = 120_000;
  *
  * @param reason `FailedCreate`
  */
-export function findJobTrouble(reason: string, message: string): Trouble | undefined {
+export function findJobCondition(reason: string, message: string): Trouble | undefined {
   if (reason !== 'FailedCreate') return undefined;
   if (/exceeded quota/i.test(message)) {
     return {
