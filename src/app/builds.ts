@@ -7,7 +7,7 @@ import { unlessAborted } from '../util/unless-aborted.ts';
 import { AwayExecutor } from '../reconcile/builds/executors/away-executor.ts';
 import { DockerExecutor } from '../reconcile/builds/executors/docker/docker-executor.ts';
 import type { BuildExecutor } from '../reconcile/builds/executors/executor.ts';
-import { KeptBuilds } from '../reconcile/builds/archive/kept-builds.ts';
+import { archiveController, BuildArchive } from '../reconcile/builds/archive/build-archive.ts';
 import { KubernetesExecutor } from '../reconcile/builds/executors/kubernetes/kubernetes-executor.ts';
 import { otherCluster } from '../reconcile/builds/executors/kubernetes/other-cluster.ts';
 import { type KubeConnection, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
@@ -45,10 +45,9 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const { config, client, controller, concurrency, logger } = options;
   const namespace = config.namespace ?? `${controller}-builds`;
   const { directory, totalSize, retention } = config.logs;
-  const kept =
-    directory === undefined
-      ? undefined
-      : new KeptBuilds(await LogStore.open({ directory, totalSize, retention, logger }), logger);
+  const files = directory === undefined ? undefined : await LogStore.open({ directory, totalSize, retention, logger });
+  const archive = new BuildArchive({ files, logger });
+  const archiving = archiveController(archive, logger);
   const credentials = new RegistryCredentials({ client, namespace: controller, secret: config.registry.credentials });
   const registry = new RegistryClient({ config: config.registry, credentials: () => credentials.read(), logger });
   const git = new GitCredentials({ client, namespace: controller, config: config.repositories });
@@ -58,7 +57,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const connections = await connectAll(config.executors);
   const build = new BuildController({
     ...{ client, config, controller, namespace, concurrency, logger },
-    store: kept,
+    archive,
     sources: {
       resolve: (repository, ref, signal, asker) => resolver.resolve(repository, ref, signal, asker),
       findDigest: (image, signal) => registry.findDigest(image, signal),
@@ -75,7 +74,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
     async run(signal) {
       await Promise.all([
         build.run(signal),
-        kept?.run(signal),
+        archiving.run({ stopping: signal, lost: new AbortController().signal, mayWrite: () => true }),
         warnOfNamespaces(options, namespace, build.builds, signal),
       ]);
     },

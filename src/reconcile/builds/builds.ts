@@ -14,7 +14,9 @@ import { isOutdated } from '../../storage/kubernetes/kube-error.ts';
 import { explainKubeError } from '../kube-answers.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
 import type { Admission } from './queue/admission.ts';
-import type { BuildKeeper } from './archive/build-keeper.ts';
+import type { ReadableLog } from './archive/archived-log.ts';
+import type { BuildArchive } from './archive/build-archive.ts';
+import type { FinishedLogs } from './archive/finished-logs.ts';
 import { BuildLog } from './log/build-log.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
 import { answerProblem } from './build-problems.ts';
@@ -38,7 +40,8 @@ export interface BuildsOptions {
   readonly admission: Admission;
   readonly operations: BuildOperations;
   readonly requests: BuildRequests;
-  readonly keeper: BuildKeeper;
+  readonly archive: BuildArchive;
+  readonly logs: FinishedLogs;
   /** Look at this build again. */
   readonly wake: (id: string) => void;
   /** How long a request waits for the first complete picture, in milliseconds. */
@@ -101,12 +104,12 @@ export class Builds implements BuildService {
   }
 
   get(id: string): BuildState | undefined {
-    const { watches, ledger, pool, admission, operations, keeper } = this.#options;
+    const { watches, ledger, pool, admission, operations, archive } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedState(found.spec, found.result, true);
     const build = watches.job(id);
     if (build === undefined) {
-      const kept = keeper.find(id);
+      const kept = archive.known(id);
       return kept === undefined ? undefined : endedState(kept.spec, kept.result);
     }
     const slot = ledger.find(id, build.uid);
@@ -149,7 +152,7 @@ export class Builds implements BuildService {
 
   async log(id: string, signal: AbortSignal): Promise<AsyncIterable<string> | undefined> {
     if (this.get(id) === undefined) return undefined;
-    return lines((await this.#logOf(id, this.#operationOf(id), signal)).text());
+    return lines((await this.#logOf(id, this.#operationOf(id), signal)).text(signal));
   }
 
   async *#read(id: string, lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<BuildEvent> {
@@ -172,14 +175,14 @@ export class Builds implements BuildService {
     return build === undefined || this.#foundOf(id) !== undefined ? undefined : operations.resume(build, Date.now());
   }
 
-  async #logOf(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog> {
-    const { keeper } = this.#options;
+  async #logOf(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<ReadableLog> {
+    const { archive, logs } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedLog(found.spec, found.result, true);
     if (operation?.isLate === false) return operation.log;
-    const log = await keeper.load(id, operation, signal);
+    const log = await logs.load(id, operation, signal);
     if (log !== undefined) return log;
-    const kept = keeper.find(id);
+    const kept = archive.known(id);
     if (kept === undefined) throw new LabwrightError('unknown_build', 404, 'There is no such build any more');
     return endedLog(kept.spec, kept.result, false);
   }
@@ -189,12 +192,12 @@ export class Builds implements BuildService {
    * whoever asked for it first may come back to it.
    */
   #foundOf(id: string): { readonly spec: BuildSpec; readonly result: BuildResult } | undefined {
-    const { watches, keeper } = this.#options;
+    const { watches, archive } = this.#options;
     const found = this.#found.get(id);
     if (found === undefined) return undefined;
     const build = watches.job(id);
     if (build !== undefined && (isUnderWay(build) || build.spec.createdAt > found.result.at)) return undefined;
-    const made = build === undefined ? keeper.find(id)?.result : build.result;
+    const made = build === undefined ? archive.known(id)?.result : build.result;
     return made !== undefined && made !== null && isSameImage(made, found.result) ? undefined : found;
   }
 
@@ -226,9 +229,9 @@ function endedLog(spec: BuildSpec, result: BuildResult, cached: boolean): BuildL
   return log;
 }
 
-async function* lines(text: Iterable<string>): AsyncGenerator<string> {
+async function* lines(text: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
   let count = 0;
-  for (const line of text) {
+  for await (const line of text) {
     yield `${line}\n`;
     count += 1;
     if (count % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));

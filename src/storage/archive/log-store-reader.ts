@@ -10,8 +10,8 @@ export interface StoredLine {
   readonly text: string;
 }
 
-/** The first line of a file. */
-export interface StoredHeader {
+/** How a build ended: the first line of a file. */
+export interface StoredBuild {
   readonly spec: BuildSpec;
   readonly result: BuildResult;
 }
@@ -21,33 +21,29 @@ const MAX_LINE = 8 * 1024 * 1024;
 const LINES_A_TURN = 256;
 
 /** @throws Error when the file is not there or is none of ours */
-export async function readHeader(path: string): Promise<StoredHeader> {
-  for await (const line of jsonLines(path)) {
-    const { version, spec, result } = line as { version?: unknown } & { [Key in keyof StoredHeader]?: unknown };
+export async function readHeader(path: string, signal: AbortSignal): Promise<StoredBuild> {
+  for await (const line of jsonLines(path, signal)) {
+    const { version, spec, result } = line as { version?: unknown } & { [Key in keyof StoredBuild]?: unknown };
     if (version !== 1 || !isSpec(spec) || !isResult(result)) break;
     return { spec, result };
   }
   throw new Error('it has no header');
 }
 
-/** The lines after the header, until the end or until the file is damaged, of which is told then. */
-export async function* readLines(path: string, damaged: (error: unknown) => void): AsyncGenerator<StoredLine> {
+/** The lines after the header. @throws Error where the file is damaged */
+export async function* readLines(path: string): AsyncGenerator<StoredLine> {
   let count = 0;
-  try {
-    for await (const each of jsonLines(path)) {
-      count += 1;
-      if (count === 1) continue;
-      if (!isLine(each)) throw new Error('it holds something that is no line');
-      yield each;
-      if (count % LINES_A_TURN === 0) await nextTurn();
-    }
-  } catch (error) {
-    damaged(error);
+  for await (const each of jsonLines(path)) {
+    count += 1;
+    if (count === 1) continue;
+    if (!isLine(each)) throw new Error('it holds something that is no line');
+    yield each;
+    if (count % LINES_A_TURN === 0) await nextTurn();
   }
 }
 
-async function* jsonLines(path: string): AsyncGenerator<unknown> {
-  const file = createReadStream(path);
+async function* jsonLines(path: string, signal?: AbortSignal): AsyncGenerator<unknown> {
+  const file = createReadStream(path, { signal });
   const text = createGunzip();
   file.on('error', (error) => text.destroy(error));
   file.pipe(text).setEncoding('utf8');

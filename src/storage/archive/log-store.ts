@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
 import type { Logger } from 'pino';
-import type { BuildResult, BuildSpec } from '../../domain/build/build.ts';
 import { SetupError } from '../../domain/setup-error.ts';
-import { unlessLate } from '../../util/unless-late.ts';
+import { withDeadline } from '../../util/deadline.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
 import { errorCode } from '../kubernetes/kube-error.ts';
 import { surplusOf, listLogFiles, TEMPORARY } from './log-store-files.ts';
-import { readHeader, readLines, type StoredHeader, type StoredLine } from './log-store-reader.ts';
+import { readHeader, readLines, type StoredBuild, type StoredLine } from './log-store-reader.ts';
+import { OpenFiles, type OpenFilesOptions } from './open-files.ts';
 
-export type { StoredHeader, StoredLine } from './log-store-reader.ts';
+export type { StoredBuild, StoredLine } from './log-store-reader.ts';
 
 export interface LogStoreOptions {
   /** It must be there: one that is made here would hide that a volume is not mounted. */
@@ -25,13 +25,9 @@ export interface LogStoreOptions {
   readonly retention: number;
   /** Most files; each takes some bytes of memory as well. */
   readonly files?: number;
+  /** For reading logs. */
+  readonly open?: OpenFilesOptions;
   readonly logger: Logger;
-}
-
-/** What is known of a build that is kept. */
-export interface StoredBuild {
-  readonly spec: BuildSpec;
-  readonly result: BuildResult;
 }
 
 /** An id is part of a file's name: nothing else may be. */
@@ -40,6 +36,9 @@ const SUFFIX = '.jsonl.gz';
 const MAX_FILES = 10_000;
 const LINES_A_TURN = 256;
 const SAVE_MS = 120_000;
+/** For what is no long log: a list of names, a header, a removal. */
+const LOOK_MS = 30_000;
+const OPEN: OpenFilesOptions = { most: 32, idleMs: 5_000, waitMs: 30_000 };
 const HEADERS_AT_ONCE = 8;
 /** What a file system says that cannot rename: some object stores behind FUSE. */
 const NO_RENAME = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EPERM', 'EXDEV', 'EINVAL']);
@@ -52,9 +51,11 @@ const NO_RENAME = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EPERM', 'EXDEV', 
  */
 export class LogStore {
   readonly #options: LogStoreOptions;
+  readonly #open: OpenFiles;
 
   private constructor(options: LogStoreOptions) {
     this.#options = options;
+    this.#open = new OpenFiles(options.open ?? OPEN);
   }
 
   /** @throws {SetupError} when the directory is not there or cannot be written */
@@ -72,50 +73,88 @@ export class LogStore {
     return new LogStore(options);
   }
 
-  /** Keeps a build, in place of what is kept of its id. @throws Error when it cannot be written in two minutes */
-  async save(id: string, build: StoredBuild & { readonly lines: Iterable<StoredLine> }): Promise<void> {
+  /**
+   * Keeps a build, in place of what is kept of its id: under a name of its own until it is complete, so that two replicas may
+   * keep the same build at once.
+   *
+   * @throws Error when it cannot be written in two minutes, or the reason of `signal`
+   */
+  async save({ lines, ...build }: StoredBuild & { readonly lines: Iterable<StoredLine> }, signal?: AbortSignal) {
+    const { id } = build.spec;
     const path = this.#path(id);
     const temporary = join(this.#options.directory, temporaryName(id));
-    const ended = new AbortController();
-    const late = () => {
-      const error = new Error(`The log of build ${id} could not be written in time`);
-      ended.abort(error);
-      return error;
-    };
+    const late = () => new Error(`The log of build ${id} could not be written in time`);
     try {
-      const file = createWriteStream(temporary, { mode: 0o600, flags: 'wx' });
-      const written = pipeline(Readable.from(chunks(build)), createGzip(), file, { signal: ended.signal });
-      await unlessLate(written, SAVE_MS, late);
-      await move(temporary, path);
+      await withDeadline({ ms: SAVE_MS, signal, late }, async (until) => {
+        const file = createWriteStream(temporary, { mode: 0o600, flags: 'wx' });
+        await unlessAborted(pipeline(chunks(build, lines), createGzip(), file, { signal: until }), until);
+        await unlessAborted(move(temporary, path), until);
+      });
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined);
+      await withDeadline({ ms: LOOK_MS }, (until) => unlessAborted(rm(temporary, { force: true }), until)).catch(
+        () => undefined,
+      );
       throw error;
     }
   }
 
-  /**
-   * What is kept of a build; undefined when that is nothing or damaged. The lines are read as they are asked for, and end
-   * early where the file is damaged.
-   */
-  async load(id: string): Promise<(StoredBuild & { readonly lines: AsyncIterable<StoredLine> }) | undefined> {
+  /** How a build ended; undefined when it is not kept or its file is damaged. @throws Error when that cannot be found out */
+  async find(id: string, signal?: AbortSignal): Promise<StoredBuild | undefined> {
     if (!ID.test(id)) return undefined;
-    const header = await this.#header(id);
-    if (header === undefined) return undefined;
-    const damaged = (err: unknown) =>
-      this.#options.logger.warn({ build: id, err }, 'the kept log of a build is damaged');
-    return { ...header, lines: readLines(this.#path(id), damaged) };
+    return withDeadline({ ms: LOOK_MS, signal }, (until) => unlessAborted(this.#header(id, until), until));
   }
 
-  /** What is kept, newest first: at most so many as are kept at all. */
-  async list(signal?: AbortSignal): Promise<StoredBuild[]> {
-    const { directory, files: most = MAX_FILES } = this.#options;
-    const files = (await listLogFiles(directory, idOf)).logs.slice(0, most);
+  /**
+   * The lines that are kept of a build, read as they are asked for. They end early where the file is damaged or gone.
+   *
+   * @param after number of the last line that is not asked for
+   * @throws Error when too many logs are read at once
+   */
+  async *lines(id: string, after = 0, signal?: AbortSignal): AsyncGenerator<StoredLine> {
+    const path = this.#path(id);
+    let last = after;
+    for (let isClosed = true; isClosed;) {
+      isClosed = false;
+      const file = await this.#open.take(signal);
+      const lines = readLines(path);
+      try {
+        for await (const each of lines) {
+          if (each.line <= last) continue;
+          last = each.line;
+          file.idle(() => void lines.return(undefined));
+          yield each;
+          isClosed = !file.resume();
+          // It is opened once more, and read on from there.
+          if (isClosed) break;
+        }
+      } catch (err) {
+        this.#options.logger.warn({ build: id, err }, 'the archived log of a build is damaged');
+      } finally {
+        file.release();
+      }
+    }
+  }
+
+  /**
+   * What is kept, newest first: at most so many as are kept at all.
+   *
+   * @param isKnown whether the file, written at this time, need not be read: it is then left out
+   */
+  async list(signal?: AbortSignal, isKnown: (id: string, at: number) => boolean = () => false): Promise<StoredBuild[]> {
+    const { directory, files: most = MAX_FILES, logger } = this.#options;
+    const { logs } = await listLogFiles(directory, idOf);
+    const ids = logs.slice(0, most).flatMap(({ id, at }) => (id === undefined || isKnown(id, at) ? [] : [id]));
     const builds: (StoredBuild | undefined)[] = [];
     let next = 0;
     const work = async () => {
-      for (let at = next++; at < files.length; at = next++) {
-        signal?.throwIfAborted();
-        builds[at] = await this.#header(files[at]?.id ?? '');
+      for (let at = next++; at < ids.length; at = next++) {
+        const id = ids[at] ?? '';
+        try {
+          builds[at] = await this.find(id, signal);
+        } catch (err) {
+          signal?.throwIfAborted();
+          logger.warn({ build: id, err }, 'the archived log of a build cannot be read');
+        }
       }
     };
     await Promise.all(Array.from({ length: HEADERS_AT_ONCE }, work));
@@ -138,20 +177,22 @@ export class LogStore {
         await rm(join(directory, file.name), { force: true });
         if (file.id !== undefined) gone.push(file.id);
       } catch (err) {
-        logger.warn({ file: file.name, err }, 'the kept log of a build cannot be removed');
+        logger.warn({ file: file.name, err }, 'the archived log of a build cannot be removed');
       }
     }
     return gone;
   }
 
-  async #header(id: string): Promise<StoredHeader | undefined> {
+  async #header(id: string, signal: AbortSignal): Promise<StoredBuild | undefined> {
     try {
-      const header = await readHeader(this.#path(id));
+      const header = await readHeader(this.#path(id), signal);
       if (header.spec.id === id) return header;
       throw new Error('it is of another build');
     } catch (err) {
-      if (err instanceof Error && errorCode(err) === 'ENOENT') return undefined;
-      this.#options.logger.warn({ build: id, err }, 'the kept log of a build is damaged');
+      const code = err instanceof Error ? errorCode(err) : undefined;
+      if (code === 'ENOENT') return undefined;
+      if (signal.aborted || /^E[A-Z]+$/.test(code ?? '')) throw err;
+      this.#options.logger.warn({ build: id, err }, 'the archived log of a build is damaged');
       return undefined;
     }
   }
@@ -182,8 +223,8 @@ async function move(from: string, to: string): Promise<void> {
   }
 }
 
-async function* chunks({ spec, result, lines }: StoredBuild & { lines: Iterable<StoredLine> }): AsyncGenerator<string> {
-  yield `${JSON.stringify({ version: 1, spec, result })}\n`;
+async function* chunks(build: StoredBuild, lines: Iterable<StoredLine>): AsyncGenerator<string> {
+  yield `${JSON.stringify({ version: 1, ...build })}\n`;
   let chunk: string[] = [];
   for (const { line, phase, text } of lines) {
     chunk.push(`${JSON.stringify({ line, phase, text })}\n`);

@@ -1,5 +1,6 @@
 import { pino } from 'pino';
 import { expect } from 'vitest';
+import { BuildArchive } from '../../../src/reconcile/builds/archive/build-archive.ts';
 import { buildConfig, type BuildsConfig, type ConfigInput } from '../../../src/config/index.ts';
 import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../../src/domain/build/build.ts';
 import { BuildPodBuilder } from '../../../src/builder/build/build-pod-builder.ts';
@@ -41,7 +42,7 @@ export interface BuildSettingOptions {
   readonly executors?: (setting: BuildSetting) => BuildControllerOptions['makeExecutors'];
   /** How long an executor that cannot start builds is left alone the first time. */
   readonly quarantineMs?: number;
-  readonly store?: BuildControllerOptions['store'];
+  readonly archive?: BuildArchive;
   readonly faults?: Parameters<Kubelet['setFaults']>[0];
   /** In the place of a Git host, where every ref of every repository is one commit. @throws BuildProblem */
   readonly resolve?: (repository: Repository, ref: string) => ResolvedRepository;
@@ -130,7 +131,7 @@ export class BuildSetting {
     const registry = new RegistryClient({ config: config.registry, credentials: () => Promise.resolve(null), logger });
     const controllerOfBuilds = new BuildController({
       ...{ client, config, controller, namespace, logger, concurrency: 8 },
-      store: this.#options.store,
+      archive: this.#options.archive ?? new BuildArchive({ files: undefined, logger }),
       quarantineMs: this.#options.quarantineMs,
       sources: {
         resolve: (repository, ref) =>

@@ -30,13 +30,12 @@ async function aStore(options: Partial<LogStoreOptions> = {}) {
 }
 
 const save = (store: LogStore, id: string, lines: Iterable<StoredLine> = LINES) =>
-  store.save(id, { spec: specOf(id), result: RESULT, lines });
+  store.save({ spec: specOf(id), result: RESULT, lines });
 
 async function linesOf(store: LogStore, id: string): Promise<StoredLine[] | undefined> {
-  const found = await store.load(id);
-  if (found === undefined) return undefined;
+  if ((await store.find(id)) === undefined) return undefined;
   const lines: StoredLine[] = [];
-  for await (const line of found.lines) lines.push(line);
+  for await (const line of store.lines(id)) lines.push(line);
   return lines;
 }
 
@@ -45,7 +44,7 @@ describe('the store of finished builds', () => {
     const { store, options, directory } = await aStore();
     await save(store, idOf(1));
     const next = await LogStore.open(options);
-    expect(await next.load(idOf(1))).toMatchObject({ spec: specOf(idOf(1)), result: RESULT });
+    expect(await next.find(idOf(1))).toMatchObject({ spec: specOf(idOf(1)), result: RESULT });
     expect(await linesOf(next, idOf(1))).toEqual(LINES);
     expect(await next.list()).toEqual([{ spec: specOf(idOf(1)), result: RESULT }]);
     expect(await linesOf(next, idOf(2))).toBeUndefined();
@@ -74,7 +73,7 @@ describe('the store of finished builds', () => {
     const { store } = await aStore();
     for (const id of ['../x', 'a/b', '', '.', 'A', 'x'.repeat(64), 'a\0']) {
       await expect(save(store, id)).rejects.toThrow(TypeError);
-      expect(await store.load(id)).toBeUndefined();
+      expect(await store.find(id)).toBeUndefined();
     }
   });
 

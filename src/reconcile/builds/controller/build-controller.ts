@@ -10,8 +10,10 @@ import { isOutdated, KubeError } from '../../../storage/kubernetes/kube-error.ts
 import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import { WorkQueue } from '../../work-queue.ts';
 import { Admission } from '../queue/admission.ts';
-import { BuildFollowing } from '../log/build-following.ts';
-import { BuildKeeper, type BuildStore } from '../archive/build-keeper.ts';
+import { LogFollowers } from '../log/followers.ts';
+import { LogBudget } from '../log/log-budget.ts';
+import type { BuildArchive } from '../archive/build-archive.ts';
+import { FinishedLogs } from '../archive/finished-logs.ts';
 import { BuildOperations } from './build-operations.ts';
 import { BuildReconciler } from './build-reconciler.ts';
 import { BuildRequests } from '../build-requests.ts';
@@ -56,7 +58,7 @@ export interface BuildControllerOptions {
   readonly namespace: string;
   readonly sources: BuildSources;
   readonly makeExecutors: (setup: ExecutorSetup) => readonly BuildExecutor[];
-  readonly store: BuildStore | undefined;
+  readonly archive: BuildArchive;
   /** Builds worked on at once. */
   readonly concurrency: number;
   readonly logger: Logger;
@@ -81,13 +83,17 @@ export class BuildController {
   readonly #ledger: SlotLedger;
   readonly #admission: Admission;
   readonly #operations: BuildOperations;
-  readonly #following: BuildFollowing;
+  readonly #following: LogFollowers;
   readonly #ground: GroundKeeper;
 
   constructor(options: BuildControllerOptions) {
     this.#options = options;
-    const { client, config, controller, namespace, logger, sources, store } = options;
+    const { client, config, controller, namespace, logger, sources, archive } = options;
     const wake = (id: string) => this.#queue.add(id);
+    const runChanged = (id: string) => {
+      this.#following.changed(id);
+      wake(id);
+    };
     const builder = new BuildPodBuilder(config, { controller, namespace });
     this.#queue = new WorkQueue((id) => reconciler.reconcile(id), {
       concurrency: options.concurrency,
@@ -97,7 +103,7 @@ export class BuildController {
     this.watches = new KubernetesWatches({
       ...{ client, controller, namespace, logger },
       onChange: (id) => {
-        wake(id);
+        runChanged(id);
         this.#admission.changed();
       },
     });
@@ -112,7 +118,7 @@ export class BuildController {
     });
     const executors = options.makeExecutors({
       watches: this.watches,
-      onChange: wake,
+      onChange: runChanged,
       onReady: () => this.#lookAtAll(),
     });
     this.pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
@@ -122,11 +128,20 @@ export class BuildController {
       bounds: config.queue,
       onError: (err) => logger.warn({ err }, 'builds that wait could not be given their turn; it is tried again'),
     });
-    this.#operations = new BuildOperations(config.logs.size);
-    this.#following = new BuildFollowing({ logger, onChange: wake });
+    const { size, memory } = config.logs;
+    const logBounds = { size, budget: new LogBudget(memory) };
+    this.#operations = new BuildOperations(logBounds);
+    this.#following = new LogFollowers({ logger, onChange: wake });
     this.#ground = new GroundKeeper({ client, ground: builder.buildGround(), logger });
-    const keeper = new BuildKeeper({ store, executors: () => this.pool.all(), size: config.logs.size, logger });
-    const all = { ...shared, admission: this.#admission, operations: this.#operations, keeper, ground: this.#ground };
+    const logs = new FinishedLogs({ archive, executors: () => this.pool.all(), ...logBounds, logger });
+    const all = {
+      ...shared,
+      admission: this.#admission,
+      operations: this.#operations,
+      archive,
+      logs,
+      ground: this.#ground,
+    };
     const reconciler = new BuildReconciler({
       ...all,
       following: this.#following,

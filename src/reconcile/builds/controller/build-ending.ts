@@ -7,7 +7,8 @@ import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
 import { isOutdated } from '../../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import type { Result } from '../../work-queue.ts';
-import type { BuildKeeper } from '../archive/build-keeper.ts';
+import { ArchiveUnavailable } from '../archive/build-archive.ts';
+import type { FinishedLogs } from '../archive/finished-logs.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
 import type { BuildTurns } from '../queue/build-turns.ts';
 import type { BuildMemory } from './decide-build.ts';
@@ -20,7 +21,7 @@ export interface BuildEndingOptions {
   readonly namespace: string;
   readonly watches: KubernetesWatches;
   readonly operations: BuildOperations;
-  readonly keeper: BuildKeeper;
+  readonly logs: FinishedLogs;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
   readonly logger: Logger;
@@ -40,7 +41,9 @@ const VISIBLE_MS = 5_000;
 /** How long the log of a build that is over is held in memory for those who come late. */
 const HELD_MS = 2 * 60_000;
 /** For reading and keeping the log of a build that ended while no controller was there. */
-const KEEP_MS = 30_000;
+const SAVE_MS = 30_000;
+/** How long an archive that does not take the log of a build can hold up its clean-up, in milliseconds. */
+const SAVE_PATIENCE_MS = 60_000;
 /** How long an executor that does not answer can hold up the clean-up of a build that is over. */
 const CLEANUP_PATIENCE_MS = 10 * 60_000;
 
@@ -99,11 +102,11 @@ export class BuildEnding {
 
   /** Ends what is left of a build that is over: what runs, what is secret, its slot. Its log is kept before that. */
   async cleanUp({ build, operation }: Build): Promise<Result> {
-    const { logger, keeper } = this.#options;
+    const { logger } = this.#options;
     this.#announce(build, operation);
     operation.following?.abort.abort();
     // What runs it is removed next: its log may be nowhere else.
-    if (build.result !== null) await keeper.keep(build.result, operation, AbortSignal.timeout(KEEP_MS));
+    if (build.result !== null) await this.#archive(build.result, operation);
     try {
       await this.#turns.executorOf(build)?.stop(build.spec.id);
     } catch (err) {
@@ -113,6 +116,18 @@ export class BuildEnding {
     }
     await this.#turns.giveBack(build);
     return {};
+  }
+
+  /** @throws {ArchiveUnavailable} while it is worth to try again */
+  async #archive(result: BuildResult, operation: BuildOperation): Promise<void> {
+    const { logs, logger } = this.#options;
+    try {
+      await logs.save(result, operation, AbortSignal.timeout(SAVE_MS));
+    } catch (err) {
+      if (!(err instanceof ArchiveUnavailable)) throw err;
+      if (!err.isLasting && Date.now() - result.at < SAVE_PATIENCE_MS) throw err;
+      logger.warn({ err, build: operation.spec.id }, 'the log of a build is lost: it could not be archived');
+    }
   }
 
   /** Nothing is to be done. A log that nobody has read for a while is not held in memory until the Job goes. */

@@ -2,6 +2,8 @@ import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildResult, BuildSpec } from '../../../domain/build/build.ts';
 import { type LastingTrouble } from '../../labs/operations.ts';
 import { type BuildEnd, BuildLog } from '../log/build-log.ts';
+import type { Following } from '../log/followers.ts';
+import type { LogBudget } from '../log/log-budget.ts';
 import type { RunStage } from '../../../domain/build/build-run.ts';
 
 /**
@@ -16,7 +18,7 @@ export interface BuildOperation {
   /** The build was over when this process first saw it: its lines are read when somebody asks for them. */
   readonly isLate: boolean;
   /** The reading of its log, once there is something to read. */
-  following: { readonly done: Promise<void>; isDone: boolean; readonly abort: AbortController } | null;
+  following: Following | null;
   /** How far the run was at the last look, and since when in milliseconds since the epoch. */
   stage: RunStage | null;
   stageSince: number;
@@ -37,15 +39,21 @@ export interface BuildOperation {
 /** After a restart, who waited for a build has so long to come back before the time begins in which nobody waits. */
 const COMING_BACK_MS = 30_000;
 
+/** What the logs of builds may hold in memory. */
+export interface LogBounds {
+  /** Most bytes of one log. */
+  readonly size: number;
+  readonly budget: LogBudget;
+}
+
 /** The builds this process knows of, by id. */
 export class BuildOperations {
   readonly #current = new Map<string, BuildOperation>();
-  readonly #logSize: number;
+  readonly #logs: LogBounds;
   readonly #startedAt = Date.now();
 
-  /** @param logSize most bytes that are kept of one log */
-  constructor(logSize: number) {
-    this.#logSize = logSize;
+  constructor(logs: LogBounds) {
+    this.#logs = logs;
   }
 
   get(id: string): BuildOperation | undefined {
@@ -73,7 +81,7 @@ export class BuildOperations {
     const operation: BuildOperation = {
       spec,
       uid,
-      log: new BuildLog(spec.id, { size: this.#logSize, createdAt: spec.createdAt }),
+      log: new BuildLog(spec.id, { ...this.#logs, createdAt: spec.createdAt }),
       isLate: result !== null,
       following: null,
       stage: null,
@@ -87,6 +95,7 @@ export class BuildOperations {
       lastWantedAt: spec.createdAt < this.#startedAt ? now + COMING_BACK_MS : 0,
     };
     if (result !== null) operation.log.end(endOf(spec, result));
+    this.#current.get(spec.id)?.log.discard();
     this.#current.set(spec.id, operation);
     return operation;
   }
@@ -101,6 +110,7 @@ export class BuildOperations {
       reason: 'DeletedExternally',
       message: 'The build was stopped from outside: its Job was deleted.',
     });
+    operation.log.discard();
     this.#current.delete(id);
     return operation;
   }

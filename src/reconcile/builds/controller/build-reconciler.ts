@@ -6,7 +6,7 @@ import { troubleFor } from '../../labs/operations.ts';
 import type { Result } from '../../work-queue.ts';
 import type { Admission } from '../queue/admission.ts';
 import { type Build, BuildEnding, type BuildEndingOptions } from './build-ending.ts';
-import type { BuildFollowing } from '../log/build-following.ts';
+import type { LogFollowers } from '../log/followers.ts';
 import type { BuildOperation } from './build-operations.ts';
 import { BuildTurns } from '../queue/build-turns.ts';
 import { type BuildDecision, type BuildMemory, decideBuild } from './decide-build.ts';
@@ -19,7 +19,7 @@ export interface BuildReconcilerOptions extends BuildEndingOptions {
   readonly ledger: SlotLedger;
   readonly pool: ExecutorPool;
   readonly admission: Admission;
-  readonly following: BuildFollowing;
+  readonly following: LogFollowers;
   /** What a build is given in secret. @throws BuildProblem */
   readonly readSecrets: (build: ObservedBuild) => Promise<BuildSecrets>;
 }

@@ -1,0 +1,111 @@
+import type { Logger } from 'pino';
+import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
+import { runContext } from '../../../util/run-context.ts';
+import { aborted } from '../../../util/sleep.ts';
+import type { Component, Health } from '../../health.ts';
+import type { BuildOperation } from '../controller/build-operations.ts';
+import type { BuildExecutor } from '../executors/executor.ts';
+import { LogFollower } from './follower.ts';
+
+export interface LogFollowersOptions {
+  readonly logger: Logger;
+  /** The log of this build has come to its end, or repo2docker has begun with something else. */
+  readonly onChange: (id: string) => void;
+  readonly clock?: Clock;
+}
+
+/** The reading of the log of one build. */
+export interface Following {
+  readonly done: Promise<void>;
+  /** Nothing more will come: its last line is there, or what is left of it cannot be had. */
+  readonly isDone: boolean;
+  /** Whether the log is open for reading. */
+  readonly isConnected: boolean;
+  /** For how many milliseconds it was listened to since the last line. */
+  readonly silentMs: number;
+  /** Ends it. */
+  readonly abort: AbortController;
+}
+
+/** Reads the logs of builds while they run: one stream for each on each replica, however many readers it has. */
+export class LogFollowers implements Component {
+  readonly name = 'build-logs';
+  readonly #options: LogFollowersOptions;
+  readonly #stopping = new AbortController();
+  /** What is being read, by build; with what tells whether its container has ended. */
+  readonly #running = new Map<BuildOperation, { readonly done: Promise<void>; readonly look: () => void }>();
+
+  constructor(options: LogFollowersOptions) {
+    this.#options = options;
+  }
+
+  health(): Health {
+    return { component: this.name, ready: true };
+  }
+
+  /** Reads until `signal` aborts, and what was being read has ended. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    await aborted(signal);
+    await this.stop();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await Promise.all([...this.#running.values()].map(({ done }) => done));
+  }
+
+  /** Begins to read the log of this build, unless it is read or has been. */
+  ensure(operation: BuildOperation, executor: BuildExecutor): void {
+    if (operation.following === null && !this.#stopping.signal.aborted) this.#begin(operation, executor);
+    this.#running.get(operation)?.look();
+  }
+
+  /** What runs this build has changed: a log whose container has ended is read to its end. */
+  changed(id: string): void {
+    for (const [{ spec }, { look }] of this.#running) if (spec.id === id) look();
+  }
+
+  #begin(operation: BuildOperation, executor: BuildExecutor): void {
+    const { logger, clock = SYSTEM_CLOCK } = this.#options;
+    const { spec, log } = operation;
+    const abort = new AbortController();
+    const over = new AbortController();
+    let phase: string | null = null;
+    const follower = new LogFollower({
+      open: (position, signal) => executor.openLog(spec.id, position, signal),
+      ...{ log, over: over.signal, logger, clock },
+      onOutput: () => {
+        if (log.lastPhase === phase) return;
+        phase = log.lastPhase;
+        this.#options.onChange(spec.id);
+      },
+    });
+    let isDone = false;
+    const work = async () => {
+      const signal = AbortSignal.any([abort.signal, this.#stopping.signal]);
+      await follower.run(signal);
+      this.#running.delete(operation);
+      if (signal.aborted) return;
+      isDone = true;
+      this.#options.onChange(spec.id);
+    };
+    // It outlives the run in which it begins.
+    const done = runContext.exit(work);
+    const look = () => {
+      if (executor.observe(spec.id)?.stage !== 'running') over.abort();
+    };
+    this.#running.set(operation, { done, look });
+    operation.following = {
+      ...{ done, abort },
+      get isDone() {
+        return isDone;
+      },
+      get isConnected() {
+        return follower.isConnected;
+      },
+      get silentMs() {
+        return follower.silentMs;
+      },
+    };
+  }
+}
