@@ -81,7 +81,7 @@ export class FakeLog {
         body.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
         return;
       }
-      if (left <= 0 || ((!follow || this.over) && next === this.#written.length)) {
+      if (left <= 0 || ((!follow || this.over.aborted) && next === this.#written.length)) {
         body.push(null);
         return;
       }

@@ -53,7 +53,11 @@ export class FinishedLogs {
     await this.#options.archive.save({ spec, result }, read, signal);
   }
 
-  /** @throws {LabwrightError} when the archive does not answer */
+  /**
+   * The log of a build that is over, or what there is by now of one that goes on and is not followed here.
+   *
+   * @throws {LabwrightError} when the archive does not answer
+   */
   async load(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<ReadableLog | undefined> {
     const { archive } = this.#options;
     const found = await archive.find(id, signal, operation?.spec.createdAt);
@@ -78,6 +82,10 @@ export class FinishedLogs {
       const follower = new LogFollower({ open, log, over: OVER, logger });
       await follower.run(signal);
       isWhole = follower.drained;
+    }
+    if (!ended.ended) {
+      log.discard();
+      return log;
     }
     // Its end is known already.
     for await (const event of ended.read(undefined, signal)) {

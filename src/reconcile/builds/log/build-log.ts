@@ -114,11 +114,9 @@ export class BuildLog {
     this.#appendLine(phase, text);
   }
 
-  /** Appends a line of ours: no output of the build. */
+  /** Appends a line of ours. It is no output of the build and not counted as a line of it: other replicas do not have it. */
   note(text: string): void {
-    if (this.ended) return;
-    this.#lines += 1;
-    this.#appendLine(null, `[${text}]\n`);
+    this.#append({ type: 'log', line: this.#lines + 1, phase: null, text: `[${text}]\n` }, this.#lines + 1);
   }
 
   /** The terminal event. Only the first one counts, and nothing comes after it. */
@@ -183,8 +181,9 @@ export class BuildLog {
     this.#append({ type: 'log', line: this.#lines, phase, text });
   }
 
-  #append(news: BuildNews): void {
-    const make = (sequence: number): BuildEntry => ({ sequence, line: this.#lines, news });
+  #append(news: BuildNews, line = this.#lines): void {
+    if (this.ended) return;
+    const make = (sequence: number): BuildEntry => ({ sequence, line, news });
     if (isBuildOver(news)) this.#log.end(make);
     else this.#log.append(make);
     this.#budget?.resized(this);

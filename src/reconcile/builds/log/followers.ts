@@ -14,6 +14,9 @@ export interface LogFollowersOptions {
   readonly clock?: Clock;
 }
 
+/** Where a log is read. */
+export type LogSource = Pick<BuildExecutor, 'observe' | 'openLog'>;
+
 /** The reading of the log of one build. */
 export interface Following {
   readonly done: Promise<void>;
@@ -27,6 +30,9 @@ export interface Following {
   readonly abort: AbortController;
 }
 
+/** A safety net for changes of runs that nobody has told of, in milliseconds: one timer for all logs. */
+const LOOK_MS = 5_000;
+
 /** Reads the logs of builds while they run: one stream for each on each replica, however many readers it has. */
 export class LogFollowers implements Component {
   readonly name = 'build-logs';
@@ -34,6 +40,7 @@ export class LogFollowers implements Component {
   readonly #stopping = new AbortController();
   /** What is being read, by build; with what tells whether its container has ended. */
   readonly #running = new Map<BuildOperation, { readonly done: Promise<void>; readonly look: () => void }>();
+  #net: NodeJS.Timeout | undefined;
 
   constructor(options: LogFollowersOptions) {
     this.#options = options;
@@ -55,8 +62,8 @@ export class LogFollowers implements Component {
   }
 
   /** Begins to read the log of this build, unless it is read or has been. */
-  ensure(operation: BuildOperation, executor: BuildExecutor): void {
-    if (operation.following === null && !this.#stopping.signal.aborted) this.#begin(operation, executor);
+  ensure(operation: BuildOperation, source: LogSource): void {
+    if (operation.following === null && !this.#stopping.signal.aborted) this.#begin(operation, source);
     this.#running.get(operation)?.look();
   }
 
@@ -65,14 +72,14 @@ export class LogFollowers implements Component {
     for (const [{ spec }, { look }] of this.#running) if (spec.id === id) look();
   }
 
-  #begin(operation: BuildOperation, executor: BuildExecutor): void {
+  #begin(operation: BuildOperation, source: LogSource): void {
     const { logger, clock = SYSTEM_CLOCK } = this.#options;
     const { spec, log } = operation;
     const abort = new AbortController();
     const over = new AbortController();
     let phase: string | null = null;
     const follower = new LogFollower({
-      open: (position, signal) => executor.openLog(spec.id, position, signal),
+      open: (position, signal) => source.openLog(spec.id, position, signal),
       ...{ log, over: over.signal, logger, clock },
       onOutput: () => {
         if (log.lastPhase === phase) return;
@@ -85,6 +92,7 @@ export class LogFollowers implements Component {
       const signal = AbortSignal.any([abort.signal, this.#stopping.signal]);
       await follower.run(signal);
       this.#running.delete(operation);
+      if (this.#running.size === 0) this.#net = void clearInterval(this.#net);
       if (signal.aborted) return;
       isDone = true;
       this.#options.onChange(spec.id);
@@ -92,9 +100,12 @@ export class LogFollowers implements Component {
     // It outlives the run in which it begins.
     const done = runContext.exit(work);
     const look = () => {
-      if (executor.observe(spec.id)?.stage !== 'running') over.abort();
+      if (source.observe(spec.id)?.stage !== 'running') over.abort();
     };
     this.#running.set(operation, { done, look });
+    this.#net ??= setInterval(() => {
+      for (const each of this.#running.values()) each.look();
+    }, LOOK_MS);
     operation.following = {
       ...{ done, abort },
       get isDone() {
