@@ -77,12 +77,10 @@ export class BuildArchive {
     const isMeant = (build: StoredBuild | undefined) => createdAt === undefined || build?.spec.createdAt === createdAt;
     const known = this.#index.get(id);
     if (known !== undefined && isMeant(known)) return known;
-    const { files } = this.#options;
-    if (files === undefined || this.#misses.has(id)) return undefined;
+    if (this.#misses.has(id)) return undefined;
     try {
-      const found = await this.#looking.do(id, signal, (looking) => files.find(id, looking));
+      const found = await this.#look(id, signal);
       if (found === undefined) this.#misses.set(id, true);
-      else this.#index.set(id, found);
       return isMeant(found) ? found : undefined;
     } catch (cause) {
       signal?.throwIfAborted();
@@ -111,18 +109,30 @@ export class BuildArchive {
     const { files, patienceMs = PATIENCE_MS } = this.#options;
     const { id, createdAt } = build.spec;
     if (files === undefined) return;
+    const isThere = async () => (await this.#look(id, signal))?.spec.createdAt === createdAt;
     try {
-      if ((await this.find(id, signal, createdAt)) === undefined) {
-        await files.save({ ...build, lines: await read() }, signal);
-        this.#misses.delete(id);
-        this.#index.set(id, build);
-      }
+      if (this.#index.get(id)?.spec.createdAt === createdAt || (await isThere())) return;
+      const lines = await read();
+      // While it was read, which may take long, another replica may have saved it and removed what ran it.
+      if (await isThere()) return;
+      await files.save({ ...build, lines }, signal);
+      this.#misses.delete(id);
+      this.#index.set(id, build);
       this.#failingSince = null;
     } catch (error) {
       const now = this.#clock.monotonic();
       this.#failingSince ??= now;
       throw new ArchiveUnavailable(now - this.#failingSince >= patienceMs, error);
     }
+  }
+
+  /** What the file says, whatever is remembered of it. */
+  async #look(id: string, signal?: AbortSignal): Promise<StoredBuild | undefined> {
+    const { files } = this.#options;
+    if (files === undefined) return undefined;
+    const found = await this.#looking.do(id, signal, (looking) => files.find(id, looking));
+    if (found !== undefined) this.#index.set(id, found);
+    return found;
   }
 
   /** Removes what is too old or too much, and learns what other replicas have archived or removed. */

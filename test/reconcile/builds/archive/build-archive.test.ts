@@ -89,6 +89,18 @@ describe('the archive of builds', () => {
     expect(await textOf(there, idOf(1))).toEqual(['one', 'two', 'three']);
   });
 
+  it('keeps the log that another replica saved while this one read what is left of it, or had just looked for it', async () => {
+    const directory = await aDirectory();
+    const [here, there] = [await anArchive(directory), await anArchive(directory)];
+    expect(await there.find(idOf(1))).toBeUndefined();
+    const empty = async () => {
+      await here.save(aBuild(), read(), NEVER);
+      return [];
+    };
+    await there.save(aBuild(), empty, NEVER);
+    expect(await textOf(there, idOf(1))).toEqual(['one', 'two', 'three']);
+  });
+
   it('is whole after two replicas saved the same builds and swept at once', async () => {
     const directory = await aDirectory();
     const [here, there] = [await anArchive(directory, { files: 5 }), await anArchive(directory, { files: 5 })];
