@@ -2,6 +2,8 @@ import { createReadStream } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
 import type { BuildResult, BuildSpec } from '../../domain/build/build.ts';
+import { withDeadline } from '../../util/deadline.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
 
 /** A line as it is kept. `line` jumps where lines were dropped. */
 export interface StoredLine {
@@ -19,6 +21,8 @@ export interface StoredBuild {
 /** Longest line that is read, in characters: a log's own bound with everything escaped. */
 const MAX_LINE = 8 * 1024 * 1024;
 const LINES_A_TURN = 256;
+/** How long a piece of a file may take, in milliseconds: a volume that is gone may never answer. */
+const CHUNK_MS = 30_000;
 
 /** @throws Error when the file is not there or is none of ours */
 export async function readHeader(path: string, signal: AbortSignal): Promise<StoredBuild> {
@@ -30,10 +34,10 @@ export async function readHeader(path: string, signal: AbortSignal): Promise<Sto
   throw new Error('it has no header');
 }
 
-/** The lines after the header. @throws Error where the file is damaged */
-export async function* readLines(path: string): AsyncGenerator<StoredLine> {
+/** The lines after the header. @throws Error where the file is damaged, does not answer in time, or when `signal` aborts */
+export async function* readLines(path: string, signal?: AbortSignal): AsyncGenerator<StoredLine> {
   let count = 0;
-  for await (const each of jsonLines(path)) {
+  for await (const each of jsonLines(path, signal)) {
     count += 1;
     if (count === 1) continue;
     if (!isLine(each)) throw new Error('it holds something that is no line');
@@ -43,14 +47,17 @@ export async function* readLines(path: string): AsyncGenerator<StoredLine> {
 }
 
 async function* jsonLines(path: string, signal?: AbortSignal): AsyncGenerator<unknown> {
-  const file = createReadStream(path, { signal });
+  const file = createReadStream(path);
   const text = createGunzip();
   file.on('error', (error) => text.destroy(error));
   file.pipe(text).setEncoding('utf8');
+  const chunks = (text as AsyncIterable<string>)[Symbol.asyncIterator]();
   let rest = '';
   try {
-    for await (const chunk of text as AsyncIterable<string>) {
-      const lines = (rest + chunk).split('\n');
+    for (;;) {
+      const chunk = await withDeadline({ ms: CHUNK_MS, signal }, (until) => unlessAborted(chunks.next(), until));
+      if (chunk.done === true) return;
+      const lines = (rest + chunk.value).split('\n');
       rest = lines.pop() ?? '';
       if (rest.length > MAX_LINE) throw new Error('a line is too long');
       for (const line of lines) yield parse(line);

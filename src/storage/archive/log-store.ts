@@ -62,8 +62,10 @@ export class LogStore {
   static async open(options: LogStoreOptions): Promise<LogStore> {
     const probe = join(options.directory, temporaryName('probe'));
     try {
-      await writeFile(probe, '', { mode: 0o600, flag: 'wx' });
-      await rm(probe);
+      await withDeadline({ ms: LOOK_MS }, async (until) => {
+        await unlessAborted(writeFile(probe, '', { mode: 0o600, flag: 'wx' }), until);
+        await unlessAborted(rm(probe), until);
+      });
     } catch (cause) {
       const why = cause instanceof Error ? (errorCode(cause) ?? cause.message) : 'unknown';
       throw new SetupError(`The directory for logs of builds, ${options.directory}, cannot be written: ${why}`, {
@@ -108,7 +110,7 @@ export class LogStore {
    * The lines that are kept of a build, read as they are asked for. They end early where the file is damaged or gone.
    *
    * @param after number of the last line that is not asked for
-   * @throws Error when too many logs are read at once
+   * @throws Error when too many logs are read at once, or the volume does not answer
    */
   async *lines(id: string, after = 0, signal?: AbortSignal): AsyncGenerator<StoredLine> {
     const path = this.#path(id);
@@ -116,7 +118,7 @@ export class LogStore {
     for (let isClosed = true; isClosed;) {
       isClosed = false;
       const file = await this.#open.take(signal);
-      const lines = readLines(path);
+      const lines = readLines(path, signal);
       try {
         for await (const each of lines) {
           if (each.line <= last) continue;
@@ -128,6 +130,8 @@ export class LogStore {
           if (isClosed) break;
         }
       } catch (err) {
+        if (signal?.aborted === true) return;
+        if (isUnanswered(err)) throw err;
         this.#options.logger.warn({ build: id, err }, 'the archived log of a build is damaged');
       } finally {
         file.release();
@@ -189,9 +193,8 @@ export class LogStore {
       if (header.spec.id === id) return header;
       throw new Error('it is of another build');
     } catch (err) {
-      const code = err instanceof Error ? errorCode(err) : undefined;
-      if (code === 'ENOENT') return undefined;
-      if (signal.aborted || /^E[A-Z]+$/.test(code ?? '')) throw err;
+      if (err instanceof Error && errorCode(err) === 'ENOENT') return undefined;
+      if (signal.aborted || isUnanswered(err)) throw err;
       this.#options.logger.warn({ build: id, err }, 'the archived log of a build is damaged');
       return undefined;
     }
@@ -211,6 +214,13 @@ function temporaryName(id: string): string {
 function idOf(name: string): string | undefined {
   const id = name.endsWith(SUFFIX) ? name.slice(0, -SUFFIX.length) : '';
   return ID.test(id) ? id : undefined;
+}
+
+/** Whether it says nothing of the file: the volume does not answer, or not now. */
+function isUnanswered(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = errorCode(error) ?? '';
+  return error.name === 'TimeoutError' || (code !== 'ENOENT' && /^E[A-Z]+$/.test(code));
 }
 
 async function move(from: string, to: string): Promise<void> {

@@ -1,6 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -138,6 +140,35 @@ describe('the store of finished builds', () => {
     };
     await expect(save(store, idOf(1), broken())).rejects.toThrow('no more');
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('is not waited for when its volume does not answer', async () => {
+    const { store, directory } = await aStore();
+    // Whoever opens a pipe waits for somebody who writes into it.
+    const path = join(directory, `${idOf(1)}.jsonl.gz`);
+    await promisify(execFile)('mkfifo', [path]);
+    const stop = new AbortController();
+    const waiting = [
+      store.find(idOf(1), stop.signal),
+      save(store, idOf(2)),
+      store.lines(idOf(1), 0, stop.signal).next(),
+    ];
+    stop.abort(new Error('not waited for'));
+    const outcomes = await Promise.allSettled(waiting);
+    expect(outcomes).toMatchObject([
+      { status: 'rejected', reason: { message: 'not waited for' } },
+      { status: 'fulfilled' },
+      { status: 'fulfilled', value: { done: true } },
+    ]);
+    await writeFile(path, '');
+  });
+
+  it('says that a log cannot be read now, rather than that it ends there', async () => {
+    const { store, directory } = await aStore();
+    await mkdir(join(directory, `${idOf(1)}.jsonl.gz`));
+    await expect(store.lines(idOf(1)).next()).rejects.toThrow('EISDIR');
+    await expect(store.find(idOf(1))).rejects.toThrow('EISDIR');
+    expect(await store.list()).toEqual([]);
   });
 
   it('keeps files from other users', async () => {
