@@ -1,7 +1,6 @@
 import { pinned } from '../../domain/image/image-reference.ts';
 import { type BuildEvent, isBuildOver } from '../../domain/build/build.ts';
-import { eventId } from '../server/streams/event-stream.ts';
-import type { StreamFormat } from '../server/streams/pulled-stream.ts';
+import { eventId, type StreamFormat } from '../server/streams/pulled-stream.ts';
 
 /** Characters of a stream that are sent at once. */
 export const BATCH = 16 * 1024;
