@@ -11,7 +11,7 @@ export const BUILD_EVENTS: StreamFormat<BuildEvent> = {
     `id: ${eventId(event.id)}\r\nevent: ${event.type}\r\ndata: ${JSON.stringify(dataOf(event))}\r\n\r\n`,
   isLast: isBuildOver,
   batch: BATCH,
-  keepAlive: ': keep-alive\r\n\r\n',
+  keepAlive: ': keep-alive\r\n',
 };
 
 function dataOf(event: BuildEvent): object {

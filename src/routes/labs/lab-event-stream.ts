@@ -5,7 +5,7 @@ import { pythonObject } from '../server/streams/python-json.ts';
 const LAB_EVENTS: StreamFormat<LabEvent> = {
   format: formatEvent,
   isLast: ({ type }) => type === 'complete' || type === 'failed',
-  keepAlive: ': keep-alive\r\n\r\n',
+  keepAlive: ': keep-alive\r\n',
 };
 
 /**

@@ -82,8 +82,8 @@ describe('the bytes of an event stream', () => {
     const response = await appWith(events, { keepAliveMs: 5 }).call(EVENTS, { as: 'ada' });
     const reader = response.body!.getReader();
     expect(await readChunk(reader)).toMatch(/^id: a-1/);
-    expect(await readChunk(reader)).toBe(': keep-alive\r\n\r\n');
-    expect(await readChunk(reader)).toBe(': keep-alive\r\n\r\n');
+    expect(await readChunk(reader)).toBe(': keep-alive\r\n');
+    expect(await readChunk(reader)).toBe(': keep-alive\r\n');
     await reader.cancel();
   });
 });
