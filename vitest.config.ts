@@ -11,6 +11,7 @@ export default defineConfig({
         test: {
           ...SHARED,
           name: 'sandbox',
+          isolate: false,
           include: ['test/**/*.test.ts'],
           exclude: [...PURE, ...SLOW],
           testTimeout: 20_000,
