@@ -6,6 +6,7 @@ import { Reflector } from '../storage/kubernetes/reflector.ts';
 import { type Lease, Leases } from '../storage/kubernetes/resources.ts';
 import { jittered } from '../util/backoff.ts';
 import { type Clock, SYSTEM_CLOCK } from '../util/clock.ts';
+import { withDeadline } from '../util/deadline.ts';
 import { sleep } from '../util/sleep.ts';
 import type { Health } from './health.ts';
 import type { LeaderElection, Term } from './leader.ts';
@@ -163,14 +164,17 @@ export class LeaseElection implements LeaderElection {
   }
 
   async #renew(signal: AbortSignal): Promise<'held' | 'taken' | 'unknown'> {
+    const isOurs = () => this.#state.holder === this.identity;
     try {
+      // The watch may have brought it already.
+      if (!isOurs()) return 'taken';
       try {
         await this.#hold(signal);
       } catch (error) {
         if (!isOutdated(error)) throw error;
         // Somebody took it, removed it or wrote something beside; or the answer to our own write was lost.
         await this.#look(signal);
-        if (this.#state.holder !== this.identity) return 'taken';
+        if (!isOurs()) return 'taken';
         await this.#hold(signal);
       }
       return 'held';
@@ -185,13 +189,15 @@ export class LeaseElection implements LeaderElection {
     this.#state.end();
     const { logger } = this.#options;
     const released = { holderIdentity: '', renewTime: microTime(this.#clock.now()) };
-    const signal = AbortSignal.timeout(RELEASE_MS);
-    try {
+    const giveBack = async (signal: AbortSignal) => {
       await this.#patch(released, signal).catch(async (error: unknown) => {
         if (!isOutdated(error)) throw error;
         await this.#look(signal);
         if (this.#state.holder === this.identity) await this.#patch(released, signal);
       });
+    };
+    try {
+      await withDeadline({ ms: RELEASE_MS }, giveBack);
       logger.info({ identity: this.identity }, 'leadership released');
     } catch (err) {
       logger.warn({ err }, 'leadership could not be released; another replica leads when the lease has expired');
@@ -200,8 +206,9 @@ export class LeaseElection implements LeaderElection {
 
   async #look(signal: AbortSignal): Promise<void> {
     const lease = await this.#options.client.get(Leases, this.#ref, this.#call(signal));
-    if (lease === undefined) this.#state.miss();
-    else this.#state.see(lease, this.#clock.monotonic());
+    // An API server that knows no Leases answers the same: whether all is well is seen when one is made.
+    if (lease === undefined) return this.#state.miss();
+    this.#state.see(lease, this.#clock.monotonic());
     this.#problem = undefined;
   }
 
