@@ -19,7 +19,8 @@ export interface StopOptions {
   readonly served?: Promise<void>;
 }
 
-const GRACE_MS = 25_000;
+/** How long stopping may take if nothing else is said, in milliseconds. */
+export const GRACE_MS = 25_000;
 /** Leadership is handed over within this time, whoever is still being served, in milliseconds. */
 const HANDOVER_MS = 500;
 
