@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** Resolves after so many milliseconds, or as soon as the signal aborts. Never rejects. */
-export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return;
-  await delay(ms, undefined, { signal }).catch(() => undefined);
+export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted === true) return;
+  await delay(ms, undefined, signal && { signal }).catch(() => undefined);
 }
 
 /** Resolves when the signal has aborted. */

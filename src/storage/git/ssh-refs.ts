@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Client, type ClientChannel, type ConnectConfig } from 'ssh2';
 import type { GitCredential } from '../../domain/git/git-credential.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
 import type { AddressGuard } from '../outbound/address-guard.ts';
 import { OutboundRefused } from '../outbound/outbound-client.ts';
 import { KnownHosts } from './known-hosts.ts';
@@ -115,7 +115,7 @@ class SshSession {
 
   /** What the promise comes to, unless the connection fails or the signal aborts before. */
   unlessOver<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-    return unlessAborted(Promise.race([promise, this.#failed.promise]), signal);
+    return raceAbort(Promise.race([promise, this.#failed.promise]), signal);
   }
 
   end(): void {
