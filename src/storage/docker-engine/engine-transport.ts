@@ -1,6 +1,8 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
+import { ask, type HttpRequest, inTime, send } from '../../util/http.ts';
 import { type EngineVersion, negotiate } from './api-version.ts';
 import { connectEngine, type EngineAddress, type EngineConnection } from './engine-connection.ts';
 import { EngineError, errorFromAnswer, errorWithoutAnswer } from './engine-error.ts';
@@ -24,6 +26,8 @@ export interface EngineAnswer {
   readonly text: string;
 }
 
+/** No answer that we ask for comes near; a list has about 2 KiB for each container. */
+const MOST_BYTES = 32 * 2 ** 20;
 const LONGEST_COMPLAINT = 64 * 2 ** 10;
 
 /**
@@ -62,83 +66,64 @@ export class EngineTransport {
    * @param accepted statuses besides 2xx that are no failure
    */
   async call(request: EngineRequest, signal?: AbortSignal, accepted: readonly number[] = []): Promise<EngineAnswer> {
-    const ended = new AbortController();
-    const timer = setTimeout(
-      () => ended.abort(new EngineError(0, `${request.what}: no answer in time`)),
-      this.#timeoutMs,
-    );
-    const either = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal]);
-    try {
-      const { api } = await unlessAborted(this.version(), either);
-      const answer = await this.#send(this.#connection.calls, `/v${api}`, request, either);
-      const text = await answer.body.text();
-      const { statusCode: status } = answer;
+    return this.#inTime(request, signal, async (either) => {
+      const { api } = await raceAbort(this.version(), either);
+      const { status, headers, text } = await this.#ask(request, `/v${api}`, either);
       if ((status < 200 || status > 299) && !accepted.includes(status))
         throw errorFromAnswer(request.what, status, text);
-      return { status, date: dateOf(answer), text };
-    } catch (cause) {
-      throw this.#failure(request, cause, ended.signal, signal);
-    } finally {
-      clearTimeout(timer);
-    }
+      return { status, date: dateOf(headers), text };
+    });
   }
 
   /** Opens a stream. It ends with `signal`; silence on it means nothing. */
   async stream(request: EngineRequest, signal: AbortSignal): Promise<Readable> {
-    const late = new AbortController();
-    const timer = setTimeout(
-      () => late.abort(new EngineError(0, `${request.what}: no answer in time`)),
-      this.#timeoutMs,
-    );
-    const either = AbortSignal.any([late.signal, signal]);
-    try {
-      const { api } = await unlessAborted(this.version(), either);
-      const answer = await this.#send(this.#connection.streams, `/v${api}`, request, either);
-      if (answer.statusCode === 200) return answer.body;
-      const text = await beginningOf(answer.body);
-      throw errorFromAnswer(request.what, answer.statusCode, text);
-    } catch (cause) {
-      throw this.#failure(request, cause, late.signal, signal);
-    } finally {
-      clearTimeout(timer);
-    }
+    return this.#inTime(request, signal, async (either) => {
+      const { api } = await raceAbort(this.version(), either);
+      const { status, body } = await send(this.#connection.streams, this.#request(request, `/v${api}`, either));
+      if (status === 200) return body;
+      throw errorFromAnswer(request.what, status, await beginningOf(body));
+    });
   }
 
-  async #askVersion(): Promise<EngineVersion> {
+  #askVersion(): Promise<EngineVersion> {
     const request = { what: 'ask for the version', method: 'GET', path: '/version' } as const;
-    try {
-      const answer = await this.#send(this.#connection.calls, '', request, AbortSignal.timeout(this.#timeoutMs));
-      const text = await answer.body.text();
-      if (answer.statusCode !== 200) throw errorFromAnswer(request.what, answer.statusCode, text);
+    return this.#inTime(request, undefined, async (signal) => {
+      const { status, text } = await this.#ask(request, '', signal);
+      if (status !== 200) throw errorFromAnswer(request.what, status, text);
       return negotiate(asJson(text));
-    } catch (cause) {
-      throw errorWithoutAnswer(request.what, cause);
-    }
+    });
   }
 
-  #send(
-    dispatcher: Dispatcher,
-    prefix: string,
-    { method, path, query, headers, body }: EngineRequest,
-    signal: AbortSignal,
-  ) {
+  async #ask(request: EngineRequest, prefix: string, signal: AbortSignal) {
+    const answer = await ask(this.#connection.calls, this.#request(request, prefix, signal), MOST_BYTES);
+    return { ...answer, text: answer.body.toString() };
+  }
+
+  #request({ method, path, query, headers, body }: EngineRequest, prefix: string, signal: AbortSignal): HttpRequest {
     const parameters = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
     const type = Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json';
-    return dispatcher.request({
+    return {
       origin: this.#connection.origin,
       path: `${prefix}${path}${parameters}`,
       method,
       headers: { ...headers, ...(body === undefined ? {} : { 'content-type': type }) },
-      body: body === undefined || Buffer.isBuffer(body) ? (body ?? null) : JSON.stringify(body),
+      body: body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body),
       signal,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
+    };
   }
 
-  #failure({ what }: EngineRequest, cause: unknown, late: AbortSignal, signal: AbortSignal | undefined): unknown {
-    if (signal?.aborted === true) return signal.reason;
-    return late.aborted ? late.reason : errorWithoutAnswer(what, cause);
+  /** @throws {EngineError} and the reason of the signal */
+  async #inTime<T>(
+    { what }: EngineRequest,
+    signal: AbortSignal | undefined,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    try {
+      return await inTime(this.#timeoutMs, signal, work);
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw errorWithoutAnswer(what, cause);
+    }
   }
 }
 
@@ -152,16 +137,17 @@ export function asJson(text: string): unknown {
   }
 }
 
-async function beginningOf(body: Readable): Promise<string> {
+async function beginningOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
   let text = '';
   for await (const chunk of body) {
-    text += String(chunk);
+    text += decoder.decode(chunk, { stream: true });
     if (text.length > LONGEST_COMPLAINT) break;
   }
   return text;
 }
 
-function dateOf({ headers }: Dispatcher.ResponseData): number {
-  const date = Date.parse(String(headers['date']));
-  return Number.isNaN(date) ? Date.now() : date;
+function dateOf({ date }: IncomingHttpHeaders): number {
+  const at = Date.parse(date ?? '');
+  return Number.isNaN(at) ? Date.now() : at;
 }

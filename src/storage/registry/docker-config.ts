@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { unusableCredentials } from './problems.ts';
 
 /** What a registry is shown. */
 export type RegistryCredential =
@@ -65,6 +66,19 @@ export function parseDockerConfig(json: string): DockerConfig {
     if (credential !== undefined) credentials.set(placeOf(address), credential);
   }
   return new DockerConfig(credentials);
+}
+
+/**
+ * The same for the file of this site.
+ *
+ * @throws {BuildProblem}
+ */
+export function readDockerConfig(text: string): DockerConfig {
+  try {
+    return parseDockerConfig(text);
+  } catch (error) {
+    throw error instanceof DockerConfigError ? unusableCredentials(error.message) : error;
+  }
 }
 
 function readFile(json: string): z.output<typeof file> {
