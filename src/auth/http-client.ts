@@ -1,6 +1,5 @@
-import { backoffMs } from '../util/backoff.ts';
+import { retry } from '../util/backoff.ts';
 import { addressOf, ask, inTime, pool } from '../util/http.ts';
-import { sleep } from '../util/sleep.ts';
 
 /** What a party said; `body` is what its JSON says, undefined where it sent something else. */
 export interface HttpAnswer {
@@ -30,7 +29,7 @@ export interface HttpClientOptions {
 
 const TIMEOUT_MS = 5_000;
 const ATTEMPTS = 2;
-const PAUSE = { firstMs: 200, longestMs: 1_000 };
+const RETRY = { firstMs: 200, longestMs: 1_000, again: () => 0 };
 const BODY_BYTES = 1024 * 1024;
 
 /** Connections are kept for a few seconds between questions. */
@@ -41,19 +40,16 @@ export function createHttpClient({ timeoutMs = TIMEOUT_MS, attempts = ATTEMPTS }
   return {
     async get(url, headers = {}) {
       const address = addressOf(new URL(url));
-      const all = { accept: 'application/json', ...headers };
-      for (let attempt = 1; ; attempt += 1) {
-        try {
-          const { status, body } = await inTime(timeoutMs, undefined, (signal) =>
-            ask(dispatcher, { ...address, headers: all, signal }, BODY_BYTES),
-          );
-          return { status, body: parse(body) };
-        } catch (cause) {
-          const { origin, pathname } = new URL(url);
-          const why = cause instanceof Error ? cause.message : String(cause);
-          if (attempt >= attempts) throw new HttpClientError(`no answer from ${origin}${pathname}: ${why}`, { cause });
-          await sleep(backoffMs(attempt, PAUSE), closed.signal);
-        }
+      const request = { ...address, headers: { accept: 'application/json', ...headers } };
+      const attempt = () =>
+        inTime(timeoutMs, undefined, (signal) => ask(dispatcher, { ...request, signal }, BODY_BYTES));
+      try {
+        const { status, body } = await retry({ ...RETRY, attempts, signal: closed.signal }, attempt);
+        return { status, body: parse(body) };
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause);
+        const where = `${address.origin}${address.path.split('?', 1)[0]}`;
+        throw new HttpClientError(`no answer from ${where}: ${why}`, { cause });
       }
     },
     async close() {

@@ -1,18 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Agent, type buildConnector, type Dispatcher } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import { withDeadline } from './deadline.ts';
-
-/** Why there is no answer that can be used. */
-export type HttpFailureReason = 'late' | 'too long' | 'no answer';
 
 /** No answer came, or none that can be used. The message holds nothing of the request or the answer. */
 export class HttpFailure extends Error {
   override readonly name = 'HttpFailure';
-  readonly reason: HttpFailureReason;
+  readonly reason: 'late' | 'too long' | 'no answer';
   /** The word of the system or of undici: `ECONNREFUSED`, `UND_ERR_SOCKET`. */
   readonly code: string | undefined;
 
-  constructor(reason: HttpFailureReason, message: string, cause?: unknown) {
+  constructor(reason: HttpFailure['reason'], message: string, cause?: unknown) {
     super(message, cause === undefined ? {} : { cause });
     this.reason = reason;
     this.code = errorCode(cause);
@@ -43,15 +40,8 @@ export interface HttpStream extends Omit<HttpAnswer, 'body'> {
   readonly body: Dispatcher.ResponseData['body'];
 }
 
-export interface PoolOptions extends Pick<Agent.Options, 'connections' | 'keepAliveTimeout' | 'keepAliveMaxTimeout'> {
-  /** TLS options and how long a connection may take to be made, or what makes connections. */
-  readonly connect: buildConnector.BuildOptions | buildConnector.connector;
-  readonly maxHeaderSize?: number;
-  readonly pipelining?: number;
-}
-
 /** Connections that are kept for a while. HTTP/1.1: over HTTP/2, undici takes twice the CPU for the same calls. */
-export function pool(options: PoolOptions): Agent {
+export function pool(options: Agent.Options): Agent {
   return new Agent({ allowH2: false, ...options });
 }
 
@@ -95,16 +85,15 @@ export async function send(dispatcher: Dispatcher, request: HttpRequest): Promis
 
 /** The same, with all of the answer. @throws {HttpFailure} also `too long`, beyond `maxBytes` */
 export async function ask(dispatcher: Dispatcher, request: HttpRequest, maxBytes: number): Promise<HttpAnswer> {
-  const { status, headers, body } = await send(dispatcher, request);
+  const answer = await send(dispatcher, request);
   try {
-    return { status, headers, body: await readAll(body, maxBytes) };
+    return { ...answer, body: await readAll(answer.body, maxBytes) };
   } catch (cause) {
     throw failureOf(cause, request.signal);
   }
 }
 
-/** What a request failed with: the reason of its signal where that has aborted, a failure as it is, or else `no answer`. */
-export function failureOf(cause: unknown, signal: AbortSignal): unknown {
+function failureOf(cause: unknown, signal: AbortSignal): unknown {
   if (signal.aborted) return signal.reason;
   if (cause instanceof HttpFailure) return cause;
   return new HttpFailure('no answer', cause instanceof Error ? cause.message : 'no answer', cause);

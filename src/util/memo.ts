@@ -23,7 +23,10 @@ export class Memo<T> {
   readonly #kept: LRUCache<string, { readonly result: T }> | undefined;
 
   constructor({ keepMs = 0, max = 1 }: MemoOptions = {}) {
-    this.#kept = keepMs > 0 ? new LRUCache({ max, ttl: keepMs, ttlResolution: 0 }) : undefined;
+    this.#kept =
+      keepMs > 0
+        ? new LRUCache({ max, ttl: keepMs, ttlResolution: 0, perf: { now: () => performance.now() } })
+        : undefined;
   }
 
   /** How many works are under way. */
@@ -78,18 +81,15 @@ export class Memo<T> {
  * it in that moment. A failure is not kept, and a reading that hangs is given up for another one after that time.
  */
 export function reread<T>(maxAgeMs: number, read: () => Promise<T>, first?: T): () => Promise<T> {
-  let current: Promise<T> | undefined = first === undefined ? undefined : Promise.resolve<T>(first);
-  let readAt = performance.now();
+  let current: { readonly at: number; readonly value: Promise<T> } | undefined =
+    first === undefined ? undefined : { at: performance.now(), value: Promise.resolve<T>(first) };
   return () => {
-    if (current === undefined || performance.now() - readAt >= maxAgeMs) {
-      readAt = performance.now();
-      const reading: Promise<T> = read().catch((error: unknown) => {
-        if (current === reading) current = undefined;
-        throw error;
-      });
-      current = reading;
-      return reading;
-    }
-    return current;
+    const now = performance.now();
+    if (current !== undefined && now - current.at < maxAgeMs) return current.value;
+    const reading = (current = { at: now, value: read() });
+    reading.value.catch(() => {
+      if (current === reading) current = undefined;
+    });
+    return reading.value;
   };
 }

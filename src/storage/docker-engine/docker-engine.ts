@@ -1,8 +1,7 @@
 import { pipeline, type Readable } from 'node:stream';
 import { raceAbort } from '../../util/abort.ts';
-import { backoffMs } from '../../util/backoff.ts';
+import { retry } from '../../util/backoff.ts';
 import { jsonLines } from '../../util/json-lines.ts';
-import { sleep } from '../../util/sleep.ts';
 import type { EngineVersion } from './api-version.ts';
 import { type ContainerFacts, type ListedContainer, parseContainer, parseEvent, parseList } from './container-facts.ts';
 import type { EngineAddress } from './engine-connection.ts';
@@ -20,8 +19,7 @@ export interface DockerEngineOptions extends EngineAddress {
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 const NOT_MODIFIED = 304;
-const REMOVAL_ATTEMPTS = 4;
-const REMOVAL_RETRY = { firstMs: 300, longestMs: 1_000 };
+const REMOVAL = { attempts: 4, firstMs: 300, longestMs: 1_000 };
 /** Longer than any event or report of progress. */
 const LINES = { longest: 2 ** 20 };
 
@@ -84,18 +82,11 @@ export class DockerEngine {
     await this.#transport.call(kill, signal, [NOT_FOUND, CONFLICT, 500]);
     const query = { force: 'true', v: 'true' };
     const remove = { what: 'remove a container', method: 'DELETE', path, query } as const;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        // 409: another removal is under way.
-        await this.#transport.call(remove, signal, [NOT_FOUND, CONFLICT]);
-        return;
-      } catch (error) {
-        // Podman may not have let go of the mounts yet of what has just been killed.
-        if (!(error instanceof EngineError) || error.status !== 500 || attempt === REMOVAL_ATTEMPTS) throw error;
-        await sleep(backoffMs(attempt, REMOVAL_RETRY), signal);
-        signal?.throwIfAborted();
-      }
-    }
+    // Podman may not have let go of the mounts yet of what has just been killed.
+    const again = (error: unknown) => (error instanceof EngineError && error.status === 500 ? 0 : undefined);
+    // 409: another removal is under way.
+    const attempt = () => this.#transport.call(remove, signal, [NOT_FOUND, CONFLICT]);
+    await retry({ ...REMOVAL, again, signal }, attempt);
   }
 
   /** @param id or name @returns undefined when it is not there */

@@ -28,6 +28,8 @@ export interface EngineAnswer {
 
 /** No answer that we ask for comes near; a list has about 2 KiB for each container. */
 const MOST_BYTES = 32 * 2 ** 20;
+/** The one path without a version. */
+const VERSION = '/version';
 const LONGEST_COMPLAINT = 64 * 2 ** 10;
 
 /**
@@ -65,10 +67,10 @@ export class EngineTransport {
   /**
    * @param accepted statuses besides 2xx that are no failure
    */
-  async call(request: EngineRequest, signal?: AbortSignal, accepted: readonly number[] = []): Promise<EngineAnswer> {
-    return this.#inTime(request, signal, async (either) => {
-      const { api } = await raceAbort(this.version(), either);
-      const { status, headers, text } = await this.#ask(request, `/v${api}`, either);
+  call(request: EngineRequest, signal?: AbortSignal, accepted: readonly number[] = []): Promise<EngineAnswer> {
+    return this.#inTime(request, signal, async (sent) => {
+      const { status, headers, body } = await ask(this.#connection.calls, sent, MOST_BYTES);
+      const text = body.toString();
       if ((status < 200 || status > 299) && !accepted.includes(status))
         throw errorFromAnswer(request.what, status, text);
       return { status, date: dateOf(headers), text };
@@ -76,50 +78,40 @@ export class EngineTransport {
   }
 
   /** Opens a stream. It ends with `signal`; silence on it means nothing. */
-  async stream(request: EngineRequest, signal: AbortSignal): Promise<Readable> {
-    return this.#inTime(request, signal, async (either) => {
-      const { api } = await raceAbort(this.version(), either);
-      const { status, body } = await send(this.#connection.streams, this.#request(request, `/v${api}`, either));
+  stream(request: EngineRequest, signal: AbortSignal): Promise<Readable> {
+    return this.#inTime(request, signal, async (sent) => {
+      const { status, body } = await send(this.#connection.streams, sent);
       if (status === 200) return body;
       throw errorFromAnswer(request.what, status, await beginningOf(body));
     });
   }
 
-  #askVersion(): Promise<EngineVersion> {
-    const request = { what: 'ask for the version', method: 'GET', path: '/version' } as const;
-    return this.#inTime(request, undefined, async (signal) => {
-      const { status, text } = await this.#ask(request, '', signal);
-      if (status !== 200) throw errorFromAnswer(request.what, status, text);
-      return negotiate(asJson(text));
-    });
-  }
-
-  async #ask(request: EngineRequest, prefix: string, signal: AbortSignal) {
-    const answer = await ask(this.#connection.calls, this.#request(request, prefix, signal), MOST_BYTES);
-    return { ...answer, text: answer.body.toString() };
-  }
-
-  #request({ method, path, query, headers, body }: EngineRequest, prefix: string, signal: AbortSignal): HttpRequest {
-    const parameters = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
-    const type = Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json';
-    return {
-      origin: this.#connection.origin,
-      path: `${prefix}${path}${parameters}`,
-      method,
-      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': type }) },
-      body: body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body),
-      signal,
-    };
+  async #askVersion(): Promise<EngineVersion> {
+    const { text } = await this.call({ what: 'ask for the version', method: 'GET', path: VERSION });
+    return negotiate(asJson(text));
   }
 
   /** @throws {EngineError} and the reason of the signal */
   async #inTime<T>(
-    { what }: EngineRequest,
+    request: EngineRequest,
     signal: AbortSignal | undefined,
-    work: (signal: AbortSignal) => Promise<T>,
+    work: (sent: HttpRequest) => Promise<T>,
   ): Promise<T> {
+    const { what, method, path, query, headers, body } = request;
+    const parameters = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
+    const type = Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json';
     try {
-      return await inTime(this.#timeoutMs, signal, work);
+      return await inTime(this.#timeoutMs, signal, async (either) => {
+        const prefix = path === VERSION ? '' : `/v${(await raceAbort(this.version(), either)).api}`;
+        return work({
+          origin: this.#connection.origin,
+          path: `${prefix}${path}${parameters}`,
+          method,
+          headers: { ...headers, ...(body === undefined ? {} : { 'content-type': type }) },
+          body: body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+          signal: either,
+        });
+      });
     } catch (cause) {
       signal?.throwIfAborted();
       throw errorWithoutAnswer(what, cause);

@@ -1,5 +1,5 @@
 import { parseImageReference } from '../../domain/image/image-reference.ts';
-import { DockerConfigError, parseDockerConfig, type RegistryCredential } from '../registry/docker-config.ts';
+import { parseDockerConfig, type RegistryCredential } from '../registry/docker-config.ts';
 
 /** What engines call Docker Hub by. */
 const DOCKER_HUB = 'https://index.docker.io/v1/';
@@ -21,9 +21,8 @@ export function registryAuth(config: string | null, image: string): string | und
 function find(config: string | null, { registry, repository }: { registry: string; repository: string }) {
   try {
     return config === null ? undefined : parseDockerConfig(config).find(registry, repository);
-  } catch (error) {
-    if (error instanceof DockerConfigError) return undefined;
-    throw error;
+  } catch {
+    return undefined;
   }
 }
 

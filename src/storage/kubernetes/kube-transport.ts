@@ -1,6 +1,6 @@
 import type { Dispatcher } from 'undici';
 import { raceAbort } from '../../util/abort.ts';
-import { Backoff } from '../../util/backoff.ts';
+import { retry } from '../../util/backoff.ts';
 import {
   ask,
   errorCode,
@@ -13,7 +13,6 @@ import {
   textOf,
 } from '../../util/http.ts';
 import { type RunContext, runContext } from '../../util/run-context.ts';
-import { sleep } from '../../util/sleep.ts';
 import type { KubeConnection } from './connection.ts';
 import { errorFromAnswer, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
@@ -58,8 +57,7 @@ export interface KubeTransportOptions {
   readonly inFlight?: number;
 }
 
-const ATTEMPTS = 4;
-const RETRY = { firstMs: 100, longestMs: 1_000 };
+const RETRY = { attempts: 4, firstMs: 100, longestMs: 1_000 };
 /** Far more than a page of the largest objects that there are. */
 const BODY_BYTES = 256 * 2 ** 20;
 const COMPLAINT_BYTES = 2 ** 20;
@@ -107,10 +105,8 @@ export class KubeTransport {
   async stream(call: Call, signal: AbortSignal, silenceMs: number): Promise<HttpStream['body']> {
     try {
       return await inTime(this.#timeoutMs, signal, async (either) => {
-        const { status, headers, body } = await send(this.#connection.dispatcher, {
-          ...(await this.#request(call, either)),
-          silenceMs,
-        });
+        const request = { ...(await this.#request(call, either)), silenceMs };
+        const { status, headers, body } = await send(this.#connection.dispatcher, request);
         // 204 is the log of a pod that has no node yet.
         if (status === 200 || status === 204) return body;
         const text = (await readAll(body, COMPLAINT_BYTES)).toString();
@@ -123,41 +119,36 @@ export class KubeTransport {
 
   /** One call, from its turn in the limiter to the parsed answer. */
   async call(call: Call): Promise<unknown> {
-    const { timeoutMs = this.#timeoutMs, signal } = call.options;
+    const { timeoutMs = this.#timeoutMs } = call.options;
     const endsAt = performance.now() + timeoutMs;
     // Read here: the limiter goes on in the context of whoever gives it a turn.
     const run = runContext.getStore();
-    const callers = [signal, run?.signal].filter((each) => each !== undefined);
-    return inTime(timeoutMs, callers.length > 1 ? AbortSignal.any(callers) : callers[0], (either) =>
-      this.#attempts(call, either, endsAt, run),
-    );
+    const callers = [call.options.signal, run?.signal].filter((each) => each !== undefined);
+    return inTime(timeoutMs, callers.length > 1 ? AbortSignal.any(callers) : callers[0], (signal) => {
+      const again = (error: unknown) => {
+        const isWanted = callers.every(({ aborted }) => !aborted);
+        // Not a moment earlier than the server asks for.
+        return isWanted && error instanceof KubeError && mayRetry(call, error) ? (error.retryAfterMs ?? 0) : undefined;
+      };
+      return retry({ ...RETRY, again, endsAt, signal }, () => this.#attempt(call, signal, run));
+    });
   }
 
-  async #attempts(call: Call, signal: AbortSignal, endsAt: number, run: RunContext | undefined): Promise<unknown> {
-    const backoff = new Backoff(RETRY);
-    for (;;) {
+  async #attempt(call: Call, signal: AbortSignal, run: RunContext | undefined): Promise<unknown> {
+    try {
+      await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
       try {
-        await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
-        try {
-          if (call.method !== 'GET' && run?.mayWrite() === false) throw leadershipLost(call.target);
-          return await this.#attempt(call, signal);
-        } finally {
-          this.#limiter.release();
-        }
-      } catch (cause) {
-        const error = asKubeError(call.target, cause);
-        const isUnwanted = call.options.signal?.aborted === true || run?.signal.aborted === true;
-        // Not a moment earlier than the server asks for, and not at all when there is no time left then.
-        const wait = (error.retryAfterMs ?? 0) + backoff.next();
-        if (isUnwanted || backoff.failures === ATTEMPTS || !mayRetry(call, error)) throw error;
-        if (performance.now() + wait >= endsAt) throw error;
-        await sleep(wait, signal);
-        if (signal.aborted) throw error;
+        if (call.method !== 'GET' && run?.mayWrite() === false) throw leadershipLost(call.target);
+        return await this.#ask(call, signal);
+      } finally {
+        this.#limiter.release();
       }
+    } catch (cause) {
+      throw asKubeError(call.target, cause);
     }
   }
 
-  async #attempt(call: Call, signal: AbortSignal): Promise<unknown> {
+  async #ask(call: Call, signal: AbortSignal): Promise<unknown> {
     const request = await this.#request(call, signal);
     const { status, headers, body } = await ask(this.#connection.dispatcher, request, BODY_BYTES);
     const text = body.toString();

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import { type Agent, buildConnector } from 'undici';
-import { backoffMs } from '../../util/backoff.ts';
+import { retry } from '../../util/backoff.ts';
 import {
   addressOf,
   bounded,
@@ -12,7 +12,6 @@ import {
   readAll as readBounded,
   send,
 } from '../../util/http.ts';
-import { sleep } from '../../util/sleep.ts';
 import { type AddressGuard, AddressRefused } from './address-guard.ts';
 
 export interface OutboundRequest {
@@ -44,7 +43,7 @@ const HEADER_BYTES = 16 * 1024;
 const BODY_BYTES = 64 * 1024 * 1024;
 const CONNECTIONS = 8;
 const DISCARDED_BYTES = 16 * 1024;
-const PAUSE = { firstMs: 100, longestMs: 100 };
+const RETRY = { attempts: 2, firstMs: 100, longestMs: 100 };
 
 /**
  * Asks hosts that users name, over HTTP, and lets none of them send it where it must not go: connections are made to
@@ -106,15 +105,13 @@ export class OutboundClient {
     const shown = authorization === undefined ? {} : { authorization };
     const headers = { 'user-agent': USER_AGENT, ...options.headers, ...shown };
     const request = { ...addressOf(url), method, headers, body, silenceMs: this.#timeoutMs };
-    const attempt = () =>
-      inTime(this.#timeoutMs, signal, (either) => send(this.#agent, { ...request, signal: either }));
+    // A connection that was kept may be closed by the other side just as it is used: once more on a new one.
+    const again = (error: unknown) =>
+      error instanceof HttpFailure && error.code === 'UND_ERR_SOCKET' && method === 'GET' ? 0 : undefined;
     try {
-      return await attempt().catch(async (error: unknown) => {
-        // A connection that was kept may be closed by the other side just as it is used: once more on a new one.
-        if (!(error instanceof HttpFailure) || error.code !== 'UND_ERR_SOCKET' || method !== 'GET') throw error;
-        await sleep(backoffMs(1, PAUSE), signal);
-        return attempt();
-      });
+      return await retry({ ...RETRY, again, signal }, () =>
+        inTime(this.#timeoutMs, signal, (either) => send(this.#agent, { ...request, signal: either })),
+      );
     } catch (error) {
       throw error instanceof HttpFailure && isRefusal(error.cause) ? error.cause : error;
     }
@@ -129,7 +126,7 @@ export function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number): Prom
   return readBounded(body, maxBytes, tooLong);
 }
 
-function tooLong(): OutboundRefused {
+export function tooLong(): OutboundRefused {
   return new OutboundRefused('an answer that is too long');
 }
 

@@ -9,11 +9,6 @@ export type RegistryCredential =
   /** A token that the registry takes as it is. */
   | { readonly kind: 'token'; readonly token: string };
 
-/** A docker `config.json` that cannot be used. The message says why, and quotes nothing of it. */
-export class DockerConfigError extends Error {
-  override readonly name = 'DockerConfigError';
-}
-
 const text = z.string().optional();
 const file = z.looseObject({
   auths: z
@@ -53,12 +48,12 @@ export class DockerConfig {
  * Reads a docker `config.json`. Credential helpers are programs on somebody's machine: a file that relies on one holds no
  * credential, and is refused.
  *
- * @throws {DockerConfigError}
+ * @throws {BuildProblem} `RegistryDenied`; it says why, and quotes nothing of the file
  */
 export function parseDockerConfig(json: string): DockerConfig {
   const { auths, credHelpers, credsStore } = readFile(json);
   if (credsStore !== '' || Object.keys(credHelpers).length > 0) {
-    throw new DockerConfigError('it names credential helpers (credsStore, credHelpers), which are not supported');
+    throw unusableCredentials('it names credential helpers (credsStore, credHelpers), which are not supported');
   }
   const credentials = new Map<string, RegistryCredential>();
   for (const [address, entry] of Object.entries(auths)) {
@@ -68,29 +63,16 @@ export function parseDockerConfig(json: string): DockerConfig {
   return new DockerConfig(credentials);
 }
 
-/**
- * The same for the file of this site.
- *
- * @throws {BuildProblem}
- */
-export function readDockerConfig(text: string): DockerConfig {
-  try {
-    return parseDockerConfig(text);
-  } catch (error) {
-    throw error instanceof DockerConfigError ? unusableCredentials(error.message) : error;
-  }
-}
-
 function readFile(json: string): z.output<typeof file> {
   let value: unknown;
   try {
     value = JSON.parse(json);
   } catch {
-    throw new DockerConfigError('it is not JSON');
+    throw unusableCredentials('it is not JSON');
   }
   const parsed = file.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new DockerConfigError('it has not the shape of such a file');
+  throw unusableCredentials('it has not the shape of such a file');
 }
 
 function readEntry(entry: z.output<typeof file>['auths'][string]): RegistryCredential | undefined {
@@ -100,7 +82,7 @@ function readEntry(entry: z.output<typeof file>['auths'][string]): RegistryCrede
     // Docker has filled it up with zeros at a time.
     const pair = Buffer.from(entry.auth, 'base64').toString().replace(/\0+$/, '');
     const colon = pair.indexOf(':');
-    if (colon < 1) throw new DockerConfigError('an "auth" in it is no name and password in base64');
+    if (colon < 1) throw unusableCredentials('an "auth" in it is no name and password in base64');
     return { kind: 'password', username: pair.slice(0, colon), password: pair.slice(colon + 1) };
   }
   if (!hasText(entry.username)) return undefined;

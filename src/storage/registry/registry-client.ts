@@ -2,15 +2,14 @@ import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
 import { raceAbort } from '../../util/abort.ts';
-import { Backoff } from '../../util/backoff.ts';
+import { retry } from '../../util/backoff.ts';
 import { withDeadline } from '../../util/deadline.ts';
 import { HttpFailure } from '../../util/http.ts';
 import { Memo } from '../../util/memo.ts';
-import { sleep } from '../../util/sleep.ts';
 import { type ImageReference, parseImageReference } from '../../domain/image/image-reference.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { DockerConfig } from './docker-config.ts';
-import { readDockerConfig, type RegistryCredential } from './docker-config.ts';
+import { parseDockerConfig, type RegistryCredential } from './docker-config.ts';
 import { MANIFEST_TYPES, readManifestAnswer } from './manifest-answer.ts';
 import { unavailable } from './problems.ts';
 import { type RegistryAnswer, RegistryHttp } from './registry-http.ts';
@@ -33,8 +32,7 @@ interface Question {
 
 type Shown = 'nothing' | 'credentials' | 'token';
 
-const ATTEMPTS = 3;
-const RETRY_MS = 200;
+const RETRY = { attempts: 3, firstMs: 200, longestMs: 1_000 };
 /** For one question with everything it takes, in answers of the configured time. */
 const DEADLINE_ANSWERS = 2;
 const DOCKER_HUB = 'docker.io';
@@ -90,31 +88,21 @@ export class RegistryClient {
     }
     const ms = DEADLINE_ANSWERS * timeout;
     const late = () => unavailable(host, 'does not answer in time');
-    return withDeadline({ ms, signal: AbortSignal.any([signal, this.#closed.signal]), late }, (either) =>
-      this.#attempts(reference, either, performance.now() + ms),
-    );
+    return withDeadline({ ms, signal: AbortSignal.any([signal, this.#closed.signal]), late }, (either) => {
+      const options = { ...RETRY, firstMs: this.#options.retryMs ?? RETRY.firstMs, endsAt: performance.now() + ms };
+      return retry({ ...options, again: (error) => this.#again(error), signal: either }, async () => {
+        const credential = await this.#credential(reference, either);
+        return this.#ask({ reference, credential, signal: either });
+      });
+    });
   }
 
-  async #attempts(reference: ImageReference, signal: AbortSignal, endsAt: number): Promise<string | null> {
-    const { logger, retryMs = RETRY_MS } = this.#options;
-    const backoff = new Backoff({ firstMs: retryMs, longestMs: retryMs * 2 ** ATTEMPTS });
-    for (;;) {
-      try {
-        const credential = await this.#credential(reference, signal);
-        return await this.#ask({ reference, credential, signal });
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof BuildProblem) || !error.transient) throw error;
-        const { message, cause, retryAfterMs = 0 } = error;
-        const wait = retryAfterMs + backoff.next();
-        logger.debug({ attempt: backoff.failures, message }, 'the registry was asked in vain');
-        // After an answer that came too late there is no time left to ask again.
-        const isLate = cause instanceof HttpFailure && cause.reason === 'late';
-        if (backoff.failures === ATTEMPTS || isLate || performance.now() + wait >= endsAt) throw error;
-        await sleep(wait, signal);
-        signal.throwIfAborted();
-      }
-    }
+  #again(error: unknown): number | undefined {
+    if (!(error instanceof BuildProblem) || !error.transient) return undefined;
+    const { message, cause, retryAfterMs = 0 } = error;
+    this.#options.logger.debug({ message }, 'the registry was asked in vain');
+    // After an answer that came too late there is no time left to ask again.
+    return cause instanceof HttpFailure && cause.reason === 'late' ? undefined : retryAfterMs;
   }
 
   async #credential(
@@ -123,7 +111,7 @@ export class RegistryClient {
   ): Promise<RegistryCredential | undefined> {
     const text = await raceAbort(this.#options.credentials(), signal);
     if (text === null) return undefined;
-    if (this.#parsed?.text !== text) this.#parsed = { text, config: readDockerConfig(text) };
+    if (this.#parsed?.text !== text) this.#parsed = { text, config: parseDockerConfig(text) };
     return this.#parsed.config.find(registry, repository);
   }
 

@@ -3,7 +3,7 @@ import { KubeError } from '../kubernetes/kube-error.ts';
 import { Secrets } from '../kubernetes/resources.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
 import { reread } from '../../util/memo.ts';
-import { readDockerConfig } from './docker-config.ts';
+import { parseDockerConfig } from './docker-config.ts';
 
 export interface RegistryCredentialsOptions {
   readonly client: KubeClient;
@@ -52,7 +52,7 @@ export class RegistryCredentials {
       throw new BuildProblem({ reason: 'MissingSecret', message });
     }
     const text = Buffer.from(value, 'base64').toString();
-    readDockerConfig(text);
+    parseDockerConfig(text);
     return text;
   }
 }
