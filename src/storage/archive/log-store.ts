@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import type { BuildResult, BuildSpec } from '../../domain/build/build.ts';
 import { SetupError } from '../../domain/setup-error.ts';
 import { unlessLate } from '../../util/unless-late.ts';
-import { errorCode } from '../kubernetes/kube-error.ts';
+import { errorCode } from '../../util/http.ts';
 import { surplusOf, listLogFiles, TEMPORARY } from './log-store-files.ts';
 import { readHeader, readLines, type StoredHeader, type StoredLine } from './log-store-reader.ts';
 
