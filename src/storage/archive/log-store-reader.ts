@@ -2,8 +2,9 @@ import { createReadStream } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGunzip } from 'node:zlib';
 import type { BuildResult, BuildSpec } from '../../domain/build/build.ts';
+import { raceAbort } from '../../util/abort.ts';
 import { withDeadline } from '../../util/deadline.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { jsonLines } from '../../util/json-lines.ts';
 
 /** A line as it is kept. `line` jumps where lines were dropped. */
 export interface StoredLine {
@@ -26,7 +27,7 @@ const CHUNK_MS = 30_000;
 
 /** @throws Error when the file is not there or is none of ours */
 export async function readHeader(path: string, signal: AbortSignal): Promise<StoredBuild> {
-  for await (const line of jsonLines(path, signal)) {
+  for await (const line of valuesOf(path, signal)) {
     const { version, spec, result } = line as { version?: unknown } & { [Key in keyof StoredBuild]?: unknown };
     if (version !== 1 || !isSpec(spec) || !isResult(result)) break;
     return { spec, result };
@@ -37,7 +38,7 @@ export async function readHeader(path: string, signal: AbortSignal): Promise<Sto
 /** The lines after the header. @throws Error where the file is damaged, does not answer in time, or when `signal` aborts */
 export async function* readLines(path: string, signal?: AbortSignal): AsyncGenerator<StoredLine> {
   let count = 0;
-  for await (const each of jsonLines(path, signal)) {
+  for await (const each of valuesOf(path, signal)) {
     count += 1;
     if (count === 1) continue;
     if (!isLine(each)) throw new Error('it holds something that is no line');
@@ -46,34 +47,26 @@ export async function* readLines(path: string, signal?: AbortSignal): AsyncGener
   }
 }
 
-async function* jsonLines(path: string, signal?: AbortSignal): AsyncGenerator<unknown> {
+function valuesOf(path: string, signal?: AbortSignal): AsyncGenerator<unknown> {
+  return jsonLines(textOf(path, signal), { longest: MAX_LINE, unfinished: 'it is cut off' });
+}
+
+/** The text of a file, piece by piece. */
+async function* textOf(path: string, signal?: AbortSignal): AsyncGenerator<string> {
   const file = createReadStream(path);
   const text = createGunzip();
   file.on('error', (error) => text.destroy(error));
   file.pipe(text).setEncoding('utf8');
   const chunks = (text as AsyncIterable<string>)[Symbol.asyncIterator]();
-  let rest = '';
   try {
     for (;;) {
-      const chunk = await withDeadline({ ms: CHUNK_MS, signal }, (until) => unlessAborted(chunks.next(), until));
+      const chunk = await withDeadline({ ms: CHUNK_MS, signal }, (until) => raceAbort(chunks.next(), until));
       if (chunk.done === true) return;
-      const lines = (rest + chunk.value).split('\n');
-      rest = lines.pop() ?? '';
-      if (rest.length > MAX_LINE) throw new Error('a line is too long');
-      for (const line of lines) yield parse(line);
+      yield chunk.value;
     }
   } finally {
     text.destroy();
     file.destroy();
-  }
-}
-
-function parse(line: string): unknown {
-  try {
-    return JSON.parse(line) as unknown;
-  } catch {
-    // Without the cause: it quotes the line.
-    throw new Error('a line is not JSON');
   }
 }
 

@@ -7,9 +7,9 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
 import type { Logger } from 'pino';
 import { SetupError } from '../../domain/setup-error.ts';
+import { raceAbort } from '../../util/abort.ts';
 import { withDeadline } from '../../util/deadline.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
-import { errorCode } from '../kubernetes/kube-error.ts';
+import { errorCode } from '../../util/http.ts';
 import { surplusOf, listLogFiles, TEMPORARY } from './log-store-files.ts';
 import { readHeader, readLines, type StoredBuild, type StoredLine } from './log-store-reader.ts';
 import { OpenFiles, type OpenFilesOptions } from './open-files.ts';
@@ -63,8 +63,8 @@ export class LogStore {
     const probe = join(options.directory, temporaryName('probe'));
     try {
       await withDeadline({ ms: LOOK_MS }, async (until) => {
-        await unlessAborted(writeFile(probe, '', { mode: 0o600, flag: 'wx' }), until);
-        await unlessAborted(rm(probe), until);
+        await raceAbort(writeFile(probe, '', { mode: 0o600, flag: 'wx' }), until);
+        await raceAbort(rm(probe), until);
       });
     } catch (cause) {
       const why = cause instanceof Error ? (errorCode(cause) ?? cause.message) : 'unknown';
@@ -89,11 +89,11 @@ export class LogStore {
     try {
       await withDeadline({ ms: SAVE_MS, signal, late }, async (until) => {
         const file = createWriteStream(temporary, { mode: 0o600, flags: 'wx' });
-        await unlessAborted(pipeline(chunks(build, lines), createGzip(), file, { signal: until }), until);
-        await unlessAborted(move(temporary, path), until);
+        await raceAbort(pipeline(chunks(build, lines), createGzip(), file, { signal: until }), until);
+        await raceAbort(move(temporary, path), until);
       });
     } catch (error) {
-      await withDeadline({ ms: LOOK_MS }, (until) => unlessAborted(rm(temporary, { force: true }), until)).catch(
+      await withDeadline({ ms: LOOK_MS }, (until) => raceAbort(rm(temporary, { force: true }), until)).catch(
         () => undefined,
       );
       throw error;
@@ -103,7 +103,7 @@ export class LogStore {
   /** How a build ended; undefined when it is not kept or its file is damaged. @throws Error when that cannot be found out */
   async find(id: string, signal?: AbortSignal): Promise<StoredBuild | undefined> {
     if (!ID.test(id)) return undefined;
-    return withDeadline({ ms: LOOK_MS, signal }, (until) => unlessAborted(this.#header(id, until), until));
+    return withDeadline({ ms: LOOK_MS, signal }, (until) => raceAbort(this.#header(id, until), until));
   }
 
   /**

@@ -3,8 +3,8 @@ import type { Logger } from 'pino';
 import { LabwrightError } from '../../../domain/errors.ts';
 import type { LogStore, StoredBuild, StoredLine } from '../../../storage/archive/log-store.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
-import { SharedWork } from '../../../util/shared-work.ts';
-import { unlessAborted } from '../../../util/unless-aborted.ts';
+import { Memo } from '../../../util/memo.ts';
+import { raceAbort } from '../../../util/abort.ts';
 import { Controller } from '../../controller.ts';
 import { ArchivedLog } from './archived-log.ts';
 
@@ -35,6 +35,8 @@ const INDEXED = 10_000;
 const MISSES = { max: 1_000, ttl: 2_000 };
 const PATIENCE_MS = 60_000;
 const REFRESH_MS = 10 * 60_000;
+/** The longest pause before a refresh that failed is tried again, in milliseconds. */
+const RETRY_MS = 60_000;
 /** Thousands of headers on a slow volume. */
 const REFRESH_TIMEOUT_MS = 5 * 60_000;
 
@@ -49,7 +51,7 @@ export class BuildArchive {
   /** When each file was written that has been read for the index, milliseconds since the epoch. */
   readonly #read = new LRUCache<string, number>({ max: INDEXED });
   readonly #misses = new LRUCache<string, true>(MISSES);
-  readonly #looking = new SharedWork<StoredBuild | undefined>();
+  readonly #looking = new Memo<StoredBuild | undefined>();
   #failingSince: number | null = null;
 
   constructor(options: BuildArchiveOptions) {
@@ -130,7 +132,7 @@ export class BuildArchive {
   async #look(id: string, signal?: AbortSignal): Promise<StoredBuild | undefined> {
     const { files } = this.#options;
     if (files === undefined) return undefined;
-    const found = await this.#looking.do(id, signal, (looking) => files.find(id, looking));
+    const found = await this.#looking.get(id, signal, (looking) => files.find(id, looking));
     if (found !== undefined) this.#index.set(id, found);
     return found;
   }
@@ -140,7 +142,7 @@ export class BuildArchive {
     const { files } = this.#options;
     if (files === undefined) return;
     const before = [...this.#index.keys()];
-    await unlessAborted(files.sweep(Date.now()), signal);
+    await raceAbort(files.sweep(Date.now()), signal);
     const there = new Set<string>();
     const isKnown = (id: string, at: number) => {
       there.add(id);
@@ -149,7 +151,7 @@ export class BuildArchive {
       return isRead;
     };
     // The newest last: it is then the last to be forgotten.
-    for (const build of (await unlessAborted(files.list(signal, isKnown), signal)).toReversed()) {
+    for (const build of (await raceAbort(files.list(signal, isKnown), signal)).toReversed()) {
       this.#index.set(build.spec.id, build);
     }
     for (const id of before) if (!there.has(id)) this.#index.delete(id);
@@ -166,6 +168,7 @@ export function archiveController(archive: BuildArchive, logger: Logger): Contro
     reconcile: (_key, { signal }) => archive.refresh(signal),
     resyncMs: REFRESH_MS * (0.9 + Math.random() / 5),
     runTimeoutMs: REFRESH_TIMEOUT_MS,
+    maxDelayMs: RETRY_MS,
     needsLeader: false,
     logger,
   });

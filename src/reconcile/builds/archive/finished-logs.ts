@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildResult } from '../../../domain/build/build.ts';
-import { SharedWork } from '../../../util/shared-work.ts';
+import { Memo } from '../../../util/memo.ts';
 import type { BuildOperation } from '../controller/build-operations.ts';
 import type { BuildExecutor } from '../executors/executor.ts';
 import { BuildLog } from '../log/build-log.ts';
@@ -36,7 +36,7 @@ export class FinishedLogs {
     dispose: (log) => log.discard(),
   });
   /** However many come for a log at once, it is read once: it may be long, and they all come after a restart. */
-  readonly #reading = new SharedWork<BuildLog>();
+  readonly #reading = new Memo<BuildLog>();
 
   constructor(options: FinishedLogsOptions) {
     this.#options = options;
@@ -69,7 +69,7 @@ export class FinishedLogs {
     const key = `${operation.spec.id}/${operation.uid}`;
     const lately = this.#lately.get(key);
     if (lately !== undefined) return Promise.resolve(lately);
-    return this.#reading.do(key, signal, (reading) => this.#follow(key, operation, reading));
+    return this.#reading.get(key, signal, (reading) => this.#follow(key, operation, reading));
   }
 
   async #follow(key: string, { spec, log: ended }: BuildOperation, signal: AbortSignal): Promise<BuildLog> {

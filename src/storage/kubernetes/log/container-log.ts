@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { withDeadline } from '../../../util/deadline.ts';
 import { sleep } from '../../../util/sleep.ts';
-import { unlessAborted } from '../../../util/unless-aborted.ts';
+import { raceAbort } from '../../../util/abort.ts';
 import { LogWindow } from './window.ts';
 import { isKubeError, KubeError } from '../kube-error.ts';
 import { type LogLine, LogLines } from './lines.ts';
@@ -152,7 +152,7 @@ class Life implements Disposable {
         (late) => until.aborted && destroy(late),
         () => undefined,
       );
-      return unlessAborted(opening, until);
+      return raceAbort(opening, until);
     });
     this.#stream = { body, follow: position.follow };
     this.#letGo = false;
