@@ -38,8 +38,8 @@ export class LogFollowers implements Component {
   readonly name = 'build-logs';
   readonly #options: LogFollowersOptions;
   readonly #stopping = new AbortController();
-  /** What is being read, by build; with what tells whether its container has ended. */
-  readonly #running = new Map<BuildOperation, { readonly done: Promise<void>; readonly look: () => void }>();
+  /** What is being read; `look` finds out whether its container has ended. */
+  readonly #running = new Set<{ readonly id: string; readonly done: Promise<void>; readonly look: () => void }>();
   #net: NodeJS.Timeout | undefined;
 
   constructor(options: LogFollowersOptions) {
@@ -58,18 +58,18 @@ export class LogFollowers implements Component {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
-    await Promise.all([...this.#running.values()].map(({ done }) => done));
+    await Promise.all([...this.#running].map(({ done }) => done));
   }
 
   /** Begins to read the log of this build, unless it is read or has been. */
   ensure(operation: BuildOperation, source: LogSource): void {
     if (operation.following === null && !this.#stopping.signal.aborted) this.#begin(operation, source);
-    this.#running.get(operation)?.look();
+    this.changed(operation.spec.id);
   }
 
   /** What runs this build has changed: a log whose container has ended is read to its end. */
   changed(id: string): void {
-    for (const [{ spec }, { look }] of this.#running) if (spec.id === id) look();
+    for (const each of this.#running) if (each.id === id) each.look();
   }
 
   #begin(operation: BuildOperation, source: LogSource): void {
@@ -91,7 +91,7 @@ export class LogFollowers implements Component {
     const work = async () => {
       const signal = AbortSignal.any([abort.signal, this.#stopping.signal]);
       await follower.run(signal);
-      this.#running.delete(operation);
+      this.#running.delete(entry);
       if (this.#running.size === 0) this.#net = void clearInterval(this.#net);
       if (signal.aborted) return;
       isDone = true;
@@ -102,9 +102,10 @@ export class LogFollowers implements Component {
     const look = () => {
       if (source.observe(spec.id)?.stage !== 'running') over.abort();
     };
-    this.#running.set(operation, { done, look });
+    const entry = { id: spec.id, done, look };
+    this.#running.add(entry);
     this.#net ??= setInterval(() => {
-      for (const each of this.#running.values()) each.look();
+      for (const each of this.#running) each.look();
     }, LOOK_MS);
     operation.following = {
       ...{ done, abort },

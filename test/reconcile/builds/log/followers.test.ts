@@ -94,6 +94,20 @@ describe('the followers of logs', () => {
     expect(source.connections).toBe(1);
   });
 
+  it('read a log anew where it runs now, and forget the reading before it', async () => {
+    const { executor, followers, operation, end, say } = aFollowing();
+    followers.ensure(operation, executor);
+    await until('it is connected', () => operation.following?.isConnected);
+    operation.following?.abort.abort();
+    operation.following = null;
+    followers.ensure(operation, executor);
+    await until('it is connected again', () => operation.following?.isConnected);
+    say('one');
+    end();
+    await operation.following!.done;
+    expect([...operation.log.text()]).toEqual(['one']);
+  });
+
   it('end with the program, and leave nothing that is read', async () => {
     const { executor, followers, operation, stop, running } = aFollowing();
     followers.ensure(operation, executor);
