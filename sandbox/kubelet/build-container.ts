@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { unlessAborted } from '../../src/util/unless-aborted.ts';
+import { raceAbort } from '../../src/util/abort.ts';
 import { imageOfBuild } from './build-pod.ts';
 import type { BuildScript } from './build-script.ts';
 import type { ContainerLog } from './container-log.ts';
@@ -45,7 +45,7 @@ export class BuildContainer implements PodContainer {
   }
 
   end(signal: AbortSignal): Promise<Exit> {
-    return unlessAborted(this.#playing ?? new Promise<never>(() => undefined), signal);
+    return raceAbort(this.#playing ?? new Promise<never>(() => undefined), signal);
   }
 
   async stop(graceMs: number, signal: AbortSignal): Promise<Exit> {
@@ -68,7 +68,7 @@ export class BuildContainer implements PodContainer {
       await pause(delayMs, signal);
       log.append(typeof line === 'string' ? Buffer.from(`${line}\n`) : line);
     }
-    if (hang) await unlessAborted(new Promise<never>(() => undefined), signal);
+    if (hang) await raceAbort(new Promise<never>(() => undefined), signal);
     const exit = exitCode === 0 && push ? await this.#push(pod, signal) : { exitCode };
     log.end();
     return exit;
@@ -92,7 +92,7 @@ async function* unlessOver<T>(lines: Iterable<T> | AsyncIterable<T>, signal: Abo
   const iterator = Symbol.asyncIterator in lines ? lines[Symbol.asyncIterator]() : lines[Symbol.iterator]();
   for (;;) {
     signal.throwIfAborted();
-    const step = await unlessAborted(Promise.resolve(iterator.next()), signal);
+    const step = await raceAbort(Promise.resolve(iterator.next()), signal);
     if (step.done === true) return;
     yield step.value;
   }

@@ -1,5 +1,5 @@
 import type { V1Pod } from '@kubernetes/client-node';
-import { unlessAborted } from '../../src/util/unless-aborted.ts';
+import { raceAbort } from '../../src/util/abort.ts';
 import type { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
 import type { Containers, Exit, Found, PodContainer } from './containers.ts';
 import { pause } from './pause.ts';
@@ -55,7 +55,7 @@ class SimulatedContainer implements PodContainer {
   }
 
   end(signal: AbortSignal): Promise<Exit> {
-    return unlessAborted(new Promise<never>(() => undefined), signal);
+    return raceAbort(new Promise<never>(() => undefined), signal);
   }
 
   async stop(graceMs: number, signal: AbortSignal): Promise<Exit> {

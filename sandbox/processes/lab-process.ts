@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
-import { unlessAborted } from '../../src/util/unless-aborted.ts';
+import { raceAbort } from '../../src/util/abort.ts';
 import type { Exit } from '../kubelet/containers.ts';
 import { within } from '../kubelet/within.ts';
 import { notStarted } from './find-command.ts';
@@ -79,7 +79,7 @@ export class LabProcess {
 
   /** Waits for the end, whoever brought it about. */
   end(signal: AbortSignal): Promise<Exit> {
-    return unlessAborted(this.#ended, signal);
+    return raceAbort(this.#ended, signal);
   }
 
   /** SIGTERM to the process group, and after the grace SIGKILL to everything. */

@@ -4,8 +4,8 @@ import type { BuildsConfig } from '../config/index.ts';
 import type { Repository, ResolvedRepository } from '../domain/build/build.ts';
 import type { BuildSlot } from '../domain/build/build-queue.ts';
 import { rankNodes } from '../domain/build/rendezvous-hash.ts';
-import { BuildKeeper, type BuildStore } from '../reconcile/builds/archive/build-keeper.ts';
-import { KeptBuilds } from '../reconcile/builds/archive/kept-builds.ts';
+import { archiveController, BuildArchive } from '../reconcile/builds/archive/build-archive.ts';
+import { FinishedLogs } from '../reconcile/builds/archive/finished-logs.ts';
 import { BuildLookup } from '../reconcile/builds/build-lookup.ts';
 import { BuildRequests } from '../reconcile/builds/build-requests.ts';
 import type { BuildService } from '../reconcile/builds/build-service.ts';
@@ -18,7 +18,8 @@ import { BuildNamespace } from '../reconcile/builds/build-namespace.ts';
 import type { BuildExecutor, BuildSecrets } from '../reconcile/builds/executors/executor.ts';
 import { ExecutorPool } from '../reconcile/builds/executors/executor-pool.ts';
 import { BuildCache } from '../reconcile/builds/executors/kubernetes/build-cache.ts';
-import { BuildFollowing } from '../reconcile/builds/log/build-following.ts';
+import { LogFollowers } from '../reconcile/builds/log/followers.ts';
+import { LogBudget } from '../reconcile/builds/log/log-budget.ts';
 import { Installation } from '../reconcile/builds/executors/installation.ts';
 import { buildOrphans } from '../reconcile/builds/executors/orphaned-runs.ts';
 import { ADMISSION, buildAdmission } from '../reconcile/builds/queue/admission.ts';
@@ -33,7 +34,6 @@ import { findUserNamespaces } from '../storage/kubernetes/checks/user-namespaces
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { RegistryClient } from '../storage/registry/registry-client.ts';
 import { RegistryCredentials } from '../storage/registry/registry-credentials.ts';
-import { aborted } from '../util/sleep.ts';
 import { unlessAborted } from '../util/unless-aborted.ts';
 import { connectAll, makeExecutor } from './build-executors.ts';
 
@@ -72,7 +72,7 @@ export interface BuildPartsOptions {
   readonly namespace: string;
   readonly sources: BuildSources;
   readonly makeExecutors: (setup: ExecutorSetup) => readonly BuildExecutor[];
-  readonly store: BuildStore | undefined;
+  readonly archive: BuildArchive;
   /** Builds reconciled at once. */
   readonly concurrency: number;
   /** Whether this replica reconciles: see Manager. It always does when absent. */
@@ -107,14 +107,17 @@ const NOTE_AT_ONCE = 4;
 
 /** Wires the controllers of builds, what they look at, and the service that the routes ask. */
 export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
-  const { client, config, controller, namespace, sources, store, concurrency, logger, isLeader = () => true } = options;
-  const logHeldMs = options.logHeldMs ?? (store === undefined ? LOG_HELD_MS : LOG_HELD_WITH_ARCHIVE_MS);
+  const { client, config, controller, namespace, sources, archive, concurrency, logger, isLeader = () => true } = options;
+  const logHeldMs = options.logHeldMs ?? (archive.isEnabled ? LOG_HELD_WITH_ARCHIVE_MS : LOG_HELD_MS);
   const builder = new BuildPodBuilder(config, { controller, namespace });
-  const operations = new BuildOperations(config.logs.size);
+  const { size, memory } = config.logs;
+  const logBounds = { size, budget: new LogBudget(memory) };
+  const operations = new BuildOperations(logBounds);
   const shared = { client, controller, namespace, logger };
 
   // What changes, and who is told of it.
   const onChange = (id: string) => {
+    following.changed(id);
     reconciling.enqueue(id);
     telling.enqueue(id);
     orphans.enqueue(id);
@@ -137,14 +140,17 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const executors = options.makeExecutors({ cache, builder, onChange, onReady });
   const pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
   const order = new QueueOrder({ cache, slotStore });
-  const following = new BuildFollowing({ logger, onChange });
+  const following = new LogFollowers({ logger, onChange: (id) => onChange(id) });
   const buildNamespace = new BuildNamespace({ client, objects: () => builder.buildNamespaceObjects(), logger });
-  const keeper = new BuildKeeper({ store, executors: () => pool.all(), size: config.logs.size, logger });
-  const parts = { client, config, namespace, cache, slotStore, pool, order, operations, following, keeper, logger };
+  const logs = new FinishedLogs({ archive, executors: () => pool.all(), ...logBounds, logger });
+  const parts = {
+    ...{ client, config, namespace, cache, slotStore, pool, order, logger },
+    ...{ operations, following, archive, logs },
+  };
 
   const events = new BuildEvents({
     ...{ ...parts, isLeader, kueue: config.queue.kueue !== undefined },
-    heldMs: store === undefined ? logHeldMs : 0,
+    heldMs: archive.isEnabled ? 0 : logHeldMs,
   });
   const interest = new BuildInterest({ ...parts, abandonAfter: config.abandonAfter });
   const reconciler = new BuildReconciler({
@@ -179,7 +185,7 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   });
   const builds = new Builds({
     ...{ ...parts, buildNamespace, requests, builder },
-    lookup: new BuildLookup({ client, namespace, cache, keeper }),
+    lookup: new BuildLookup({ client, namespace, cache, archive }),
     onReaders(id) {
       onChange(id);
       noting.enqueue(id);
@@ -192,11 +198,12 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
     caches,
     controllers: [
       ...[buildNamespace.controller, admission, reconciling, orphans, telling, noting],
+      archiveController(archive, logger),
       ...pool.controllers(),
     ],
     components: [
       component('build-executors', (signal) => pool.run(signal)),
-      component('build-logs', (signal) => aborted(signal).then(() => following.stop())),
+      following,
     ],
   };
 }
@@ -231,10 +238,9 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const { config, client, controller, logger } = options;
   const namespace = config.namespace ?? `${controller}-builds`;
   const { directory, totalSize, retention } = config.logs;
-  const kept =
-    directory === undefined
-      ? undefined
-      : new KeptBuilds(await LogStore.open({ directory, totalSize, retention, logger }), logger);
+  const files =
+    directory === undefined ? undefined : await LogStore.open({ directory, totalSize, retention, logger });
+  const archive = new BuildArchive({ files, logger });
   const credentials = new RegistryCredentials({ client, namespace: controller, secret: config.registry.credentials });
   const registry = new RegistryClient({ config: config.registry, credentials: () => credentials.read(), logger });
   const git = new GitCredentials({ client, namespace: controller, config: config.repositories });
@@ -246,7 +252,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const parts = wireBuilds({
     ...options,
     namespace,
-    store: kept,
+    archive,
     sources: {
       resolve: (repository, ref, signal, asker) => resolver.resolve(repository, ref, signal, asker),
       findDigest: (image, signal) => registry.findDigest(image, signal),
@@ -261,10 +267,9 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
       ),
   });
   const warning = (signal: AbortSignal) => warnOfNamespaces(options, namespace, parts.builds, signal);
-  const archive = kept === undefined ? [] : [component('build-archive', (signal) => kept.run(signal))];
   return {
     ...parts,
-    components: [...parts.components, ...archive, component('build-namespaces-check', warning)],
+    components: [...parts.components, component('build-namespaces-check', warning)],
     stopAsking,
     async close() {
       await Promise.all([stopAsking(), registry.close()]);

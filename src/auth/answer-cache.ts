@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { Memo } from '../util/memo.ts';
 
 export interface AnswerCacheOptions {
   /** How long an answer holds, in milliseconds. */
@@ -22,7 +23,7 @@ const SIZE = 10_000;
 export class AnswerCache<Answer extends object> {
   readonly #found: LRUCache<string, Answer>;
   readonly #missing: LRUCache<string, true>;
-  readonly #asking = new Map<string, Promise<Answer | undefined>>();
+  readonly #asking = new Memo<Answer | undefined>();
 
   constructor({ lifetimeMs, missingMs = lifetimeMs, size = SIZE, now = () => performance.now() }: AnswerCacheOptions) {
     const options = { max: size, ttlResolution: 0, perf: { now } };
@@ -34,18 +35,11 @@ export class AnswerCache<Answer extends object> {
   async get(key: string, ask: () => Promise<Answer | undefined>): Promise<Answer | undefined> {
     const found = this.#found.get(key);
     if (found !== undefined || this.#missing.has(key)) return found;
-    return this.#asking.get(key) ?? this.#ask(key, ask);
-  }
-
-  #ask(key: string, ask: () => Promise<Answer | undefined>): Promise<Answer | undefined> {
-    const asked = ask()
-      .then((answer) => {
-        if (answer === undefined) this.#missing.set(key, true);
-        else this.#found.set(key, answer);
-        return answer;
-      })
-      .finally(() => this.#asking.delete(key));
-    this.#asking.set(key, asked);
-    return asked;
+    return this.#asking.get(key, undefined, async () => {
+      const answer = await ask();
+      if (answer === undefined) this.#missing.set(key, true);
+      else this.#found.set(key, answer);
+      return answer;
+    });
   }
 }

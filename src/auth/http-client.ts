@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
-import { Agent, request } from 'undici';
+import { retry } from '../util/backoff.ts';
+import { addressOf, ask, inTime, pool } from '../util/http.ts';
 
 /** What a party said; `body` is what its JSON says, undefined where it sent something else. */
 export interface HttpAnswer {
@@ -16,6 +16,7 @@ export class HttpClientError extends Error {
 export interface HttpClient {
   /** @throws {HttpClientError} */
   get(url: string, headers?: Readonly<Record<string, string>>): Promise<HttpAnswer>;
+  /** Questions under way end with an error. */
   close(): Promise<void>;
 }
 
@@ -28,46 +29,39 @@ export interface HttpClientOptions {
 
 const TIMEOUT_MS = 5_000;
 const ATTEMPTS = 2;
-const PAUSE_MS = 100;
+const RETRY = { firstMs: 200, longestMs: 1_000, again: () => 0 };
 const BODY_BYTES = 1024 * 1024;
 
 /** Connections are kept for a few seconds between questions. */
 export function createHttpClient({ timeoutMs = TIMEOUT_MS, attempts = ATTEMPTS }: HttpClientOptions = {}): HttpClient {
-  const dispatcher = new Agent({
-    connections: 16,
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-    maxResponseSize: BODY_BYTES,
-    connect: { timeout: timeoutMs },
-  });
-
-  async function ask(url: string, headers: Readonly<Record<string, string>>): Promise<HttpAnswer> {
-    const signal = AbortSignal.timeout(timeoutMs);
-    const answer = await request(url, { dispatcher, signal, headers: { accept: 'application/json', ...headers } });
-    const text = await answer.body.text();
-    return { status: answer.statusCode, body: parse(text) };
-  }
+  const dispatcher = pool({ connections: 16, connect: { timeout: timeoutMs } });
+  const closed = new AbortController();
 
   return {
     async get(url, headers = {}) {
-      for (let attempt = 1; ; attempt += 1) {
-        try {
-          return await ask(url, headers);
-        } catch (cause) {
-          const { origin, pathname } = new URL(url);
-          const why = cause instanceof Error ? cause.message : String(cause);
-          if (attempt >= attempts) throw new HttpClientError(`no answer from ${origin}${pathname}: ${why}`, { cause });
-          await delay(PAUSE_MS * (1 + Math.random()));
-        }
+      const address = addressOf(new URL(url));
+      const request = { ...address, headers: { accept: 'application/json', ...headers } };
+      const attempt = () =>
+        inTime(timeoutMs, undefined, (signal) => ask(dispatcher, { ...request, signal }, BODY_BYTES));
+      try {
+        const { status, body } = await retry({ ...RETRY, attempts, signal: closed.signal }, attempt);
+        return { status, body: parse(body) };
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : String(cause);
+        const where = `${address.origin}${address.path.split('?', 1)[0]}`;
+        throw new HttpClientError(`no answer from ${where}: ${why}`, { cause });
       }
     },
-    close: () => dispatcher.destroy(),
+    async close() {
+      closed.abort();
+      await dispatcher.destroy();
+    },
   };
 }
 
-function parse(text: string): unknown {
+function parse(body: Buffer): unknown {
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(new TextDecoder().decode(body)) as unknown;
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import PQueue from 'p-queue';
+import { backoffMs } from '../util/backoff.ts';
 
 /** What a run of a key asks for when it did not throw. */
 export interface Result {
@@ -127,9 +128,9 @@ export class WorkQueue {
   }
 
   #failed(key: string, error: unknown): void {
-    const { baseDelayMs = 100, maxDelayMs = 30_000, random = Math.random } = this.#options;
+    const { baseDelayMs: firstMs = 100, maxDelayMs: longestMs = 30_000, random = Math.random } = this.#options;
     const failures = (this.#failures.get(key)?.count ?? 0) + 1;
-    const delay = Math.min(baseDelayMs * 2 ** (failures - 1), maxDelayMs) * (0.5 + random() / 2);
+    const delay = backoffMs(failures, { firstMs, longestMs, random });
     this.#failures.set(key, { count: failures, restUntil: performance.now() + Math.min(delay, REST_MS) });
     this.addAfter(key, delay);
     try {

@@ -1,3 +1,5 @@
+import { sleep } from './sleep.ts';
+
 export interface BackoffOptions {
   /** The first delay, in milliseconds; it doubles with each further failure in a row. */
   readonly firstMs: number;
@@ -45,5 +47,35 @@ export class Backoff {
   /** It has worked. */
   reset(): void {
     this.#failures = 0;
+  }
+}
+
+export interface RetryOptions extends BackoffOptions {
+  /** How often it is tried at most. */
+  readonly attempts: number;
+  /**
+   * Whether what has failed with this error is tried again: for how many milliseconds it is to be left alone besides the
+   * backoff, or undefined.
+   */
+  readonly again: (error: unknown) => number | undefined;
+  /** Moment of the monotonic clock after which no attempt begins. */
+  readonly endsAt?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Tries something a few times. What it throws last is what is thrown, also where the signal aborts during a pause. */
+export async function retry<T>(options: RetryOptions, attempt: () => Promise<T>): Promise<T> {
+  const { attempts, again, endsAt = Number.POSITIVE_INFINITY, signal } = options;
+  for (let failures = 1; ; failures += 1) {
+    try {
+      return await attempt();
+    } catch (error) {
+      const rest = failures < attempts ? again(error) : undefined;
+      if (rest === undefined) throw error;
+      const wait = rest + backoffMs(failures, options);
+      if (performance.now() + wait >= endsAt) throw error;
+      await sleep(wait, signal);
+      if (signal?.aborted === true) throw error;
+    }
   }
 }

@@ -1,9 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { createLocalJWKSet, type JSONWebKeySet, type LocalJWKSet } from 'jose';
 import type { Logger } from 'pino';
 import { LabwrightError } from '../../domain/errors.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
-import { unlessLate } from '../../util/unless-late.ts';
+import { raceAbort, withTimeout } from '../../util/abort.ts';
+import { backoffMs } from '../../util/backoff.ts';
+import { withDeadline } from '../../util/deadline.ts';
+import { sleep } from '../../util/sleep.ts';
 
 /** What an issuer says of itself. */
 export interface IssuerAnswer {
@@ -46,8 +47,7 @@ const COOLDOWN_MS = 1_000;
 const PATIENCE_MS = 2_000;
 const DEADLINE_MS = 10_000;
 const WAITERS = 500;
-const BACKOFF_MS = 5_000;
-const BACKOFF_MAX_MS = 120_000;
+const BACKOFF = { firstMs: 7_000, longestMs: 160_000 };
 const COMPLAIN_AGAIN_MS = 300_000;
 
 /**
@@ -152,7 +152,7 @@ export class IssuerKeys {
     if (left <= 0) throw unavailable();
     this.#waiting += 1;
     try {
-      await unlessLate(refresh, left, unavailable);
+      await withTimeout(refresh, left, unavailable);
     } finally {
       this.#waiting -= 1;
     }
@@ -172,7 +172,7 @@ export class IssuerKeys {
   async #refreshAfterRest(): Promise<void> {
     const { signal } = this.#closed;
     do {
-      await delay(Math.ceil(this.#restMs()), undefined, { signal }).catch(() => undefined);
+      await sleep(Math.ceil(this.#restMs()), signal);
       // A timer may be early by a little.
     } while (this.#restMs() > 0 && !this.#isClosed());
     this.#next = undefined;
@@ -194,11 +194,12 @@ export class IssuerKeys {
   }
 
   async #fetch(turn: number): Promise<void> {
-    const ended = new AbortController();
-    const signal = AbortSignal.any([this.#closed.signal, ended.signal]);
-    const timer = setTimeout(() => ended.abort(new Error('no answer in time')), this.#options.deadlineMs);
+    const late = () => new Error('no answer in time');
     try {
-      const { issuer, jwks } = await unlessAborted(this.#ask(signal), signal);
+      const { issuer, jwks } = await withDeadline(
+        { ms: this.#options.deadlineMs, signal: this.#closed.signal, late },
+        (signal) => raceAbort(this.#ask(signal), signal),
+      );
       this.#known = { issuer, find: createLocalJWKSet(jwks as JSONWebKeySet) };
       this.#fetchedAt = this.#options.now();
       this.#succeeded = turn;
@@ -207,11 +208,9 @@ export class IssuerKeys {
       this.#sayThatItIsOver();
     } catch (error) {
       this.#failed = turn;
-      this.#pauseMs = Math.min(BACKOFF_MS * 2 ** this.#failures, BACKOFF_MAX_MS) * (0.75 + Math.random() / 2);
       this.#failures += 1;
+      this.#pauseMs = backoffMs(this.#failures, BACKOFF);
       if (!this.#isClosed()) this.#complain(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 

@@ -41,6 +41,9 @@ export const logs = z.strictObject({
         'as the Job is there.',
     ),
   size: memory.default(16 * 2 ** 20).describe('Most that is kept of one log: its beginning and its end.'),
+  memory: memory
+    .default(64 * 2 ** 20)
+    .describe('Most that all logs in memory hold together; the longest lose their middle first.'),
   totalSize: memory.default(2 ** 30).describe('Most that is kept of all; the oldest go first.'),
   retention: duration.default(14 * 24 * 60 * MINUTE).describe('How long it is kept.'),
 });

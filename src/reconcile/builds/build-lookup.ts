@@ -4,8 +4,8 @@ import { buildObjectName } from '../../domain/build/build-intent.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
-import { SharedWork } from '../../util/shared-work.ts';
-import type { BuildKeeper } from './archive/build-keeper.ts';
+import { Memo } from '../../util/memo.ts';
+import type { BuildArchive } from './archive/build-archive.ts';
 import type { BuildCache } from './executors/kubernetes/build-cache.ts';
 
 export interface BuildLookupOptions {
@@ -13,7 +13,7 @@ export interface BuildLookupOptions {
   /** Namespace of builds. */
   readonly namespace: string;
   readonly cache: BuildCache;
-  readonly keeper: Pick<BuildKeeper, 'lookUp'>;
+  readonly archive: Pick<BuildArchive, 'find'>;
   /** Questions to the API server in a second; those that are too many wait for the next one. */
   readonly perSecond?: number;
   /** How long an answer is taken for the truth, in milliseconds. */
@@ -34,7 +34,7 @@ const ID = /^[0-9a-f]{40}$/;
 export class BuildLookup {
   readonly #options: BuildLookupOptions;
   readonly #asked: LRUCache<string, true>;
-  readonly #asking = new SharedWork<void>();
+  readonly #asking = new Memo<void>();
   readonly #queue: PQueue;
   readonly #most: number;
 
@@ -53,7 +53,7 @@ export class BuildLookup {
    */
   async freshen(id: string, signal?: AbortSignal): Promise<void> {
     if (!this.#mayBeBehind(id) || this.#asked.has(id)) return;
-    await this.#asking.do(id, signal, async (asking) => {
+    await this.#asking.get(id, signal, async (asking) => {
       if (this.#queue.size >= this.#most) {
         // What is known is an answer; that nothing is known is none.
         if (this.#options.cache.job(id) !== undefined) return;
@@ -74,11 +74,11 @@ export class BuildLookup {
   }
 
   async #ask(id: string, signal: AbortSignal): Promise<void> {
-    const { client, namespace, cache, keeper } = this.#options;
+    const { client, namespace, cache, archive } = this.#options;
     const found = await client.get(Jobs, { namespace, name: buildObjectName(id) }, { signal });
     if (found !== undefined) return cache.observeJob(found);
     const known = cache.job(id);
     if (known !== undefined) cache.forgetJob(id, known.uid);
-    await keeper.lookUp(id);
+    await archive.find(id, signal);
   }
 }

@@ -16,7 +16,9 @@ import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
 import type { Health } from '../health.ts';
 import { explainKubeError } from '../kube-answers.ts';
-import type { BuildKeeper } from './archive/build-keeper.ts';
+import type { ReadableLog } from './archive/archived-log.ts';
+import type { BuildArchive } from './archive/build-archive.ts';
+import type { FinishedLogs } from './archive/finished-logs.ts';
 import type { BuildLookup } from './build-lookup.ts';
 import { answerProblem } from './build-problems.ts';
 import type { BuildRequests, RequestedBuild } from './build-requests.ts';
@@ -43,7 +45,8 @@ export interface BuildsOptions {
   readonly order: Pick<QueueOrder, 'positionOf'>;
   readonly operations: BuildOperations;
   readonly requests: BuildRequests;
-  readonly keeper: Pick<BuildKeeper, 'find' | 'lookUp' | 'load'>;
+  readonly archive: Pick<BuildArchive, 'find' | 'known'>;
+  readonly logs: Pick<FinishedLogs, 'load'>;
   readonly lookup: BuildLookup;
   readonly builder: Pick<BuildPodBuilder, 'buildFoundJob'>;
   /** Somebody has begun or stopped to read the events of this build here. */
@@ -135,12 +138,12 @@ export class Builds implements BuildService {
   }
 
   get(id: string): BuildState | undefined {
-    const { cache, slotStore, order, operations, keeper } = this.#options;
+    const { cache, slotStore, order, operations, archive } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedState(found.spec, found.result, true);
     const build = cache.job(id);
     if (build === undefined) {
-      const kept = keeper.find(id);
+      const kept = archive.known(id);
       return kept === undefined ? undefined : endedState(kept.spec, kept.result);
     }
     const operation = operations.get(id);
@@ -187,9 +190,9 @@ export class Builds implements BuildService {
     const operation = this.#operationOf(id);
     // A replica that does not follow the build reads what there is, as for one that is over.
     if (operation === undefined || operation.isLate || operation.following !== null) {
-      return lines((await this.#logOf(id, operation, signal)).text());
+      return lines((await this.#logOf(id, operation, signal)).text(signal));
     }
-    return lines((await this.#options.keeper.load(id, operation, signal))?.text() ?? []);
+    return lines((await this.#options.logs.load(id, operation, signal))?.text(signal) ?? []);
   }
 
   async *#read(id: string, lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<BuildEvent> {
@@ -217,14 +220,14 @@ export class Builds implements BuildService {
     return build === undefined || this.#foundOf(id) !== undefined ? undefined : operations.resume(build);
   }
 
-  async #logOf(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<BuildLog> {
-    const { keeper } = this.#options;
+  async #logOf(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<ReadableLog> {
+    const { archive, logs } = this.#options;
     const found = this.#foundOf(id);
     if (found !== undefined) return endedLog(found.spec, found.result);
     if (operation?.isLate === false) return operation.log;
-    const log = await keeper.load(id, operation, signal);
+    const log = await logs.load(id, operation, signal);
     if (log !== undefined) return log;
-    const kept = keeper.find(id);
+    const kept = archive.known(id);
     if (kept === undefined) throw new LabwrightError('unknown_build', 404, 'There is no such build any more');
     return endedLog(kept.spec, kept.result);
   }
@@ -234,12 +237,12 @@ export class Builds implements BuildService {
    * whoever asked for it first may come back to it.
    */
   #foundOf(id: string): { readonly spec: BuildSpec; readonly result: BuildResult } | undefined {
-    const { cache, keeper } = this.#options;
+    const { cache, archive } = this.#options;
     const found = this.#found.get(id);
     if (found === undefined) return undefined;
     const build = cache.job(id);
     if (build !== undefined && (isUnderWay(build) || build.spec.createdAt > found.result.at)) return undefined;
-    const made = build === undefined ? keeper.find(id)?.result : build.result;
+    const made = build === undefined ? archive.known(id)?.result : build.result;
     return made !== undefined && made !== null && isSameImage(made, found.result) ? undefined : found;
   }
 
@@ -266,8 +269,8 @@ export class Builds implements BuildService {
    * @returns whether there is such a note or the build itself; where it cannot be written, the answer is true all the same
    */
   async #noteFound(spec: BuildSpec, result: BuildResult): Promise<boolean> {
-    const { client, cache, keeper, builder } = this.#options;
-    const known = cache.job(spec.id)?.result ?? (await keeper.lookUp(spec.id))?.result;
+    const { client, cache, archive, builder } = this.#options;
+    const known = cache.job(spec.id)?.result ?? (await archive.find(spec.id))?.result;
     if (known !== undefined) return isSameImage(known, result);
     try {
       cache.observeJob(await client.create(Jobs, builder.buildFoundJob(spec, result)));
@@ -290,9 +293,9 @@ function endedLog(spec: BuildSpec, result: BuildResult): BuildLog {
   return log;
 }
 
-async function* lines(text: Iterable<string>): AsyncGenerator<string> {
+async function* lines(text: Iterable<string> | AsyncIterable<string>): AsyncGenerator<string> {
   let count = 0;
-  for (const line of text) {
+  for await (const line of text) {
     yield `${line}\n`;
     count += 1;
     if (count % 1_000 === 0) await new Promise((resolve) => setImmediate(resolve));

@@ -1,12 +1,11 @@
 import type { LabEvent } from '../../domain/lab/lab.ts';
+import { type Entry, EventLog } from '../event-log.ts';
 
 export type OperationKind = 'spawn' | 'delete';
 
-/** What is kept of one operation: far more than a lab ever produces, far less than hurts. */
+/** Most events of one operation: far more than a lab ever produces. Errors have some room beyond it, the end always has. */
 const MAX_EVENTS = 300;
-
-/** Tells the events of this process from those of one before it. */
-const EPOCH = Date.now().toString(36);
+const MAX_ERRORS = 100;
 
 /** A position in a stream, as a reader sends it back. */
 export interface Position {
@@ -17,23 +16,21 @@ export interface Position {
   readonly progress: number;
 }
 
+type LabEntry = Entry & { readonly event: LabEvent };
+
 /**
- * The events of one operation, from its start to its one terminal event, for any number of readers.
+ * The events of one operation, from its start to its one terminal event, for any number of readers. Progress never goes back.
  *
- * Readers hold a place in the list and nothing else: one that is slow or gone costs nothing. Progress never goes back.
- *
- * Event ids say which operation, which process and how far, so that a reader that comes back after a restart of the
- * controller is served: what the new process knows is told from its start, less what is not beyond the progress that the
- * reader has already seen.
+ * Event ids say which operation, which log of it and how far. A reader that comes back to another replica, or to a process
+ * that has been restarted, meets another log of the same operation: it is told what that one knows from its start, less what
+ * is not beyond the progress that the reader has already seen, and always the end.
  */
 export class OperationLog {
   readonly kind: OperationKind;
   readonly spawnId: string;
-  readonly #events: LabEvent[] = [];
-  readonly #wake = new Set<() => void>();
+  readonly #log = new EventLog<LabEntry>();
+  readonly #said = new Set<string>();
   #progress = 0;
-  #sequence = 0;
-  #ended = false;
 
   constructor(kind: OperationKind, spawnId: string) {
     this.kind = kind;
@@ -41,7 +38,7 @@ export class OperationLog {
   }
 
   get ended(): boolean {
-    return this.#ended;
+    return this.#log.ended;
   }
 
   /**
@@ -50,9 +47,9 @@ export class OperationLog {
    * @param progress 1 to 100; a smaller one than before, or none, stays where it was
    */
   info(message: string, progress = this.#progress): void {
-    if (this.#events.some((event) => event.message === message)) return;
+    if (this.#said.has(message)) return;
     this.#progress = Math.max(this.#progress, Math.min(progress, 100));
-    this.#append('info', message, this.#progress);
+    if (this.#log.last < MAX_EVENTS) this.#append('info', message, this.#progress);
   }
 
   /** The same, a third of the way on towards `limit`: for events of which nobody knows how many will come. */
@@ -61,58 +58,35 @@ export class OperationLog {
   }
 
   error(message: string): void {
-    this.#append('error', message);
+    if (this.#log.last < MAX_EVENTS + MAX_ERRORS) this.#append('error', message);
   }
 
   /** The terminal event. Only the first one counts. */
   end(type: 'complete' | 'failed', message: string): void {
-    if (this.#ended) return;
     this.#append(type, message);
-    this.#ended = true;
   }
 
   /** Everything after `lastEventId`, then what comes, until the terminal event or until `signal` aborts. */
   async *read(lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<LabEvent> {
-    const { from, floor } = this.#resume(lastEventId);
-    let next = from;
-    while (!signal.aborted) {
-      const event = this.#events[next];
-      if (event !== undefined) {
-        next += 1;
-        if (isBeyond(event, floor)) yield event;
-        if (isTerminal(event)) return;
-      } else if (this.#ended) return;
-      else await this.#change(signal);
-    }
+    const position = parseEventId(lastEventId);
+    const isSame = position?.spawnId === this.spawnId && position.kind === this.kind;
+    const from = isSame ? this.#log.after(position) : 1;
+    const floor = isSame && from === undefined ? position.progress : 0;
+    for await (const { event } of this.#log.follow(from ?? 1, signal)) if (isBeyond(event, floor)) yield event;
   }
 
   #append(type: LabEvent['type'], message: string, progress?: number): void {
-    if (this.#ended) return;
-    // The terminal event always finds room.
-    if (this.#events.length >= MAX_EVENTS && type === 'info') return;
-    this.#sequence += 1;
-    const id = [this.spawnId, this.kind, EPOCH, this.#sequence, this.#progress].join('.');
-    this.#events.push({ id, type, message, ...(progress === undefined || progress === 0 ? {} : { progress }) });
-    for (const wake of this.#wake) wake();
-  }
-
-  #resume(lastEventId: string | undefined): { from: number; floor: number } {
-    const position = parseEventId(lastEventId);
-    if (position?.spawnId !== this.spawnId || position.kind !== this.kind) return { from: 0, floor: 0 };
-    if (position.epoch !== EPOCH) return { from: 0, floor: position.progress };
-    // Nobody waits for what cannot come: whoever has seen the end is told it once more.
-    const last = this.#events.length - (this.#ended ? 1 : 0);
-    return { from: Math.min(position.sequence, last), floor: 0 };
-  }
-
-  async #change(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const wake = () => resolve();
-    this.#wake.add(wake);
-    signal.addEventListener('abort', wake, { once: true });
-    await promise;
-    this.#wake.delete(wake);
-    signal.removeEventListener('abort', wake);
+    if (this.ended) return;
+    this.#said.add(message);
+    const make = (sequence: number): LabEntry => {
+      const id = [this.spawnId, this.kind, this.#log.epoch, sequence, this.#progress].join('.');
+      return {
+        sequence,
+        event: { id, type, message, ...(progress === undefined || progress === 0 ? {} : { progress }) },
+      };
+    };
+    if (type === 'complete' || type === 'failed') this.#log.end(make);
+    else this.#log.append(make);
   }
 }
 
@@ -132,8 +106,4 @@ export function parseEventId(id: string | undefined): Position | undefined {
 
 function isBeyond(event: LabEvent, floor: number): boolean {
   return event.progress === undefined || event.progress > floor || floor === 0;
-}
-
-function isTerminal(event: LabEvent): boolean {
-  return event.type === 'complete' || event.type === 'failed';
 }

@@ -2,19 +2,19 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { copyFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
 import type { Logger } from 'pino';
-import type { BuildResult, BuildSpec } from '../../domain/build/build.ts';
 import { SetupError } from '../../domain/setup-error.ts';
-import { unlessLate } from '../../util/unless-late.ts';
-import { errorCode } from '../kubernetes/kube-error.ts';
+import { raceAbort } from '../../util/abort.ts';
+import { withDeadline } from '../../util/deadline.ts';
+import { errorCode } from '../../util/http.ts';
 import { surplusOf, listLogFiles, TEMPORARY } from './log-store-files.ts';
-import { readHeader, readLines, type StoredHeader, type StoredLine } from './log-store-reader.ts';
+import { readHeader, readLines, type StoredBuild, type StoredLine } from './log-store-reader.ts';
+import { OpenFiles, type OpenFilesOptions } from './open-files.ts';
 
-export type { StoredHeader, StoredLine } from './log-store-reader.ts';
+export type { StoredBuild, StoredLine } from './log-store-reader.ts';
 
 export interface LogStoreOptions {
   /** It must be there: one that is made here would hide that a volume is not mounted. */
@@ -25,13 +25,9 @@ export interface LogStoreOptions {
   readonly retention: number;
   /** Most files; each takes some bytes of memory as well. */
   readonly files?: number;
+  /** For reading logs. */
+  readonly open?: OpenFilesOptions;
   readonly logger: Logger;
-}
-
-/** What is known of a build that is kept. */
-export interface StoredBuild {
-  readonly spec: BuildSpec;
-  readonly result: BuildResult;
 }
 
 /** An id is part of a file's name: nothing else may be. */
@@ -40,6 +36,9 @@ const SUFFIX = '.jsonl.gz';
 const MAX_FILES = 10_000;
 const LINES_A_TURN = 256;
 const SAVE_MS = 120_000;
+/** For what is no long log: a list of names, a header, a removal. */
+const LOOK_MS = 30_000;
+const OPEN: OpenFilesOptions = { most: 32, idleMs: 5_000, waitMs: 30_000 };
 const HEADERS_AT_ONCE = 8;
 /** What a file system says that cannot rename: some object stores behind FUSE. */
 const NO_RENAME = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EPERM', 'EXDEV', 'EINVAL']);
@@ -52,17 +51,21 @@ const NO_RENAME = new Set(['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EPERM', 'EXDEV', 
  */
 export class LogStore {
   readonly #options: LogStoreOptions;
+  readonly #open: OpenFiles;
 
   private constructor(options: LogStoreOptions) {
     this.#options = options;
+    this.#open = new OpenFiles(options.open ?? OPEN);
   }
 
   /** @throws {SetupError} when the directory is not there or cannot be written */
   static async open(options: LogStoreOptions): Promise<LogStore> {
     const probe = join(options.directory, temporaryName('probe'));
     try {
-      await writeFile(probe, '', { mode: 0o600, flag: 'wx' });
-      await rm(probe);
+      await withDeadline({ ms: LOOK_MS }, async (until) => {
+        await raceAbort(writeFile(probe, '', { mode: 0o600, flag: 'wx' }), until);
+        await raceAbort(rm(probe), until);
+      });
     } catch (cause) {
       const why = cause instanceof Error ? (errorCode(cause) ?? cause.message) : 'unknown';
       throw new SetupError(`The directory for logs of builds, ${options.directory}, cannot be written: ${why}`, {
@@ -72,50 +75,90 @@ export class LogStore {
     return new LogStore(options);
   }
 
-  /** Keeps a build, in place of what is kept of its id. @throws Error when it cannot be written in two minutes */
-  async save(id: string, build: StoredBuild & { readonly lines: Iterable<StoredLine> }): Promise<void> {
+  /**
+   * Keeps a build, in place of what is kept of its id: under a name of its own until it is complete, so that two replicas may
+   * keep the same build at once.
+   *
+   * @throws Error when it cannot be written in two minutes, or the reason of `signal`
+   */
+  async save({ lines, ...build }: StoredBuild & { readonly lines: Iterable<StoredLine> }, signal?: AbortSignal) {
+    const { id } = build.spec;
     const path = this.#path(id);
     const temporary = join(this.#options.directory, temporaryName(id));
-    const ended = new AbortController();
-    const late = () => {
-      const error = new Error(`The log of build ${id} could not be written in time`);
-      ended.abort(error);
-      return error;
-    };
+    const late = () => new Error(`The log of build ${id} could not be written in time`);
     try {
-      const file = createWriteStream(temporary, { mode: 0o600, flags: 'wx' });
-      const written = pipeline(Readable.from(chunks(build)), createGzip(), file, { signal: ended.signal });
-      await unlessLate(written, SAVE_MS, late);
-      await move(temporary, path);
+      await withDeadline({ ms: SAVE_MS, signal, late }, async (until) => {
+        const file = createWriteStream(temporary, { mode: 0o600, flags: 'wx' });
+        await raceAbort(pipeline(chunks(build, lines), createGzip(), file, { signal: until }), until);
+        await raceAbort(move(temporary, path), until);
+      });
     } catch (error) {
-      await rm(temporary, { force: true }).catch(() => undefined);
+      await withDeadline({ ms: LOOK_MS }, (until) => raceAbort(rm(temporary, { force: true }), until)).catch(
+        () => undefined,
+      );
       throw error;
     }
   }
 
-  /**
-   * What is kept of a build; undefined when that is nothing or damaged. The lines are read as they are asked for, and end
-   * early where the file is damaged.
-   */
-  async load(id: string): Promise<(StoredBuild & { readonly lines: AsyncIterable<StoredLine> }) | undefined> {
+  /** How a build ended; undefined when it is not kept or its file is damaged. @throws Error when that cannot be found out */
+  async find(id: string, signal?: AbortSignal): Promise<StoredBuild | undefined> {
     if (!ID.test(id)) return undefined;
-    const header = await this.#header(id);
-    if (header === undefined) return undefined;
-    const damaged = (err: unknown) =>
-      this.#options.logger.warn({ build: id, err }, 'the kept log of a build is damaged');
-    return { ...header, lines: readLines(this.#path(id), damaged) };
+    return withDeadline({ ms: LOOK_MS, signal }, (until) => raceAbort(this.#header(id, until), until));
   }
 
-  /** What is kept, newest first: at most so many as are kept at all. */
-  async list(signal?: AbortSignal): Promise<StoredBuild[]> {
-    const { directory, files: most = MAX_FILES } = this.#options;
-    const files = (await listLogFiles(directory, idOf)).logs.slice(0, most);
+  /**
+   * The lines that are kept of a build, read as they are asked for. They end early where the file is damaged or gone.
+   *
+   * @param after number of the last line that is not asked for
+   * @throws Error when too many logs are read at once, or the volume does not answer
+   */
+  async *lines(id: string, after = 0, signal?: AbortSignal): AsyncGenerator<StoredLine> {
+    const path = this.#path(id);
+    let last = after;
+    for (let isClosed = true; isClosed;) {
+      isClosed = false;
+      const file = await this.#open.take(signal);
+      const lines = readLines(path, signal);
+      try {
+        for await (const each of lines) {
+          if (each.line <= last) continue;
+          last = each.line;
+          file.idle(() => void lines.return(undefined));
+          yield each;
+          isClosed = !file.resume();
+          // It is opened once more, and read on from there.
+          if (isClosed) break;
+        }
+      } catch (err) {
+        if (signal?.aborted === true) return;
+        if (isUnanswered(err)) throw err;
+        this.#options.logger.warn({ build: id, err }, 'the archived log of a build is damaged');
+      } finally {
+        file.release();
+      }
+    }
+  }
+
+  /**
+   * What is kept, newest first: at most so many as are kept at all.
+   *
+   * @param isKnown whether the file, written at this time, need not be read: it is then left out
+   */
+  async list(signal?: AbortSignal, isKnown: (id: string, at: number) => boolean = () => false): Promise<StoredBuild[]> {
+    const { directory, files: most = MAX_FILES, logger } = this.#options;
+    const { logs } = await listLogFiles(directory, idOf);
+    const ids = logs.slice(0, most).flatMap(({ id, at }) => (id === undefined || isKnown(id, at) ? [] : [id]));
     const builds: (StoredBuild | undefined)[] = [];
     let next = 0;
     const work = async () => {
-      for (let at = next++; at < files.length; at = next++) {
-        signal?.throwIfAborted();
-        builds[at] = await this.#header(files[at]?.id ?? '');
+      for (let at = next++; at < ids.length; at = next++) {
+        const id = ids[at] ?? '';
+        try {
+          builds[at] = await this.find(id, signal);
+        } catch (err) {
+          signal?.throwIfAborted();
+          logger.warn({ build: id, err }, 'the archived log of a build cannot be read');
+        }
       }
     };
     await Promise.all(Array.from({ length: HEADERS_AT_ONCE }, work));
@@ -138,20 +181,21 @@ export class LogStore {
         await rm(join(directory, file.name), { force: true });
         if (file.id !== undefined) gone.push(file.id);
       } catch (err) {
-        logger.warn({ file: file.name, err }, 'the kept log of a build cannot be removed');
+        logger.warn({ file: file.name, err }, 'the archived log of a build cannot be removed');
       }
     }
     return gone;
   }
 
-  async #header(id: string): Promise<StoredHeader | undefined> {
+  async #header(id: string, signal: AbortSignal): Promise<StoredBuild | undefined> {
     try {
-      const header = await readHeader(this.#path(id));
+      const header = await readHeader(this.#path(id), signal);
       if (header.spec.id === id) return header;
       throw new Error('it is of another build');
     } catch (err) {
       if (err instanceof Error && errorCode(err) === 'ENOENT') return undefined;
-      this.#options.logger.warn({ build: id, err }, 'the kept log of a build is damaged');
+      if (signal.aborted || isUnanswered(err)) throw err;
+      this.#options.logger.warn({ build: id, err }, 'the archived log of a build is damaged');
       return undefined;
     }
   }
@@ -172,6 +216,13 @@ function idOf(name: string): string | undefined {
   return ID.test(id) ? id : undefined;
 }
 
+/** Whether it says nothing of the file: the volume does not answer, or not now. */
+function isUnanswered(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = errorCode(error) ?? '';
+  return error.name === 'TimeoutError' || (code !== 'ENOENT' && /^E[A-Z]+$/.test(code));
+}
+
 async function move(from: string, to: string): Promise<void> {
   try {
     await rename(from, to);
@@ -182,8 +233,8 @@ async function move(from: string, to: string): Promise<void> {
   }
 }
 
-async function* chunks({ spec, result, lines }: StoredBuild & { lines: Iterable<StoredLine> }): AsyncGenerator<string> {
-  yield `${JSON.stringify({ version: 1, spec, result })}\n`;
+async function* chunks(build: StoredBuild, lines: Iterable<StoredLine>): AsyncGenerator<string> {
+  yield `${JSON.stringify({ version: 1, ...build })}\n`;
   let chunk: string[] = [];
   for (const { line, phase, text } of lines) {
     chunk.push(`${JSON.stringify({ line, phase, text })}\n`);

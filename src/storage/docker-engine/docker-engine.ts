@@ -1,12 +1,12 @@
 import { pipeline, type Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
+import { retry } from '../../util/backoff.ts';
+import { jsonLines } from '../../util/json-lines.ts';
 import type { EngineVersion } from './api-version.ts';
 import { type ContainerFacts, type ListedContainer, parseContainer, parseEvent, parseList } from './container-facts.ts';
 import type { EngineAddress } from './engine-connection.ts';
 import { EngineError, errorWithoutAnswer } from './engine-error.ts';
 import { asJson, EngineTransport } from './engine-transport.ts';
-import { jsonLines } from './json-lines.ts';
 import { LogFrames, sinceOf } from './log-frames.ts';
 import { followPodmanLog, type OpenFrames } from './podman-log.ts';
 import { type TarEntry, tar } from './tar.ts';
@@ -19,8 +19,9 @@ export interface DockerEngineOptions extends EngineAddress {
 const NOT_FOUND = 404;
 const CONFLICT = 409;
 const NOT_MODIFIED = 304;
-const REMOVAL_ATTEMPTS = 4;
-const REMOVAL_RETRY_MS = 200;
+const REMOVAL = { attempts: 4, firstMs: 300, longestMs: 1_000 };
+/** Longer than any event or report of progress. */
+const LINES = { longest: 2 ** 20 };
 
 /**
  * The part of the Docker Engine API that running a build takes, as Docker and Podman serve it. No library: what there is for
@@ -81,17 +82,11 @@ export class DockerEngine {
     await this.#transport.call(kill, signal, [NOT_FOUND, CONFLICT, 500]);
     const query = { force: 'true', v: 'true' };
     const remove = { what: 'remove a container', method: 'DELETE', path, query } as const;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        // 409: another removal is under way.
-        await this.#transport.call(remove, signal, [NOT_FOUND, CONFLICT]);
-        return;
-      } catch (error) {
-        // Podman may not have let go of the mounts yet of what has just been killed.
-        if (!(error instanceof EngineError) || error.status !== 500 || attempt === REMOVAL_ATTEMPTS) throw error;
-        await delay(REMOVAL_RETRY_MS * attempt * (0.75 + Math.random() / 2), undefined, { signal });
-      }
-    }
+    // Podman may not have let go of the mounts yet of what has just been killed.
+    const again = (error: unknown) => (error instanceof EngineError && error.status === 500 ? 0 : undefined);
+    // 409: another removal is under way.
+    const attempt = () => this.#transport.call(remove, signal, [NOT_FOUND, CONFLICT]);
+    await retry({ ...REMOVAL, again, signal }, attempt);
   }
 
   /** @param id or name @returns undefined when it is not there */
@@ -134,7 +129,7 @@ export class DockerEngine {
     const request = { what, method: 'POST', path: '/images/create', query, headers } as const;
     const stream = await this.#transport.stream(request, options.signal);
     try {
-      for await (const value of jsonLines(stream)) {
+      for await (const value of jsonLines(stream, LINES)) {
         const { error, status } = value as { error?: unknown; status?: unknown };
         if (typeof error === 'string') throw new EngineError(0, `${what}: ${error.slice(0, 500)}`);
         if (typeof status === 'string') options.onProgress?.(status);
@@ -154,7 +149,7 @@ export class DockerEngine {
     id: string,
     { since, follow, signal }: { since: string | null; follow: boolean; signal: AbortSignal },
   ): Promise<Readable> {
-    const { isPodman } = await unlessAborted(this.version(), signal);
+    const { isPodman } = await raceAbort(this.version(), signal);
     const open: OpenFrames = (position, either) => this.#openFrames(id, position, either);
     if (isPodman && follow) return followPodmanLog(open, since, signal);
     // Whoever reads hears of an error from the last stream; the callback is only there so that it is not thrown.
@@ -173,7 +168,7 @@ export class DockerEngine {
     const request = { what: 'follow events', method: 'GET', path: '/events', query } as const;
     try {
       const stream = await this.#transport.stream(request, signal);
-      for await (const event of jsonLines(stream)) {
+      for await (const event of jsonLines(stream, LINES)) {
         const id = parseEvent(event);
         if (id !== undefined) yield id;
       }

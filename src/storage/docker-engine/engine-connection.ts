@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Agent, buildConnector } from 'undici';
+import { type Agent, buildConnector } from 'undici';
+import { pool } from '../../util/http.ts';
 
 /** Where a Docker-compatible engine listens. */
 export interface EngineAddress {
@@ -23,15 +24,13 @@ export interface EngineConnection {
 /** Calls under way at the same moment; more wait for their turn. */
 const CALLS = 16;
 const CONNECT_TIMEOUT_MS = 5_000;
-/** No answer that we ask for comes near; a list has about 2 KiB for each container. */
-const MOST_BYTES = 32 * 2 ** 20;
 
 export function connectEngine({ address, tls }: EngineAddress): EngineConnection {
   const connect = connector(address, tls);
   return {
     origin: originOf(address, tls),
-    calls: new Agent({ connect, connections: CALLS, maxResponseSize: MOST_BYTES, allowH2: false }),
-    streams: new Agent({ connect, pipelining: 0, allowH2: false }),
+    calls: pool({ connect, connections: CALLS }),
+    streams: pool({ connect, pipelining: 0 }),
   };
 }
 

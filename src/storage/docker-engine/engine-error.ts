@@ -1,3 +1,5 @@
+import { textOf } from '../../util/http.ts';
+
 /**
  * A request to an engine that failed. `message` may quote the engine: it is for the log, not for users.
  */
@@ -22,8 +24,7 @@ export function errorFromAnswer(what: string, status: number, body: string): Eng
 /** No answer, or a broken one. */
 export function errorWithoutAnswer(what: string, cause: unknown): EngineError {
   if (cause instanceof EngineError) return cause;
-  const { code, message } = cause instanceof Error ? (cause as Error & { code?: unknown }) : { code: '', message: '' };
-  const text = [code, message].filter((part) => typeof part === 'string' && part !== '').join(' ');
+  const text = cause instanceof Error ? textOf(cause) : '';
   return new EngineError(0, `${what}: ${text === '' ? 'no answer' : text}`, { cause });
 }
 

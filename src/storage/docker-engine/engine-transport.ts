@@ -1,6 +1,8 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
+import { ask, type HttpRequest, inTime, send } from '../../util/http.ts';
 import { type EngineVersion, negotiate } from './api-version.ts';
 import { connectEngine, type EngineAddress, type EngineConnection } from './engine-connection.ts';
 import { EngineError, errorFromAnswer, errorWithoutAnswer } from './engine-error.ts';
@@ -24,6 +26,10 @@ export interface EngineAnswer {
   readonly text: string;
 }
 
+/** No answer that we ask for comes near; a list has about 2 KiB for each container. */
+const MOST_BYTES = 32 * 2 ** 20;
+/** The one path without a version. */
+const VERSION = '/version';
 const LONGEST_COMPLAINT = 64 * 2 ** 10;
 
 /**
@@ -61,84 +67,55 @@ export class EngineTransport {
   /**
    * @param accepted statuses besides 2xx that are no failure
    */
-  async call(request: EngineRequest, signal?: AbortSignal, accepted: readonly number[] = []): Promise<EngineAnswer> {
-    const ended = new AbortController();
-    const timer = setTimeout(
-      () => ended.abort(new EngineError(0, `${request.what}: no answer in time`)),
-      this.#timeoutMs,
-    );
-    const either = signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal]);
-    try {
-      const { api } = await unlessAborted(this.version(), either);
-      const answer = await this.#send(this.#connection.calls, `/v${api}`, request, either);
-      const text = await answer.body.text();
-      const { statusCode: status } = answer;
+  call(request: EngineRequest, signal?: AbortSignal, accepted: readonly number[] = []): Promise<EngineAnswer> {
+    return this.#inTime(request, signal, async (sent) => {
+      const { status, headers, body } = await ask(this.#connection.calls, sent, MOST_BYTES);
+      const text = body.toString();
       if ((status < 200 || status > 299) && !accepted.includes(status))
         throw errorFromAnswer(request.what, status, text);
-      return { status, date: dateOf(answer), text };
-    } catch (cause) {
-      throw this.#failure(request, cause, ended.signal, signal);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  /** Opens a stream. It ends with `signal`; silence on it means nothing. */
-  async stream(request: EngineRequest, signal: AbortSignal): Promise<Readable> {
-    const late = new AbortController();
-    const timer = setTimeout(
-      () => late.abort(new EngineError(0, `${request.what}: no answer in time`)),
-      this.#timeoutMs,
-    );
-    const either = AbortSignal.any([late.signal, signal]);
-    try {
-      const { api } = await unlessAborted(this.version(), either);
-      const answer = await this.#send(this.#connection.streams, `/v${api}`, request, either);
-      if (answer.statusCode === 200) return answer.body;
-      const text = await beginningOf(answer.body);
-      throw errorFromAnswer(request.what, answer.statusCode, text);
-    } catch (cause) {
-      throw this.#failure(request, cause, late.signal, signal);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #askVersion(): Promise<EngineVersion> {
-    const request = { what: 'ask for the version', method: 'GET', path: '/version' } as const;
-    try {
-      const answer = await this.#send(this.#connection.calls, '', request, AbortSignal.timeout(this.#timeoutMs));
-      const text = await answer.body.text();
-      if (answer.statusCode !== 200) throw errorFromAnswer(request.what, answer.statusCode, text);
-      return negotiate(asJson(text));
-    } catch (cause) {
-      throw errorWithoutAnswer(request.what, cause);
-    }
-  }
-
-  #send(
-    dispatcher: Dispatcher,
-    prefix: string,
-    { method, path, query, headers, body }: EngineRequest,
-    signal: AbortSignal,
-  ) {
-    const parameters = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
-    const type = Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json';
-    return dispatcher.request({
-      origin: this.#connection.origin,
-      path: `${prefix}${path}${parameters}`,
-      method,
-      headers: { ...headers, ...(body === undefined ? {} : { 'content-type': type }) },
-      body: body === undefined || Buffer.isBuffer(body) ? (body ?? null) : JSON.stringify(body),
-      signal,
-      headersTimeout: 0,
-      bodyTimeout: 0,
+      return { status, date: dateOf(headers), text };
     });
   }
 
-  #failure({ what }: EngineRequest, cause: unknown, late: AbortSignal, signal: AbortSignal | undefined): unknown {
-    if (signal?.aborted === true) return signal.reason;
-    return late.aborted ? late.reason : errorWithoutAnswer(what, cause);
+  /** Opens a stream. It ends with `signal`; silence on it means nothing. */
+  stream(request: EngineRequest, signal: AbortSignal): Promise<Readable> {
+    return this.#inTime(request, signal, async (sent) => {
+      const { status, body } = await send(this.#connection.streams, sent);
+      if (status === 200) return body;
+      throw errorFromAnswer(request.what, status, await beginningOf(body));
+    });
+  }
+
+  async #askVersion(): Promise<EngineVersion> {
+    const { text } = await this.call({ what: 'ask for the version', method: 'GET', path: VERSION });
+    return negotiate(asJson(text));
+  }
+
+  /** @throws {EngineError} and the reason of the signal */
+  async #inTime<T>(
+    request: EngineRequest,
+    signal: AbortSignal | undefined,
+    work: (sent: HttpRequest) => Promise<T>,
+  ): Promise<T> {
+    const { what, method, path, query, headers, body } = request;
+    const parameters = query === undefined ? '' : `?${new URLSearchParams(query).toString()}`;
+    const type = Buffer.isBuffer(body) ? 'application/x-tar' : 'application/json';
+    try {
+      return await inTime(this.#timeoutMs, signal, async (either) => {
+        const prefix = path === VERSION ? '' : `/v${(await raceAbort(this.version(), either)).api}`;
+        return work({
+          origin: this.#connection.origin,
+          path: `${prefix}${path}${parameters}`,
+          method,
+          headers: { ...headers, ...(body === undefined ? {} : { 'content-type': type }) },
+          body: body === undefined || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+          signal: either,
+        });
+      });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw errorWithoutAnswer(what, cause);
+    }
   }
 }
 
@@ -152,16 +129,17 @@ export function asJson(text: string): unknown {
   }
 }
 
-async function beginningOf(body: Readable): Promise<string> {
+async function beginningOf(body: AsyncIterable<Uint8Array>): Promise<string> {
+  const decoder = new TextDecoder();
   let text = '';
   for await (const chunk of body) {
-    text += String(chunk);
+    text += decoder.decode(chunk, { stream: true });
     if (text.length > LONGEST_COMPLAINT) break;
   }
   return text;
 }
 
-function dateOf({ headers }: Dispatcher.ResponseData): number {
-  const date = Date.parse(String(headers['date']));
-  return Number.isNaN(date) ? Date.now() : date;
+function dateOf({ date }: IncomingHttpHeaders): number {
+  const at = Date.parse(date ?? '');
+  return Number.isNaN(at) ? Date.now() : at;
 }

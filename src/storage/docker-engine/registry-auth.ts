@@ -1,43 +1,39 @@
-import { z } from 'zod';
+import { parseImageReference } from '../../domain/image/image-reference.ts';
+import { parseDockerConfig, type RegistryCredential } from '../registry/docker-config.ts';
 
-const Config = z.object({
-  auths: z
-    .record(
-      z.string(),
-      z.object({ auth: z.string().optional(), username: z.string().optional(), password: z.string().optional() }),
-    )
-    .default({}),
-});
-
-/** Keys that Docker Hub has in a `config.json`. */
-const HUB = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io'];
+/** What engines call Docker Hub by. */
+const DOCKER_HUB = 'https://index.docker.io/v1/';
 
 /**
- * The header `X-Registry-Auth` for one image: what a docker `config.json` has for its registry.
+ * The header `X-Registry-Auth` for one image: what a docker `config.json` has for it.
  *
  * @returns undefined when it has nothing, or cannot be read
  */
 export function registryAuth(config: string | null, image: string): string | undefined {
-  if (config === null) return undefined;
-  const first = image.split('/')[0] ?? '';
-  const isHost = image.includes('/') && (/[.:]/.test(first) || first === 'localhost');
-  const keys = isHost ? [first, `https://${first}`, `http://${first}`] : HUB;
-  const auths = parse(config);
-  const entry = keys.map((key) => auths[key]).find((found) => found !== undefined);
-  if (entry === undefined) return undefined;
-  const [, username, password] = /^([^:]*):(.*)$/s.exec(Buffer.from(entry.auth ?? '', 'base64').toString()) ?? [];
-  const auth = {
-    username: entry.username ?? username,
-    password: entry.password ?? password,
-    serveraddress: keys[0],
-  };
+  const reference = parseImageReference(image);
+  const credential = reference && find(config, reference);
+  if (reference === undefined || credential === undefined) return undefined;
+  const { registry } = reference;
+  const auth = { ...shown(credential), serveraddress: registry === 'docker.io' ? DOCKER_HUB : registry };
   return Buffer.from(JSON.stringify(auth)).toString('base64url');
 }
 
-function parse(config: string): z.infer<typeof Config>['auths'] {
+function find(config: string | null, { registry, repository }: { registry: string; repository: string }) {
   try {
-    return Config.parse(JSON.parse(config)).auths;
+    return config === null ? undefined : parseDockerConfig(config).find(registry, repository);
   } catch {
-    return {};
+    return undefined;
+  }
+}
+
+/** The AuthConfig of the Docker Engine API. */
+function shown(credential: RegistryCredential): Readonly<Record<string, string>> {
+  switch (credential.kind) {
+    case 'password':
+      return { username: credential.username, password: credential.password };
+    case 'identity':
+      return { identitytoken: credential.token };
+    case 'token':
+      return { registrytoken: credential.token };
   }
 }

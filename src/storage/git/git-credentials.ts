@@ -17,12 +17,11 @@ const ANY_USER = 'git';
 export class GitCredentials {
   readonly #options: GitCredentialsOptions;
   readonly #secrets: LRUCache<string, V1Secret>;
-  readonly #reading = new Map<string, Promise<V1Secret | undefined>>();
 
   constructor(options: GitCredentialsOptions) {
     this.#options = options;
     const max = Math.max(1, options.config.credentials.length);
-    this.#secrets = new LRUCache({ max, ttl: CACHE_MS, ttlResolution: 0 });
+    this.#secrets = new LRUCache({ max, ttl: CACHE_MS, ttlResolution: 0, fetchMethod: (name) => this.#read(name) });
   }
 
   /**
@@ -42,7 +41,7 @@ export class GitCredentials {
   async forUrl(url: string): Promise<GitCredential | undefined> {
     const entry = mostSpecific(this.#options.config.credentials, url);
     if (entry === undefined) return undefined;
-    const secret = await this.#secret(entry.secret);
+    const secret = await this.#secrets.fetch(entry.secret);
     const values = Object.fromEntries(
       Object.entries(secret?.data ?? {}).map(([key, value]) => [key, Buffer.from(value, 'base64').toString('utf8')]),
     );
@@ -54,25 +53,13 @@ export class GitCredentials {
     throw new BuildProblem({ reason: 'MissingSecret', message });
   }
 
-  async #secret(name: string): Promise<V1Secret | undefined> {
-    const known = this.#secrets.get(name);
-    if (known !== undefined) return known;
-    const reading = this.#reading.get(name) ?? this.#read(name);
-    this.#reading.set(name, reading);
-    return reading;
-  }
-
   async #read(name: string): Promise<V1Secret | undefined> {
     const { client, namespace } = this.#options;
     try {
-      const secret = await client.get(Secrets, { namespace, name }, { timeoutMs: READ_MS });
-      if (secret !== undefined) this.#secrets.set(name, secret);
-      return secret;
+      return await client.get(Secrets, { namespace, name }, { timeoutMs: READ_MS });
     } catch (cause) {
       const message = 'The credentials for the repository cannot be read at the moment.';
       throw new BuildProblem({ reason: 'RepositoryUnavailable', message }, { transient: true, cause });
-    } finally {
-      this.#reading.delete(name);
     }
   }
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import type { Repository } from '../../domain/build/build.ts';
 import type { GitCredential } from '../../domain/git/git-credential.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
 import { problemOfStatus, refNotFound, unavailable } from './problems.ts';
 
@@ -36,15 +37,15 @@ const LONGEST_REST_MS = 60 * 60_000;
 export class HostApiClient {
   readonly #client: OutboundClient;
   readonly #api: HostApi;
-  readonly #now: () => number;
+  readonly #clock: Clock;
   readonly #known = new LRUCache<string, Known>({ max: KNOWN });
-  /** Until when the API is left alone, by credential: a limit is that of an account. Milliseconds since the epoch. */
+  /** Until when the API is left alone, by credential: a limit is that of an account. Of the monotonic clock. */
   readonly #limitedUntil = new Map<string, number>();
 
-  constructor(client: OutboundClient, api: HostApi, now: () => number = Date.now) {
+  constructor(client: OutboundClient, api: HostApi, clock = SYSTEM_CLOCK) {
     this.#client = client;
     this.#api = api;
-    this.#now = now;
+    this.#clock = clock;
   }
 
   /** @throws {BuildProblem} when the host says that the repository cannot be had; whatever the client throws */
@@ -55,7 +56,7 @@ export class HostApiClient {
     signal: AbortSignal,
   ): Promise<ApiAnswer> {
     const account = credential?.url ?? '';
-    const limitedForMs = (this.#limitedUntil.get(account) ?? 0) - this.#now();
+    const limitedForMs = (this.#limitedUntil.get(account) ?? 0) - this.#clock.monotonic();
     if (limitedForMs > 0) return { limitedForMs };
     const { url, accept } = this.#api.question(repository, ref);
     const key = `${account} ${url}`;
@@ -65,8 +66,8 @@ export class HostApiClient {
     const authorization = (target: URL) =>
       credential?.kind === 'http' && target.origin === origin ? `Bearer ${credential.password}` : undefined;
     return this.#client.ask(url, { headers, authorization, signal }, async (answer) => {
-      const restMs = restOf(answer, this.#now());
-      if (restMs > 0) this.#limitedUntil.set(account, this.#now() + restMs);
+      const restMs = restOf(answer, this.#clock.now());
+      if (restMs > 0) this.#limitedUntil.set(account, this.#clock.monotonic() + restMs);
       if (isLimited(answer)) return { limitedForMs: Math.max(restMs, 1_000) };
       if (answer.status === 304 && known !== undefined) return { commit: known.commit };
       const commit = await this.#read(answer, repository, ref, credential);

@@ -1,11 +1,12 @@
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
 import { binderSlugOf } from '../../domain/build/binder-slug.ts';
 import type { BuildProblem, Repository, ResolvedRepository } from '../../domain/build/build.ts';
 import type { GitCredential } from '../../domain/git/git-credential.ts';
 import { isCommit } from '../../domain/git/git-ref.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
+import { inTime } from '../../util/http.ts';
+import { Memo } from '../../util/memo.ts';
 import { AddressGuard } from '../outbound/address-guard.ts';
 import { OutboundClient } from '../outbound/outbound-client.ts';
 import type { GitCredentials } from './git-credentials.ts';
@@ -48,8 +49,7 @@ export class RefResolver {
   readonly #gitlab: HostApiClient;
   readonly #allowed: readonly RegExp[];
   readonly #denied: readonly RegExp[];
-  readonly #known: LRUCache<string, { readonly commit: string }> | undefined;
-  readonly #asking = new Map<string, Promise<string>>();
+  readonly #commits: Memo<string>;
   /** How many questions somebody has under way. */
   readonly #askers = new Map<string, number>();
   readonly #stop = new AbortController();
@@ -64,8 +64,7 @@ export class RefResolver {
     this.#gitlab = new HostApiClient(this.#client, gitlabApi(config.gitlab));
     this.#allowed = config.allowed.map((source) => new RegExp(source, 'i'));
     this.#denied = config.denied.map((source) => new RegExp(source, 'i'));
-    const options = { max: CACHE_SIZE, ttl: config.refCache, ttlResolution: 0 };
-    this.#known = config.refCache > 0 ? new LRUCache(options) : undefined;
+    this.#commits = new Memo({ keepMs: config.refCache, max: CACHE_SIZE });
   }
 
   /**
@@ -84,15 +83,14 @@ export class RefResolver {
   ): Promise<ResolvedRepository> {
     signal?.throwIfAborted();
     this.#checkAllowed(repository);
-    const asked = this.#commitOf(repository, ref, asker);
-    const commit = await (signal === undefined ? asked : unlessAborted(asked, signal));
+    const commit = await this.#commitOf(repository, ref, asker, signal);
     return { ...repository, ref, commit, binderSlug: binderSlugOf(repository, commit) };
   }
 
   /** Ends every question. */
   async close(): Promise<void> {
     this.#stop.abort(new Error('the resolver of refs has been closed'));
-    await Promise.allSettled(this.#asking.values());
+    await this.#commits.settled();
     await this.#client.close();
   }
 
@@ -107,37 +105,37 @@ export class RefResolver {
     }
   }
 
-  async #commitOf(repository: Repository, ref: string, asker: string | undefined): Promise<string> {
+  async #commitOf(
+    repository: Repository,
+    ref: string,
+    asker: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<string> {
     // The known hosts are those of the configuration; any other may be none that a build may reach.
     if (isCommit(ref) && (repository.provider === 'gist' || this.#apiOf(repository) !== undefined)) return ref;
     const key = JSON.stringify([repository.provider, repository.url, ref]);
-    const known = this.#known?.get(key);
-    if (known !== undefined) return known.commit;
-    return this.#asking.get(key) ?? this.#ask(key, repository, ref, asker);
+    return this.#commits.get(key, signal, (wanted) => this.#ask(repository, ref, asker, wanted));
   }
 
-  #ask(key: string, repository: Repository, ref: string, asker: string | undefined): Promise<string> {
+  /** @param wanted aborts when nobody waits for the answer any more */
+  async #ask(repository: Repository, ref: string, asker: string | undefined, wanted: AbortSignal): Promise<string> {
     const host = hostOf(repository, this.#config);
-    if (this.#asking.size >= MOST_AT_ONCE || this.#stop.signal.aborted) return Promise.reject(unavailable(host));
-    if (asker !== undefined && (this.#askers.get(asker) ?? 0) >= MOST_OF_ONE) return Promise.reject(tooManyQuestions());
+    if (this.#commits.size >= MOST_AT_ONCE || this.#stop.signal.aborted) throw unavailable(host);
+    if (asker !== undefined && (this.#askers.get(asker) ?? 0) >= MOST_OF_ONE) throw tooManyQuestions();
     this.#count(asker, 1);
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(this.#config.timeout)]);
-    const asked = unlessAborted(this.#find(repository, ref, signal), signal)
-      .then((commit) => {
-        this.#known?.set(key, { commit });
-        return commit;
-      })
-      .catch((error: unknown) => {
-        const problem = toProblem(error, host);
+    try {
+      return await inTime(this.#config.timeout, AbortSignal.any([this.#stop.signal, wanted]), (signal) =>
+        raceAbort(this.#find(repository, ref, signal), signal),
+      );
+    } catch (error) {
+      const problem = toProblem(error, host);
+      if (!wanted.aborted) {
         this.#logger.info({ host, reason: problem.reason, err: problem.cause }, 'A ref was not resolved');
-        throw problem;
-      })
-      .finally(() => {
-        this.#asking.delete(key);
-        this.#count(asker, -1);
-      });
-    this.#asking.set(key, asked);
-    return asked;
+      }
+      throw problem;
+    } finally {
+      this.#count(asker, -1);
+    }
   }
 
   #count(asker: string | undefined, change: 1 | -1): void {

@@ -2,9 +2,10 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Client, type ClientChannel, type ConnectConfig } from 'ssh2';
 import type { GitCredential } from '../../domain/git/git-credential.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
+import { bounded } from '../../util/http.ts';
 import type { AddressGuard } from '../outbound/address-guard.ts';
-import { OutboundRefused } from '../outbound/outbound-client.ts';
+import { tooLong } from '../outbound/outbound-client.ts';
 import { KnownHosts } from './known-hosts.ts';
 import { PktLineError, resumable } from './pkt-line.ts';
 import { accessDenied, notAllowed } from './problems.ts';
@@ -47,7 +48,7 @@ export async function findSshRef(
       known,
     });
     const channel = await session.uploadPack(decodeURIComponent(pathname), signal);
-    const output = resumable(limited(channel));
+    const output = resumable(bounded(channel as AsyncIterable<Buffer>, BYTES, tooLong));
     const command = (packets: Buffer) => {
       channel.write(packets);
       return Promise.resolve(output);
@@ -115,7 +116,7 @@ class SshSession {
 
   /** What the promise comes to, unless the connection fails or the signal aborts before. */
   unlessOver<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-    return unlessAborted(Promise.race([promise, this.#failed.promise]), signal);
+    return raceAbort(Promise.race([promise, this.#failed.promise]), signal);
   }
 
   end(): void {
@@ -140,15 +141,6 @@ async function openSocket(guard: AddressGuard, host: string, port: number, signa
   socket.on('error', () => undefined);
   await once(socket, 'connect', { signal });
   return socket;
-}
-
-async function* limited(channel: ClientChannel): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
-  for await (const chunk of channel as AsyncIterable<Buffer>) {
-    bytes += chunk.byteLength;
-    if (bytes > BYTES) throw new OutboundRefused('an answer that is too long');
-    yield chunk;
-  }
 }
 
 function unknownKey(host: string) {

@@ -2,9 +2,10 @@ import type { KubeConfig } from '@kubernetes/client-node';
 import { readFile } from 'node:fs/promises';
 import type { RequestOptions } from 'node:https';
 import { readFileSync } from 'node:fs';
-import { Agent, type Dispatcher } from 'undici';
+import type { Agent, Dispatcher } from 'undici';
 import { SetupError } from '../../domain/setup-error.ts';
-import { errorCode } from './kube-error.ts';
+import { errorCode, pool } from '../../util/http.ts';
+import { reread } from '../../util/memo.ts';
 
 type Headers = Record<string, string>;
 
@@ -22,25 +23,6 @@ const SERVICE_ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount';
 /** Tokens and exec credentials are replaced minutes before they expire; looking again every half minute is plenty. */
 const CREDENTIALS_REREAD_MS = 30_000;
 
-/**
- * Credentials that are looked at again when they are old: once, however many calls want them in that moment. What could
- * not be read is read again by the next call.
- */
-function reread(read: () => Promise<Headers>, first?: Headers): () => Promise<Headers> {
-  let current = first === undefined ? undefined : Promise.resolve(first);
-  let readAt = performance.now();
-  return () => {
-    if (current === undefined || performance.now() - readAt > CREDENTIALS_REREAD_MS) {
-      readAt = performance.now();
-      current = read().catch((error: unknown) => {
-        current = undefined;
-        throw error;
-      });
-    }
-    return current;
-  };
-}
-
 /** How to know the API server, and for client certificates how to be known to it. */
 interface TlsOptions {
   readonly ca?: string | Buffer;
@@ -50,17 +32,14 @@ interface TlsOptions {
   readonly servername?: string;
 }
 
-/**
- * Connections kept alive below the API server's own idle limit of 90 s. HTTP/1.1: over HTTP/2, undici takes twice the CPU
- * for the same calls.
- */
-function pool(tls: TlsOptions): Agent {
-  return new Agent({ allowH2: false, keepAliveTimeout: 60_000, connect: { timeout: 10_000, ...tls } });
+/** Connections kept alive below the API server's own idle limit of 90 s. */
+function connect(tls: TlsOptions): Agent {
+  return pool({ keepAliveTimeout: 60_000, connect: { timeout: 10_000, ...tls } });
 }
 
 /** A connection with a fixed bearer token: the sandbox and tests. */
 export function tokenConnection(options: { server: string; token: string; ca?: string }): KubeConnection {
-  const dispatcher = pool(options.ca === undefined ? {} : { ca: options.ca });
+  const dispatcher = connect(options.ca === undefined ? {} : { ca: options.ca });
   const headers = { authorization: `Bearer ${options.token}` };
   return {
     server: options.server.replace(/\/$/, ''),
@@ -92,11 +71,11 @@ export function ownNamespace(folder = SERVICE_ACCOUNT): string | undefined {
  */
 export function inClusterConnection(env: NodeJS.ProcessEnv, folder = SERVICE_ACCOUNT): KubeConnection {
   const host = env['KUBERNETES_SERVICE_HOST'] ?? '';
-  const dispatcher = pool({ ca: readFileSync(`${folder}/ca.crt`, 'utf8') });
+  const dispatcher = connect({ ca: readFileSync(`${folder}/ca.crt`, 'utf8') });
   return {
     server: `https://${host.includes(':') ? `[${host}]` : host}:${env['KUBERNETES_SERVICE_PORT'] ?? '443'}`,
     dispatcher,
-    headers: reread(async () => {
+    headers: reread(CREDENTIALS_REREAD_MS, async () => {
       const token = (await readFile(`${folder}/token`, 'utf8')).trim();
       return { authorization: `Bearer ${token}` };
     }),
@@ -119,7 +98,7 @@ export async function kubeconfigConnection(file: string | undefined, context?: s
     else config.loadFromFile(file);
   } catch (error) {
     // What a parser says quotes the file, which has credentials in it.
-    const why = errorCode(error as Error) ?? 'it cannot be read as one';
+    const why = errorCode(error) ?? 'it cannot be read as one';
     throw new SetupError(`The kubeconfig ${file ?? 'of this account'} cannot be used: ${why}`);
   }
   if (context !== undefined) config.setCurrentContext(context);
@@ -134,11 +113,11 @@ export async function kubeconfigConnection(file: string | undefined, context?: s
   };
   const first = await authenticate();
   const tls = tlsOf(first);
-  const dispatcher = (cluster.proxyUrl === undefined ? undefined : await throughProxy(config)) ?? pool(tls);
+  const dispatcher = (cluster.proxyUrl === undefined ? undefined : await throughProxy(config)) ?? connect(tls);
   return {
     server: cluster.server.replace(/\/$/, ''),
     dispatcher,
-    headers: reread(async () => headersOf(await authenticate()), headersOf(first)),
+    headers: reread(CREDENTIALS_REREAD_MS, async () => headersOf(await authenticate()), headersOf(first)),
     close: () => dispatcher.close(),
   };
 }

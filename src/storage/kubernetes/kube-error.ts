@@ -68,12 +68,6 @@ export function isOutdated(error: unknown): boolean {
   return error.status === 422 && (error.details?.causes ?? []).some(({ field }) => field === 'metadata.uid');
 }
 
-/** The system's word for an error (`ECONNREFUSED`); the numbers that DOM exceptions call codes are none. */
-export function errorCode(error: Error): string | undefined {
-  const { code } = error as { code?: unknown };
-  return typeof code === 'string' ? code : undefined;
-}
-
 function describe({ kind, namespace, name }: Target): string {
   const where = [namespace, name].filter((part) => part !== undefined).join('/');
   return where === '' ? kind : `${kind} ${where}`;

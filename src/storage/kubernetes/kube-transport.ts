@@ -1,9 +1,20 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Dispatcher } from 'undici';
+import { raceAbort } from '../../util/abort.ts';
+import { retry } from '../../util/backoff.ts';
+import {
+  ask,
+  errorCode,
+  HttpFailure,
+  type HttpRequest,
+  type HttpStream,
+  inTime,
+  readAll,
+  send,
+  textOf,
+} from '../../util/http.ts';
 import { type RunContext, runContext } from '../../util/run-context.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
 import type { KubeConnection } from './connection.ts';
-import { errorCode, errorFromAnswer, KubeError, type Target } from './kube-error.ts';
+import { errorFromAnswer, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
 
 export interface CallOptions {
@@ -46,8 +57,10 @@ export interface KubeTransportOptions {
   readonly inFlight?: number;
 }
 
-const ATTEMPTS = 4;
-const FIRST_RETRY_MS = 100;
+const RETRY = { attempts: 4, firstMs: 100, longestMs: 1_000 };
+/** Far more than a page of the largest objects that there are. */
+const BODY_BYTES = 256 * 2 ** 20;
+const COMPLAINT_BYTES = 2 ** 20;
 const JSON_TYPE = 'application/json';
 /** What the Accept header says for metadata alone, of one object and of a list. */
 const METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
@@ -89,114 +102,79 @@ export class KubeTransport {
    * after that, `silenceMs` without a byte ends it; 0 is never. That the other side is gone is then noticed by the
    * probes of the connection (TCP keepalive, which undici turns on).
    */
-  async stream(call: Call, signal: AbortSignal, silenceMs: number): Promise<Dispatcher.ResponseData['body']> {
-    const deadline = AbortSignal.timeout(this.#timeoutMs);
-    const credentials = AbortSignal.any([signal, deadline]);
-    const timeouts = { headersTimeout: this.#timeoutMs, bodyTimeout: silenceMs };
-    const answer = await this.#send(call, signal, timeouts, credentials).catch((cause: unknown) => {
-      throw asKubeError(call.target, cause, deadline);
-    });
-    // 204 is the log of a pod that has no node yet.
-    if (answer.statusCode === 200 || answer.statusCode === 204) return answer.body;
-    const body = await unlessAborted(answer.body.text(), credentials).catch((cause: unknown) => {
-      answer.body.destroy();
-      throw asKubeError(call.target, cause, deadline);
-    });
-    throw errorFromAnswer(call.target, answer.statusCode, body, answer.headers['retry-after']);
+  async stream(call: Call, signal: AbortSignal, silenceMs: number): Promise<HttpStream['body']> {
+    try {
+      return await inTime(this.#timeoutMs, signal, async (either) => {
+        const request = { ...(await this.#request(call, either)), silenceMs };
+        const { status, headers, body } = await send(this.#connection.dispatcher, request);
+        // 204 is the log of a pod that has no node yet.
+        if (status === 200 || status === 204) return body;
+        const text = (await readAll(body, COMPLAINT_BYTES)).toString();
+        throw errorFromAnswer(call.target, status, text, headers['retry-after']);
+      });
+    } catch (cause) {
+      throw asKubeError(call.target, cause);
+    }
   }
 
   /** One call, from its turn in the limiter to the parsed answer. */
   async call(call: Call): Promise<unknown> {
-    const timeoutMs = call.options.timeoutMs ?? this.#timeoutMs;
+    const { timeoutMs = this.#timeoutMs } = call.options;
     const endsAt = performance.now() + timeoutMs;
-    // Not AbortSignal.timeout: its timers live on after the call, thousands of them in a rush.
-    const ended = new AbortController();
-    const timer = setTimeout(
-      () => ended.abort(new DOMException('no answer before the timeout', 'TimeoutError')),
-      timeoutMs,
-    );
-    const deadline = ended.signal;
     // Read here: the limiter goes on in the context of whoever gives it a turn.
     const run = runContext.getStore();
-    const signal = AbortSignal.any([deadline, call.options.signal, run?.signal].filter((each) => each !== undefined));
+    const callers = [call.options.signal, run?.signal].filter((each) => each !== undefined);
+    return inTime(timeoutMs, callers.length > 1 ? AbortSignal.any(callers) : callers[0], (signal) => {
+      const again = (error: unknown) => {
+        const isWanted = callers.every(({ aborted }) => !aborted);
+        // Not a moment earlier than the server asks for.
+        return isWanted && error instanceof KubeError && mayRetry(call, error) ? (error.retryAfterMs ?? 0) : undefined;
+      };
+      return retry({ ...RETRY, again, endsAt, signal }, () => this.#attempt(call, signal, run));
+    });
+  }
+
+  async #attempt(call: Call, signal: AbortSignal, run: RunContext | undefined): Promise<unknown> {
     try {
-      return await this.#attempts(call, signal, deadline, endsAt, run);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async #attempts(
-    call: Call,
-    signal: AbortSignal,
-    deadline: AbortSignal,
-    endsAt: number,
-    run: RunContext | undefined,
-  ): Promise<unknown> {
-    for (let attempt = 1; ; attempt += 1) {
+      await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
       try {
-        await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
-        try {
-          if (call.method !== 'GET' && run?.mayWrite() === false) throw leadershipLost(call.target);
-          return await this.#attempt(call, signal);
-        } finally {
-          this.#limiter.release();
-        }
-      } catch (cause) {
-        const error = asKubeError(call.target, cause, deadline);
-        const isUnwanted = call.options.signal?.aborted === true || run?.signal.aborted === true;
-        if (isUnwanted || attempt === ATTEMPTS || !mayRetry(call, error)) throw error;
-        const jitter = Math.random() / 2;
-        // Not a moment earlier than the server asks for, and not at all when there is no time left then.
-        const wait =
-          error.retryAfterMs === undefined
-            ? FIRST_RETRY_MS * 2 ** (attempt - 1) * (0.75 + jitter)
-            : error.retryAfterMs + FIRST_RETRY_MS * jitter;
-        if (performance.now() + wait >= endsAt) throw error;
-        await delay(wait, undefined, { signal }).catch(() => {
-          throw error;
-        });
+        if (call.method !== 'GET' && run?.mayWrite() === false) throw leadershipLost(call.target);
+        return await this.#ask(call, signal);
+      } finally {
+        this.#limiter.release();
       }
+    } catch (cause) {
+      throw asKubeError(call.target, cause);
     }
   }
 
-  async #attempt(call: Call, signal: AbortSignal): Promise<unknown> {
-    const answer = await this.#send(call, signal);
-    const text = await answer.body.text();
-    if (answer.statusCode >= 200 && answer.statusCode < 300) {
-      try {
-        return JSON.parse(text) as unknown;
-      } catch {
-        // Without the cause: it quotes the answer, which may be a Secret.
-        throw new KubeError(call.target, { status: 0, reason: 'NoAnswer', message: 'the answer is not JSON' });
-      }
+  async #ask(call: Call, signal: AbortSignal): Promise<unknown> {
+    const request = await this.#request(call, signal);
+    const { status, headers, body } = await ask(this.#connection.dispatcher, request, BODY_BYTES);
+    const text = body.toString();
+    if (status < 200 || status > 299) throw errorFromAnswer(call.target, status, text, headers['retry-after']);
+    try {
+      return JSON.parse(text) as unknown;
+    } catch {
+      // Without the cause: it quotes the answer, which may be a Secret.
+      throw new KubeError(call.target, { status: 0, reason: 'NoAnswer', message: 'the answer is not JSON' });
     }
-    throw errorFromAnswer(call.target, answer.statusCode, text, answer.headers['retry-after']);
   }
 
-  /** @param patience for the credentials */
-  async #send(
-    call: Call,
-    signal: AbortSignal,
-    timeouts: { headersTimeout?: number; bodyTimeout?: number } = {},
-    patience = signal,
-  ) {
+  async #request(call: Call, signal: AbortSignal): Promise<HttpRequest> {
     // An exec plugin that hangs must not hold the call beyond its deadline.
-    const credentials = await unlessAborted(this.#connection.headers(), patience);
+    const credentials = await raceAbort(this.#connection.headers(), signal);
     const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
     const headers: Record<string, string> = { ...credentials, accept };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
-    return this.#connection.dispatcher.request({
+    return {
       origin: this.#origin,
       path: `${this.#basePath}${call.path}${queryString(call.query ?? {})}`,
       method: call.method,
       headers,
-      body: call.body === undefined ? null : JSON.stringify(call.body),
-      // undici would close the connection after a DELETE with a body, and open another one for the next call.
-      reset: false,
+      body: call.body === undefined ? undefined : JSON.stringify(call.body),
       signal,
-      ...timeouts,
-    });
+    };
   }
 }
 
@@ -213,17 +191,11 @@ function queryString(query: Query): string {
   return parts.length === 0 ? '' : `?${parts.join('&')}`;
 }
 
-function asKubeError(target: Target, cause: unknown, deadline: AbortSignal): KubeError {
+function asKubeError(target: Target, cause: unknown): KubeError {
   if (cause instanceof KubeError) return cause;
-  if (deadline.aborted) {
-    return new KubeError(target, { status: 0, reason: 'Timeout', message: 'no answer in time' }, { cause });
-  }
-  return new KubeError(target, { status: 0, reason: 'NoAnswer', message: causeText(cause) }, { cause });
-}
-
-function causeText(cause: unknown): string {
-  if (!(cause instanceof Error)) return 'no answer';
-  return [errorCode(cause), cause.message].filter((part) => part !== undefined && part !== '').join(': ');
+  const isLate = cause instanceof HttpFailure && cause.reason === 'late';
+  const message = isLate ? 'no answer in time' : cause instanceof Error ? textOf(cause) : 'no answer';
+  return new KubeError(target, { status: 0, reason: isLate ? 'Timeout' : 'NoAnswer', message }, { cause });
 }
 
 /** Nothing reached the server, or the server said that it did nothing. */
@@ -231,5 +203,5 @@ function mayRetry(call: Call, error: KubeError): boolean {
   if (error.reason === 'Timeout' || error.reason === 'LeadershipLost') return false;
   if (error.status === 429) return true;
   if (call.idempotent) return error.status === 0 || error.status >= 500;
-  return error.cause instanceof Error && errorCode(error.cause) === 'ECONNREFUSED';
+  return errorCode(error.cause) === 'ECONNREFUSED';
 }

@@ -1,6 +1,7 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { backoffMs, jittered } from '../../util/backoff.ts';
+import { sleep } from '../../util/sleep.ts';
 import type { KubeClient, ListOptions } from './kube-client.ts';
 import { KubeError } from './kube-error.ts';
 import type { Resource } from './resources.ts';
@@ -130,12 +131,11 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
 
   /** Follows the collection until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    const stopped = () => signal.aborted;
-    while (!stopped()) {
+    for (;;) {
       this.#openedAt = Number.POSITIVE_INFINITY;
       this.#heard = false;
       const error = await this.#listAndWatch(signal);
-      if (stopped()) return;
+      if (signal.aborted) return;
       this.#lastError = error;
       const silent = error?.reason === 'Silent' && !this.#heard;
       const healthy = performance.now() - this.#openedAt >= HEALTHY_MS && !silent;
@@ -145,7 +145,7 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
       this.#failures += 1;
       if (error?.status === 410 || this.#failures >= RELIST_AFTER_FAILURES) this.#resourceVersion = '';
       if (error?.status === 410 && this.#failures === 1) continue;
-      await delay(this.#backoff(error), undefined, { signal }).catch(() => undefined);
+      await sleep(this.#backoff(error), signal);
     }
   }
 
@@ -200,7 +200,7 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
       ...select,
       resourceVersion: this.#resourceVersion,
       // Spread, so that the watches of one controller do not all end in the same moment.
-      timeoutSeconds: Math.ceil(watchSeconds * (0.8 + Math.random() * 0.4)),
+      timeoutSeconds: Math.ceil(jittered(watchSeconds)),
       silenceMs,
       signal,
       onOpen: () => {
@@ -265,9 +265,8 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   }
 
   #backoff(error: KubeError | undefined): number {
-    const { minDelayMs = 250, maxDelayMs = 10_000 } = this.#options;
-    const doubled = Math.min(minDelayMs * 2 ** (this.#failures - 1), maxDelayMs) * (0.5 + Math.random() / 2);
-    return doubled + (error?.retryAfterMs ?? 0);
+    const { minDelayMs: firstMs = 250, maxDelayMs: longestMs = 10_000 } = this.#options;
+    return backoffMs(this.#failures, { firstMs, longestMs }) + (error?.retryAfterMs ?? 0);
   }
 }
 

@@ -1,6 +1,8 @@
 import type { KubernetesObject, V1Status } from '@kubernetes/client-node';
 import type { Readable } from 'node:stream';
-import { errorCode, KubeError, type Target } from './kube-error.ts';
+import { isSilence } from '../../util/http.ts';
+import { jsonLines } from '../../util/json-lines.ts';
+import { KubeError, type Target } from './kube-error.ts';
 
 export interface WatchEvent<T extends KubernetesObject> {
   readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
@@ -8,7 +10,7 @@ export interface WatchEvent<T extends KubernetesObject> {
 }
 
 /** Longest line taken from a watch, in characters: etcd's own limit for an object is 1.5 MiB. */
-const MAX_LINE = 8 * 1024 * 1024;
+const LINES = { longest: 8 * 1024 * 1024, unfinished: 'the stream ended in the middle of an event' };
 
 /**
  * Reads a watch stream: one JSON document a line.
@@ -21,40 +23,20 @@ export async function* readWatchEvents<T extends KubernetesObject>(
   target: Target,
   signal: AbortSignal,
 ): AsyncGenerator<WatchEvent<T>> {
-  body.setEncoding('utf8');
-  let rest = '';
   try {
-    for await (const chunk of body as AsyncIterable<string>) {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      if (rest.length > MAX_LINE) throw broken(target, 'a line of the stream is too long');
-      for (const line of lines) if (line !== '') yield parseEvent<T>(line, target);
-    }
+    for await (const value of jsonLines(body, LINES)) yield asEvent<T>(value, target);
   } catch (cause) {
     if (signal.aborted) return;
     if (cause instanceof KubeError) throw cause;
-    if (cause instanceof Error && errorCode(cause) === 'UND_ERR_BODY_TIMEOUT') {
-      throw new KubeError(
-        target,
-        { status: 0, reason: 'Silent', message: 'nothing was heard for too long' },
-        { cause },
-      );
-    }
+    if (isSilence(cause)) throw broken(target, 'nothing was heard for too long', cause, 'Silent');
     throw broken(target, cause instanceof Error ? cause.message : 'the stream broke', cause);
   } finally {
     body.destroy();
   }
-  if (rest !== '') throw broken(target, 'the stream ended in the middle of an event');
 }
 
-function parseEvent<T extends KubernetesObject>(line: string, target: Target): WatchEvent<T> {
-  let event: { type?: string; object?: unknown } | null;
-  try {
-    event = JSON.parse(line) as typeof event;
-  } catch {
-    // Without the cause: it quotes the line.
-    throw broken(target, 'a line of the stream is not JSON');
-  }
+function asEvent<T extends KubernetesObject>(value: unknown, target: Target): WatchEvent<T> {
+  const event = value as { type?: string; object?: unknown } | null;
   switch (event?.type) {
     case 'ADDED':
     case 'MODIFIED':
@@ -77,6 +59,6 @@ function parseEvent<T extends KubernetesObject>(line: string, target: Target): W
   throw broken(target, 'the stream holds something that is not a watch event');
 }
 
-function broken(target: Target, message: string, cause?: unknown): KubeError {
-  return new KubeError(target, { status: 0, reason: 'NoAnswer', message }, { cause });
+function broken(target: Target, message: string, cause?: unknown, reason = 'NoAnswer'): KubeError {
+  return new KubeError(target, { status: 0, reason, message }, { cause });
 }

@@ -1,6 +1,17 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { setTimeout as delay } from 'node:timers/promises';
-import { Agent, buildConnector, type Dispatcher, errors, request } from 'undici';
+import { type Agent, buildConnector } from 'undici';
+import { retry } from '../../util/backoff.ts';
+import {
+  addressOf,
+  bounded,
+  HttpFailure,
+  type HttpStream,
+  inTime,
+  nextHop,
+  pool,
+  readAll as readBounded,
+  send,
+} from '../../util/http.ts';
 import { type AddressGuard, AddressRefused } from './address-guard.ts';
 
 export interface OutboundRequest {
@@ -27,13 +38,12 @@ export class OutboundRefused extends Error {
 }
 
 const REDIRECTS = 5;
-const REDIRECT_STATUSES = new Set([301, 302, 303, 307, 308]);
 const HEADER_BYTES = 16 * 1024;
 /** Far more than the refs of the largest public repositories take. */
 const BODY_BYTES = 64 * 1024 * 1024;
 const CONNECTIONS = 8;
 const DISCARDED_BYTES = 16 * 1024;
-const PAUSE_MS = 50;
+const RETRY = { attempts: 2, firstMs: 100, longestMs: 100 };
 
 /**
  * Asks hosts that users name, over HTTP, and lets none of them send it where it must not go: connections are made to
@@ -42,6 +52,7 @@ const PAUSE_MS = 50;
  */
 export class OutboundClient {
   readonly #agent: Agent;
+  readonly #timeoutMs: number;
   readonly #bodyBytes: number;
 
   constructor(
@@ -49,14 +60,12 @@ export class OutboundClient {
     { timeoutMs, bodyBytes = BODY_BYTES }: { readonly timeoutMs: number; readonly bodyBytes?: number },
   ) {
     this.#bodyBytes = bodyBytes;
-    this.#agent = new Agent({
+    this.#timeoutMs = timeoutMs;
+    this.#agent = pool({
       connect: guardedConnector(guard, timeoutMs),
       connections: CONNECTIONS,
-      headersTimeout: timeoutMs,
-      bodyTimeout: timeoutMs,
       maxHeaderSize: HEADER_BYTES,
       keepAliveMaxTimeout: 10_000,
-      allowH2: false,
     });
   }
 
@@ -64,21 +73,22 @@ export class OutboundClient {
    * Asks, and gives the answer to `read`; what that leaves of it is thrown away.
    *
    * @throws {AddressRefused | OutboundRefused} it leads where it must not
-   * @throws whatever undici throws when no answer comes, and `read`
+   * @throws {HttpFailure} no answer comes, or it stays away for too long
+   * @throws the reason of the signal, and what `read` throws
    */
   async ask<T>(address: string, options: OutboundRequest, read: (answer: OutboundAnswer) => Promise<T>): Promise<T> {
     let url = new URL(address);
     for (let hop = 0; ; hop += 1) {
       const answer = await this.#request(url, options);
       try {
-        const { statusCode: status, headers } = answer;
-        const location = headers.location;
-        if (!REDIRECT_STATUSES.has(status) || typeof location !== 'string') {
-          return await read({ status, headers, url, body: bounded(answer.body, this.#bodyBytes) });
+        const next = nextHop(url, answer);
+        if (next === undefined) {
+          return await read({ ...answer, url, body: bounded(answer.body, this.#bodyBytes, tooLong) });
         }
         if (options.method === 'POST') throw new OutboundRefused('a redirect of a POST');
         if (hop === REDIRECTS) throw new OutboundRefused('too many redirects');
-        url = nextHop(url, location);
+        if (next === 'refused') throw new OutboundRefused('a redirect to an address that is not followed');
+        url = next;
       } finally {
         discard(answer.body, options.signal);
       }
@@ -89,28 +99,21 @@ export class OutboundClient {
     return this.#agent.destroy();
   }
 
-  async #request(url: URL, options: OutboundRequest): Promise<Dispatcher.ResponseData> {
-    const { method = 'GET', headers, body, authorization, signal } = options;
-    const credential = authorization?.(url);
-    const send = () =>
-      request(url, {
-        dispatcher: this.#agent,
-        method,
-        signal,
-        headers: {
-          'user-agent': USER_AGENT,
-          ...headers,
-          ...(credential === undefined ? {} : { authorization: credential }),
-        },
-        ...(body === undefined ? {} : { body }),
-      });
+  async #request(url: URL, options: OutboundRequest): Promise<HttpStream> {
+    const { method = 'GET', body, signal } = options;
+    const authorization = options.authorization?.(url);
+    const shown = authorization === undefined ? {} : { authorization };
+    const headers = { 'user-agent': USER_AGENT, ...options.headers, ...shown };
+    const request = { ...addressOf(url), method, headers, body, silenceMs: this.#timeoutMs };
+    // A connection that was kept may be closed by the other side just as it is used: once more on a new one.
+    const again = (error: unknown) =>
+      error instanceof HttpFailure && error.code === 'UND_ERR_SOCKET' && method === 'GET' ? 0 : undefined;
     try {
-      return await send();
+      return await retry({ ...RETRY, again, signal }, () =>
+        inTime(this.#timeoutMs, signal, (either) => send(this.#agent, { ...request, signal: either })),
+      );
     } catch (error) {
-      // A connection that was kept may be closed by the other side just as it is used: once more on a new one.
-      if (!(error instanceof errors.SocketError) || method !== 'GET') throw error;
-      await delay(PAUSE_MS * (1 + Math.random()), undefined, { signal });
-      return send();
+      throw error instanceof HttpFailure && isRefusal(error.cause) ? error.cause : error;
     }
   }
 }
@@ -119,10 +122,12 @@ export class OutboundClient {
 const USER_AGENT = 'git/2.0 (labwright)';
 
 /** All bytes of an answer that is known to be small. @throws {OutboundRefused} when it is not */
-export async function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of bounded(body, maxBytes)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+export function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number): Promise<Buffer> {
+  return readBounded(body, maxBytes, tooLong);
+}
+
+export function tooLong(): OutboundRefused {
+  return new OutboundRefused('an answer that is too long');
 }
 
 function guardedConnector(guard: AddressGuard, timeout: number): buildConnector.connector {
@@ -142,28 +147,8 @@ function guardedConnector(guard: AddressGuard, timeout: number): buildConnector.
   };
 }
 
-function nextHop(from: URL, location: string): URL {
-  if (!URL.canParse(location, from.href)) throw new OutboundRefused('a redirect to what is no URL');
-  const to = new URL(location, from);
-  const isDowngrade = from.protocol === 'https:' && to.protocol !== 'https:';
-  if (isDowngrade || (to.protocol !== 'https:' && to.protocol !== 'http:')) {
-    throw new OutboundRefused('a redirect to another protocol');
-  }
-  if (to.username !== '' || to.password !== '') throw new OutboundRefused('a redirect with a credential in it');
-  return to;
-}
-
-async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.byteLength;
-    if (bytes > maxBytes) throw new OutboundRefused('an answer that is too long');
-    yield chunk;
-  }
-}
-
 /** Ends an answer. One that nobody has looked at is read to its end if that is near: the connection then serves again. */
-function discard(body: Dispatcher.ResponseData['body'], signal: AbortSignal): void {
+function discard(body: HttpStream['body'], signal: AbortSignal): void {
   body.on('error', () => undefined);
   if (body.bodyUsed || signal.aborted) body.destroy();
   else body.dump({ limit: DISCARDED_BYTES, signal }).catch(() => body.destroy());

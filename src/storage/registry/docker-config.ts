@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { unusableCredentials } from './problems.ts';
 
 /** What a registry is shown. */
 export type RegistryCredential =
@@ -7,11 +8,6 @@ export type RegistryCredential =
   | { readonly kind: 'identity'; readonly token: string }
   /** A token that the registry takes as it is. */
   | { readonly kind: 'token'; readonly token: string };
-
-/** A docker `config.json` that cannot be used. The message says why, and quotes nothing of it. */
-export class DockerConfigError extends Error {
-  override readonly name = 'DockerConfigError';
-}
 
 const text = z.string().optional();
 const file = z.looseObject({
@@ -52,12 +48,12 @@ export class DockerConfig {
  * Reads a docker `config.json`. Credential helpers are programs on somebody's machine: a file that relies on one holds no
  * credential, and is refused.
  *
- * @throws {DockerConfigError}
+ * @throws {BuildProblem} `RegistryDenied`; it says why, and quotes nothing of the file
  */
 export function parseDockerConfig(json: string): DockerConfig {
   const { auths, credHelpers, credsStore } = readFile(json);
   if (credsStore !== '' || Object.keys(credHelpers).length > 0) {
-    throw new DockerConfigError('it names credential helpers (credsStore, credHelpers), which are not supported');
+    throw unusableCredentials('it names credential helpers (credsStore, credHelpers), which are not supported');
   }
   const credentials = new Map<string, RegistryCredential>();
   for (const [address, entry] of Object.entries(auths)) {
@@ -72,11 +68,11 @@ function readFile(json: string): z.output<typeof file> {
   try {
     value = JSON.parse(json);
   } catch {
-    throw new DockerConfigError('it is not JSON');
+    throw unusableCredentials('it is not JSON');
   }
   const parsed = file.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new DockerConfigError('it has not the shape of such a file');
+  throw unusableCredentials('it has not the shape of such a file');
 }
 
 function readEntry(entry: z.output<typeof file>['auths'][string]): RegistryCredential | undefined {
@@ -86,7 +82,7 @@ function readEntry(entry: z.output<typeof file>['auths'][string]): RegistryCrede
     // Docker has filled it up with zeros at a time.
     const pair = Buffer.from(entry.auth, 'base64').toString().replace(/\0+$/, '');
     const colon = pair.indexOf(':');
-    if (colon < 1) throw new DockerConfigError('an "auth" in it is no name and password in base64');
+    if (colon < 1) throw unusableCredentials('an "auth" in it is no name and password in base64');
     return { kind: 'password', username: pair.slice(0, colon), password: pair.slice(colon + 1) };
   }
   if (!hasText(entry.username)) return undefined;

@@ -1,17 +1,19 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
+import { retry } from '../../util/backoff.ts';
+import { withDeadline } from '../../util/deadline.ts';
+import { HttpFailure } from '../../util/http.ts';
+import { Memo } from '../../util/memo.ts';
 import { type ImageReference, parseImageReference } from '../../domain/image/image-reference.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { DockerConfig } from './docker-config.ts';
-import { DockerConfigError, parseDockerConfig, type RegistryCredential } from './docker-config.ts';
+import { parseDockerConfig, type RegistryCredential } from './docker-config.ts';
 import { MANIFEST_TYPES, readManifestAnswer } from './manifest-answer.ts';
-import { unavailable, unusableCredentials } from './problems.ts';
-import { Late, type RegistryAnswer, RegistryHttp } from './registry-http.ts';
+import { unavailable } from './problems.ts';
+import { type RegistryAnswer, RegistryHttp } from './registry-http.ts';
 import { basicHeader, RegistryTokens } from './registry-tokens.ts';
-import { SharedWork } from '../../util/shared-work.ts';
 
 export interface RegistryClientOptions {
   readonly config: BuildsConfig['registry'];
@@ -30,8 +32,7 @@ interface Question {
 
 type Shown = 'nothing' | 'credentials' | 'token';
 
-const ATTEMPTS = 3;
-const RETRY_MS = 200;
+const RETRY = { attempts: 3, firstMs: 200, longestMs: 1_000 };
 /** For one question with everything it takes, in answers of the configured time. */
 const DEADLINE_ANSWERS = 2;
 const DOCKER_HUB = 'docker.io';
@@ -46,7 +47,7 @@ export class RegistryClient {
   readonly #http: RegistryHttp;
   readonly #tokens: RegistryTokens;
   readonly #closed = new AbortController();
-  readonly #shared = new SharedWork<string | null>();
+  readonly #shared = new Memo<string | null>();
   /** Where it may be; the first that has answered is kept. */
   #addresses: readonly string[];
   /** What the registry wanted to see when it last asked. */
@@ -76,7 +77,7 @@ export class RegistryClient {
    * @throws the reason of the signal
    */
   findDigest(reference: string, signal?: AbortSignal): Promise<string | null> {
-    return this.#shared.do(reference, signal, (shared) => this.#find(reference, shared));
+    return this.#shared.get(reference, signal, (shared) => this.#find(reference, shared));
   }
 
   async #find(text: string, signal: AbortSignal): Promise<string | null> {
@@ -85,44 +86,32 @@ export class RegistryClient {
     if (reference?.registry !== host) {
       throw unavailable(host, 'is not the one that this image is kept in', { transient: false });
     }
-    const endsAt = performance.now() + DEADLINE_ANSWERS * timeout;
-    const over = new AbortController();
-    const timer = setTimeout(
-      () => over.abort(unavailable(host, 'does not answer in time')),
-      DEADLINE_ANSWERS * timeout,
-    );
-    try {
-      return await this.#attempts(reference, AbortSignal.any([signal, over.signal, this.#closed.signal]), endsAt);
-    } finally {
-      clearTimeout(timer);
-    }
+    const ms = DEADLINE_ANSWERS * timeout;
+    const late = () => unavailable(host, 'does not answer in time');
+    return withDeadline({ ms, signal: AbortSignal.any([signal, this.#closed.signal]), late }, (either) => {
+      const options = { ...RETRY, firstMs: this.#options.retryMs ?? RETRY.firstMs, endsAt: performance.now() + ms };
+      return retry({ ...options, again: (error) => this.#again(error), signal: either }, async () => {
+        const credential = await this.#credential(reference, either);
+        return this.#ask({ reference, credential, signal: either });
+      });
+    });
   }
 
-  async #attempts(reference: ImageReference, signal: AbortSignal, endsAt: number): Promise<string | null> {
-    const { logger, retryMs = RETRY_MS } = this.#options;
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const credential = await this.#credential(reference, signal);
-        return await this.#ask({ reference, credential, signal });
-      } catch (error) {
-        signal.throwIfAborted();
-        if (!(error instanceof BuildProblem) || !error.transient) throw error;
-        const { message, cause, retryAfterMs = 0 } = error;
-        logger.debug({ attempt, message }, 'the registry was asked in vain');
-        const wait = retryAfterMs + retryMs * 2 ** (attempt - 1) * (0.5 + Math.random());
-        if (attempt === ATTEMPTS || cause instanceof Late || performance.now() + wait >= endsAt) throw error;
-        await delay(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
-      }
-    }
+  #again(error: unknown): number | undefined {
+    if (!(error instanceof BuildProblem) || !error.transient) return undefined;
+    const { message, cause, retryAfterMs = 0 } = error;
+    this.#options.logger.debug({ message }, 'the registry was asked in vain');
+    // After an answer that came too late there is no time left to ask again.
+    return cause instanceof HttpFailure && cause.reason === 'late' ? undefined : retryAfterMs;
   }
 
   async #credential(
     { registry, repository }: ImageReference,
     signal: AbortSignal,
   ): Promise<RegistryCredential | undefined> {
-    const text = await unlessAborted(this.#options.credentials(), signal);
+    const text = await raceAbort(this.#options.credentials(), signal);
     if (text === null) return undefined;
-    if (this.#parsed?.text !== text) this.#parsed = { text, config: parse(text) };
+    if (this.#parsed?.text !== text) this.#parsed = { text, config: parseDockerConfig(text) };
     return this.#parsed.config.find(registry, repository);
   }
 
@@ -205,13 +194,4 @@ function addressesOf({ host, url, insecure }: BuildsConfig['registry']): readonl
   if (url !== undefined) return [url];
   const secure = host === DOCKER_HUB ? DOCKER_HUB_URL : `https://${host}`;
   return insecure ? [secure, `http://${host}`] : [secure];
-}
-
-function parse(text: string): DockerConfig {
-  try {
-    return parseDockerConfig(text);
-  } catch (error) {
-    if (error instanceof DockerConfigError) throw unusableCredentials(error.message);
-    throw error;
-  }
 }

@@ -2,8 +2,8 @@ import type { KubeClient } from '../kubernetes/kube-client.ts';
 import { KubeError } from '../kubernetes/kube-error.ts';
 import { Secrets } from '../kubernetes/resources.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
-import { DockerConfigError, parseDockerConfig } from './docker-config.ts';
-import { unusableCredentials } from './problems.ts';
+import { reread } from '../../util/memo.ts';
+import { parseDockerConfig } from './docker-config.ts';
 
 export interface RegistryCredentialsOptions {
   readonly client: KubeClient;
@@ -21,10 +21,12 @@ const MAX_AGE_MS = 15_000;
 /** The docker `config.json` that builds push with and Labwright asks with, from its Secret. */
 export class RegistryCredentials {
   readonly #options: RegistryCredentialsOptions;
-  #last: { readonly at: number; readonly text: Promise<string> } | undefined;
+  readonly #text: () => Promise<string | null>;
 
   constructor(options: RegistryCredentialsOptions) {
+    const { secret, maxAgeMs = MAX_AGE_MS } = options;
     this.#options = options;
+    this.#text = secret === undefined ? () => Promise.resolve(null) : reread(maxAgeMs, () => this.#read(secret));
   }
 
   /**
@@ -33,19 +35,8 @@ export class RegistryCredentials {
    * @throws {BuildProblem} `MissingSecret`, `RegistryDenied` for a file that cannot be used, `RegistryUnavailable`
    * (transient) when the Secret cannot be read at the moment
    */
-  async read(): Promise<string | null> {
-    const { secret, maxAgeMs = MAX_AGE_MS } = this.#options;
-    if (secret === undefined) return null;
-    const now = performance.now();
-    if (this.#last === undefined || now - this.#last.at >= maxAgeMs) {
-      const entry = { at: now, text: this.#read(secret) };
-      this.#last = entry;
-      // A failure is not kept.
-      entry.text.catch(() => {
-        if (this.#last === entry) this.#last = undefined;
-      });
-    }
-    return this.#last.text;
+  read(): Promise<string | null> {
+    return this.#text();
   }
 
   async #read(name: string): Promise<string> {
@@ -61,12 +52,7 @@ export class RegistryCredentials {
       throw new BuildProblem({ reason: 'MissingSecret', message });
     }
     const text = Buffer.from(value, 'base64').toString();
-    try {
-      parseDockerConfig(text);
-    } catch (error) {
-      if (error instanceof DockerConfigError) throw unusableCredentials(error.message);
-      throw error;
-    }
+    parseDockerConfig(text);
     return text;
   }
 }

@@ -1,13 +1,9 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { Agent, errors, request } from 'undici';
-import { errorCode } from '../kubernetes/kube-error.ts';
+import type { Agent } from 'undici';
+import { addressOf, ask, type HttpAnswer, HttpFailure, inTime, nextHop, pool } from '../../util/http.ts';
 import { unavailable } from './problems.ts';
 
-export interface RegistryAnswer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-}
+export type RegistryAnswer = HttpAnswer;
 
 export interface RegistryRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -19,7 +15,6 @@ export interface RegistryRequest {
 }
 
 const REDIRECTS = 3;
-const REDIRECT_STATUSES = new Set([301, 302, 303, 307, 308]);
 /** The specification's least limit for manifests, and more than any token. */
 const BODY_BYTES = 4 * 2 ** 20;
 const HEADER_BYTES = 64 * 1024;
@@ -45,10 +40,9 @@ export class RegistryHttp {
     this.#host = options.host;
     this.#insecure = options.insecure;
     this.#timeoutMs = options.timeoutMs;
-    this.#agent = new Agent({
+    this.#agent = pool({
       connections: CONNECTIONS,
       connect: { timeout: options.timeoutMs, rejectUnauthorized: !options.insecure },
-      maxResponseSize: BODY_BYTES,
       maxHeaderSize: HEADER_BYTES,
     });
   }
@@ -63,55 +57,30 @@ export class RegistryHttp {
     let url = first;
     for (let hop = 0; ; hop += 1) {
       const answer = await this.#exchange(url, options, url.origin === first.origin);
-      const { location } = answer.headers;
-      if (!REDIRECT_STATUSES.has(answer.status) || location === undefined) return answer;
+      const next = nextHop(url, answer, this.#insecure);
+      if (next === undefined) return answer;
       if (!options.follow || hop === REDIRECTS) throw unavailable(this.#host, 'redirects where it should answer');
-      url = this.#next(url, location);
+      if (next === 'refused') throw unavailable(this.#host, 'redirects to an address that is not followed');
+      url = next;
     }
   }
 
   async #exchange(url: URL, options: RegistryRequest, mayShow: boolean): Promise<RegistryAnswer> {
-    const { method, body, signal } = options;
-    const { authorization, ...headers } = options.headers;
-    // Not AbortSignal.timeout: its timers live on after the answer.
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), this.#timeoutMs);
+    const { method, body } = options;
+    const { authorization, ...others } = options.headers;
+    const headers = { ...others, ...(mayShow && authorization !== undefined ? { authorization } : {}) };
     try {
-      const answer = await request(url, {
-        dispatcher: this.#agent,
-        method,
-        headers: { ...headers, ...(mayShow && authorization !== undefined ? { authorization } : {}) },
-        ...(body === undefined ? {} : { body }),
-        signal: AbortSignal.any([signal, late.signal]),
-      });
-      const bytes = Buffer.from(await answer.body.arrayBuffer());
-      return { status: answer.statusCode, headers: answer.headers, body: bytes };
+      return await inTime(this.#timeoutMs, options.signal, (signal) =>
+        ask(this.#agent, { ...addressOf(url), method, headers, body, signal }, BODY_BYTES),
+      );
     } catch (cause) {
-      signal.throwIfAborted();
-      if (late.signal.aborted) throw unavailable(this.#host, 'does not answer in time', { cause: new Late() });
-      if (cause instanceof errors.ResponseExceededMaxSizeError) {
-        throw unavailable(this.#host, 'answers with more than it should');
-      }
-      const code = cause instanceof Error ? errorCode(cause) : undefined;
+      options.signal.throwIfAborted();
+      const { reason, code } = cause instanceof HttpFailure ? cause : {};
+      if (reason === 'late') throw unavailable(this.#host, 'does not answer in time', { cause });
+      if (reason === 'too long') throw unavailable(this.#host, 'answers with more than it should');
       throw unavailable(this.#host, `cannot be reached${code === undefined ? '' : ` (${code})`}`, { cause });
-    } finally {
-      clearTimeout(timer);
     }
   }
-
-  #next(from: URL, location: string): URL {
-    const url = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
-    const isPlain = url?.protocol === 'http:' && (from.protocol === 'http:' || this.#insecure);
-    if (url !== undefined && (url.protocol === 'https:' || isPlain) && url.username === '' && url.password === '') {
-      return url;
-    }
-    throw unavailable(this.#host, 'redirects to an address that is not followed');
-  }
-}
-
-/** The time for one answer is over: there is none left to ask again. */
-export class Late extends Error {
-  override readonly name = 'Late';
 }
 
 /** Retry-After in milliseconds, from seconds or a date. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { BuildEvent } from '../../../src/domain/build/build.ts';
-import { KeptBuilds } from '../../../src/reconcile/builds/archive/kept-builds.ts';
+import { BuildArchive } from '../../../src/reconcile/builds/archive/build-archive.ts';
 import type { LeaderElection } from '../../../src/reconcile/leader.ts';
 import { LogStore } from '../../../src/storage/archive/log-store.ts';
 import { Jobs } from '../../../src/storage/kubernetes/resources.ts';
@@ -61,10 +61,11 @@ function elected(): {
   return { elections, joined, election };
 }
 
-async function openArchive(): Promise<KeptBuilds> {
+async function openArchive(): Promise<BuildArchive> {
   directory ??= await mkdtemp(join(tmpdir(), 'labwright-logs-'));
   const logger = pino({ level: 'silent' });
-  return new KeptBuilds(await LogStore.open({ directory, totalSize: 2 ** 20, retention: 3_600_000, logger }), logger);
+  const files = await LogStore.open({ directory, totalSize: 2 ** 20, retention: 3_600_000, logger });
+  return new BuildArchive({ files, logger });
 }
 
 const lines = (count: number) => Array.from({ length: count }, (_, index) => `line ${index}`);
@@ -259,7 +260,7 @@ describe('three replicas', () => {
     let next = 0;
     await set({
       ...options,
-      get store() {
+      get archive() {
         next += 1;
         return stores[next > 1 ? 1 : 0];
       },
@@ -267,8 +268,8 @@ describe('three replicas', () => {
     const other = await setting.start();
     const { spec } = await setting.request();
     await setting.events(spec.id);
-    await until('it is saved', () => stores[0]?.find(spec.id));
-    expect(stores[1]?.find(spec.id)).toBeUndefined();
+    await until('it is saved', () => stores[0]?.known(spec.id));
+    expect(stores[1]?.known(spec.id)).toBeUndefined();
     await deleteJob(spec.id, other);
     expect(await other.builds.find(spec.id)).toMatchObject({ phase: 'ready' });
     expect(await setting.events(spec.id, undefined, 1)).toMatchObject([
@@ -380,24 +381,18 @@ describe('a log that cannot be saved', () => {
   it('is tried again before its only copy goes', async () => {
     const archive = await openArchive();
     let failures = 3;
-    await set({
-      scripts: () => ({ lines: [said('precious')] }),
-      store: {
-        find: (id) => archive.find(id),
-        lookUp: (id) => archive.lookUp(id),
-        load: (id) => archive.load(id),
-        save: (id, build) => {
-          failures -= 1;
-          return failures < 0 ? archive.save(id, build) : Promise.reject(new Error('the disk is full'));
-        },
-      },
-    });
+    const save = archive.save.bind(archive);
+    archive.save = (...call) => {
+      failures -= 1;
+      return failures < 0 ? save(...call) : Promise.reject(new Error('the disk is full'));
+    };
+    await set({ scripts: () => ({ lines: [said('precious')] }), archive });
     const { spec } = await setting.request();
     await setting.events(spec.id);
-    await until('it is saved', () => archive.find(spec.id));
+    await until('it is saved', () => archive.known(spec.id));
     const kept: string[] = [];
-    for await (const { text } of (await archive.load(spec.id))?.lines ?? []) kept.push(text);
-    expect(kept).toEqual(['precious\n']);
+    for await (const text of archive.log((await archive.find(spec.id))!).text()) kept.push(text);
+    expect(kept).toEqual(['precious']);
     await setting.untilClean(spec.id);
   });
 });

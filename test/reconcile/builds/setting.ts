@@ -10,6 +10,7 @@ import { KueueExecutor, LocalExecutor } from '../../../src/reconcile/builds/exec
 import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
 import { type SandboxRegistry, startRegistry } from '../../../sandbox/registry/index.ts';
 import { tokenConnection } from '../../../src/storage/kubernetes/connection.ts';
+import { BuildArchive } from '../../../src/reconcile/builds/archive/build-archive.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
 import { RegistryClient } from '../../../src/storage/registry/registry-client.ts';
 import { Jobs, Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
@@ -39,7 +40,7 @@ export interface BuildSettingOptions {
   readonly executors?: (setting: BuildSetting) => BuildPartsOptions['makeExecutors'];
   /** How long an executor that cannot start builds is left alone the first time. */
   readonly quarantineMs?: number;
-  readonly store?: BuildPartsOptions['store'];
+  readonly archive?: BuildArchive | undefined;
   /** How long the log of a finished build stays where it ran. */
   readonly logHeldMs?: number;
   /** Who leads, by number of the controller in the order in which they are started; all do when absent. */
@@ -136,7 +137,7 @@ export class BuildSetting {
     const manager = new Manager({ logger, ...(election === undefined ? {} : { election }) });
     const { builds, cache, pool, caches, controllers, components } = wireBuilds({
       ...{ client, config, controller, namespace, logger, concurrency: 8 },
-      store: this.#options.store,
+      archive: this.#options.archive ?? new BuildArchive({ files: undefined, logger }),
       quarantineMs: this.#options.quarantineMs,
       logHeldMs: this.#options.logHeldMs ?? 500,
       isLeader: () => manager.isLeader,

@@ -101,6 +101,10 @@ describe('the log of an operation', () => {
     const log = aLog();
     for (let event = 0; event < 10_000; event += 1) log.info(`${event}`, 1);
     log.error('the reason');
+    const flooded = aLog();
+    for (let event = 0; event < 10_000; event += 1) flooded.error(`${event}`);
+    flooded.end('failed', 'over');
+    expect((await readAll(flooded)).length).toBeLessThan(500);
     log.end('failed', 'over');
     const events = await readAll(log);
     expect(events.length).toBeLessThan(400);
@@ -150,6 +154,20 @@ describe('a reader that comes back', () => {
     log.end('failed', 'end');
     const id = (await readAll(log))[1]!.id;
     expect(texts(await readAll(log, ofAnotherProcess(id)))).toEqual(['further', 'broken', 'end']);
+  });
+
+  it('to another replica is told what that one knows beyond it, and one end, also when both began in the same millisecond', async () => {
+    const [here, there] = [aLog(), aLog()];
+    for (const log of [here, there]) log.info('begun', 1);
+    here.info('made', 30);
+    there.info('Scheduled', 20);
+    there.info('up', 75);
+    there.end('complete', 'end');
+    here.end('complete', 'end');
+    const [begun, made, end] = await readAll(here);
+    expect(texts(await readAll(there, begun?.id))).toEqual(['Scheduled', 'up', 'end']);
+    expect(texts(await readAll(there, made?.id))).toEqual(['up', 'end']);
+    expect(texts(await readAll(there, end?.id))).toEqual(['up', 'end']);
   });
 
   it.each([

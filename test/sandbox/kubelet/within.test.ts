@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { unlessAborted } from '../../../src/util/unless-aborted.ts';
+import { raceAbort } from '../../../src/util/abort.ts';
 import { within } from '../../../sandbox/kubelet/within.ts';
 
 const never = new Promise<never>(() => undefined);
@@ -20,7 +20,7 @@ it('gives nothing when it takes too long, and says so to whatever waits', async 
 
 it('ends with the reason of the signal from outside', async () => {
   const abort = new AbortController();
-  const waiting = within(60_000, (signal) => unlessAborted(never, signal), abort.signal);
+  const waiting = within(60_000, (signal) => raceAbort(never, signal), abort.signal);
   abort.abort(new Error('enough'));
   await expect(waiting).rejects.toThrow('enough');
 });

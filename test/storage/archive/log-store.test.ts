@@ -1,6 +1,8 @@
-import { mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -30,13 +32,12 @@ async function aStore(options: Partial<LogStoreOptions> = {}) {
 }
 
 const save = (store: LogStore, id: string, lines: Iterable<StoredLine> = LINES) =>
-  store.save(id, { spec: specOf(id), result: RESULT, lines });
+  store.save({ spec: specOf(id), result: RESULT, lines });
 
 async function linesOf(store: LogStore, id: string): Promise<StoredLine[] | undefined> {
-  const found = await store.load(id);
-  if (found === undefined) return undefined;
+  if ((await store.find(id)) === undefined) return undefined;
   const lines: StoredLine[] = [];
-  for await (const line of found.lines) lines.push(line);
+  for await (const line of store.lines(id)) lines.push(line);
   return lines;
 }
 
@@ -45,7 +46,7 @@ describe('the store of finished builds', () => {
     const { store, options, directory } = await aStore();
     await save(store, idOf(1));
     const next = await LogStore.open(options);
-    expect(await next.load(idOf(1))).toMatchObject({ spec: specOf(idOf(1)), result: RESULT });
+    expect(await next.find(idOf(1))).toMatchObject({ spec: specOf(idOf(1)), result: RESULT });
     expect(await linesOf(next, idOf(1))).toEqual(LINES);
     expect(await next.list()).toEqual([{ spec: specOf(idOf(1)), result: RESULT }]);
     expect(await linesOf(next, idOf(2))).toBeUndefined();
@@ -74,7 +75,7 @@ describe('the store of finished builds', () => {
     const { store } = await aStore();
     for (const id of ['../x', 'a/b', '', '.', 'A', 'x'.repeat(64), 'a\0']) {
       await expect(save(store, id)).rejects.toThrow(TypeError);
-      expect(await store.load(id)).toBeUndefined();
+      expect(await store.find(id)).toBeUndefined();
     }
   });
 
@@ -139,6 +140,35 @@ describe('the store of finished builds', () => {
     };
     await expect(save(store, idOf(1), broken())).rejects.toThrow('no more');
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('is not waited for when its volume does not answer', async () => {
+    const { store, directory } = await aStore();
+    // Whoever opens a pipe waits for somebody who writes into it.
+    const path = join(directory, `${idOf(1)}.jsonl.gz`);
+    await promisify(execFile)('mkfifo', [path]);
+    const stop = new AbortController();
+    const waiting = [
+      store.find(idOf(1), stop.signal),
+      save(store, idOf(2)),
+      store.lines(idOf(1), 0, stop.signal).next(),
+    ];
+    stop.abort(new Error('not waited for'));
+    const outcomes = await Promise.allSettled(waiting);
+    expect(outcomes).toMatchObject([
+      { status: 'rejected', reason: { message: 'not waited for' } },
+      { status: 'fulfilled' },
+      { status: 'fulfilled', value: { done: true } },
+    ]);
+    await writeFile(path, '');
+  });
+
+  it('says that a log cannot be read now, rather than that it ends there', async () => {
+    const { store, directory } = await aStore();
+    await mkdir(join(directory, `${idOf(1)}.jsonl.gz`));
+    await expect(store.lines(idOf(1)).next()).rejects.toThrow('EISDIR');
+    await expect(store.find(idOf(1))).rejects.toThrow('EISDIR');
+    expect(await store.list()).toEqual([]);
   });
 
   it('keeps files from other users', async () => {

@@ -47,3 +47,16 @@ it('finds the credentials of Docker Hub for a name without a registry, and no ot
   expect(registryAuth(config, 'registry.example.org/builder:1')).toBeUndefined();
   expect(registryAuth('{', 'builder')).toBeUndefined();
 });
+
+it.each([
+  [{ identitytoken: 'refresh' }, { identitytoken: 'refresh', serveraddress: 'r.example' }],
+  [{ registrytoken: 'bearer' }, { registrytoken: 'bearer', serveraddress: 'r.example' }],
+  [
+    { auth: Buffer.from('ada:x:y').toString('base64') },
+    { username: 'ada', password: 'x:y', serveraddress: 'r.example' },
+  ],
+])('shows an engine whatever credential a docker config has: %j', (entry, expected) => {
+  const config = JSON.stringify({ auths: { 'r.example': { auth: 'bm86' }, 'r.example/team': entry } });
+  const header = registryAuth(config, 'r.example/team/builder:1') ?? '';
+  expect(JSON.parse(Buffer.from(header, 'base64url').toString())).toEqual(expected);
+});

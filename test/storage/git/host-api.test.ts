@@ -139,23 +139,30 @@ describe('a ref of GitHub', () => {
   });
 
   it('is asked of the API again when the limit is over, and for each account by itself', async () => {
-    let now = 1_000_000;
+    const clock = { now: 1_000_000, monotonic: 5_000 };
     const api = await startScriptedHost((request, response) => {
-      if (now < 1_030_000 && request.headers.authorization === undefined) {
+      if (clock.monotonic < 35_000 && request.headers.authorization === undefined) {
         response.writeHead(403, { 'retry-after': '30' }).end();
       } else response.end(COMMIT);
     });
     const client = new OutboundClient(new AddressGuard([api.host]), { timeoutMs: 5_000 });
     open.push(client, api);
-    const asked = new HostApiClient(client, githubApi({ url: 'https://github.com', apiUrl: api.url }), () => now);
+    const asked = new HostApiClient(client, githubApi({ url: 'https://github.com', apiUrl: api.url }), {
+      now: () => clock.now,
+      monotonic: () => clock.monotonic,
+    });
     const repository = { provider: 'gh', url: 'https://github.com/ada/notebooks' } as const;
     const account = { kind: 'http', url: 'https://github.com', username: 'git', password: canary('token') } as const;
     const find = (credential?: GitCredential) => asked.find(repository, 'main', credential, signal);
     expect(await find()).toEqual({ limitedForMs: 30_000 });
-    now += 10_000;
+    clock.monotonic += 10_000;
+    // What somebody sets the time of day to makes no limit longer or shorter.
+    clock.now -= 3_600_000;
+    expect(await find()).toEqual({ limitedForMs: 20_000 });
+    clock.now += 7_200_000;
     expect(await find()).toEqual({ limitedForMs: 20_000 });
     expect(await find(account)).toEqual({ commit: COMMIT });
-    now += 20_000;
+    clock.monotonic += 20_000;
     expect(await find()).toEqual({ commit: COMMIT });
     expect(api.requests).toHaveLength(3);
   });

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../../../src/domain/build/build.ts';
 import { startGitServer } from '../../support/git-server.ts';
@@ -90,6 +91,27 @@ describe('many who want one ref', () => {
     for (const answer of waiting) answer();
     expect((await stays).commit).toBe(COMMIT);
     expect(host.requests).toHaveLength(1);
+  });
+
+  it('end the question when all of them have gone, and the place of the user is free again', async () => {
+    const begun = new EventEmitter();
+    const host = await scripted((request) => {
+      request.socket.once('close', () => begun.emit('closed'));
+      begun.emit('asked');
+    });
+    const asked = resolver({ privateHosts: [host.host], timeout: '1h' });
+    for (let count = 0; count < 20; count += 1) {
+      const [one, other] = [new AbortController(), new AbortController()];
+      const asking = once(begun, 'asked');
+      const both = [one, other].map(({ signal }) => asked.resolve(git(`${host.url}/lab`), 'main', signal, 'ada'));
+      const ended = Promise.allSettled(both);
+      await asking;
+      const closed = once(begun, 'closed');
+      for (const each of [one, other]) each.abort(new Error('gone'));
+      expect(await ended).toMatchObject([{ reason: { message: 'gone' } }, { reason: { message: 'gone' } }]);
+      await closed;
+    }
+    expect(host.requests).toHaveLength(20);
   });
 
   it('are refused for now beyond a bound, and all let go at the end', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DockerConfigError, parseDockerConfig } from '../../../src/storage/registry/docker-config.ts';
+import { parseDockerConfig } from '../../../src/storage/registry/docker-config.ts';
 import { canary } from '../../support/canary.ts';
 
 const PASSWORD = canary('pass:word');
@@ -75,7 +75,7 @@ describe('a docker config.json', () => {
     try {
       parseDockerConfig(text);
     } catch (error) {
-      expect(error).toBeInstanceOf(DockerConfigError);
+      expect(error).toMatchObject({ name: 'BuildProblem', reason: 'RegistryDenied', transient: false });
       message = String((error as Error).stack);
       expect((error as Error).cause).toBeUndefined();
     }

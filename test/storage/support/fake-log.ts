@@ -30,11 +30,16 @@ export class FakeLog {
   fates: Fate[] = [];
   /** Bytes at once. */
   chunk = 64 * 1024;
-  over = false;
+  readonly #ended = new AbortController();
   /** Lines at the beginning that the kubelet has removed. */
   vanished = 0;
   readonly #written: Written[] = [];
   readonly #followers = new Set<() => void>();
+
+  /** Aborts when the container has ended. */
+  get over(): AbortSignal {
+    return this.#ended.signal;
+  }
 
   get connections(): number {
     return this.positions.length;
@@ -46,7 +51,7 @@ export class FakeLog {
   }
 
   finish(): void {
-    this.over = true;
+    this.#ended.abort();
     this.#wake();
   }
 
@@ -76,7 +81,7 @@ export class FakeLog {
         body.destroy(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
         return;
       }
-      if (left <= 0 || ((!follow || this.over) && next === this.#written.length)) {
+      if (left <= 0 || ((!follow || this.over.aborted) && next === this.#written.length)) {
         body.push(null);
         return;
       }

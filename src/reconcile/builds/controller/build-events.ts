@@ -1,14 +1,13 @@
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildSpec } from '../../../domain/build/build.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
-import { runContext } from '../../../util/run-context.ts';
 import type { Result } from '../../work-queue.ts';
-import type { BuildKeeper } from '../archive/build-keeper.ts';
+import type { BuildArchive } from '../archive/build-archive.ts';
 import type { BuildExecutor } from '../executors/executor.ts';
 import { runOf } from '../executors/executor.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
 import type { BuildCache } from '../executors/kubernetes/build-cache.ts';
-import type { BuildFollowing } from '../log/build-following.ts';
+import type { LogFollowers } from '../log/followers.ts';
 import type { QueueOrder } from '../queue/queue-order.ts';
 import type { SlotStore } from '../queue/slot-store.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './build-operations.ts';
@@ -21,8 +20,8 @@ export interface BuildEventsOptions {
   readonly pool: ExecutorPool;
   readonly order: Pick<QueueOrder, 'positionOf'>;
   readonly operations: BuildOperations;
-  readonly following: BuildFollowing;
-  readonly keeper: Pick<BuildKeeper, 'load' | 'lookUp'>;
+  readonly following: LogFollowers;
+  readonly archive: Pick<BuildArchive, 'find'>;
   /** Whether this replica reconciles: it reads all logs, since the archive is given their lines. */
   readonly isLeader: () => boolean;
   readonly kueue: boolean;
@@ -149,9 +148,9 @@ export class BuildEvents {
 
   /** Its Job is gone: it was removed after its end, or deleted by somebody. */
   async #tellGone(operation: BuildOperation): Promise<Result> {
-    const { operations, keeper } = this.#options;
+    const { operations, archive } = this.#options;
     const { spec, log } = operation;
-    const kept = log.ended ? undefined : await keeper.lookUp(spec.id);
+    const kept = log.ended ? undefined : await archive.find(spec.id);
     const isSame = kept?.spec.createdAt === spec.createdAt;
     if (operations.get(spec.id) === operation)
       operations.finish(spec.id, isSame ? endOf(spec, kept.result) : undefined);
@@ -166,7 +165,7 @@ export class BuildEvents {
     const { following, isLeader } = this.#options;
     const { log, isLate, readers } = operation;
     if (isLate || log.ended || executor === undefined || readers === 0 || isLeader()) return;
-    if (runOf(executor, build.spec)?.hasLog === true) follow(following, operation, executor, this.#clock);
+    if (runOf(executor, build.spec)?.hasLog === true) follow(following, operation, executor);
   }
 
   /** What nobody needs on this replica is not held in its memory. */
@@ -196,31 +195,15 @@ function isBeingRead({ following }: BuildOperation, spec: BuildSpec, executor: B
   return following !== null && !following.isDone && runOf(executor, spec)?.stage === 'ended';
 }
 
-/** Reads the log of a build here, from where it runs, and counts for how long it could be read. */
-export function follow(
-  following: BuildFollowing,
-  operation: BuildOperation,
-  executor: BuildExecutor,
-  clock: Clock,
-): void {
-  const { output, log } = operation;
+/** Reads the log of a build here, from where it runs. */
+export function follow(following: LogFollowers, operation: BuildOperation, executor: BuildExecutor): void {
   if (operation.following !== null && operation.followedOn !== executor.name) {
     // It runs somewhere else now.
     operation.following.abort.abort();
     operation.following = null;
   }
   operation.followedOn = executor.name;
-  const counted: Pick<BuildExecutor, 'observe' | 'openLog'> = {
-    observe: (id) => executor.observe(id),
-    async openLog(id, position, signal) {
-      const body = await executor.openLog(id, position, signal);
-      output.opened(clock.monotonic(), log.lastOutputAt);
-      body.once('close', () => output.closed(clock.monotonic(), log.lastOutputAt));
-      return body;
-    },
-  };
-  // It outlives the run that begins it.
-  runContext.exit(() => following.ensure(operation, counted));
+  following.ensure(operation, executor);
 }
 
 function sooner({ requeueAfterMs }: Result, again: number | undefined): Result {

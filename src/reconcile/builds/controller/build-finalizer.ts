@@ -8,7 +8,8 @@ import { isOutdated } from '../../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import type { Run } from '../../controller.ts';
 import type { Result } from '../../work-queue.ts';
-import type { BuildKeeper } from '../archive/build-keeper.ts';
+import { ArchiveUnavailable } from '../archive/build-archive.ts';
+import type { FinishedLogs } from '../archive/finished-logs.ts';
 import type { BuildCache } from '../executors/kubernetes/build-cache.ts';
 import type { ExecutorPool } from '../executors/executor-pool.ts';
 import type { SlotStore } from '../queue/slot-store.ts';
@@ -25,7 +26,7 @@ export interface BuildFinalizerOptions {
   readonly cache: BuildCache;
   readonly slotStore: SlotStore;
   readonly pool: ExecutorPool;
-  readonly keeper: Pick<BuildKeeper, 'keep'>;
+  readonly logs: Pick<FinishedLogs, 'save'>;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
   readonly logger: Logger;
@@ -154,9 +155,10 @@ export class BuildFinalizer {
   async #archive({ build: { result, spec }, operation, run }: Build): Promise<void> {
     if (result === null || operation.isArchived) return;
     try {
-      await this.#options.keeper.keep(result, operation, AbortSignal.any([run.signal, AbortSignal.timeout(KEEP_MS)]));
+      await this.#options.logs.save(result, operation, AbortSignal.any([run.signal, AbortSignal.timeout(KEEP_MS)]));
     } catch (err) {
-      if (run.clock.now() - result.at < ARCHIVE_PATIENCE_MS) throw err;
+      if (!(err instanceof ArchiveUnavailable)) throw err;
+      if (!err.isLasting && run.clock.now() - result.at < ARCHIVE_PATIENCE_MS) throw err;
       run.logger.error({ err, build: spec.id }, 'the log of a build cannot be saved and is lost');
     }
     operation.isArchived = true;

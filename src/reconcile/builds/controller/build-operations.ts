@@ -1,7 +1,8 @@
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildResult, BuildSpec } from '../../../domain/build/build.ts';
 import { type BuildEnd, BuildLog } from '../log/build-log.ts';
-import { OutputClock } from './output-clock.ts';
+import type { Following } from '../log/followers.ts';
+import type { LogBudget } from '../log/log-budget.ts';
 
 /**
  * What this replica tells its readers of one build. All of it can be lost: it is made again from the cluster and from the
@@ -15,15 +16,13 @@ export interface BuildOperation {
   /** The build was over when this replica first saw it: its lines are read when somebody asks for them. */
   readonly isLate: boolean;
   /** The reading of its log, once there is something to read. */
-  following: { readonly done: Promise<void>; isDone: boolean; readonly abort: AbortController } | null;
+  following: Following | null;
   /** Name of the executor on which it is read. */
   followedOn: string | null;
   /** Readers on this replica. */
   readers: number;
   /** When the last of them left; milliseconds of the monotonic clock. -Infinity while there was none. */
   leftAt: number;
-  /** For how long the log has been silent while it could be read. */
-  readonly output: OutputClock;
   /** The lowest position in the queue that readers were told: a number that a person sees does not go up. */
   position: number | null;
   /** When this replica first saw how the build ended; milliseconds of the monotonic clock. */
@@ -32,14 +31,20 @@ export interface BuildOperation {
   isArchived: boolean;
 }
 
+/** What the logs of builds may hold in memory. */
+export interface LogBounds {
+  /** Most bytes of one log. */
+  readonly size: number;
+  readonly budget: LogBudget;
+}
+
 /** The builds that this replica tells of, by id. */
 export class BuildOperations {
   readonly #current = new Map<string, BuildOperation>();
-  readonly #logSize: number;
+  readonly #logs: LogBounds;
 
-  /** @param logSize most bytes that are kept of one log */
-  constructor(logSize: number) {
-    this.#logSize = logSize;
+  constructor(logs: LogBounds) {
+    this.#logs = logs;
   }
 
   get(id: string): BuildOperation | undefined {
@@ -58,13 +63,12 @@ export class BuildOperations {
     const operation: BuildOperation = {
       spec,
       uid,
-      log: new BuildLog(spec.id, { size: this.#logSize, createdAt: spec.createdAt }),
+      log: new BuildLog(spec.id, { ...this.#logs, createdAt: spec.createdAt }),
       isLate: result !== null,
       following: null,
       followedOn: null,
       readers: 0,
       leftAt: -Infinity,
-      output: new OutputClock(),
       position: null,
       resultSeenAt: null,
       isArchived: false,
@@ -75,8 +79,9 @@ export class BuildOperations {
   }
 
   /** Nobody needs it here any more: whoever comes next begins anew. */
-  drop({ spec, uid, following }: BuildOperation): void {
+  drop({ spec, uid, following, log }: BuildOperation): void {
     following?.abort.abort();
+    log.discard();
     if (this.#current.get(spec.id)?.uid === uid) this.#current.delete(spec.id);
   }
 

@@ -5,7 +5,7 @@ import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
 import type { Run } from '../../controller.ts';
 import type { Result } from '../../work-queue.ts';
 import { type BuildSecrets, ExecutorUnavailable, runOf } from '../executors/executor.ts';
-import type { BuildFollowing } from '../log/build-following.ts';
+import type { LogFollowers } from '../log/followers.ts';
 import { BuildAttempts } from './build-attempts.ts';
 import { follow } from './build-events.ts';
 import { type Build, BuildFinalizer, type BuildFinalizerOptions } from './build-finalizer.ts';
@@ -15,7 +15,7 @@ import { type BuildDecision, type BuildMemory, decideBuild } from './decide-buil
 
 export interface BuildReconcilerOptions extends BuildFinalizerOptions {
   readonly operations: BuildOperations;
-  readonly following: BuildFollowing;
+  readonly following: LogFollowers;
   /** What a build is given in secret. @throws BuildProblem */
   readonly readSecrets: (build: ObservedBuild) => Promise<BuildSecrets>;
   /** How long the log of a build that is over stays where it ran, in milliseconds. */
@@ -132,7 +132,7 @@ export class BuildReconciler {
     const { log } = operation;
     // Whoever leads reads every log: the archive is given its lines, and they say what the build does.
     const isToBeRead = run?.hasLog === true && !operation.isLate && !log.ended;
-    if (executor !== undefined && isToBeRead) follow(following, operation, executor, this.#clock);
+    if (executor !== undefined && isToBeRead) follow(following, operation, executor);
     const now = this.#clock.monotonic();
     const wantedMs = Math.max(attempt.wantedMs, operation.leftAt + config.abandonAfter - now);
     return {
@@ -149,7 +149,7 @@ export class BuildReconciler {
         followed: operation.following !== null && !log.ended,
         drained: operation.following?.isDone === true,
         lines: log.lines,
-        silentMs: run?.stage === 'running' ? operation.output.silentMs(now, log.lastOutputAt) : 0,
+        silentMs: run?.stage === 'running' ? (operation.following?.silentMs ?? 0) : 0,
         phase: log.lastPhase,
         pushingMs: attempt.pushingMs(log.lastPhase),
         failure: log.failure,

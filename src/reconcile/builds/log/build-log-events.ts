@@ -1,9 +1,8 @@
-import { type BuildNews, isBuildOver } from '../../../domain/build/build.ts';
+import type { BuildNews } from '../../../domain/build/build.ts';
+import type { Entry, EntryStore } from '../../event-log.ts';
 
 /** An event with its place. */
-export interface KeptEvent {
-  /** From 1. */
-  readonly sequence: number;
+export interface BuildEntry extends Entry {
   /** Number of the last line, this one included. */
   readonly line: number;
   readonly news: BuildNews;
@@ -11,7 +10,7 @@ export interface KeptEvent {
 
 type PhaseNews = Extract<BuildNews, { readonly type: 'phase' }>;
 
-/** What an event costs besides its text, roughly, in bytes. */
+/** What an event costs besides its text, in bytes: measured, see docs/decisions/build-logs.md. */
 const OVERHEAD = 128;
 
 /**
@@ -19,27 +18,26 @@ const OVERHEAD = 128;
  *
  * What was dropped is stood in for by one line, and by the phase that was dropped last: it still holds.
  */
-export class BuildEvents {
+export class BuildEvents implements EntryStore<BuildEntry> {
   readonly #room: number;
-  readonly #head: KeptEvent[] = [];
+  readonly #head: BuildEntry[] = [];
   #headSize = 0;
   #isHeadFull = false;
   /** What comes after the head, from `#first` on. */
-  #tail: (KeptEvent | undefined)[] = [];
+  #tail: (BuildEntry | undefined)[] = [];
   #first = 0;
   #tailSize = 0;
-  #sequence = 0;
   #lastPhase: { readonly news: PhaseNews; readonly sequence: number } | undefined;
-  #droppedPhase: KeptEvent | undefined;
-  #end: KeptEvent | undefined;
+  #droppedPhase: BuildEntry | undefined;
 
   /** @param size most bytes that are kept */
   constructor(size: number) {
     this.#room = size / 2;
   }
 
-  get lastSequence(): number {
-    return this.#sequence;
+  /** Bytes that are held. */
+  get size(): number {
+    return this.#headSize + this.#tailSize;
   }
 
   get lastPhase(): PhaseNews | undefined {
@@ -51,24 +49,17 @@ export class BuildEvents {
     return this.#lastPhase?.sequence ?? 0;
   }
 
-  /** The terminal event. */
-  get end(): KeptEvent | undefined {
-    return this.#end;
-  }
-
-  push(news: BuildNews, line: number): void {
-    this.#sequence += 1;
-    const event = { sequence: this.#sequence, line, news };
-    if (news.type === 'phase') this.#lastPhase = { news, sequence: event.sequence };
-    if (isBuildOver(news)) this.#end = event;
+  push(entry: BuildEntry): void {
+    const { news, sequence } = entry;
+    if (news.type === 'phase') this.#lastPhase = { news, sequence };
     const size = sizeOf(news);
     this.#isHeadFull ||= this.#headSize + size > this.#room;
     if (!this.#isHeadFull) {
-      this.#head.push(event);
+      this.#head.push(entry);
       this.#headSize += size;
       return;
     }
-    this.#tail.push(event);
+    this.#tail.push(entry);
     this.#tailSize += size;
     // The last event is always there, however long it is.
     while (this.#tailSize > this.#room && this.#first < this.#tail.length - 1) this.#drop();
@@ -80,16 +71,35 @@ export class BuildEvents {
    *
    * @param line the last one that was seen
    */
-  at(sequence: number, line: number): KeptEvent | undefined {
+  at(sequence: number, line = 0): BuildEntry | undefined {
     const inHead = this.#head[sequence - 1];
     if (inHead !== undefined) return inHead;
     const first = this.#tail[this.#first];
-    if (first === undefined || sequence > this.#sequence) return undefined;
+    if (first === undefined) return undefined;
     if (sequence >= first.sequence) return this.#tail[this.#first + sequence - first.sequence];
     return this.#standIn(sequence, first, line);
   }
 
-  #standIn(sequence: number, first: KeptEvent, line: number): KeptEvent {
+  /** Gives up what is beyond so many bytes, from the middle of the log. The end may grow again afterwards. */
+  shrink(size: number): void {
+    const first = this.#tail[this.#first];
+    const isWhole = first === undefined || first.sequence === this.#head.length + 1;
+    const moved: BuildEntry[] = [];
+    for (let last = this.#head.at(-1); last !== undefined && this.#headSize > size / 2; last = this.#head.at(-1)) {
+      this.#headSize -= sizeOf(last.news);
+      this.#tailSize += sizeOf(last.news);
+      this.#head.pop();
+      moved.push(last);
+    }
+    this.#isHeadFull ||= moved.length > 0;
+    this.#tail = [...moved.reverse(), ...this.#tail.slice(this.#first)];
+    this.#first = 0;
+    // What was at the end of the beginning does not join the end of the log once something between them is gone.
+    if (!isWhole) for (let count = moved.length; count > 0; count -= 1) this.#drop();
+    while (this.#tailSize > size / 2 && this.#first < this.#tail.length - 1) this.#drop();
+  }
+
+  #standIn(sequence: number, first: BuildEntry, line: number): BuildEntry {
     const lastMissing = first.sequence - 1;
     const lastLine = first.news.type === 'log' ? first.line - 1 : first.line;
     // The phase that still holds follows the line that says what is missing, for a reader that has not heard of it.
@@ -105,7 +115,8 @@ export class BuildEvents {
   #drop(): void {
     const event = this.#tail[this.#first];
     if (event === undefined) return;
-    if (event.news.type === 'phase') this.#droppedPhase = event;
+    const isLater = event.sequence > (this.#droppedPhase?.sequence ?? 0);
+    if (event.news.type === 'phase' && isLater) this.#droppedPhase = event;
     this.#tailSize -= sizeOf(event.news);
     this.#tail[this.#first] = undefined;
     this.#first += 1;
@@ -116,6 +127,9 @@ export class BuildEvents {
   }
 }
 
+/** Text with anything but ASCII takes two bytes a character in memory, at most. */
 function sizeOf(news: BuildNews): number {
-  return OVERHEAD + Buffer.byteLength(news.type === 'log' ? news.text : news.message);
+  const text = news.type === 'log' ? news.text : news.message;
+  const bytes = Buffer.byteLength(text);
+  return OVERHEAD + (bytes === text.length ? bytes : Math.max(bytes, 2 * text.length));
 }

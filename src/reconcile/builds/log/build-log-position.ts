@@ -5,7 +5,7 @@ export interface BuildLogPosition {
   readonly id: string;
   /** Tells builds of one id apart. */
   readonly build: string;
-  /** Which log of which process counted the sequence. */
+  /** Which log counted the sequence, see `EventLog`. */
   readonly epoch: string;
   /** Of the event. */
   readonly sequence: number;
@@ -23,15 +23,6 @@ export function rankOf(phase: BuildPhase): number {
   return FORWARD.indexOf(phase) + 1;
 }
 
-const PROCESS = Date.now().toString(36);
-let logs = 0;
-
-/** A word that no other log has: not in this process and in none before it. */
-export function newEpoch(): string {
-  logs += 1;
-  return `${PROCESS}_${logs.toString(36)}`;
-}
-
 /** `<build id>.<build>-<epoch>.<sequence>.<line>.<rank>` */
 export function formatEventId(
   id: string,
@@ -46,4 +37,10 @@ export function parseBuildEventId(text: string | undefined): BuildLogPosition | 
   if (match === null) return undefined;
   const [, id = '', build = '', epoch = '', sequence, line, rank] = match;
   return { id, build, epoch, sequence: Number(sequence), line: Number(line), rank: Number(rank) };
+}
+
+/** The place that an event id names, where it is one of this very build. */
+export function positionIn(text: string | undefined, id: string, build: string): BuildLogPosition | undefined {
+  const position = parseBuildEventId(text);
+  return position?.id === id && position.build === build ? position : undefined;
 }

@@ -1,16 +1,11 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { BuildEvent, BuildNews, BuildPhase } from '../../../domain/build/build.ts';
+import { type BuildEvent, type BuildNews, type BuildPhase, isBuildOver } from '../../../domain/build/build.ts';
 import { isBareFailure, parseRepo2dockerLine } from '../../../domain/build/repo2docker-line.ts';
+import type { StoredLine } from '../../../storage/archive/log-store.ts';
 import { SYSTEM_CLOCK } from '../../../util/clock.ts';
-import { BuildEvents } from './build-log-events.ts';
-import { formatEventId, newEpoch, parseBuildEventId, rankOf } from './build-log-position.ts';
-
-/** A line as it is kept when the build is over. `line` jumps where lines were dropped. */
-export interface KeptLine {
-  readonly line: number;
-  readonly phase: string | null;
-  readonly text: string;
-}
+import { EventLog } from '../../event-log.ts';
+import { type BuildEntry, BuildEvents } from './build-log-events.ts';
+import { formatEventId, positionIn, rankOf } from './build-log-position.ts';
+import type { LogBudget } from './log-budget.ts';
 
 /** The event that ends a build's stream. */
 export type BuildEnd = Extract<BuildNews, { readonly type: 'ready' | 'failed' | 'cancelled' }>;
@@ -20,10 +15,10 @@ export interface BuildLogOptions {
   readonly size: number;
   /** When the build was asked for, milliseconds since the epoch: tells it from one of the same id before it. */
   readonly createdAt?: number;
+  /** Shared with other logs: the largest of them give way when it is used up. */
+  readonly budget?: LogBudget;
 }
 
-/** Events a reader is given before others have their turn. */
-const EVENTS_A_TURN = 256;
 /** Longest failure, in characters: it becomes part of a sentence. */
 const MAX_FAILURE = 300;
 const ERROR_LINE = /^\s*(?:error|repo2docker: error)\b\s*:/i;
@@ -33,51 +28,33 @@ const CONTROL = /\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f]+/g;
 /**
  * The events of one build, from its start to its one terminal event, for any number of readers.
  *
- * Readers hold a place and nothing else: one that is slow or gone costs nothing, and a line is appended once however many
- * read. Of a long log the beginning and the end are kept; a reader that has fallen behind that, or comes later, gets one
- * line that says how many are missing.
+ * Of a long log the beginning and the end are kept; a reader that has fallen behind that, or comes later, gets one line that
+ * says how many are missing.
  *
- * Event ids say which build, which log in which process, and how far: the sequence number of the event, the number of the
- * line, and what the build does. The log of a container is the same however often it is read, so that the line alone is enough to go on in
- * another process.
+ * Event ids say which build, which log of it, and how far: the sequence number of the event in that log, the number of the
+ * line, and what the build does. The log of a container is the same however often and by whomever it is read, so that the
+ * number of the line is enough to go on at another replica.
  */
 export class BuildLog {
   readonly id: string;
   readonly #events: BuildEvents;
-  readonly #epoch: string;
+  readonly #log: EventLog<BuildEntry>;
+  readonly #budget: LogBudget | undefined;
   readonly #build: string;
-  #waiting: (() => void)[] = [];
+  #isDiscarded = false;
   #lines = 0;
-  #readers = 0;
   #lastOutputAt: number | null = null;
   #lastPhase: string | null = null;
   #fatal: string | null = null;
   #error: string | null = null;
 
-  constructor(id: string, { size, createdAt = 0 }: BuildLogOptions) {
+  constructor(id: string, { size, createdAt = 0, budget }: BuildLogOptions) {
     this.id = id;
     this.#events = new BuildEvents(size);
+    this.#log = new EventLog(this.#events);
     this.#build = createdAt.toString(36);
-    this.#epoch = newEpoch();
-  }
-
-  /** A log that was kept, with its end. Other work has its turn in between. */
-  static async restore(
-    id: string,
-    kept: AsyncIterable<KeptLine> | Iterable<KeptLine>,
-    end: BuildEnd,
-    options: BuildLogOptions,
-  ): Promise<BuildLog> {
-    const log = new BuildLog(id, options);
-    let turn = 0;
-    for await (const { line, phase, text } of kept) {
-      log.#lines = Math.max(line, log.#lines + 1);
-      log.#appendLine(phase, text);
-      turn += 1;
-      if (turn % EVENTS_A_TURN === 0) await nextTurn();
-    }
-    log.end(end);
-    return log;
+    this.#budget = budget;
+    budget?.add(this);
   }
 
   /** Number of the last line. */
@@ -87,11 +64,16 @@ export class BuildLog {
 
   /** How many read at the moment. */
   get readers(): number {
-    return this.#readers;
+    return this.#log.readers;
   }
 
   get ended(): boolean {
-    return this.#events.end !== undefined;
+    return this.#log.ended;
+  }
+
+  /** Bytes that it holds. */
+  get size(): number {
+    return this.#events.size;
   }
 
   /** When the last line was appended; milliseconds of the monotonic clock. */
@@ -135,7 +117,7 @@ export class BuildLog {
 
   /** Appends a line of ours. It is no output of the build and not counted as a line of it: other replicas do not have it. */
   note(text: string): void {
-    this.#append({ type: 'log', line: this.#lines + 1, phase: null, text: `[${text}]\n` });
+    this.#append({ type: 'log', line: this.#lines + 1, phase: null, text: `[${text}]\n` }, this.#lines + 1);
   }
 
   /** The terminal event. Only the first one counts, and nothing comes after it. */
@@ -146,33 +128,36 @@ export class BuildLog {
   /** Everything after `lastEventId`, then what comes, until the terminal event or until `signal` aborts. */
   async *read(lastEventId: string | undefined, signal: AbortSignal): AsyncGenerator<BuildEvent> {
     const { from, seen, firstPhase, leastRank } = this.#resume(lastEventId);
-    let next = from;
     let line = seen;
     let rank = leastRank;
-    this.#readers += 1;
+    const entries = this.#log.follow(from, signal, (sequence) => this.#events.at(sequence, line));
     try {
-      for (let turn = 1; !signal.aborted; turn += 1) {
-        if (turn % EVENTS_A_TURN === 0) await nextTurn();
-        const event = this.#events.at(next, line);
-        if (event === undefined) {
-          await this.#change(signal);
-          continue;
-        }
-        next = event.sequence + 1;
-        const { news } = event;
+      for await (const entry of entries) {
+        const { news } = entry;
         if (news.type === 'log' && news.line <= line) continue;
         if (news.type === 'phase') {
-          const isOld = event.sequence < firstPhase || (rankOf(news.phase) > 0 && rankOf(news.phase) < rank);
+          const isOld = entry.sequence < firstPhase || (rankOf(news.phase) > 0 && rankOf(news.phase) < rank);
           if (isOld) continue;
           rank = Math.max(rank, rankOf(news.phase));
         }
-        line = Math.max(line, event.line);
-        yield { ...news, id: formatEventId(this.id, { ...event, epoch: this.#epoch, build: this.#build, line, rank }) };
-        if (this.#events.end === event) return;
+        line = Math.max(line, entry.line);
+        const place = { ...entry, epoch: this.#log.epoch, build: this.#build, line, rank };
+        yield { ...news, id: formatEventId(this.id, place) };
       }
     } finally {
-      this.#readers -= 1;
+      if (this.#isDiscarded) this.discard();
     }
+  }
+
+  /** Nobody is given it any more: it leaves the budget when those who still read it have gone. */
+  discard(): void {
+    this.#isDiscarded = true;
+    if (this.readers === 0) this.#budget?.remove(this);
+  }
+
+  /** Gives up what is beyond so many bytes, from its middle. */
+  shrink(size: number): void {
+    this.#events.shrink(size);
   }
 
   /** The text of the log, an entry of it each, without the newline at its end. */
@@ -181,9 +166,9 @@ export class BuildLog {
   }
 
   /** What is worth keeping when the build is over. Lines that are missing are one that says so. */
-  *stored(): IterableIterator<KeptLine> {
+  *stored(): IterableIterator<StoredLine> {
     let line = 0;
-    const last = this.#events.lastSequence;
+    const { last } = this.#log;
     for (let next = 1; next <= last;) {
       const event = this.#events.at(next, line);
       if (event === undefined) return;
@@ -197,12 +182,12 @@ export class BuildLog {
     this.#append({ type: 'log', line: this.#lines, phase, text });
   }
 
-  #append(news: BuildNews): void {
+  #append(news: BuildNews, line = this.#lines): void {
     if (this.ended) return;
-    this.#events.push(news, this.#lines);
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const wake of waiting) wake();
+    const make = (sequence: number): BuildEntry => ({ sequence, line, news });
+    if (isBuildOver(news)) this.#log.end(make);
+    else this.#log.append(make);
+    this.#budget?.resized(this);
   }
 
   /**
@@ -210,25 +195,12 @@ export class BuildLog {
    * has just begun to read a log says of the build what is true of its first lines, which its readers know better.
    */
   #resume(lastEventId: string | undefined): { from: number; seen: number; firstPhase: number; leastRank: number } {
-    const position = parseBuildEventId(lastEventId);
-    if (position?.id !== this.id || position.build !== this.#build)
-      return { from: 1, seen: 0, firstPhase: 0, leastRank: 0 };
-    // Nobody waits for what cannot come: whoever has seen the end is told it once more.
-    const last = this.#events.lastSequence + (this.ended ? 0 : 1);
+    const position = positionIn(lastEventId, this.id, this.#build);
+    if (position === undefined) return { from: 1, seen: 0, firstPhase: 0, leastRank: 0 };
     const { line: seen, rank: leastRank } = position;
-    if (position.epoch === this.#epoch) {
-      return { from: Math.min(position.sequence + 1, last), seen, firstPhase: 0, leastRank };
-    }
+    const from = this.#log.after(position);
+    if (from !== undefined) return { from, seen, firstPhase: 0, leastRank };
     return { from: 1, seen, firstPhase: this.#events.lastPhaseSequence, leastRank };
-  }
-
-  async #change(signal: AbortSignal): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const wake = () => resolve();
-    this.#waiting.push(wake);
-    signal.addEventListener('abort', wake, { once: true });
-    await promise;
-    signal.removeEventListener('abort', wake);
   }
 }
 

@@ -1,4 +1,5 @@
-import { errorCode, KubeError } from '../kube-error.ts';
+import { errorCode } from '../../../util/http.ts';
+import { KubeError } from '../kube-error.ts';
 
 /** One sentence for the person who has to find out why there is no picture of the cluster. */
 export function describeOutage(server: string, error: Error | undefined): string {

@@ -1,11 +1,12 @@
 import type { Readable } from 'node:stream';
-import { setTimeout as delay } from 'node:timers/promises';
-import { unlessAborted } from '../../../util/unless-aborted.ts';
-import { LogWindow } from './container-log-window.ts';
+import { withDeadline } from '../../../util/deadline.ts';
+import { sleep } from '../../../util/sleep.ts';
+import { raceAbort } from '../../../util/abort.ts';
+import { LogWindow } from './window.ts';
 import { isKubeError, KubeError } from '../kube-error.ts';
-import { type LogLine, LogLines } from './log-lines.ts';
+import { type LogLine, LogLines } from './lines.ts';
 
-export type { LogLine } from './log-lines.ts';
+export type { LogLine } from './lines.ts';
 
 /** From where a log is read. */
 export interface LogPosition {
@@ -18,8 +19,8 @@ export interface LogPosition {
 export interface FollowLogOptions {
   /** Bytes of the log, each line led by its time. */
   readonly open: (position: LogPosition, signal: AbortSignal) => Promise<Readable>;
-  /** Whether the container has ended, so that the log has an end. Asked ten times a second. */
-  readonly isOver: () => boolean;
+  /** Aborts when the container has ended, so that the log has an end. */
+  readonly over: AbortSignal;
   readonly signal: AbortSignal;
   /** How long to try to read the rest once the container has ended, in milliseconds. */
   readonly drainMs?: number;
@@ -27,9 +28,16 @@ export interface FollowLogOptions {
   readonly silenceMs?: number;
   /** The log could not be opened or broke; it is tried again unless it is gone with its container. */
   readonly onError?: (error: unknown) => void;
+  /** A connection to the log was opened, or has ended. */
+  readonly onConnection?: (isConnected: boolean) => void;
 }
 
-const POLL_MS = 100;
+/** How long an answer to the request for the log may take. */
+const OPEN_MS = 30_000;
+const DRAIN_MS = 30_000;
+const SILENCE_MS = 300_000;
+/** The kubelet takes seconds to end the log of a container that has ended: after this silence the rest is asked for instead. */
+const QUIET_MS = 100;
 const FIRST_WAIT_MS = 100;
 const MOST_WAIT_MS = 5_000;
 /** A container that is about to start does so soon. */
@@ -42,7 +50,8 @@ const MOST_START_WAIT_MS = 500;
  * @returns whether all of it was delivered: not when `signal` aborted, the deadline passed or the log is gone
  */
 export async function* followLog(options: FollowLogOptions): AsyncGenerator<LogLine, boolean> {
-  const { isOver, onError } = options;
+  const { over, onError } = options;
+  const isOver = () => over.aborted;
   using life = new Life(options);
   const window = new LogWindow();
   let failures = 0;
@@ -101,24 +110,25 @@ async function* readOnce(
   }
 }
 
-/** The timers and connections of one log that is followed. */
+/** The timers and the connection of one log that is followed. */
 class Life implements Disposable {
   /** Aborts with the caller's, and when the rest of the log has not come in time. */
   readonly #signal: AbortSignal;
   readonly #options: FollowLogOptions;
   readonly #late = new AbortController();
-  readonly #poll: NodeJS.Timeout;
+  readonly #onOver = () => this.#begin();
   #drain: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
   #stream: { readonly body: Readable; readonly follow: boolean } | undefined;
   #heardAt = 0;
   #letGo = false;
-  #wake: AbortController | undefined;
 
   constructor(options: FollowLogOptions) {
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#late.signal]);
     this.#signal.addEventListener('abort', () => this.close(), { once: true });
-    this.#poll = setInterval(() => this.#look(), POLL_MS);
+    if (options.over.aborted) this.#begin();
+    else options.over.addEventListener('abort', this.#onOver, { once: true });
   }
 
   hasEnded(): boolean {
@@ -135,50 +145,61 @@ class Life implements Disposable {
   }
 
   async open(open: FollowLogOptions['open'], position: LogPosition): Promise<Readable> {
-    const opening = open(position, this.#signal);
-    // One that comes too late is nobody's.
-    opening.then(
-      (body) => this.#signal.aborted && destroy(body),
-      () => undefined,
-    );
-    const body = await unlessAborted(opening, this.#signal);
+    const body = await withDeadline({ ms: OPEN_MS, signal: this.#signal }, async (until) => {
+      const opening = open(position, until);
+      // One that comes too late is nobody's.
+      opening.then(
+        (late) => until.aborted && destroy(late),
+        () => undefined,
+      );
+      return raceAbort(opening, until);
+    });
     this.#stream = { body, follow: position.follow };
     this.#letGo = false;
     this.heard();
+    this.#options.onConnection?.(true);
+    this.#look();
     return body;
   }
 
   close(): void {
-    if (this.#stream !== undefined) destroy(this.#stream.body);
+    if (this.#stream === undefined) return;
+    clearTimeout(this.#silence);
+    destroy(this.#stream.body);
     this.#stream = undefined;
+    this.#options.onConnection?.(false);
   }
 
   /** Waits for so long, or until the container has ended where it has not yet. */
-  async pause(ms: number, over: boolean): Promise<void> {
-    const wake = new AbortController();
-    if (!over) this.#wake = wake;
-    await delay(ms, undefined, { signal: AbortSignal.any([wake.signal, this.#signal]) }).catch(() => undefined);
-    this.#wake = undefined;
+  async pause(ms: number, isOver: boolean): Promise<void> {
+    await sleep(ms, isOver ? this.#signal : AbortSignal.any([this.#signal, this.#options.over]));
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#poll);
+    this.#options.over.removeEventListener('abort', this.#onOver);
     clearTimeout(this.#drain);
     this.close();
   }
 
+  /** The container has ended: from here on the rest of its log has so long to come. */
+  #begin(): void {
+    this.#drain = setTimeout(() => this.#late.abort(), this.#options.drainMs ?? DRAIN_MS);
+    this.#look();
+  }
+
+  /** Ends a stream that has been silent for too long, or looks again when it may have been. */
   #look(): void {
-    const { isOver, drainMs = 30_000, silenceMs = 300_000 } = this.#options;
-    const over = isOver();
-    if (over && this.#drain === undefined) this.#drain = setTimeout(() => this.#late.abort(), drainMs);
-    if (over) this.#wake?.abort();
+    clearTimeout(this.#silence);
     if (this.#stream === undefined) return;
-    const silent = performance.now() - this.#heardAt;
-    // The kubelet takes seconds to end the log of a container that has ended: the rest is asked for instead.
-    if (silent > silenceMs || (over && this.#stream.follow && silent > POLL_MS)) {
-      this.#letGo = true;
-      destroy(this.#stream.body);
+    const { over, silenceMs = SILENCE_MS } = this.#options;
+    const most = over.aborted && this.#stream.follow ? Math.min(QUIET_MS, silenceMs) : silenceMs;
+    const left = this.#heardAt + most - performance.now();
+    if (left > 0) {
+      this.#silence = setTimeout(() => this.#look(), Math.ceil(left));
+      return;
     }
+    this.#letGo = true;
+    destroy(this.#stream.body);
   }
 }
 

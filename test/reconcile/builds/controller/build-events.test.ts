@@ -6,12 +6,13 @@ import type { BuildEvent, BuildResult } from '../../../../src/domain/build/build
 import { BuildEvents, type BuildEventsOptions } from '../../../../src/reconcile/builds/controller/build-events.ts';
 import { BuildOperations } from '../../../../src/reconcile/builds/controller/build-operations.ts';
 import type { BuildExecutor, ObservedRun } from '../../../../src/reconcile/builds/executors/executor.ts';
-import { BuildFollowing } from '../../../../src/reconcile/builds/log/build-following.ts';
+import { LogFollowers } from '../../../../src/reconcile/builds/log/followers.ts';
+import { LogBudget } from '../../../../src/reconcile/builds/log/log-budget.ts';
 
 const ID = '0123456789abcdef0123456789abcdef01234567';
 const READY: BuildResult = { status: 'ready', digest: 'sha256:1', at: 0, lines: 2 };
 
-const following: BuildFollowing[] = [];
+const following: LogFollowers[] = [];
 afterEach(async () => {
   await Promise.all(following.splice(0).map((each) => each.stop()));
 });
@@ -41,8 +42,8 @@ function aReplica(openLog: BuildExecutor['openLog'], options: Partial<BuildEvent
     now: 0,
   };
   const executor = { name: 'cluster', isReady: true, observe: () => seen.run, openLog } as unknown as BuildExecutor;
-  const operations = new BuildOperations(2 ** 20);
-  const logs = new BuildFollowing({ logger: pino({ level: 'silent' }), onChange: () => undefined });
+  const operations = new BuildOperations({ size: 2 ** 20, budget: new LogBudget(2 ** 20) });
+  const logs = new LogFollowers({ logger: pino({ level: 'silent' }), onChange: () => undefined });
   following.push(logs);
   const slot = { id: ID, uid: 'u', user: 'ada', repository: 'r', executor: 'cluster', at: 0 };
   const events = new BuildEvents({
@@ -50,7 +51,7 @@ function aReplica(openLog: BuildExecutor['openLog'], options: Partial<BuildEvent
     slotStore: { find: () => slot },
     pool: { get: () => executor, places: () => [{ name: 'cluster', capacity: 1 }], outages: () => [] },
     ...{ order: { positionOf: () => null }, operations, following: logs, isLeader: () => false, kueue: false },
-    ...{ keeper: { load: () => undefined, lookUp: () => Promise.resolve(undefined) }, heldMs: 0 },
+    ...{ archive: { find: () => Promise.resolve(undefined) }, heldMs: 0 },
     clock: { now: () => seen.now, monotonic: () => seen.now },
     ...options,
   } as unknown as BuildEventsOptions);
@@ -105,7 +106,7 @@ describe('a replica that only reads', () => {
   it('tells what the archive knows of a build whose Job went while its watch was behind', async () => {
     const kept = { spec: aBuild().spec, result: READY };
     const { seen, events, told } = aReplica(() => Promise.reject(new Error('gone')), {
-      keeper: { load: () => Promise.resolve(undefined), lookUp: () => Promise.resolve(kept) },
+      archive: { find: () => Promise.resolve(kept) },
     });
     seen.build = undefined;
     await events.reconcile(ID);
@@ -116,7 +117,7 @@ describe('a replica that only reads', () => {
     const earlier = { spec: { ...aBuild().spec, createdAt: 1 }, result: READY };
     for (const found of [undefined, earlier]) {
       const { seen, events, told } = aReplica(() => Promise.reject(new Error('gone')), {
-        keeper: { load: () => Promise.resolve(undefined), lookUp: () => Promise.resolve(found) },
+        archive: { find: () => Promise.resolve(found) },
       });
       seen.build = undefined;
       await events.reconcile(ID);

@@ -1,8 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ObservedBuild } from '../../../../src/domain/build/build-intent.ts';
 import { BuildAttempts } from '../../../../src/reconcile/builds/controller/build-attempts.ts';
-import { OutputClock } from '../../../../src/reconcile/builds/controller/output-clock.ts';
 import type { ObservedRun } from '../../../../src/reconcile/builds/executors/executor.ts';
 
 const ID = '0123456789abcdef0123456789abcdef01234567';
@@ -73,43 +71,5 @@ describe('the durations of a build', () => {
     expect(attempts.resume(aBuild(START - 1)).wantedMs).toBe(30_000 + MINUTE);
     pass(1);
     expect(attempts.resume({ ...aBuild(START), uid: 'v' }).wantedMs).toBeLessThanOrEqual(0);
-  });
-});
-
-describe('the silence of a build', () => {
-  it('is counted only while its log can be read, and from the last line', () => {
-    const output = new OutputClock();
-    expect(output.silentMs(1_000, null)).toBe(0);
-    output.opened(1_000, null);
-    expect(output.silentMs(3_000, null)).toBe(2_000);
-    output.closed(4_000, null);
-    expect(output.silentMs(60_000, null)).toBe(3_000);
-    output.opened(60_000, null);
-    expect(output.silentMs(61_000, null)).toBe(4_000);
-    expect(output.silentMs(65_000, 64_000)).toBe(1_000);
-    output.closed(66_000, 64_000);
-    expect(output.silentMs(90_000, 64_000)).toBe(2_000);
-  });
-
-  it('is never longer than since the last line, nor than the time that its log could be read', () => {
-    const step = fc.record({ what: fc.constantFrom('open', 'close', 'line', 'look'), ms: fc.nat(100) });
-    fc.assert(
-      fc.property(fc.array(step), (steps) => {
-        const output = new OutputClock();
-        let now = 0;
-        let open = 0;
-        let last: number | null = null;
-        let readable = 0;
-        for (const { what, ms } of steps) {
-          now += ms;
-          if (open > 0) readable += ms;
-          if (what === 'open') output.opened(now, last);
-          if (what === 'close' && open > 0) output.closed(now, last);
-          open += what === 'open' ? 1 : what === 'close' && open > 0 ? -1 : 0;
-          if (what === 'line' && open > 0) [last, readable] = [now, 0];
-          expect(output.silentMs(now, last)).toBe(readable);
-        }
-      }),
-    );
   });
 });

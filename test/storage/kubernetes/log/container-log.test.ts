@@ -11,7 +11,7 @@ const MS = 1_000_000n;
 
 async function readAll(options: Partial<FollowLogOptions> & Pick<FollowLogOptions, 'open'>) {
   const texts: string[] = [];
-  const lines = followLog({ isOver: () => true, signal: NEVER, ...options });
+  const lines = followLog({ over: AbortSignal.abort(), signal: NEVER, ...options });
   for (;;) {
     const step = await lines.next();
     if (step.done === true) return { texts, drained: step.value };
@@ -21,7 +21,7 @@ async function readAll(options: Partial<FollowLogOptions> & Pick<FollowLogOption
 
 /** Reads a log that is over. */
 function readLog(log: FakeLog, options: Partial<FollowLogOptions> = {}) {
-  return readAll({ open: log.open, isOver: () => log.over, ...options });
+  return readAll({ open: log.open, over: log.over, ...options });
 }
 
 const number = (count: number, step = MS): Written[] =>
@@ -102,7 +102,7 @@ describe('the log of a container', () => {
     log.write(...number(10));
     log.fates = [{ after: 2_000, how: 'end' }];
     const seen: string[] = [];
-    for await (const { text } of followLog({ open: log.open, isOver: () => log.over, signal: NEVER })) {
+    for await (const { text } of followLog({ open: log.open, over: log.over, signal: NEVER })) {
       seen.push(text);
       if (seen.length !== 10) continue;
       log.vanished = 10;
@@ -215,12 +215,12 @@ describe('the log of a container', () => {
 
   it('is read to its end when the peer keeps the connection after the container has ended', async () => {
     const log = new FakeLog();
-    let over = false;
+    const over = new AbortController();
     log.write(...number(3));
     const seen: string[] = [];
-    for await (const { text } of followLog({ open: log.open, isOver: () => over, signal: NEVER })) {
+    for await (const { text } of followLog({ open: log.open, over: over.signal, signal: NEVER })) {
       seen.push(text);
-      over = seen.length >= 3;
+      if (seen.length >= 3) over.abort();
     }
     expect(seen).toEqual(['line 0', 'line 1', 'line 2']);
     expect(log.positions.map(({ follow }) => follow)).toEqual([true, false]);
@@ -234,7 +234,7 @@ describe('the log of a container', () => {
       if (log.connections === 2) stop.abort();
       return log.open(...call);
     };
-    await readAll({ open, isOver: () => false, silenceMs: 1, signal: stop.signal });
+    await readAll({ open, over: NEVER, silenceMs: 1, signal: stop.signal });
     expect(log.connections).toBe(3);
   });
 

@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { isCut, type LogLine, secondBefore } from './log-lines.ts';
+import { isCut, type LogLine, secondBefore } from './lines.ts';
 
 /** How far back a log is read again: lines of stdout and stderr are written slightly out of order. */
 const OVERLAP_SECONDS = 1;

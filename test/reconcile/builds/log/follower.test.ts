@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { BuildLog } from '../../../../src/reconcile/builds/log/build-log.ts';
-import { LogFollower, type LogFollowerOptions } from '../../../../src/reconcile/builds/log/log-follower.ts';
+import { LogFollower, type LogFollowerOptions } from '../../../../src/reconcile/builds/log/follower.ts';
 import { KubeError } from '../../../../src/storage/kubernetes/kube-error.ts';
 import { FakeLog } from '../../../storage/support/fake-log.ts';
 
@@ -17,7 +17,7 @@ function aFollower(source: FakeLog, options: Partial<LogFollowerOptions> = {}) {
   const follower = new LogFollower({
     open: source.open,
     log,
-    isOver: () => source.over,
+    over: source.over,
     onOutput: () => (outputs += 1),
     logger: pino({ level: 'debug' }, { write: (line: string) => logged.push(line) }),
     ...options,
