@@ -29,6 +29,7 @@ import { findUserNamespaces } from '../storage/kubernetes/checks/user-namespaces
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { RegistryClient } from '../storage/registry/registry-client.ts';
 import { RegistryCredentials } from '../storage/registry/registry-credentials.ts';
+import { runContext } from '../util/run-context.ts';
 import { aborted } from '../util/sleep.ts';
 import { unlessAborted } from '../util/unless-aborted.ts';
 import { connectAll, makeExecutor } from './build-executors.ts';
@@ -114,21 +115,23 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
     reconciling.enqueue(id);
     telling.enqueue(id);
   };
+  // It goes on after the run that has changed something.
+  const reorder = () => runContext.exit(() => admission.changed());
   const onReady = () => {
     for (const id of reconciler.keys()) onChange(id);
-    admission.changed();
+    reorder();
   };
   const cache = new BuildCache({
     ...shared,
     onChange: (id) => {
       onChange(id);
-      admission.changed();
+      reorder();
     },
   });
   const ledger = new SlotLedger({
     ...shared,
     onChange: (slots, before) => {
-      admission.changed();
+      reorder();
       for (const { id } of [...slots, ...before]) onChange(id);
       // The positions of all others have changed.
       for (const id of events.keys()) telling.enqueue(id);

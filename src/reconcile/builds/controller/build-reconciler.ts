@@ -3,6 +3,7 @@ import { BuildProblem } from '../../../domain/build/build.ts';
 import type { Finding } from '../../../domain/lab/reasons.ts';
 import { Jobs } from '../../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
+import { runContext } from '../../../util/run-context.ts';
 import type { Run } from '../../controller.ts';
 import type { Result } from '../../work-queue.ts';
 import { type BuildSecrets, ExecutorUnavailable, runOf } from '../executors/executor.ts';
@@ -86,7 +87,8 @@ export class BuildReconciler {
     const { build } = all;
     switch (decision.do) {
       case 'wait':
-        this.#options.admission.request();
+        // Admission outlives this run.
+        runContext.exit(() => this.#options.admission.request());
         return { requeueAfterMs: decision.again };
       case 'take-slot':
         await this.#turns.take(build);
