@@ -39,12 +39,12 @@ import { connectAll, makeExecutor } from './build-executors.ts';
 
 /** What a build needs from outside of the cluster. */
 export interface BuildSources {
-  /** @param asker user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
+  /** @param requester user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
   readonly resolve: (
     repository: Repository,
     ref: string,
     signal?: AbortSignal,
-    asker?: string,
+    requester?: string,
   ) => Promise<ResolvedRepository>;
   /** Digest of an image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
@@ -254,7 +254,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
     namespace,
     archive,
     sources: {
-      resolve: (repository, ref, signal, asker) => resolver.resolve(repository, ref, signal, asker),
+      resolve: (repository, ref, signal, requester) => resolver.resolve(repository, ref, signal, requester),
       findDigest: (image, signal) => registry.findDigest(image, signal),
       readSecrets: async (repository) => ({
         dockerConfig: await credentials.read(),

@@ -258,6 +258,9 @@ describe('the namespace of builds', () => {
     await cluster.client.delete(Namespaces, where);
     await until('it is gone', async () => (await cluster.client.get(Namespaces, where)) === undefined);
     await expect(setting.request({ path: 'other' })).rejects.toMatchObject({ code: 'not_ready', status: 503 });
+    // Builds that are there can be read meanwhile, and labs are not concerned.
+    expect(setting.builds.isReady()).toBe(true);
+    expect(setting.builds.health()).toMatchObject({ component: 'builds', ready: true });
     await until('it is there', async () => (await cluster.client.get(Namespaces, where)) !== undefined);
     await setting.builds.ready();
     const { spec } = await until('a build is taken', () => setting.request({ path: 'other' }).catch(() => undefined));

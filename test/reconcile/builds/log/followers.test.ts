@@ -34,7 +34,7 @@ function aFollowing({ failures = 0 } = {}) {
   });
   const operations = new BuildOperations({ size: 2 ** 20, budget: new LogBudget(2 ** 20) });
   const spec = { id: 'a', createdAt: 1 } as BuildSpec;
-  const operation = operations.resume({ spec, uid: 'u', result: null } as ObservedBuild, 0);
+  const operation = operations.resume({ spec, uid: 'u', result: null } as ObservedBuild);
   const stop = new AbortController();
   const running = followers.run(stop.signal);
   onTestFinished(async () => {
