@@ -16,7 +16,9 @@ import {
 } from './cli/index.ts';
 import { type Config, ConfigError, DEFAULT_NAMESPACE, loadConfig } from './config/index.ts';
 import { SetupError } from './domain/setup-error.ts';
-import { LabController } from './reconcile/labs/lab-controller.ts';
+import { createLabs } from './app/labs.ts';
+import { Manager } from './reconcile/manager.ts';
+import { signingKeysController } from './reconcile/signing-keys.ts';
 import { createApp } from './routes/server/app.ts';
 import { startServer } from './routes/server/server.ts';
 import type { Cluster, Setup } from './app/runtime.ts';
@@ -49,14 +51,20 @@ async function serve({ config, logger, listen, greeting, cluster }: Setup, stopp
   const keys = keysFor(config, new KeyStore(client, own), logger);
   const tokens = keys === undefined ? undefined : labTokens(config, keys);
   const stage = await buildsFor(config, client, own, logger);
-  const controller = new LabController({ client, config, controller: own, logger, tokens, builds: stage?.builds });
+  const parts = createLabs({ client, config, controller: own, logger, tokens, builds: stage?.builds });
+  const manager = new Manager({ logger })
+    .addCache(...parts.caches)
+    .addComponent(...parts.components)
+    .addController(...parts.controllers);
+  if (keys !== undefined) manager.addController(signingKeysController(keys, logger));
   const identification = createIdentification(config, {
     logger,
     askCluster: askServiceAccountIssuer(cluster.connection),
     sessionKeys: keys?.sealing,
   });
   const app = createApp({
-    labs: controller.labs,
+    labs: parts.labs,
+    health: () => manager.health(),
     builds: stage?.builds,
     config,
     identification,
@@ -67,7 +75,7 @@ async function serve({ config, logger, listen, greeting, cluster }: Setup, stopp
   });
   const server = await startServer({ app, ...listen, limits: config.limits, logger });
   const halt = new AbortController();
-  const working = Promise.all([controller.run(halt.signal), stage?.run(halt.signal), keys?.run(halt.signal)]);
+  const working = Promise.all([manager.run(halt.signal), stage?.run(halt.signal)]);
   logger.info({ ...server.address, cluster: client.server }, 'listening');
   process.stdout.write(greeting);
   await aborted(stopping);
