@@ -40,13 +40,13 @@ async function watchRemovals(setting: Setting) {
       if (type === 'DELETED') removed.push(`${object.metadata?.namespace}/${object.metadata?.name}`);
     }
   })().catch(() => undefined);
-  return {
-    async stop() {
-      halt.abort();
-      await watching;
-      return removed;
-    },
+  const stop = async () => {
+    halt.abort();
+    await watching;
+    return removed;
   };
+  closing.push(async () => void (await stop()));
+  return { stop };
 }
 
 describe('three controllers that all reconcile', () => {

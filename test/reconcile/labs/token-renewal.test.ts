@@ -285,6 +285,22 @@ describe('a controller without keys', () => {
   });
 });
 
+describe('a controller that signs no tokens any more', () => {
+  it('starts no lab without the token that it was promised', async () => {
+    const { setting } = await signed(LONG);
+    setting.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'create' && resource === 'namespaces' ? 'reset-before' : 'pass';
+    await setting.labs.create(aLab());
+    await setting.stop();
+    setting.proxy.onCall = () => 'pass';
+    await setting.start({ config: aConfig(), tokens: undefined });
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'Error' });
+    expect(setting.state().message).toContain('signing is not enabled on this server');
+    await setting.untilMarkedClean();
+    expect(await setting.pod()).toBeUndefined();
+  });
+});
+
 describe('a lab without a signed token', () => {
   it.each(['caller', 'none'] as const)(
     '(%s) is never touched, also when the configuration has changed since',

@@ -27,7 +27,7 @@ export interface SettingOptions {
   readonly leftoverGrace?: number;
   readonly patience?: LabPatience;
   /** Signs the tokens of labs, where the configuration asks for it. */
-  readonly tokens?: LabTokens;
+  readonly tokens?: LabTokens | undefined;
   readonly faults?: readonly Fault[];
   readonly delays?: Delays;
   /** What builds the images of labs, asked for at each start of the controller. */
