@@ -11,7 +11,7 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { unlessLate } from '../../util/unless-late.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated } from '../../storage/kubernetes/kube-error.ts';
-import { explainKubeError } from '../kube-answers.ts';
+import { explainKubeError } from '../explain-kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
 import type { Admission } from './queue/admission.ts';
 import type { BuildKeeper } from './archive/build-keeper.ts';

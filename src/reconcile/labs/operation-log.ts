@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { LabEvent } from '../../domain/lab/lab.ts';
 
 export type OperationKind = 'spawn' | 'delete';
@@ -5,8 +6,8 @@ export type OperationKind = 'spawn' | 'delete';
 /** What is kept of one operation: far more than a lab ever produces, far less than hurts. */
 const MAX_EVENTS = 300;
 
-/** Tells the events of this process from those of one before it. */
-const EPOCH = Date.now().toString(36);
+/** Tells the events of this process from those of one before it and of other replicas. */
+const EPOCH = randomBytes(8).toString('hex');
 
 /** A position in a stream, as a reader sends it back. */
 export interface Position {

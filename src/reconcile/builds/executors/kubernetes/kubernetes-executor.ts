@@ -223,7 +223,7 @@ export class KubernetesExecutor implements BuildExecutor {
   /** What is the build's own fault is a problem of the build; anything else may go better elsewhere, or later. */
   #explain(error: unknown): unknown {
     if (!(error instanceof KubeError) || isOutdated(error)) return error;
-    const refused = refusalOf(error);
+    const refused = refusalOf(error, 'build');
     // Nothing moves without this cluster, and what was sent to it may have been done: it is asked again.
     if (refused === undefined && this.isHome) return error;
     const why = refused === undefined ? FAILS : 'it does not admit what a build needs';
