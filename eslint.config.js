@@ -28,7 +28,7 @@ const directions = Object.entries(LAYERS).map(([layer, allowed]) => {
 
 /** One tool for style and for mistakes: `npm run lint` reports both, `npm run format` mends what it can. */
 export default tseslint.config(
-  { ignores: ['node_modules', 'test/golden', 'eslint.config.js'] },
+  { ignores: ['node_modules', 'build', 'test/golden', 'eslint.config.js'] },
   tseslint.configs.recommendedTypeChecked,
   prettier,
   {

@@ -1,14 +1,23 @@
-import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
+import { PURE, SHARED, SLOW, WORKERS } from './vitest.suites.ts';
 
+/** `npm test`: everything that needs no cluster, but for what is slow. */
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    setupFiles: ['test/support/leaks.ts', 'test/support/canaries.ts'],
-    testTimeout: 20_000,
-    hookTimeout: 60_000,
-    restoreMocks: true,
-    // Most of a test is waiting: more workers than a small machine has cores.
-    maxWorkers: Math.max(4, availableParallelism()),
+    maxWorkers: WORKERS,
+    projects: [
+      { test: { ...SHARED, name: 'pure', include: PURE, isolate: false } },
+      {
+        test: {
+          ...SHARED,
+          name: 'sandbox',
+          isolate: false,
+          include: ['test/**/*.test.ts'],
+          exclude: [...PURE, ...SLOW],
+          testTimeout: 20_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
   },
 });

@@ -8,7 +8,7 @@ import { KubeClient } from '../src/storage/kubernetes/kube-client.ts';
 import { Namespaces, Pods } from '../src/storage/kubernetes/resources.ts';
 import { kubeconfigText, startApiServer } from '../test/support/api-server.ts';
 import { waitFor } from '../test/support/wait-for.ts';
-import { canPretendToBeAPod, ControllerProcess, type Credentials } from '../test/support/controller-process.ts';
+import { canPretendToBeAPod, BUNDLE, ControllerProcess, type Credentials } from '../test/support/controller-process.ts';
 import { FaultProxy } from '../test/support/fault-proxy.ts';
 import { IMAGE } from './images.ts';
 import { Noise } from './noise.ts';
@@ -55,7 +55,7 @@ export async function startSetting(): Promise<Setting> {
   const own: Credentials = canPretendToBeAPod() ? { server, token, ca } : { kubeconfig };
   const [controller, behindProxy] = await Promise.all(
     [own, { kubeconfig: proxied }].map((credentials) =>
-      ControllerProcess.prepare({ credentials, namespace: NAMESPACE, image: IMAGE }),
+      ControllerProcess.prepare({ credentials, namespace: NAMESPACE, image: IMAGE, program: BUNDLE }),
     ),
   );
   return {

@@ -55,24 +55,31 @@ export class Api {
     return this.#add(type, type.defaults(withMetadata(named(decoded), { managedFields: undefined })), dryRun);
   }
 
-  /** PUT: replaces everything but what the server keeps. */
-  replace(target: Target, body: unknown, subresource: string, options: WriteOptions): KubeObject {
+  /** PUT: replaces everything but what the server keeps. Some kinds are made by it when there is none. */
+  replace(
+    target: Target,
+    body: unknown,
+    subresource: string,
+    options: WriteOptions,
+  ): { object: KubeObject; created: boolean } {
     const { type, namespace, name } = target;
     const decoded = this.#decode(type, namespace, body);
     checkName(decoded, name);
+    if (type.createdByPut === true && this.#store.get(type, namespace, name) === undefined) {
+      const fresh = withMetadata(decoded, { managedFields: undefined, resourceVersion: undefined });
+      return { object: this.#add(type, type.defaults(fresh), options.dryRun), created: true };
+    }
     const old = this.get(target);
     const { uid, resourceVersion } = decoded.metadata;
+    if (type.needsVersion === true && (resourceVersion ?? '') === '') {
+      throw invalid(type, name, [cause.invalid('metadata.resourceVersion', 0, 'must be specified for an update')]);
+    }
     if (uid !== undefined && uid !== old.metadata.uid) throw this.#uidConflict(target, uid, old);
     if (resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== old.metadata.resourceVersion) {
       throw modified(type, name);
     }
-    return this.#update(
-      type,
-      withMetadata(decoded, { managedFields: old.metadata.managedFields }),
-      old,
-      subresource,
-      options,
-    );
+    const wanted = withMetadata(decoded, { managedFields: old.metadata.managedFields });
+    return { object: this.#update(type, wanted, old, subresource, options), created: false };
   }
 
   patch(target: Target, patch: unknown, subresource: string, options: WriteOptions): KubeObject {

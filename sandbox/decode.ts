@@ -3,7 +3,7 @@ import { parseQuantity, QUANTITY_ERROR } from './quantity.ts';
 import { apiVersionOf, type ResourceType } from './resource-type.ts';
 import { badRequest, undecodable } from './status.ts';
 
-type Shape = 'object' | 'list' | 'text' | 'texts' | 'quantities' | 'base64';
+type Shape = 'object' | 'list' | 'text' | 'integer' | 'microTime' | 'texts' | 'quantities' | 'base64';
 
 /** Fields by name, wherever they stand in an object, whose JSON type the server insists on. */
 const SHAPES: Readonly<Record<string, Shape>> = {
@@ -11,13 +11,17 @@ const SHAPES: Readonly<Record<string, Shape>> = {
   ...shaped('list', ['containers', 'initContainers', 'volumes', 'volumeMounts', 'env', 'envFrom', 'ports']),
   ...shaped('list', ['tolerations', 'finalizers', 'imagePullSecrets', 'accessModes', 'policyTypes', 'ownerReferences']),
   ...shaped('text', ['name', 'namespace', 'generateName', 'uid', 'resourceVersion', 'image', 'nodeName', 'phase']),
-  ...shaped('text', ['serviceAccountName', 'restartPolicy', 'mountPath', 'clusterIP']),
+  ...shaped('text', ['serviceAccountName', 'restartPolicy', 'mountPath', 'clusterIP', 'holderIdentity']),
+  ...shaped('integer', ['leaseDurationSeconds', 'leaseTransitions']),
+  ...shaped('microTime', ['acquireTime', 'renewTime']),
   ...shaped('texts', ['labels', 'annotations', 'nodeSelector', 'matchLabels', 'stringData']),
   ...shaped('quantities', ['limits', 'requests', 'hard', 'default', 'defaultRequest', 'max', 'min']),
 };
 /** The same for fields at the top, whose names mean something else further down. */
 const TOP_SHAPES = shaped('object', ['metadata', 'spec', 'status']);
 const MAX_DEPTH = 64;
+/** RFC 3339 with six digits after the second, neither more nor fewer. */
+const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(?:Z|[+-]\d\d:\d\d)$/;
 
 function shaped(shape: Shape, names: readonly string[]): Record<string, Shape> {
   return Object.fromEntries(names.map((name) => [name, shape]));
@@ -73,8 +77,15 @@ function checkShape(type: ResourceType, shape: Shape, value: unknown, path: stri
     if (!Array.isArray(value)) throw wrong(value, path, 'list');
     return;
   }
-  if (shape === 'text') {
+  if (shape === 'text' || shape === 'microTime') {
     if (typeof value !== 'string') throw wrong(value, path, 'string');
+    if (shape === 'microTime' && !MICRO_TIME.test(value)) {
+      throw undecodable(type, `parsing time "${value}" as "2006-01-02T15:04:05.000000Z07:00"`);
+    }
+    return;
+  }
+  if (shape === 'integer') {
+    if (!Number.isInteger(value)) throw wrong(value, path, 'int32');
     return;
   }
   if (!isObject(value)) throw wrong(value, path, shape === 'object' ? 'object' : 'map');

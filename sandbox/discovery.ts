@@ -9,7 +9,7 @@ interface Answer {
 const VERSION = { major: '1', minor: '34', gitVersion: 'v1.34.4+labwright-sandbox', platform: 'nodejs' };
 const VERBS = ['create', 'delete', 'deletecollection', 'get', 'list', 'patch', 'update', 'watch'];
 /** The named API groups; each has one version. */
-const GROUPS = ['batch', 'networking.k8s.io'];
+const GROUPS = ['batch', 'coordination.k8s.io', 'networking.k8s.io'];
 
 const ANSWERS: ReadonlyMap<string, Answer> = new Map([
   ...['/livez', '/readyz', '/healthz'].map(

@@ -19,7 +19,7 @@ export interface ApiPath {
 
 /** Kubernetes' limit for the body of a request. */
 const MAX_BODY = 3 * 1024 * 1024;
-const GROUPS = ['/v1', 'batch/v1', 'networking.k8s.io/v1'];
+const GROUPS = ['/v1', 'batch/v1', 'coordination.k8s.io/v1', 'networking.k8s.io/v1'];
 
 /**
  * Reads `/api/v1/namespaces/NS/pods/NAME/status` and the like; undefined when it is no path of the API at all.

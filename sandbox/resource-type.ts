@@ -22,6 +22,10 @@ export interface ResourceType {
   readonly returnsDeleted: boolean;
   /** Whether a delete that does not say what becomes of the dependents leaves them behind; as for batch/v1. */
   readonly orphansByDefault: boolean;
+  /** Whether a PUT makes the object when there is none. */
+  readonly createdByPut?: boolean;
+  /** Whether a PUT has to say which version it replaces. */
+  readonly needsVersion?: boolean;
   readonly names: 'label' | 'label1035' | 'subdomain';
   /** Field selectors beyond `metadata.name` and `metadata.namespace`. */
   readonly fields: readonly string[];

@@ -1,6 +1,7 @@
 import { configMaps } from './kinds/config-maps.ts';
 import { events } from './kinds/events.ts';
 import { jobs } from './kinds/jobs.ts';
+import { leases } from './kinds/leases.ts';
 import { limitRanges } from './kinds/limit-ranges.ts';
 import { namespaces } from './kinds/namespaces.ts';
 import { networkPolicies } from './kinds/network-policies.ts';
@@ -27,6 +28,7 @@ export const RESOURCE_TYPES: readonly ResourceType[] = [
   serviceAccounts,
   services,
   jobs,
+  leases,
   networkPolicies,
 ];
 

@@ -206,7 +206,8 @@ export class SandboxApiServer {
     const dryRun = read.isDryRun(query, 'UpdateOptions');
     const text = await read.readBody(request);
     const body = read.parseObjectBody(read.mediaType(request.headers['content-type']), text, path.type);
-    sendObject(response, 200, this.#api.replace(targetOf(path), body, path.subresource, { dryRun }), request);
+    const { object, created } = this.#api.replace(targetOf(path), body, path.subresource, { dryRun });
+    sendObject(response, created ? 201 : 200, object, request);
   }
 
   async #patch({ request, response, path, query }: Exchange): Promise<void> {

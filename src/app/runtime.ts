@@ -1,6 +1,9 @@
-import type { Logger } from 'pino';
-import type { Config } from '../config/index.ts';
+import { type Logger, pino } from 'pino';
+import { requireLoopback, type ServeCommand } from '../cli/index.ts';
+import { type Config, loadConfig } from '../config/index.ts';
 import type { KubeConnection } from '../storage/kubernetes/connection.ts';
+import { inClusterConnection, isInCluster, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
+import { demoRuntime, startSandboxCluster } from './demo.ts';
 
 /** A way to reach a cluster, and what ends with it. */
 export interface Cluster {
@@ -9,11 +12,36 @@ export interface Cluster {
 }
 
 /** What the program runs with. */
-export interface Setup {
+export interface Runtime {
   readonly config: Config;
   readonly logger: Logger;
   readonly listen: { readonly host: string; readonly port: number };
   /** Printed once it listens. */
-  readonly greeting: string;
+  readonly banner: string;
   readonly cluster: Cluster;
+}
+
+/** What to run with: the configuration file and its cluster, or everything for trying it out when there is none. */
+export async function resolveRuntime(command: ServeCommand): Promise<Runtime> {
+  if (command.config === undefined) return demoRuntime(command);
+  const config = await loadConfig(command.config);
+  const listen = { host: command.host ?? config.listen.host, port: command.port ?? config.listen.port };
+  if (command.withLocalLabs) requireLoopback(listen.host);
+  const logger = pino({ level: config.logLevel });
+  return { config, listen, logger, banner: '', cluster: await connect(command, config, logger) };
+}
+
+/** The configured cluster, the one this process runs in, or else the sandbox. */
+async function connect(command: ServeCommand, { kubernetes }: Config, logger: Logger): Promise<Cluster> {
+  const { kubeconfig, context } = kubernetes;
+  if (!command.sandbox) {
+    if (kubeconfig !== undefined) return owned(await kubeconfigConnection(kubeconfig, context));
+    if (isInCluster(process.env)) return owned(inClusterConnection(process.env));
+    logger.warn('No cluster is configured (kubernetes.kubeconfig) and this is no pod: using the embedded sandbox');
+  }
+  return startSandboxCluster(command, logger);
+}
+
+function owned(connection: KubeConnection): Cluster {
+  return { connection, close: () => connection.close() };
 }

@@ -4,6 +4,7 @@ import { builds } from './builds/index.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
 import { imageReference } from './lab-pieces.ts';
+import { leadership } from './leadership.ts';
 import { limits } from './limits.ts';
 import { dnsLabel } from './kubernetes.ts';
 import { quotas } from './quotas.ts';
@@ -64,6 +65,7 @@ export const configSchema = z.strictObject({
     })
     .prefault({})
     .describe('The cluster.'),
+  leadership: leadership.describe('Which of several replicas reconciles.'),
   auth: auth.describe('Who may call: at least one of these.'),
   users: users.prefault({}).describe('What is known of the users.'),
   images: z

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Logger } from 'pino';
 import { KubeError } from '../storage/kubernetes/kube-error.ts';
+import { jittered } from '../util/backoff.ts';
 import { type Clock, SYSTEM_CLOCK } from '../util/clock.ts';
 import { withDeadline } from '../util/deadline.ts';
 import { runContext } from '../util/run-context.ts';
@@ -23,7 +24,12 @@ export interface Run {
  * Where keys come from: it calls `enqueue` whenever something has changed that a key depends on, until `signal` aborts. See
  * `every` for the simplest one; caches have one each.
  */
-export type Source = (enqueue: (key: string) => void, signal: AbortSignal) => void;
+export type Source = (
+  enqueue: (key: string) => void,
+  signal: AbortSignal,
+  /** What a source throws later, from a timer or a listener, ends the process unless it is told here. */
+  report: (error: unknown) => void,
+) => void;
 
 export interface ControllerOptions {
   /** In the log, in health and in metrics: `labs`, `lab-tokens`, `build-admission`. */
@@ -64,6 +70,8 @@ const RUN_TIMEOUT_MS = 60_000;
 const MAX_DELAY_MS = 5_000;
 /** How long a run that is under way may go on when the program stops, in milliseconds. */
 const DRAIN_MS = 1_000;
+/** How long a run may take to end after leadership was lost, in milliseconds. */
+const ABANDON_MS = 5_000;
 /** Failures in a row of a call to the API server after which it is reported at `warn`. */
 const LOUD_FAILURES = 5;
 
@@ -81,6 +89,7 @@ export class Controller {
   readonly #clock: Clock;
   #queue: WorkQueue | undefined;
   readonly #failing = new Map<string, string>();
+  readonly #running = new Set<string>();
 
   constructor(options: ControllerOptions) {
     this.#options = options;
@@ -117,16 +126,23 @@ export class Controller {
     if (stopping.aborted) return;
     const runs = new AbortController();
     session.lost.addEventListener('abort', () => runs.abort(session.lost.reason), { once: true });
-    const queue = new WorkQueue((key) => this.#turn(key, runs.signal, session.mayWrite), {
+    let over = false;
+    const mayWrite = () => !over && session.mayWrite();
+    const queue = new WorkQueue((key) => this.#turn(key, runs.signal, mayWrite), {
       concurrency,
       maxDelayMs,
       onError: (key, error, failures) => this.#report(key, error, failures),
     });
     this.#queue = queue;
     const resync = () => {
-      for (const key of keys()) queue.add(key);
+      this.#guard('keys', () => {
+        const all = new Set(keys());
+        for (const key of all) queue.add(key);
+        for (const key of this.#failing.keys()) if (!all.has(key)) this.#failing.delete(key);
+      });
     };
-    for (const source of sources) source((key) => queue.add(key), stopping);
+    const report = (error: unknown) => this.#complain('a source', error);
+    for (const source of sources) this.#guard('a source', () => source((key) => queue.add(key), stopping, report));
     resync();
     const timer = setInterval(resync, resyncMs);
     await aborted(stopping);
@@ -135,15 +151,44 @@ export class Controller {
     const drained = new AbortController();
     void ended.then(() => drained.abort());
     await sleep(DRAIN_MS, AbortSignal.any([drained.signal, session.lost]));
-    runs.abort(new DOMException('the program stops', 'AbortError'));
-    await ended;
+    runs.abort(session.lost.aborted ? session.lost.reason : new DOMException('the program stops', 'AbortError'));
+    await this.#end(ended, drained.signal, session.lost);
+    over = true;
     this.#queue = undefined;
     this.#failing.clear();
+  }
+
+  /**
+   * Waits for the runs that were told to end. One that does not heed its signal would keep this replica from leading ever again:
+   * when leadership is lost it is left alone after a while. Nothing that it still tries is sent.
+   */
+  async #end(ended: Promise<void>, drained: AbortSignal, lost: AbortSignal): Promise<void> {
+    await Promise.race([ended, aborted(lost)]);
+    if (!lost.aborted) return;
+    await sleep(ABANDON_MS, drained);
+    if (drained.aborted) return;
+    const { logger, name } = this.#options;
+    const keys = [...this.#running];
+    logger.error({ controller: name, keys }, 'reconcile did not end when leadership was lost; left alone');
+  }
+
+  /** What is called here are other people's functions: a fault in one must not end the process. */
+  #guard(what: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.#complain(what, error);
+    }
+  }
+
+  #complain(what: string, err: unknown): void {
+    this.#options.logger.error({ controller: this.name, err }, `${what} of a controller threw`);
   }
 
   async #turn(key: string, stopping: AbortSignal, mayWrite: () => boolean): Promise<Result | void> {
     const { reconcile, logger, name, runTimeoutMs = RUN_TIMEOUT_MS } = this.#options;
     const id = randomBytes(4).toString('hex');
+    this.#running.add(key);
     try {
       const result = await withDeadline({ ms: runTimeoutMs, signal: stopping }, (signal) => {
         const run: Run = { signal, id, logger: logger.child({ controller: name, run: id }), clock: this.#clock };
@@ -157,6 +202,8 @@ export class Controller {
       if (!(error instanceof TerminalError)) throw error;
       this.#failing.set(key, error.message);
       logger.error({ controller: name, key, run: id, err: error }, 'reconcile failed; will not retry');
+    } finally {
+      this.#running.delete(key);
     }
   }
 
@@ -170,13 +217,16 @@ export class Controller {
 
 /** A source that enqueues keys so often, in milliseconds, with jitter. */
 export function every(ms: number, keys: () => Iterable<string>): Source {
-  return (enqueue, signal) => {
-    const timer = setInterval(
-      () => {
+  return (enqueue, signal, report) => {
+    if (signal.aborted) return;
+    const look = () => {
+      try {
         for (const key of keys()) enqueue(key);
-      },
-      ms * (0.9 + Math.random() / 5),
-    );
+      } catch (error) {
+        report(error);
+      }
+    };
+    const timer = setInterval(look, jittered(ms));
     signal.addEventListener('abort', () => clearInterval(timer), { once: true });
   };
 }

@@ -8,6 +8,8 @@ export interface ManagerOptions {
   readonly logger: Logger;
   /** Who decides which replica reconciles; without one, this process always does. */
   readonly election?: LeaderElection;
+  /** Called once when a part has ended by itself, which none may: the program has to stop, and to be started again. */
+  readonly onFailure?: (name: string, error: unknown) => void;
 }
 
 export interface StopOptions {
@@ -17,7 +19,8 @@ export interface StopOptions {
   readonly served?: Promise<void>;
 }
 
-const GRACE_MS = 25_000;
+/** How long stopping may take if nothing else is said, in milliseconds. */
+export const GRACE_MS = 25_000;
 /** Leadership is handed over within this time, whoever is still being served, in milliseconds. */
 const HANDOVER_MS = 500;
 
@@ -30,6 +33,7 @@ const HANDOVER_MS = 500;
  * | this replica becomes leader | the controllers that need a leader start |
  * | leadership is lost | their runs end at once; a write that has not left yet does not leave |
  * | stop | those controllers end their runs and the lease is given up; when nobody is served any more the other controllers stop; then caches and components |
+ * | a part ends by itself | it is told to `onFailure`, and health names it; the others go on until the program is stopped |
  * | the grace is over | what has not ended is named in the log, and `run` returns all the same |
  */
 export class Manager {
@@ -38,26 +42,44 @@ export class Manager {
   readonly #caches: Cache[] = [];
   readonly #components: Component[] = [];
   readonly #controllers: Controller[] = [];
+  readonly #onFailure: (name: string, error: unknown) => void;
+  /** Parts that have ended by themselves, with what they threw. */
+  readonly #broken = new Map<string, string>();
+  /** Controllers that run because this replica leads. */
+  readonly #led = new Set<string>();
+  readonly #names = new Set(['leader']);
 
-  constructor({ logger, election = new AlwaysLeader() }: ManagerOptions) {
+  constructor({ logger, election = new AlwaysLeader(), onFailure = () => undefined }: ManagerOptions) {
     this.#logger = logger;
     this.#election = election;
+    this.#onFailure = onFailure;
   }
 
   addCache(...caches: readonly Cache[]): this {
+    this.#claim(caches);
     this.#caches.push(...caches);
     return this;
   }
 
   /** Something that works all the time on every replica and has no keys. */
   addComponent(...components: readonly Component[]): this {
+    this.#claim(components);
     this.#components.push(...components);
     return this;
   }
 
   addController(...controllers: readonly Controller[]): this {
+    this.#claim(controllers);
     this.#controllers.push(...controllers);
     return this;
+  }
+
+  /** A name stands for one part, in the log and in health. */
+  #claim(parts: readonly { readonly name: string }[]): void {
+    for (const { name } of parts) {
+      if (this.#names.has(name)) throw new TypeError(`there are two components called ${name}`);
+      this.#names.add(name);
+    }
   }
 
   get isLeader(): boolean {
@@ -67,7 +89,11 @@ export class Manager {
   /** Each part by itself, caches first. */
   health(): Health[] {
     const parts = [...this.#caches, ...this.#components, this.#election, ...this.#controllers];
-    return parts.map((part) => part.health());
+    return parts.map((part) => {
+      const health = part.health();
+      const broken = this.#broken.get(health.component);
+      return broken === undefined ? health : { ...health, ready: false, message: `It has ended: ${broken}` };
+    });
   }
 
   /** Works until `stopping` aborts and everything that was under way has ended, or the grace is over. Never rejects. */
@@ -75,31 +101,33 @@ export class Manager {
     stopping: AbortSignal,
     { graceMs = GRACE_MS, served = Promise.resolve() }: StopOptions = {},
   ): Promise<void> {
+    const nobodyServed = served.catch((err: unknown) => this.#logger.error({ err }, 'the end of serving has failed'));
     const following = new AbortController();
     const everywhere = new AbortController();
     const leading = new AbortController();
     const running = new Map<string, Promise<void>>();
-    const begin = (name: string, work: Promise<void>) =>
+    const begin = (name: string, work: () => Promise<void>) => {
+      // A moment later, so that what throws at once is told like anything else.
+      const whole = Promise.resolve().then(work);
+      const told = whole.catch((error: unknown) => this.#failed(name, error));
       running.set(
         name,
-        work.finally(() => running.delete(name)),
+        told.finally(() => running.delete(name)),
       );
-    for (const part of [...this.#caches, ...this.#components]) begin(part.name, part.run(following.signal));
+    };
+    for (const part of [...this.#caches, ...this.#components]) begin(part.name, () => part.run(following.signal));
     const never = new AbortController().signal;
     const session: Session = { stopping: everywhere.signal, lost: never, mayWrite: () => true };
-    for (const each of this.#controllers) if (!each.needsLeader) begin(each.name, each.run(session));
-    begin(
-      'leader',
-      this.#election.run(leading.signal, (term) => this.#lead(term, leading.signal, begin)),
-    );
+    for (const each of this.#controllers) if (!each.needsLeader) begin(each.name, () => each.run(session));
+    begin('leader', () => this.#election.run(leading.signal, (term) => this.#lead(term, leading.signal)));
     await aborted(stopping);
     const ended = new AbortController();
     const inOrder = async () => {
       const wait = new AbortController();
-      void served.then(() => wait.abort());
+      void nobodyServed.then(() => wait.abort());
       await sleep(HANDOVER_MS, wait.signal);
       leading.abort();
-      await Promise.all([served, running.get('leader')]);
+      await Promise.all([nobodyServed, running.get('leader')]);
       everywhere.abort();
       await Promise.all(this.#controllers.flatMap(({ name }) => running.get(name) ?? []));
       following.abort();
@@ -107,19 +135,26 @@ export class Manager {
       ended.abort();
     };
     await Promise.race([inOrder(), sleep(graceMs, ended.signal)]);
-    if (running.size > 0) this.#logger.warn({ running: [...running.keys()] }, 'stopped before everything had ended');
+    const names = [...running.keys(), ...this.#led];
+    if (names.length > 0) this.#logger.warn({ running: names }, 'stopped before everything had ended');
     for (const each of [leading, everywhere, following]) each.abort();
   }
 
-  async #lead(
-    { lost, holds }: Term,
-    stopping: AbortSignal,
-    begin: (name: string, work: Promise<void>) => void,
-  ): Promise<void> {
+  /** One term: it ends when every controller has ended its runs. */
+  async #lead({ lost, holds }: Term, stopping: AbortSignal): Promise<void> {
     const session: Session = { stopping, lost, mayWrite: holds };
-    const led = this.#controllers.filter(({ needsLeader }) => needsLeader);
-    const works = led.map((controller) => controller.run(session));
-    for (const [index, work] of works.entries()) begin(led[index]?.name ?? '', work);
-    await Promise.all(works);
+    const lead = async (controller: Controller) => {
+      this.#led.add(controller.name);
+      await controller.run(session).catch((error: unknown) => this.#failed(controller.name, error));
+      this.#led.delete(controller.name);
+    };
+    const led = this.#controllers.filter(({ needsLeader }) => needsLeader).map(lead);
+    await Promise.all([...led, aborted(AbortSignal.any([stopping, lost]))]);
+  }
+
+  #failed(name: string, err: unknown): void {
+    this.#logger.fatal({ component: name, err }, 'a component has ended; the program has to be started again');
+    this.#broken.set(name, err instanceof Error ? err.message : String(err));
+    if (this.#broken.size === 1) this.#onFailure(name, err);
   }
 }

@@ -1,9 +1,13 @@
-import { setTimeout as delay } from 'node:timers/promises';
-
 /** Resolves after so many milliseconds, or as soon as the signal aborts. Never rejects. */
 export async function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   if (signal?.aborted === true) return;
-  await delay(ms, undefined, signal && { signal }).catch(() => undefined);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const end = () => resolve();
+  const timer = setTimeout(end, ms);
+  signal?.addEventListener('abort', end, { once: true });
+  await promise;
+  clearTimeout(timer);
+  signal?.removeEventListener('abort', end);
 }
 
 /** Resolves when the signal has aborted. */

@@ -2,6 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { loadConfig } from '../../src/config/index.ts';
+import { LEASE_NAME } from '../../src/reconcile/leader-lease.ts';
+import { GRACE_MS } from '../../src/reconcile/manager.ts';
 
 const FOLDER = new URL('../../deploy/kubernetes/', import.meta.url);
 
@@ -9,6 +11,26 @@ interface Rule {
   readonly resources: readonly string[];
   readonly resourceNames?: readonly string[];
   readonly verbs: readonly string[];
+}
+
+interface Deployment {
+  readonly spec: {
+    readonly replicas: number;
+    readonly strategy: object;
+    readonly selector: object;
+    readonly maxUnavailable: number;
+    readonly template: {
+      readonly spec: {
+        readonly terminationGracePeriodSeconds: number;
+        readonly topologySpreadConstraints: readonly { readonly labelSelector: object }[];
+        readonly containers: readonly {
+          readonly env: readonly { readonly name: string }[];
+          readonly lifecycle: { readonly preStop: { readonly sleep: { readonly seconds: number } } };
+          readonly readinessProbe: { readonly periodSeconds: number };
+        }[];
+      };
+    };
+  };
 }
 
 async function read(name: string): Promise<string> {
@@ -45,5 +67,31 @@ describe('the manifests of deploy/kubernetes', () => {
     // But for the one in a lab that holds the token which is renewed: the controller has made all that is in it.
     expect(reading.map(({ resourceNames, verbs }) => [resourceNames, verbs])).toEqual([[['lab-secrets'], ['patch']]]);
     expect((await rulesOf('Role')).flatMap(({ verbs }) => verbs)).toContain('get');
+  });
+
+  it('let the controller hold the one Lease that it elects its leader by', async () => {
+    const leases = (await rulesOf('Role')).filter(({ resources }) => resources.includes('leases'));
+    expect(leases.map(({ resourceNames, verbs }) => [resourceNames, verbs])).toEqual([
+      [undefined, ['create']],
+      [[LEASE_NAME], ['get', 'list', 'watch', 'patch']],
+    ]);
+  });
+
+  it('run several replicas, of which one is always ready to answer', async () => {
+    const deployment = parse(await read('deployment.yaml')) as Deployment;
+    const budget = parse(await read('disruption-budget.yaml')) as Deployment;
+    const { replicas, strategy, selector, template } = deployment.spec;
+    expect(replicas).toBeGreaterThan(1);
+    expect(strategy).toEqual({ type: 'RollingUpdate', rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } });
+    expect(budget.spec.selector).toEqual(selector);
+    expect(budget.spec.maxUnavailable).toBeLessThan(replicas);
+    const { containers, terminationGracePeriodSeconds, topologySpreadConstraints } = template.spec;
+    expect(topologySpreadConstraints[0]?.labelSelector).toEqual(selector);
+    const [container] = containers;
+    const pause = container?.lifecycle.preStop.sleep.seconds ?? 0;
+    expect(pause).toBeGreaterThan(container?.readinessProbe.periodSeconds ?? 0);
+    // It would be killed in the middle of stopping otherwise.
+    expect(terminationGracePeriodSeconds * 1000).toBeGreaterThan(pause * 1000 + GRACE_MS);
+    expect(container?.env.map(({ name }) => name)).toContain('POD_NAME');
   });
 });

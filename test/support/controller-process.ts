@@ -23,6 +23,8 @@ export interface ControllerOptions {
   readonly namespace: string;
   /** Image of every lab. */
   readonly image: string;
+  /** The program to run; its sources if not given. */
+  readonly program?: string;
   /** The `lab` section on top of one small size. */
   readonly lab?: Readonly<Record<string, unknown>>;
   /** Who may call, beside the administrator of `api`. */
@@ -35,7 +37,9 @@ export interface ControllerOptions {
   readonly labEnv?: (username: string) => Readonly<Record<string, string>>;
 }
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
+const SOURCE = join(import.meta.dirname, '../../src/main.ts');
+/** What `npm run build` makes: the program as it is in the container image. */
+export const BUNDLE = join(import.meta.dirname, '../../build/app/main.js');
 /** Puts a pod's credentials where a pod has them, seen by the controller alone: in a mount namespace of its own. */
 const AS_POD = `
 mount -t tmpfs none /run
@@ -57,6 +61,7 @@ export class ControllerProcess {
   readonly configFile: string;
   readonly #folder: string;
   readonly #credentials: Credentials;
+  readonly #program: string;
   #process: LoggedProcess | undefined;
 
   static async prepare(options: ControllerOptions): Promise<ControllerProcess> {
@@ -68,6 +73,7 @@ export class ControllerProcess {
     const token = canary(randomBytes(16).toString('hex'));
     this.#folder = mkdtempSync(join(tmpdir(), 'labwright-controller-'));
     this.#credentials = options.credentials;
+    this.#program = options.program ?? SOURCE;
     this.configFile = join(this.#folder, 'config.yaml');
     this.url = `http://${host}:${port}`;
     const size = { name: 'small', cpu: 1, memory: '1Gi', cpuRequest: '10m', memoryRequest: '64Mi' };
@@ -123,7 +129,7 @@ export class ControllerProcess {
   /** Starts the process; it may not answer yet. */
   start(): void {
     const cluster = 'sandbox' in this.#credentials ? ['--sandbox'] : [];
-    const serve = [process.execPath, MAIN, 'serve', '--config', this.configFile, ...cluster];
+    const serve = [process.execPath, this.#program, 'serve', '--config', this.configFile, ...cluster];
     const [command = '', ...args] = [...this.#wrapper(), ...serve];
     this.#process = new LoggedProcess({ command, args, env: this.#environment(), log: this.#log }, () =>
       rmSync(this.#folder, { recursive: true, force: true }),

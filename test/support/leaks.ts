@@ -17,6 +17,8 @@ interface Timer {
 }
 
 const rejections: unknown[] = [];
+/** Listeners that pile up on one object: Node says so once for each. */
+const heaps: Error[] = [];
 const timers = new Map<number, Timer>();
 let baseline = new Map<string, number>();
 /** True while this file makes a timer of its own. */
@@ -37,6 +39,7 @@ const timerHook = createHook({
 beforeAll(() => {
   baseline = countHandles();
   process.on('unhandledRejection', note);
+  process.on('warning', noteHeap);
   timerHook.enable();
 });
 
@@ -49,9 +52,11 @@ afterAll(async () => {
   }
   timerHook.disable();
   process.off('unhandledRejection', note);
+  process.off('warning', noteHeap);
   if (rejections.length > 0) {
     throw new Error(`${rejections.length} rejected promises were left unhandled`, { cause: rejections[0] });
   }
+  if (heaps.length > 0) throw new Error('Listeners pile up on one object', { cause: heaps[0] });
   const [timer] = liveTimers();
   if (left.length > 0) throw new Error(`This file leaves behind: ${left.join(', ')}`, { cause: timer?.where });
   // No time limit of vitest's: that would be a timer, and the loop above has a limit.
@@ -62,6 +67,10 @@ function pause(): Promise<void> {
   const over = delay(POLL_MS);
   ours = false;
   return over;
+}
+
+function noteHeap(warning: Error): void {
+  if (warning.name === 'MaxListenersExceededWarning') heaps.push(warning);
 }
 
 function note(reason: unknown): void {

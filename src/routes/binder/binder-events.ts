@@ -3,7 +3,7 @@ import type { BuildEvent, BuildPhase, BuildState } from '../../domain/build/buil
 import { BATCH } from '../builds/build-events.ts';
 import { digestOf } from '../builds/build-state.ts';
 import type { StreamFormat } from '../server/streams/pulled-stream.ts';
-import { pythonObject } from '../server/python-json.ts';
+import { pythonObject } from '../server/streams/python-json.ts';
 
 /** One object of BinderHub's stream, in the order of its keys. */
 export type BinderEvent = Readonly<Record<string, string | number | boolean | undefined>> & {

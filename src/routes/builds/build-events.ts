@@ -1,7 +1,6 @@
 import { pinned } from '../../domain/image/image-reference.ts';
 import { type BuildEvent, isBuildOver } from '../../domain/build/build.ts';
-import { eventId } from '../server/streams/event-stream.ts';
-import type { StreamFormat } from '../server/streams/pulled-stream.ts';
+import { eventId, type StreamFormat } from '../server/streams/pulled-stream.ts';
 
 /** Characters of a stream that are sent at once. */
 export const BATCH = 16 * 1024;
@@ -12,7 +11,7 @@ export const BUILD_EVENTS: StreamFormat<BuildEvent> = {
     `id: ${eventId(event.id)}\r\nevent: ${event.type}\r\ndata: ${JSON.stringify(dataOf(event))}\r\n\r\n`,
   isLast: isBuildOver,
   batch: BATCH,
-  keepAlive: ': keep-alive\r\n\r\n',
+  keepAlive: ': keep-alive\r\n',
 };
 
 function dataOf(event: BuildEvent): object {

@@ -10,7 +10,7 @@ const Discovery = z
   .object({
     applications: z.array(z.string()),
     datasets: z.record(z.string(), z.unknown()),
-    influxdb_databases: z.array(z.string()),
+    influxdb_databases: z.record(z.string(), z.unknown()),
     services: z.object({
       data: z.record(z.string(), z.unknown()),
       internal: z.record(z.string(), Service),
@@ -35,7 +35,7 @@ export function discoveryRoute({ baseUrl, pathPrefix }: Pick<Config, 'baseUrl' |
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   const internal = { 'nublado-controller': { url: `${baseUrl}${pathPrefix}` } };
   const document = {
-    ...{ applications: ['nublado'], datasets: {}, influxdb_databases: [] },
+    ...{ applications: ['nublado'], datasets: {}, influxdb_databases: {} },
     services: { data: {}, internal, ui: {} },
   };
   return routes.openapi(getDiscovery, (c) => c.json(document, 200, { 'Cache-Control': 'public, max-age=300' }));

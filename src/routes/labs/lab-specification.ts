@@ -1,6 +1,10 @@
 import { z } from '@hono/zod-openapi';
 import { expecting, refusal } from '../server/errors.ts';
-import { flag, formField } from '../server/form-field.ts';
+
+/** A checkbox: a boolean, or the words that a form has for it. */
+const flag = z
+  .union([z.boolean(), z.enum(['true', 'false'])], { error: 'Input should be a valid boolean' })
+  .transform((value) => value === true || value === 'true');
 
 /** Value of `image_list` that says: look at `image_dropdown`. Browsers always send both. */
 export const USE_DROPDOWN = 'use_image_from_dropdown';
@@ -135,4 +139,18 @@ function faultOf(env: Readonly<Record<string, string>>): ReturnType<typeof refus
 function oneOf(values: readonly string[]): string {
   const quoted = values.map((value) => `'${value}'`);
   return `${quoted.slice(0, -1).join(', ')} or ${quoted.at(-1) ?? ''}`;
+}
+
+/**
+ * A value as a JupyterHub form sends it: in a list of one. Plain values are what API clients send; an empty list and null
+ * say nothing. Both are taken, as in Nublado.
+ */
+function formField<Schema extends z.ZodType>(name: string, schema: Schema) {
+  return z.preprocess((value, context) => {
+    if (!Array.isArray(value)) return value ?? undefined;
+    const [first, ...others] = value as unknown[];
+    if (others.length === 0) return first ?? undefined;
+    context.addIssue(refusal(`Too many values for ${name}`));
+    return z.NEVER;
+  }, schema);
 }

@@ -5,7 +5,7 @@ import type { LabKey } from '../../domain/lab/lab.ts';
 import type { AppContext, AppEnv } from '../server/context.ts';
 import type { AppDeps } from '../server/deps.ts';
 import { refuseInvalid } from '../server/errors.ts';
-import { eventStream } from '../server/streams/event-stream.ts';
+import { eventStream } from './lab-event-stream.ts';
 import { defaultLab, getUserStatus, listLabs, namedLab } from './lab-contract.ts';
 import type { LabSpecification } from './lab-specification.ts';
 import { detailedLabState, labState } from './lab-state.ts';

@@ -111,7 +111,11 @@ function refuseRequest(fault: Fault, incoming: IncomingMessage, outgoing: Server
 /** Reads over a body that nobody wanted, for a moment: behind it the next request begins. */
 function skipRest(socket: Socket, incoming: IncomingMessage): void {
   const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-  const stop = () => clearTimeout(timer);
+  const stop = () => {
+    clearTimeout(timer);
+    // The connection lives on: one listener for each such request would stay until its end.
+    socket.off('close', stop);
+  };
   socket.once('close', stop);
   incoming.once('end', stop).once('error', stop).resume();
 }

@@ -53,6 +53,25 @@ export const NetworkPolicies: Resource<V1NetworkPolicy> = {
   namespaced: true,
 };
 
+/** A Lease as JSON has it: client-node's type holds its times as objects. */
+export interface Lease extends KubernetesObject {
+  readonly spec?: {
+    readonly holderIdentity?: string | undefined;
+    readonly leaseDurationSeconds?: number | undefined;
+    /** RFC 3339 with microseconds. */
+    readonly acquireTime?: string | undefined;
+    readonly renewTime?: string | undefined;
+    readonly leaseTransitions?: number | undefined;
+  };
+}
+
+export const Leases: Resource<Lease> = {
+  apiVersion: 'coordination.k8s.io/v1',
+  kind: 'Lease',
+  plural: 'leases',
+  namespaced: true,
+};
+
 export const Jobs: Resource<V1Job> = { apiVersion: 'batch/v1', kind: 'Job', plural: 'jobs', namespaced: true };
 
 /** The URL path of a collection, or of one object when `name` is given. */

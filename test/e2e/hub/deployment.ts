@@ -31,7 +31,16 @@ export class Deployment {
   /** Builds and pushes the controller's image, of this checkout. */
   buildController(): Promise<string> {
     const folder = this.#make('image-labwright');
-    for (const part of ['package.json', 'package-lock.json', '.npmrc', 'src']) {
+    const parts = [
+      'package.json',
+      'package-lock.json',
+      '.npmrc',
+      'tsconfig.json',
+      'rolldown.config.ts',
+      'src',
+      'sandbox',
+    ];
+    for (const part of parts) {
       cpSync(join(ROOT, part), join(folder, part), { recursive: true });
     }
     cpSync(join(ROOT, 'deploy/Dockerfile'), join(folder, 'Dockerfile'));

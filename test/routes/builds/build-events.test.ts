@@ -91,7 +91,7 @@ describe('the events of a build', () => {
     expect(seen.given).toBeLessThan(20);
     while (!read.includes('"line":100')) read += await readChunk(reader);
     expect(read.match(/"line":\d+/g)).toEqual(lines.map((_, at) => `"line":${String(at + 1)}`));
-    expect(await readChunk(reader)).toBe(': keep-alive\r\n\r\n');
+    expect(await readChunk(reader)).toBe(': keep-alive\r\n');
     await reader.cancel();
     await until(() => seen.ended === 1);
   });

@@ -50,6 +50,23 @@ describe('the server', () => {
     await server.close();
   });
 
+  it('holds nothing of a request whose body nobody read, however many come on one connection', async () => {
+    const warnings: Error[] = [];
+    const note = (warning: Error) => warnings.push(warning);
+    process.on('warning', note);
+    const server = await serve();
+    const socket = connect(server.address.port, '127.0.0.1');
+    for (let sent = 0; sent < 20; sent += 1) {
+      socket.write('POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n');
+      await once(socket, 'data');
+      socket.write('{}');
+    }
+    socket.destroy();
+    await server.close();
+    process.off('warning', note);
+    expect(warnings).toEqual([]);
+  });
+
   it('lets a request finish that is in progress when it closes', async () => {
     const gate = Promise.withResolvers<undefined>();
     const begun = Promise.withResolvers<undefined>();

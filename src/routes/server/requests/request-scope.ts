@@ -5,7 +5,6 @@ import { identifyCaller } from '../../../auth/identify.ts';
 import type { Identity, IdentityProvider } from '../../../auth/identity.ts';
 import { LabwrightError } from '../../../domain/errors.ts';
 import { type AppContext, type AppEnv, authRequest, type CallLimits, remoteAddress } from '../context.ts';
-import { loggablePath } from './loggable-path.ts';
 
 const REQUEST_ID = /^[\w.-]{1,128}$/;
 /** Asked every few seconds by machines; at `info` they would be most of the log. */
@@ -65,4 +64,15 @@ async function identify(providers: readonly IdentityProvider[], c: AppContext): 
   const caller = await identifyCaller(providers, authRequest(c));
   c.set('caller', caller);
   return caller;
+}
+
+/** Longest path that is logged. */
+const PATH_LENGTH = 2048;
+/** An address in a path may have a password before its `@`, however often that is escaped. */
+const BUILD_OF_ADDRESS = /^(.*?\/build\/).*(?:@|%(?:25)*40)/is;
+
+/** A path as the access log has it: bounded, and without what somebody may have written a password into. */
+function loggablePath(path: string): string {
+  const start = BUILD_OF_ADDRESS.exec(path)?.[1];
+  return (start === undefined ? path : `${start}…`).slice(0, PATH_LENGTH);
 }

@@ -159,3 +159,8 @@ async function within<T>(
 function encode(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }
+
+/** An id as it may stand in a stream: it can end neither its line nor the event. */
+export function eventId(id: string): string {
+  return id.replaceAll(/[\r\n\0]/g, '');
+}

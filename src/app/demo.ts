@@ -5,7 +5,7 @@ import { type Logger, pino } from 'pino';
 import { requireLoopback, type ServeCommand } from '../cli/index.ts';
 import { HUB_TOKEN_FILE, welcome } from '../cli/welcome.ts';
 import { sandboxConfig } from '../config/index.ts';
-import type { Cluster, Setup } from './runtime.ts';
+import type { Cluster, Runtime } from './runtime.ts';
 
 /** What the sandbox offers for building. */
 interface Surroundings {
@@ -14,7 +14,7 @@ interface Surroundings {
 }
 
 /** Started without a configuration: everything on this machine, for trying it. */
-export async function startTrial(command: ServeCommand): Promise<Setup> {
+export async function demoRuntime(command: ServeCommand): Promise<Runtime> {
   const { host = '127.0.0.1', port = 8080, withLocalLabs } = command;
   if (withLocalLabs) requireLoopback(host);
   const logger = pino({ level: 'warn' });
@@ -24,7 +24,7 @@ export async function startTrial(command: ServeCommand): Promise<Setup> {
   try {
     const localLabs = withLocalLabs ? { uid: process.getuid?.() ?? 1000, gid: process.getgid?.() ?? 1000 } : undefined;
     const config = sandboxConfig({ host, port, userToken, hubToken, localLabs, builds });
-    const greeting = welcome({
+    const banner = welcome({
       address: config.baseUrl,
       pathPrefix: config.pathPrefix,
       username: 'ada',
@@ -36,7 +36,7 @@ export async function startTrial(command: ServeCommand): Promise<Setup> {
       localLabs: withLocalLabs,
     });
     const cluster = await startSandboxCluster(command, logger, hubToken);
-    return { config, logger, listen: { host, port }, greeting, cluster: withEnd(cluster, close) };
+    return { config, logger, listen: { host, port }, banner, cluster: withEnd(cluster, close) };
   } catch (error) {
     await close();
     throw error;

@@ -2,10 +2,10 @@ import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
-import '../../../support/leaks.ts';
-import type { LabEvent, LabKey } from '../../../../src/domain/lab/lab.ts';
-import { startServer } from '../../../../src/routes/server/server.ts';
-import { aLabState, API, eventsOf, fakeLabs, testApp, TOKENS } from '../../support.ts';
+import '../../support/leaks.ts';
+import type { LabEvent, LabKey } from '../../../src/domain/lab/lab.ts';
+import { startServer } from '../../../src/routes/server/server.ts';
+import { aLabState, API, eventsOf, fakeLabs, testApp, TOKENS } from '../support.ts';
 
 const EVENTS = `${API}/labs/ada/events`;
 
@@ -82,8 +82,8 @@ describe('the bytes of an event stream', () => {
     const response = await appWith(events, { keepAliveMs: 5 }).call(EVENTS, { as: 'ada' });
     const reader = response.body!.getReader();
     expect(await readChunk(reader)).toMatch(/^id: a-1/);
-    expect(await readChunk(reader)).toBe(': keep-alive\r\n\r\n');
-    expect(await readChunk(reader)).toBe(': keep-alive\r\n\r\n');
+    expect(await readChunk(reader)).toBe(': keep-alive\r\n');
+    expect(await readChunk(reader)).toBe(': keep-alive\r\n');
     await reader.cancel();
   });
 });

@@ -1,11 +1,11 @@
-import type { LabEvent } from '../../../domain/lab/lab.ts';
-import { pulledStream, type StreamFormat, type StreamSource } from './pulled-stream.ts';
-import { pythonObject } from '../python-json.ts';
+import type { LabEvent } from '../../domain/lab/lab.ts';
+import { eventId, pulledStream, type StreamFormat, type StreamSource } from '../server/streams/pulled-stream.ts';
+import { pythonObject } from '../server/streams/python-json.ts';
 
 const LAB_EVENTS: StreamFormat<LabEvent> = {
   format: formatEvent,
   isLast: ({ type }) => type === 'complete' || type === 'failed',
-  keepAlive: ': keep-alive\r\n\r\n',
+  keepAlive: ': keep-alive\r\n',
 };
 
 /**
@@ -21,9 +21,4 @@ export function eventStream(source: StreamSource<LabEvent>): ReadableStream<Uint
 function formatEvent({ id, type, message, progress }: LabEvent): string {
   const shown = progress !== undefined && progress > 0 ? Math.trunc(progress) : undefined;
   return `id: ${eventId(id)}\r\nevent: ${type}\r\ndata: ${pythonObject({ message, progress: shown })}\r\n\r\n`;
-}
-
-/** An id as it may stand in a stream: it can end neither its line nor the event. */
-export function eventId(id: string): string {
-  return id.replaceAll(/[\r\n\0]/g, '');
 }

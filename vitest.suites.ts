@@ -1,0 +1,25 @@
+import { availableParallelism } from 'node:os';
+
+/** What every suite shares. */
+export const SHARED = {
+  setupFiles: ['test/support/leaks.ts', 'test/support/canaries.ts'],
+  restoreMocks: true,
+};
+
+/** Most of a test is waiting: more workers than a small machine has cores. */
+export const WORKERS = Math.max(5, availableParallelism());
+
+/**
+ * Files that kill processes at every call, put every fault between controller and cluster, or start the whole program with real
+ * labs: `npm run test:slow`, in CI as `npm test` is.
+ */
+export const SLOW = [
+  'test/crash/**/*.test.ts',
+  'test/**/*-faults.test.ts',
+  'test/sandbox/processes/**/*.test.ts',
+  'test/routes/malformed.test.ts',
+  'test/routes/attacks*.test.ts',
+];
+
+/** Pure functions: their files share a worker, since there is nothing to isolate. */
+export const PURE = ['test/{builder,cli,config,domain,util}/**/*.test.ts'];
