@@ -13,7 +13,7 @@ import { LabOrphans, labOrphansController } from '../reconcile/labs/lab-orphans.
 import { LabReconciler, labsController } from '../reconcile/labs/lab-reconciler.ts';
 import type { LabService, LabTokens } from '../reconcile/labs/lab-service.ts';
 import { LabTeardown } from '../reconcile/labs/lab-teardown.ts';
-import { labEventsController, LabTeller } from '../reconcile/labs/lab-teller.ts';
+import { labEventsController, LabEventReporter } from '../reconcile/labs/lab-events.ts';
 import { Labs } from '../reconcile/labs/labs.ts';
 import { SourceSecrets } from '../reconcile/labs/objects/source-secrets.ts';
 import { Operations } from '../reconcile/labs/operations.ts';
@@ -79,7 +79,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
     builds === undefined
       ? undefined
       : new ImageFollowers({ builds, logger, onEnd: (slug) => imagesController?.enqueue(slug) });
-  const teller = new LabTeller({ ...shared, followers });
+  const reporter = new LabEventReporter({ ...shared, followers });
   const reconciler = new LabReconciler({
     ...shared,
     teardown,
@@ -89,11 +89,11 @@ export function createLabs(options: LabPartsOptions): LabParts {
     longestGrace: patience.longestGrace,
   });
   return {
-    labs: new Labs({ ...shared, teller, lookup: new LabLookup({ ...shared }) }),
+    labs: new Labs({ ...shared, reporter, lookup: new LabLookup({ ...shared }) }),
     caches: [cache],
     components: followers === undefined ? [] : [followers],
     controllers: [
-      labEventsController(teller, cache, logger),
+      labEventsController(reporter, cache, logger),
       labsController(reconciler, cache, { concurrency: config.kubernetes.concurrency, logger }),
       labOrphansController(new LabOrphans({ ...shared, teardown }), cache, logger),
       ...(imagesController === undefined ? [] : [imagesController]),

@@ -9,6 +9,7 @@ import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
 import { Backoff } from '../../util/backoff.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
+import { unlessAborted } from '../../util/unless-aborted.ts';
 import type { BuildService } from '../builds/build-service.ts';
 import { Controller, type Run } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
@@ -96,8 +97,10 @@ export class ImageBuilds {
       const state = known ?? (await this.#request(intent, wait, signal));
       return await this.#note(intent, state);
     } catch (error) {
-      const isWanted = isWaiting(cache.intentOf(slug)) && cache.intentOf(slug)?.spec.spawnId === intent.spec.spawnId;
-      if (signal.aborted || !isWanted) return {};
+      const now = cache.intentOf(slug);
+      if (!isWaiting(now) || now.spec.spawnId !== intent.spec.spawnId) return {};
+      // The run's time is over, or the program stops.
+      if (signal.aborted) throw error;
       const left = this.#timeLeft(intent, wait);
       if (mayPass(error) && left > 0) {
         const { log } = this.#options.operations.resume('spawn', subjectOf(intent));
@@ -134,8 +137,7 @@ export class ImageBuilds {
     this.#requests.set(slug, { spawnId, halt });
     try {
       const either = AbortSignal.any([signal, halt.signal]);
-      await builds.ready();
-      either.throwIfAborted();
+      await unlessAborted(builds.ready(), either);
       const known = build === null ? undefined : builds.get(build.id);
       if (known !== undefined) return known;
       const state = await builds.request(

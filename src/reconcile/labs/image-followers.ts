@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { BuildPhase } from '../../domain/build/build.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
 import { runContext } from '../../util/run-context.ts';
-import { sleep } from '../../util/sleep.ts';
+import { aborted, sleep } from '../../util/sleep.ts';
 import type { BuildService } from '../builds/build-service.ts';
 import type { Component, Health } from '../health.ts';
 import type { OperationLog } from './operation-log.ts';
@@ -15,6 +15,7 @@ export interface ImageFollowersOptions {
 }
 
 interface Follower {
+  readonly spawnId: string;
   readonly buildId: string;
   readonly halt: AbortController;
 }
@@ -64,10 +65,7 @@ export class ImageFollowers implements Component {
 
   /** Lets go of everything when `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      if (signal.aborted) resolve();
-      else signal.addEventListener('abort', () => resolve(), { once: true });
-    });
+    await aborted(signal);
     this.#isStopped = true;
     for (const slug of [...this.#followers.keys()]) this.drop(slug);
     await Promise.all(this.#tasks);
@@ -78,10 +76,11 @@ export class ImageFollowers implements Component {
     if (spec.source !== undefined && build === null) {
       log.info(`Looking for ${spec.source.ref} of ${spec.source.repository.url}`, RESOLVING);
     }
-    if (build === null || this.#followers.get(slug)?.buildId === build.id) return;
+    const known = this.#followers.get(slug);
+    if (known?.spawnId === spec.spawnId && known.buildId === build?.id) return;
     this.drop(slug);
-    if (this.#isStopped) return;
-    const follower = { buildId: build.id, halt: new AbortController() };
+    if (build === null || this.#isStopped) return;
+    const follower = { spawnId: spec.spawnId, buildId: build.id, halt: new AbortController() };
     this.#followers.set(slug, follower);
     // It outlives the run that has begun it.
     const task = runContext.exit(() => this.#follow(slug, build.id, log, follower.halt.signal));

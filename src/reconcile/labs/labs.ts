@@ -18,7 +18,7 @@ import { explainKubeError } from '../explain-kube-error.ts';
 import type { LabCache } from './lab-cache.ts';
 import { isDoubtful, type LabLookup } from './lab-lookup.ts';
 import type { CreateLab, LabService, LabTokens } from './lab-service.ts';
-import type { LabTeller } from './lab-teller.ts';
+import type { LabEventReporter } from './lab-events.ts';
 import { OperationLog, parseEventId, type Position } from './operation-log.ts';
 import { type Operations, subjectOf } from './operations.ts';
 
@@ -26,7 +26,7 @@ export interface LabsOptions {
   readonly client: KubeClient;
   readonly cache: LabCache;
   readonly lookup: LabLookup;
-  readonly teller: LabTeller;
+  readonly reporter: LabEventReporter;
   readonly operations: Operations;
   readonly config: LabConfig;
   /** Where the configuration asks for signed tokens. */
@@ -136,9 +136,9 @@ export class Labs implements LabService {
   }
 
   events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined {
-    const { teller, operations } = this.#options;
+    const { reporter, operations } = this.#options;
     const slug = labSlug(key);
-    const log = (teller.tell(slug) ?? operations.last(slug))?.log;
+    const log = (reporter.report(slug) ?? operations.last(slug))?.log;
     const position = parseEventId(lastEventId);
     // Whoever follows one operation is told how that one ended, not how the next one goes.
     const isSame = position === undefined || (log?.kind === position.kind && log.spawnId === position.spawnId);

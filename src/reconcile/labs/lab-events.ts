@@ -9,8 +9,8 @@ import type { ImageFollowers } from './image-followers.ts';
 import type { LabCache } from './lab-cache.ts';
 import { type Operation, type Operations, subjectOf } from './operations.ts';
 
-export interface LabTellerOptions {
-  readonly cache: LabCache;
+export interface LabEventReporterOptions {
+  readonly cache: Pick<LabCache, 'observe' | 'hasSeenPod'>;
   readonly operations: Operations;
   readonly timings: LabTimings;
   /** Where images are built from repositories. */
@@ -25,11 +25,11 @@ const PROGRESS = { waiting: 5, objects: 30, stopping: 25 } as const;
  * Tells the readers of this replica how their labs are doing, from what its caches show and nothing else: so it makes no
  * difference which replica a reader reaches and which one reconciles. It writes nothing to the cluster.
  */
-export class LabTeller {
-  readonly #options: LabTellerOptions;
+export class LabEventReporter {
+  readonly #options: LabEventReporterOptions;
   readonly #clock: Clock;
 
-  constructor(options: LabTellerOptions) {
+  constructor(options: LabEventReporterOptions) {
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
   }
@@ -39,7 +39,7 @@ export class LabTeller {
    *
    * @returns the lab's current operation; undefined when there is no such lab
    */
-  tell(slug: string): Operation | undefined {
+  report(slug: string): Operation | undefined {
     const { cache, operations, followers } = this.#options;
     const { intent, ...rest } = cache.observe(slug);
     if (intent === undefined) {
@@ -51,26 +51,26 @@ export class LabTeller {
     const operation = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
     const lab = { intent, ...rest };
     operation.notePod(currentPod(lab), this.#clock.monotonic());
-    if (intent.deleting) this.#tellDelete(lab, operation);
+    if (intent.deleting) this.#reportDelete(lab, operation);
     else if (intent.failure !== null) operation.fail(intent.failure);
-    else if (!operation.log.ended) this.#tellSpawn(slug, lab, operation);
+    else if (!operation.log.ended) this.#reportSpawn(slug, lab, operation);
     if (operation.log.ended || intent.deleting) followers?.drop(slug);
     return operation;
   }
 
   /** Tells what Kubernetes says about the lab's pod. */
-  tellPodEvent(slug: string, { type, reason = '', message = '' }: CoreV1Event): void {
-    const operation = this.tell(slug);
+  reportPodEvent(slug: string, { type, reason = '', message = '' }: CoreV1Event): void {
+    const operation = this.report(slug);
     if (operation === undefined || operation.log.kind !== 'spawn' || operation.log.ended) return;
     const trouble = type === 'Normal' ? undefined : findEventTrouble(reason, message);
     operation.noteEvent(eventText(reason, message), trouble, this.#clock.monotonic());
   }
 
-  #tellDelete({ pod }: WantedLab, { log }: Operation): void {
+  #reportDelete({ pod }: WantedLab, { log }: Operation): void {
     if (pod !== undefined) log.info('Shutting down Kubernetes pod', PROGRESS.stopping);
   }
 
-  #tellSpawn(slug: string, lab: WantedLab, operation: Operation): void {
+  #reportSpawn(slug: string, lab: WantedLab, operation: Operation): void {
     const { cache, timings, followers } = this.#options;
     const { log } = operation;
     const condition = operation.condition(this.#clock.monotonic());
@@ -93,18 +93,18 @@ export class LabTeller {
 }
 
 /** The controller `lab-events`: it runs on every replica. */
-export function labEventsController(teller: LabTeller, cache: LabCache, logger: Logger): Controller {
+export function labEventsController(reporter: LabEventReporter, cache: LabCache, logger: Logger): Controller {
   return new Controller({
     name: 'lab-events',
     needsLeader: false,
     caches: [cache],
     sources: [
       cache.changes,
-      (_enqueue, signal) => cache.onPodEvent((slug, event) => teller.tellPodEvent(slug, event), signal),
+      (_enqueue, signal) => cache.onPodEvent((slug, event) => reporter.reportPodEvent(slug, event), signal),
     ],
     keys: () => cache.slugs(),
     reconcile(slug) {
-      teller.tell(slug);
+      reporter.report(slug);
       return Promise.resolve();
     },
     logger,
