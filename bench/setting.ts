@@ -11,6 +11,7 @@ import { waitFor } from '../test/support/wait-for.ts';
 import { canPretendToBeAPod, BUNDLE, ControllerProcess, type Credentials } from '../test/support/controller-process.ts';
 import { FaultProxy } from '../test/support/fault-proxy.ts';
 import { IMAGE } from './images.ts';
+import type { KubeletMessage } from './kubelet.ts';
 import { Noise } from './noise.ts';
 
 /** The controller's own. */
@@ -78,14 +79,14 @@ export async function startSetting(): Promise<Setting> {
   };
 }
 
-async function startKubeletProcess(api: { server: string; token: string; ca: string }): Promise<ChildProcess> {
+/** The test kubelet as a process of its own; it ends with this one. */
+export async function startKubeletProcess({ server, token, ca, delays }: KubeletMessage): Promise<ChildProcess> {
   const kubelet = fork(join(import.meta.dirname, 'kubelet.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  const { server, token, ca } = api;
   const ready = new Promise<void>((resolve, reject) => {
     kubelet.once('message', () => resolve());
     kubelet.once('exit', (code) => reject(new Error(`The test kubelet ended with ${code}`)));
   });
-  kubelet.send({ server, token, ca });
+  kubelet.send({ server, token, ca, delays });
   await ready;
   return kubelet;
 }

@@ -107,7 +107,17 @@ const NOTE_AT_ONCE = 4;
 
 /** Wires the controllers of builds, what they look at, and the service that the routes ask. */
 export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
-  const { client, config, controller, namespace, sources, archive, concurrency, logger, isLeader = () => true } = options;
+  const {
+    client,
+    config,
+    controller,
+    namespace,
+    sources,
+    archive,
+    concurrency,
+    logger,
+    isLeader = () => true,
+  } = options;
   const logHeldMs = options.logHeldMs ?? (archive.isEnabled ? LOG_HELD_WITH_ARCHIVE_MS : LOG_HELD_MS);
   const builder = new BuildPodBuilder(config, { controller, namespace });
   const { size, memory } = config.logs;
@@ -201,10 +211,7 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
       archiveController(archive, logger),
       ...pool.controllers(),
     ],
-    components: [
-      component('build-executors', (signal) => pool.run(signal)),
-      following,
-    ],
+    components: [component('build-executors', (signal) => pool.run(signal)), following],
   };
 }
 
@@ -238,8 +245,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const { config, client, controller, logger } = options;
   const namespace = config.namespace ?? `${controller}-builds`;
   const { directory, totalSize, retention } = config.logs;
-  const files =
-    directory === undefined ? undefined : await LogStore.open({ directory, totalSize, retention, logger });
+  const files = directory === undefined ? undefined : await LogStore.open({ directory, totalSize, retention, logger });
   const archive = new BuildArchive({ files, logger });
   const credentials = new RegistryCredentials({ client, namespace: controller, secret: config.registry.credentials });
   const registry = new RegistryClient({ config: config.registry, credentials: () => credentials.read(), logger });

@@ -71,13 +71,13 @@ export async function startSandboxCluster(command: ServeCommand, logger: Logger,
   const labs = localLabs === undefined ? { delays: DELAYS.lively } : { localLabs };
   const sandbox = await startSandbox({ serve: true, faults, logger, ...labs });
   const connection = sandbox.connection();
-  return withEnd({ connection, close: () => connection.close() }, () => sandbox.close());
+  return withEnd({ connection, isShared: false, close: () => connection.close() }, () => sandbox.close());
 }
 
 /** The cluster ends, and then what stood beside it. */
-function withEnd({ connection, close }: Cluster, end: () => Promise<void>): Cluster {
+function withEnd({ close, ...cluster }: Cluster, end: () => Promise<void>): Cluster {
   return {
-    connection,
+    ...cluster,
     async close() {
       await close();
       await end();

@@ -8,6 +8,8 @@ import { demoRuntime, startSandboxCluster } from './demo.ts';
 /** A way to reach a cluster, and what ends with it. */
 export interface Cluster {
   readonly connection: KubeConnection;
+  /** Whether other replicas may be using it. */
+  readonly isShared: boolean;
   readonly close: () => Promise<void>;
 }
 
@@ -43,5 +45,5 @@ async function connect(command: ServeCommand, { kubernetes }: Config, logger: Lo
 }
 
 function owned(connection: KubeConnection): Cluster {
-  return { connection, close: () => connection.close() };
+  return { connection, isShared: true, close: () => connection.close() };
 }

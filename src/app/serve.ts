@@ -1,22 +1,25 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { createIdentification } from '../auth/identification.ts';
 import { labTokens } from '../auth/keys/lab-tokens.ts';
 import { KeyService } from '../auth/keys/service.ts';
 import { readVersion } from '../cli/index.ts';
 import { type Config, DEFAULT_NAMESPACE } from '../config/index.ts';
-import { LabController } from '../reconcile/labs/lab-controller.ts';
+import { AlwaysLeader } from '../reconcile/leader.ts';
+import { Manager } from '../reconcile/manager.ts';
+import { signingKeysController } from '../reconcile/signing-keys.ts';
 import { createApp } from '../routes/server/app.ts';
 import { startServer } from '../routes/server/server.ts';
 import { askServiceAccountIssuer } from '../storage/kubernetes/checks/service-account-issuer.ts';
 import { ownNamespace } from '../storage/kubernetes/connection.ts';
 import { KeyStore } from '../storage/kubernetes/key-store.ts';
 import { KubeClient } from '../storage/kubernetes/kube-client.ts';
-import { aborted } from '../util/sleep.ts';
-import { type BuildStage, createBuildStage } from './builds.ts';
+import { aborted, sleep } from '../util/sleep.ts';
+import { type BuildStage, type BuildStageOptions, createBuildStage } from './builds.ts';
+import { createLabs } from './labs.ts';
+import { leaseElection } from './leadership.ts';
 import type { Runtime } from './runtime.ts';
 
-/** How long parties outside may go on answering when the program stops; requests in progress have a little longer. */
+/** How long upstream services may go on answering when the program stops; requests in progress have a little longer. */
 const ANSWERS_MS = 2_000;
 
 /** The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `stopping` aborts. */
@@ -32,15 +35,26 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
   const own = namespace ?? ownNamespace() ?? DEFAULT_NAMESPACE;
   const keys = keysFor(config, new KeyStore(client, own), logger);
   const tokens = keys === undefined ? undefined : labTokens(config, keys);
-  const stage = await buildsFor(config, client, own, logger);
-  const controller = new LabController({ client, config, controller: own, logger, tokens, builds: stage?.builds });
+  const election = cluster.isShared ? leaseElection(config, cluster.connection, own, logger) : new AlwaysLeader();
+  const manager = new Manager({ logger, election });
+  const shared = { client, controller: own, logger };
+  const stage = await buildsFor(config, { ...shared, isLeader: () => manager.isLeader });
+  const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
+  for (const parts of [labs, ...(stage === undefined ? [] : [stage])]) {
+    manager
+      .addCache(...parts.caches)
+      .addComponent(...parts.components)
+      .addController(...parts.controllers);
+  }
+  if (keys !== undefined) manager.addController(signingKeysController(keys, logger));
   const identification = createIdentification(config, {
     logger,
     askCluster: askServiceAccountIssuer(cluster.connection),
     sessionKeys: keys?.sealing,
   });
   const app = createApp({
-    labs: controller.labs,
+    labs: labs.labs,
+    health: () => manager.health(),
     builds: stage?.builds,
     config,
     identification,
@@ -50,18 +64,18 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
     version: readVersion(),
   });
   const server = await startServer({ app, ...listen, limits: config.limits, logger });
-  const halt = new AbortController();
-  const working = Promise.all([controller.run(halt.signal), stage?.run(halt.signal), keys?.run(halt.signal)]);
+  const served = Promise.withResolvers<void>();
+  const working = manager.run(stopping, { served: served.promise });
   logger.info({ ...server.address, cluster: client.server }, 'listening');
   process.stdout.write(banner);
   await aborted(stopping);
-  // In this order: no new requests and no streams, then no new work and no watches, then the connections.
+  // No new requests and no streams. The manager hands leadership over meanwhile and keeps what serves readers until then.
   const closed = server.close();
-  await Promise.race([closed, delay(ANSWERS_MS, undefined, { ref: false })]);
-  // Who still waits for what a party outside has to say is told that it does not answer, and not cut off.
+  await Promise.race([closed, sleep(ANSWERS_MS)]);
+  // Pending calls to upstream services fail, so that the requests that wait for them get a 503 and not a reset.
   await Promise.all([identification.close(), stage?.stopAsking()]);
   await closed;
-  halt.abort();
+  served.resolve();
   await working;
   await stage?.close();
 }
@@ -69,12 +83,10 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
 /** The build stage; undefined where nothing is built. */
 async function buildsFor(
   { builds, kubernetes }: Config,
-  client: KubeClient,
-  controller: string,
-  logger: Logger,
+  shared: Omit<BuildStageOptions, 'config' | 'concurrency'>,
 ): Promise<BuildStage | undefined> {
   if (builds === undefined) return undefined;
-  return createBuildStage({ config: builds, client, controller, concurrency: kubernetes.concurrency, logger });
+  return createBuildStage({ ...shared, config: builds, concurrency: kubernetes.concurrency });
 }
 
 /** The keys of this installation; undefined where nothing that is configured needs them. */

@@ -104,25 +104,20 @@ export function isSilence(error: unknown): boolean {
   return errorCode(error) === 'UND_ERR_BODY_TIMEOUT';
 }
 
-/** All bytes of what is known to be small. */
-export async function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number, tooLong?: () => Error) {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of bounded(body, maxBytes, tooLong)) chunks.push(chunk);
-  return Buffer.concat(chunks);
+function tooLongAnswer(): Error {
+  return new HttpFailure('too long', 'an answer that is too long');
 }
 
-/** The chunks of a body; beyond so many bytes it ends with an error. */
-export async function* bounded(
-  body: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-  tooLong = () => new HttpFailure('too long', 'an answer that is too long') as Error,
-): AsyncGenerator<Uint8Array> {
+/** All bytes of what is known to be small. */
+export async function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number, tooLong = tooLongAnswer) {
+  const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of body) {
     bytes += chunk.byteLength;
     if (bytes > maxBytes) throw tooLong();
-    yield chunk;
+    chunks.push(chunk);
   }
+  return Buffer.concat(chunks, bytes);
 }
 
 /** Where a URL is asked. */

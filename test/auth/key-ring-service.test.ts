@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type KeyServiceOptions, KeyService, type KeyStorage, type KeyTiming } from '../../src/auth/keys/service.ts';
 import { until } from '../reconcile/support/until.ts';
+import { runKeys } from '../support/run-keys.ts';
 
 const MINUTE = 60_000;
 const DAY = 24 * 60 * MINUTE;
@@ -46,7 +47,7 @@ function start(store: KeyStorage, options: Partial<KeyServiceOptions> = {}): Key
   const logger = pino({ level: 'trace' }, { write: (line: string) => void log.push(line) });
   const service = new KeyService({ store, logger, lifetimes: LIFETIMES, timing: QUICK, ...options });
   const halt = new AbortController();
-  running.push({ halt, ended: service.run(halt.signal) });
+  running.push({ halt, ended: runKeys(service, halt.signal) });
   return service;
 }
 

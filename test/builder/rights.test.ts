@@ -6,7 +6,9 @@ import type { LabUser } from '../../src/domain/user/user.ts';
 import { KeyService } from '../../src/auth/keys/service.ts';
 import { labTokens, type LabTokens } from '../../src/auth/keys/lab-tokens.ts';
 import type { Config } from '../../src/config/index.ts';
-import { LabController } from '../../src/reconcile/labs/lab-controller.ts';
+import { createLabs } from '../../src/app/labs.ts';
+import { Manager } from '../../src/reconcile/manager.ts';
+import { runKeys } from '../support/run-keys.ts';
 import type { CreateLab } from '../../src/reconcile/labs/lab-service.ts';
 import { KeyStore } from '../../src/storage/kubernetes/key-store.ts';
 import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
@@ -112,7 +114,7 @@ async function renewAToken(controller: string): Promise<void> {
   const lifetimes = { signing: 1_000, sealing: 1_000 };
   const keys = new KeyService({ store, logger: pino({ level: 'silent' }), lifetimes });
   const halt = new AbortController();
-  const keeping = keys.run(halt.signal);
+  const keeping = runKeys(keys, halt.signal);
   const { labs, run } = startController(client, config, controller, labTokens(config, keys));
   await labs.ready();
   await labs.create(request(config, aUser()));
@@ -130,8 +132,10 @@ async function renewAToken(controller: string): Promise<void> {
 
 function startController(client: KubeClient, config: Config, controller: string, tokens?: LabTokens) {
   const halt = new AbortController();
-  const it = new LabController({ client, config, controller, tokens, logger: pino({ level: 'silent' }) });
-  const ended = it.run(halt.signal);
+  const logger = pino({ level: 'silent' });
+  const it = createLabs({ client, config, controller, tokens, logger });
+  const manager = new Manager({ logger }).addCache(...it.caches).addController(...it.controllers);
+  const ended = manager.run(halt.signal);
   const stop = async () => {
     halt.abort();
     await ended;

@@ -33,6 +33,8 @@ export interface ControllerOptions {
   readonly config?: Readonly<Record<string, unknown>>;
   /** Address to listen on, default 127.0.0.1. */
   readonly host?: string;
+  /** Further environment of the process. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Further environment of each lab, as a hub would send it. */
   readonly labEnv?: (username: string) => Readonly<Record<string, string>>;
 }
@@ -62,6 +64,7 @@ export class ControllerProcess {
   readonly #folder: string;
   readonly #credentials: Credentials;
   readonly #program: string;
+  readonly #env: Readonly<Record<string, string>>;
   #process: LoggedProcess | undefined;
 
   static async prepare(options: ControllerOptions): Promise<ControllerProcess> {
@@ -74,6 +77,7 @@ export class ControllerProcess {
     this.#folder = mkdtempSync(join(tmpdir(), 'labwright-controller-'));
     this.#credentials = options.credentials;
     this.#program = options.program ?? SOURCE;
+    this.#env = options.env ?? {};
     this.configFile = join(this.#folder, 'config.yaml');
     this.url = `http://${host}:${port}`;
     const size = { name: 'small', cpu: 1, memory: '1Gi', cpuRequest: '10m', memoryRequest: '64Mi' };
@@ -145,9 +149,9 @@ export class ControllerProcess {
   }
 
   #environment(): Record<string, string> {
-    if (!('server' in this.#credentials)) return {};
+    if (!('server' in this.#credentials)) return this.#env;
     const { hostname, port } = new URL(this.#credentials.server);
-    return { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
+    return { ...this.#env, KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port };
   }
 
   /**
@@ -186,6 +190,11 @@ export class ControllerProcess {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
     const read = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024;
     return { now: read('VmRSS'), peak: read('VmHWM') };
+  }
+
+  /** Sends a signal and waits for nothing: to stop it in the middle of whatever it does, or to let it go on. */
+  signal(signal: NodeJS.Signals): void {
+    process.kill(this.pid, signal);
   }
 
   /** Sends a signal and waits for the end of the process. */

@@ -1,5 +1,6 @@
 import PQueue from 'p-queue';
 import { LabwrightError } from '../../domain/errors.ts';
+import { withDeadline } from '../../util/deadline.ts';
 import { createHttpClient, type HttpAnswer, type HttpClient } from '../http-client.ts';
 
 /** Asks a JupyterHub's API, a few questions at a time: the hub is one thread, and has spawns to do. */
@@ -44,7 +45,7 @@ export function createHubClient(options: HubClientOptions): HubClient {
       return http.get(`${apiUrl}${path}`, { authorization: `Bearer ${token}` });
     };
     try {
-      return await queue.add(question, { signal: AbortSignal.timeout(deadlineMs) });
+      return await withDeadline({ ms: deadlineMs }, (signal) => queue.add(question, { signal }));
     } catch (cause) {
       throw noAnswer(cause);
     }

@@ -1,5 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { Backoff, jittered } from '../../util/backoff.ts';
 import { LoadedKeys, type SealingKeys, type SigningKeys } from './loaded-keys.ts';
 import { DamagedKeys, type KeyRings, makeSealingKey, makeSigningKey, readRings, writeRings } from './material.ts';
 import { planRing, type RingPolicy } from './ring.ts';
@@ -61,10 +61,10 @@ export interface KeyServiceOptions {
 }
 
 /**
- * The keys of this installation, shared by all of its controllers through a store: read, kept, rotated. Between two reads,
+ * The keys of this installation, shared by all of its replicas through a store: read, kept, rotated. Between two reads,
  * and while the store does not answer or holds something else, it goes on with what it has.
  *
- * It is to be run only where something is signed or sealed: `run` makes the keys when there are none.
+ * It is to be run only where something is signed or sealed, and on every replica: `refresh` makes the keys when there are none.
  */
 export class KeyService {
   readonly #options: KeyServiceOptions;
@@ -72,17 +72,19 @@ export class KeyService {
   readonly #now: () => number;
   readonly #keys: LoadedKeys;
   readonly #ready = Promise.withResolvers<void>();
+  readonly #backoff: Backoff;
+  readonly #listeners = new Set<() => void>();
   #complaint: string | undefined;
-  #asked = false;
-  #rest = new AbortController();
+  /** When the store was read last, by the monotonic clock. */
+  #calledAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: KeyServiceOptions) {
     this.#options = options;
     this.#timing = { ...TIMING, ...options.timing };
     this.#now = options.now ?? Date.now;
+    this.#backoff = new Backoff({ firstMs: this.#timing.retry, longestMs: LONGEST_RETRY_MS });
     this.#keys = new LoadedKeys(this.#now, () => {
-      this.#asked = true;
-      this.#rest.abort();
+      for (const listener of this.#listeners) listener();
     });
   }
 
@@ -103,37 +105,34 @@ export class KeyService {
     return this.#keys.isLoaded;
   }
 
-  /** Reads, makes and rotates keys until `signal` aborts. Never rejects. */
-  async run(signal: AbortSignal): Promise<void> {
-    const { reread, pause, retry } = this.#timing;
-    let failures = 0;
-    while (!signal.aborted) {
-      this.#asked = false;
-      failures = (await this.#refresh(signal)) ? 0 : failures + 1;
-      const wait = failures === 0 ? reread : Math.min(retry * 2 ** (failures - 1), LONGEST_RETRY_MS, reread);
-      await this.#sleep(wait * (0.9 + Math.random() * 0.2), pause, signal);
-    }
+  /** Calls the listener when somebody asks for a key that is not known, until `signal` aborts. */
+  onUnknown(listener: () => void, signal: AbortSignal): void {
+    this.#listeners.add(listener);
+    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
   }
 
-  /** Sleeps for so long, or only for `least` where somebody asks for a key that is not known. */
-  async #sleep(ms: number, least: number, signal: AbortSignal): Promise<void> {
-    this.#rest = new AbortController();
-    const untilAsked = AbortSignal.any([signal, this.#rest.signal]);
-    await delay(Math.min(ms, least), undefined, { signal }).catch(() => undefined);
-    if (ms > least && !this.#asked) await delay(ms - least, undefined, { signal: untilAsked }).catch(() => undefined);
-  }
-
-  /** @returns whether the keys are as they should be */
-  async #refresh(signal: AbortSignal): Promise<boolean> {
+  /**
+   * Reads the keys, and makes and rotates them as they come due. What goes wrong is in the log; the service goes on with the
+   * keys it has.
+   *
+   * @returns after how many milliseconds it is to be called again. What is asked for earlier is not done before its time.
+   */
+  async refresh(signal: AbortSignal): Promise<number> {
+    const { reread, pause } = this.#timing;
+    const early = this.#calledAt + pause - performance.now();
+    if (early > 0) return early;
+    this.#calledAt = performance.now();
     try {
       await this.#readAndPlan(signal);
-      if (this.#complaint !== undefined) this.#options.logger.info('The keys can be used again.');
-      this.#complaint = undefined;
-      return true;
     } catch (err) {
       if (!signal.aborted) this.#complain(err);
-      return false;
+      this.#calledAt = Number.NEGATIVE_INFINITY;
+      return Math.min(this.#backoff.next(), reread);
     }
+    if (this.#complaint !== undefined) this.#options.logger.info('The keys can be used again.');
+    this.#complaint = undefined;
+    this.#backoff.reset();
+    return jittered(reread);
   }
 
   async #readAndPlan(signal: AbortSignal): Promise<void> {

@@ -9,8 +9,9 @@ import {
   ResponseBodyError,
   validateAuthResponse,
 } from 'oauth4webapi';
-import { Agent, fetch } from 'undici';
+import { fetch } from 'undici';
 import { LabwrightError } from '../../domain/errors.ts';
+import { pool } from '../../util/http.ts';
 import { noAnswer } from '../jupyterhub/client.ts';
 import type { ServiceToken } from '../jupyterhub/users.ts';
 
@@ -55,7 +56,7 @@ const ERROR_WORD = /^[a-z_]{1,64}$/;
 
 export function createLoginParty(options: LoginPartyOptions): LoginParty {
   const { apiUrl, authorizeUrl, clientId, serviceToken, timeoutMs = TIMEOUT_MS } = options;
-  const dispatcher = new Agent({ connections: 4, maxResponseSize: BODY_BYTES, connect: { timeout: timeoutMs } });
+  const dispatcher = pool({ connections: 4, maxResponseSize: BODY_BYTES, connect: { timeout: timeoutMs } });
   const server: AuthorizationServer = { issuer: apiUrl, token_endpoint: `${apiUrl}/oauth2/token` };
   const client = { client_id: clientId };
 

@@ -6,6 +6,7 @@ import type { LabUser } from '../../domain/user/user.ts';
 import {
   LAB_KIND,
   SERVERNAME_ANNOTATION,
+  SPAWN_LABEL,
   USERNAME_ANNOTATION,
   type LabObjectNames,
 } from '../../domain/lab/object-names.ts';
@@ -46,8 +47,14 @@ export interface BuildContext extends LabInput {
 }
 
 /** The labels that find a lab's objects; the NetworkPolicy and the Service select its pod by them. */
-export function labSelector({ names }: Pick<BuildContext, 'names'>): Record<string, string> {
+export function labLabels({ names }: Pick<BuildContext, 'names'>): Record<string, string> {
   return { [KIND_LABEL]: LAB_KIND, [LAB_LABEL]: names.slug };
+}
+
+/** The metadata of what a lab has for one spawn only: another spawn of the same lab is told from it by the label. */
+export function spawnMetadata(context: BuildContext, name: string): V1ObjectMeta {
+  const metadata = labMetadata(context, name);
+  return { ...metadata, labels: { ...metadata.labels, [SPAWN_LABEL]: context.lab.spawnId } };
 }
 
 /** The metadata every object of a lab has. */
@@ -60,7 +67,7 @@ export function labMetadata(context: BuildContext, name: string): V1ObjectMeta {
       ...config.extraLabels,
       [MANAGED_BY_LABEL]: MANAGED_BY,
       [CONTROLLER_LABEL]: context.controller,
-      ...labSelector(context),
+      ...labLabels(context),
     },
     annotations: {
       ...config.extraAnnotations,

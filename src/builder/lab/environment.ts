@@ -1,6 +1,6 @@
 import type { V1EnvVar, V1Secret } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
-import { labMetadata, type BuildContext } from './context.ts';
+import { spawnMetadata, type BuildContext } from './context.ts';
 import { homeDirectory } from './home.ts';
 import { LAB_SECRET_NAME } from '../../domain/lab/object-names.ts';
 import { formatFloat, formatMemory } from '../quantities.ts';
@@ -53,7 +53,7 @@ export function buildEnvSecret(context: BuildContext): V1Secret {
   return {
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: labMetadata(context, context.names.envSecret),
+    metadata: spawnMetadata(context, context.names.envSecret),
     type: 'Opaque',
     data: encodeSecret(buildEnvironment(context)),
   };
@@ -75,7 +75,7 @@ export function buildLabSecret(context: BuildContext): V1Secret | undefined {
   const type = hasSignedToken(context) ? SIGNED_TOKEN_TYPE : 'Opaque';
   const data = { ...secrets.data, ...(secrets.token === null ? {} : encodeSecret({ [TOKEN_KEY]: secrets.token })) };
   if (Object.keys(data).length === 0) return undefined;
-  return { apiVersion: 'v1', kind: 'Secret', metadata: labMetadata(context, names.secret), type, data };
+  return { apiVersion: 'v1', kind: 'Secret', metadata: spawnMetadata(context, names.secret), type, data };
 }
 
 /** The registry credentials of the lab's pod; undefined when none are configured. */
@@ -86,7 +86,7 @@ export function buildPullSecret(context: BuildContext): V1Secret | undefined {
   return {
     apiVersion: 'v1',
     kind: 'Secret',
-    metadata: labMetadata(context, names.pullSecret),
+    metadata: spawnMetadata(context, names.pullSecret),
     type,
     data: { ...data },
   };

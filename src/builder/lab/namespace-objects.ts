@@ -1,5 +1,5 @@
 import type { V1LimitRange, V1Namespace, V1ResourceQuota, V1Service, V1ServiceAccount } from '@kubernetes/client-node';
-import { labMetadata, labSelector, type BuildContext } from './context.ts';
+import { labMetadata, labLabels, type BuildContext } from './context.ts';
 import { PERMANENT_ANNOTATION } from '../../domain/lab/object-names.ts';
 import { formatCpu, formatMemory } from '../quantities.ts';
 
@@ -73,7 +73,7 @@ export function buildService(context: BuildContext): V1Service {
     metadata: labMetadata(context, context.names.service),
     spec: {
       type: 'ClusterIP',
-      selector: labSelector(context),
+      selector: labLabels(context),
       ports: [{ name: 'http', port, protocol: 'TCP', targetPort: port }],
     },
   };

@@ -1,5 +1,5 @@
 import type { V1NetworkPolicy, V1NetworkPolicyPeer } from '@kubernetes/client-node';
-import { labMetadata, labSelector, type BuildContext } from './context.ts';
+import { labMetadata, labLabels, type BuildContext } from './context.ts';
 import { DNS_PORTS, everywhereBut, METADATA_SERVICES, type NetworkRule } from '../network-peers.ts';
 import { copyOf } from '../values.ts';
 
@@ -32,6 +32,6 @@ export function buildNetworkPolicy(context: BuildContext): V1NetworkPolicy | und
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
     metadata: labMetadata(context, names.networkPolicy),
-    spec: { podSelector: { matchLabels: labSelector(context) }, policyTypes: ['Ingress', 'Egress'], ingress, egress },
+    spec: { podSelector: { matchLabels: labLabels(context) }, policyTypes: ['Ingress', 'Egress'], ingress, egress },
   };
 }

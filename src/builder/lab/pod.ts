@@ -11,7 +11,7 @@ import type {
   V1TopologySpreadConstraint,
 } from '@kubernetes/client-node';
 import type { InitContainerConfig } from '../../config/config.ts';
-import { labMetadata, type BuildContext } from './context.ts';
+import { type BuildContext, spawnMetadata } from './context.ts';
 import { buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { SPAWN_LABEL } from '../../domain/lab/object-names.ts';
@@ -21,14 +21,13 @@ import { buildLabMounts, buildVolumes, scratchMounts } from './volumes.ts';
 
 /** The pod of one spawn. A pod of another spawn is told from it by the spawn label. */
 export function buildPod(context: BuildContext): V1Pod {
-  const metadata = labMetadata(context, context.names.pod);
+  const metadata = spawnMetadata(context, context.names.pod);
   const { spawnId } = context.lab;
   return {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
       ...metadata,
-      labels: { ...metadata.labels, [SPAWN_LABEL]: spawnId },
       annotations: { ...metadata.annotations, [SPAWN_LABEL]: spawnId },
     },
     spec: { ...buildSpec(context), ...buildPlacement(context) },

@@ -68,6 +68,11 @@ export interface LabSpec {
   readonly quota: Quota | null;
   /** `JUPYTERHUB_SERVICE_PREFIX`, with a slash at both ends. */
   readonly servicePrefix: string;
+  /**
+   * Spawns that this one took the place of before what was left of them was removed. Absent in a lab from before its Secrets
+   * were labelled with the spawn.
+   */
+  readonly earlierSpawns?: readonly string[];
   /** There and true when the lab's token is one that Labwright signs and renews. */
   readonly signedToken?: true;
   /** Milliseconds since the epoch. */

@@ -199,7 +199,7 @@ export class BuildRequests {
 }
 
 function asProblem(error: unknown): unknown {
-  const refused = refusalOf(error);
+  const refused = refusalOf(error, 'build');
   if (refused === undefined) return error;
   const { reason } = refused.finding;
   const message = 'The cluster does not take the Job of the build. Tell an administrator.';

@@ -15,7 +15,7 @@ import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
 import type { Health } from '../health.ts';
-import { explainKubeError } from '../kube-answers.ts';
+import { explainKubeError } from '../explain-kube-error.ts';
 import type { ReadableLog } from './archive/archived-log.ts';
 import type { BuildArchive } from './archive/build-archive.ts';
 import type { FinishedLogs } from './archive/finished-logs.ts';

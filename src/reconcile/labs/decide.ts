@@ -17,6 +17,8 @@ export interface LabTimings {
   readonly namespaceRetention: number;
   /** How long something with our labels and without an intent is left alone before it is collected. */
   readonly leftoverGrace: number;
+  /** How far the clock of the replica that wrote a time may be from that of this one. */
+  readonly clockSkew: number;
 }
 
 /** What this process remembers and the cluster does not say. */
@@ -25,9 +27,10 @@ export interface LabMemory {
   readonly podSeen: boolean;
   /** What is wrong with the pod and for how long, in milliseconds. */
   readonly trouble: (Trouble & { readonly forMs: number }) | null;
-  /** For how long the namespace has been here without an intent and without being kept, in milliseconds. */
-  readonly leftoverForMs: number;
 }
+
+/** A lab that somebody has asked for. */
+export type WantedLab = ObservedLab & { readonly intent: ObservedIntent };
 
 /** The one next thing to do for a lab. `again` is in milliseconds: look once more by then even if nothing changes. */
 export type Decision =
@@ -40,11 +43,16 @@ export type Decision =
   | { readonly do: 'report-running' }
   | { readonly do: 'fail'; readonly finding: Finding }
   | { readonly do: 'clean-up'; readonly intent: ObservedIntent }
-  | { readonly do: 'forget-failure'; readonly intent: ObservedIntent }
+  | { readonly do: 'forget-failure'; readonly intent: ObservedIntent };
+
+/** The one next thing to do with what is there of a lab that nobody has asked for. */
+export type OrphanDecision =
+  | { readonly do: 'nothing'; readonly again?: number }
+  | { readonly do: 'remove-leftover-pod'; readonly pod: ObservedPod }
   | { readonly do: 'collect-namespace'; readonly namespace: ObservedNamespace; readonly leftover: boolean }
   | { readonly do: 'report-leftover'; readonly again: number; readonly loud: boolean };
 
-/** What only is between two states, such as a namespace about to go, is not worth a line in the log. */
+/** What only is between two states, such as a namespace about to go, is not worth a line in the log; milliseconds. */
 const LOUD_AFTER_MS = 10_000;
 
 /**
@@ -63,28 +71,33 @@ const LOUD_AFTER_MS = 10_000;
  *
  * @param now milliseconds since the epoch
  */
-export function decide(observed: ObservedLab, memory: LabMemory, timings: LabTimings, now: number): Decision {
+export function decide(observed: WantedLab, memory: LabMemory, timings: LabTimings, now: number): Decision {
   const { intent } = observed;
-  if (intent === undefined) return decideWithoutIntent(observed, memory, timings, now);
   if (intent.deleting) return { do: 'clean-up', intent };
   if (intent.failure !== null) return decideFailed(intent, timings, now);
   if (awaitsImage(intent)) return { do: 'await-image' };
   const pod = currentPod(observed);
   return pod === undefined
-    ? decideWithoutPod(observed, intent, memory, now)
+    ? decideWithoutPod(observed, memory, timings, now)
     : decideWithPod(intent, pod, memory, timings, now);
 }
 
-function decideWithoutIntent(
-  { namespace, pod }: ObservedLab,
-  { leftoverForMs }: LabMemory,
-  { namespaceRetention, leftoverGrace }: LabTimings,
+/**
+ * What to do with a namespace or pod of a lab without an intent.
+ *
+ * @param leftoverForMs for how long it has been here without an intent and without being kept, in milliseconds
+ * @param now milliseconds since the epoch
+ */
+export function decideOrphan(
+  { namespace, pod }: Pick<ObservedLab, 'namespace' | 'pod'>,
+  leftoverForMs: number,
+  { namespaceRetention, leftoverGrace, clockSkew }: LabTimings,
   now: number,
-): Decision {
+): OrphanDecision {
   if (namespace === undefined || namespace.terminating) return { do: 'nothing' };
   if (pod === undefined && namespace.keptSince !== null) {
     if (namespace.permanent) return { do: 'nothing' };
-    const left = namespace.keptSince + namespaceRetention - now;
+    const left = namespace.keptSince + namespaceRetention + clockSkew - now;
     return left > 0 ? { do: 'nothing', again: left } : { do: 'collect-namespace', namespace, leftover: false };
   }
   const left = leftoverGrace - leftoverForMs;
@@ -92,25 +105,25 @@ function decideWithoutIntent(
     const loud = leftoverForMs >= LOUD_AFTER_MS;
     return { do: 'report-leftover', again: loud ? left : Math.min(left, LOUD_AFTER_MS), loud };
   }
-  if (pod !== undefined) return { do: 'remove-leftover-pod', pod, again: leftoverGrace };
+  if (pod !== undefined) return { do: 'remove-leftover-pod', pod };
   return namespace.permanent ? { do: 'nothing' } : { do: 'collect-namespace', namespace, leftover: true };
 }
 
-function decideFailed(intent: ObservedIntent, { failedRetention }: LabTimings, now: number): Decision {
+function decideFailed(intent: ObservedIntent, { failedRetention, clockSkew }: LabTimings, now: number): Decision {
   if (!intent.cleaned) return { do: 'clean-up', intent };
-  const left = (intent.failure?.at ?? 0) + failedRetention - now;
+  const left = (intent.failure?.at ?? 0) + failedRetention + clockSkew - now;
   return left > 0 ? { do: 'nothing', again: left } : { do: 'forget-failure', intent };
 }
 
 function decideWithoutPod(
-  { namespace, pod: leftover }: ObservedLab,
-  intent: ObservedIntent,
+  { intent, namespace, pod: leftover }: WantedLab,
   { podSeen, trouble }: LabMemory,
+  { clockSkew }: LabTimings,
   now: number,
 ): Decision {
   const spec = labSpecOf(intent);
   if (podSeen) return { do: 'fail', finding: deletedExternally() };
-  const left = spec.deadline - now;
+  const left = spec.deadline + clockSkew - now;
   if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, undefined) };
   if (leftover !== undefined) return { do: 'remove-leftover-pod', pod: leftover, again: left };
   if (namespace?.terminating === true) return { do: 'wait-for-namespace', again: left };
@@ -121,14 +134,14 @@ function decideWithPod(
   intent: ObservedIntent,
   pod: ObservedPod,
   { trouble }: LabMemory,
-  { schedulingTimeout }: LabTimings,
+  { schedulingTimeout, clockSkew }: LabTimings,
   now: number,
 ): Decision {
   const spec = labSpecOf(intent);
   const end = findEnd(pod);
   if (end !== undefined) return { do: 'fail', finding: end };
   if (isRunning(pod)) return { do: 'report-running' };
-  const left = spec.deadline - now;
+  const left = spec.deadline + clockSkew - now;
   if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, pod) };
   if (trouble === null) return { do: 'follow-pod', again: left };
   const patience = trouble.reason === 'Unschedulable' ? schedulingTimeout : trouble.afterMs;

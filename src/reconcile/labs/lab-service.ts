@@ -52,14 +52,18 @@ export function tokenSubject({ user, servername }: LabSpec): Parameters<LabToken
   return { username: user.username, servername, groups: user.groups.map(({ name }) => name) };
 }
 
-/** What the rest of the program can ask of the labs. Reads answer from memory and cost no Kubernetes call. */
+/**
+ * What the rest of the program can ask of the labs. Reads answer from memory. Any replica may be asked: only one of them
+ * reconciles, and it need not be this one.
+ */
 export interface LabService {
   /**
-   * Resolves when the first complete picture of the cluster is there.
+   * Resolves when the cluster has been read and, where a lab is named, what is known of that lab is at least as new as
+   * whatever another replica has answered so far. That costs a call only for a lab that is not known, or is over.
    *
    * @throws {LabwrightError} `not_ready` (503, with retryAfter) when that takes too long
    */
-  ready(): Promise<void>;
+  ready(key?: LabKey): Promise<void>;
   isReady(): boolean;
   /** Names of the users whose default server is running. */
   runningUsers(): string[];

@@ -1,49 +1,50 @@
-import type { CoreV1Event, V1Secret } from '@kubernetes/client-node';
+import type { V1Secret } from '@kubernetes/client-node';
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import type { LabConfig } from '../../config/config.ts';
+import { LabwrightError } from '../../domain/errors.ts';
 import { buildIntent, deletingPatch, parseIntent } from '../../domain/lab/intent.ts';
 import type { LabAddressing } from '../../domain/lab/internal-url.ts';
 import { recreateLabState } from '../../domain/lab/lab-state.ts';
-import { buildObjectNames } from '../../domain/lab/object-names.ts';
-import type { LabConfig } from '../../config/config.ts';
-import { LabwrightError } from '../../domain/errors.ts';
 import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../../domain/lab/lab.ts';
-import { labSlug } from '../../domain/names.ts';
+import { buildObjectNames } from '../../domain/lab/object-names.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
-import { eventText, findEventTrouble } from '../../domain/lab/reasons.ts';
-import { unlessLate } from '../../util/unless-late.ts';
+import { labSlug } from '../../domain/names.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
+import { unlessLate } from '../../util/unless-late.ts';
+import { explainKubeError } from '../explain-kube-error.ts';
+import type { LabCache } from './lab-cache.ts';
+import { isDoubtful, type LabLookup } from './lab-lookup.ts';
 import type { CreateLab, LabService, LabTokens } from './lab-service.ts';
-import { explainKubeError } from '../kube-answers.ts';
-import type { LabWatches } from './lab-watches.ts';
+import type { LabEventReporter } from './lab-events.ts';
 import { OperationLog, parseEventId, type Position } from './operation-log.ts';
-import { type Operations, subjectOf, troubleFor } from './operations.ts';
-import type { WorkQueue } from '../work-queue.ts';
+import { type Operations, subjectOf } from './operations.ts';
 
 export interface LabsOptions {
   readonly client: KubeClient;
-  readonly watches: LabWatches;
+  readonly cache: LabCache;
+  readonly lookup: LabLookup;
+  readonly reporter: LabEventReporter;
   readonly operations: Operations;
-  readonly queue: WorkQueue;
   readonly config: LabConfig;
   /** Where the configuration asks for signed tokens. */
   readonly tokens?: LabTokens | undefined;
   /** The controller's own namespace. */
   readonly controller: string;
   readonly logger: Logger;
-  /** How long a request waits for the first complete picture, in milliseconds. */
+  /** How long a request waits until the cluster has been read, in milliseconds. */
   readonly readyTimeoutMs?: number;
 }
 
 const READY_TIMEOUT_MS = 30_000;
-/** How often an intent is written again when nobody knows whether it arrived. */
+/** How often an intent is written again when nobody knows whether it arrived, or when others change it. */
 const WRITE_ATTEMPTS = 3;
-/** The events of the pod may take the progress so far; the rest is the hub's, which waits for the server. */
-const POD_EVENTS_PROGRESS = 75;
+/** Most spawns that an intent names as those it took the place of. */
+const EARLIER_SPAWNS = 8;
 
-/** The labs, as the REST API sees them: reads from the picture, and writes of intents. */
+/** The labs, as the REST API sees them: reads from the cache, and writes of intents. The same on every replica. */
 export class Labs implements LabService {
   readonly #options: LabsOptions;
   readonly #addressing: LabAddressing;
@@ -55,18 +56,25 @@ export class Labs implements LabService {
   }
 
   isReady(): boolean {
-    return this.#options.watches.isReady;
+    return this.#options.cache.isSynced;
   }
 
-  async ready(): Promise<void> {
-    const { watches, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
-    if (watches.isReady) return;
-    const message = 'Labwright does not know the state of the cluster yet; try again in a moment';
-    await unlessLate(
-      watches.ready,
-      readyTimeoutMs,
-      () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: watches.lastError }),
-    );
+  async ready(key?: LabKey): Promise<void> {
+    const { cache, lookup, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
+    if (!cache.isSynced) {
+      const message = 'Labwright does not know the state of the cluster yet; try again in a moment';
+      await unlessLate(
+        cache.synced,
+        readyTimeoutMs,
+        () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: cache.lastError }),
+      );
+    }
+    const slug = key === undefined ? undefined : labSlug(key);
+    if (slug === undefined || !isDoubtful(cache, slug)) return;
+    await lookup.refresh(slug).catch((error: unknown) => {
+      // What is known is better than no answer; that nothing is known of a lab does not mean that there is none.
+      if (cache.intentOf(slug) === undefined) explainKubeError(error);
+    });
   }
 
   runningUsers(): string[] {
@@ -75,7 +83,7 @@ export class Labs implements LabService {
   }
 
   list(): LabState[] {
-    const states = [...this.#options.watches.intents()].map(({ slug }) => this.#state(slug));
+    const states = [...this.#options.cache.intents()].map(({ slug }) => this.#state(slug));
     return states.filter((state) => state !== undefined);
   }
 
@@ -84,13 +92,9 @@ export class Labs implements LabService {
   }
 
   async create(request: CreateLab): Promise<void> {
-    const { watches, operations, queue, config, tokens } = this.#options;
+    const { cache, operations, config, tokens } = this.#options;
     const slug = labSlug(request.key);
-    const existing = watches.observe(slug).intent;
-    const status = this.#state(slug)?.status;
-    // What is reported as over can be replaced at once, also in the moment before that is written down.
-    const isOver = status === 'failed' || status === 'terminated';
-    if (existing !== undefined && !isOver) throw this.#conflict(request.key);
+    const existing = await this.#findReplaceable(request.key, slug);
     await tokens?.ready();
     const createdAt = Date.now();
     const { key, secrets: requested, ...rest } = request;
@@ -100,32 +104,31 @@ export class Labs implements LabService {
       ...rest,
       spawnId: randomUUID(),
       servername: key.servername,
-      namespace: watches.namespaceOf(slug) ?? buildObjectNames(key, config.namespacePrefix).namespace,
+      namespace: cache.namespaceOf(slug) ?? buildObjectNames(key, config.namespacePrefix).namespace,
       ...(config.token.source === 'signed' ? { signedToken: true } : {}),
       createdAt,
       deadline: createdAt + config.spawnTimeout,
     };
     const promised = operations.keepSecrets(spec.spawnId, secrets, async () => {
-      const written = await this.#write(spec, secrets, key, existing?.resourceVersion);
-      // Before the picture changes: whoever looks next finds the operation under way.
+      cache.observeIntent(await this.#write(spec, secrets, key, existing));
+      // Unless the watch has told of its end before the answer to the write was here.
+      if (cache.intentOf(slug)?.spec.spawnId !== spec.spawnId) return;
       operations.resume('spawn', { slug, username: key.username, spawnId: spec.spawnId });
-      watches.observeIntent(written);
     });
     await promised.catch(explainKubeError);
-    queue.add(slug);
   }
 
   async delete(key: LabKey): Promise<void> {
-    const { watches, operations, queue, config, logger } = this.#options;
+    const { operations, cache, config, logger } = this.#options;
+    const marked = await this.#markDeleting(key).catch(explainKubeError);
     const slug = labSlug(key);
-    const intent = watches.observe(slug).intent;
-    if (intent === undefined) throw unknownUser(key);
-    const marked = intent.deleting ? intent : await this.#markDeleting(intent).catch(explainKubeError);
     if (marked === undefined) throw unknownUser(key);
-    const { log } = operations.resume('delete', subjectOf(marked));
-    queue.add(slug);
+    if (marked.written !== undefined) cache.observeIntent(marked.written);
+    // The watch may have told of its end before the answer to the write was here.
+    if (cache.intentOf(slug)?.uid !== marked.intent.uid) return;
+    const operation = operations.resume('delete', subjectOf(marked.intent));
     const deadline = AbortSignal.timeout(config.deleteTimeout);
-    for await (const event of log.read(undefined, deadline)) {
+    for await (const event of operation.log.read(undefined, deadline)) {
       if (event.type === 'complete') return;
     }
     logger.warn({ lab: slug }, 'a delete takes too long; it goes on in the background');
@@ -133,51 +136,51 @@ export class Labs implements LabService {
   }
 
   events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined {
-    const log = this.#log(key);
+    const { reporter, operations } = this.#options;
+    const slug = labSlug(key);
+    const log = (reporter.report(slug) ?? operations.last(slug))?.log;
     const position = parseEventId(lastEventId);
     // Whoever follows one operation is told how that one ended, not how the next one goes.
     const isSame = position === undefined || (log?.kind === position.kind && log.spawnId === position.spawnId);
     return isSame ? log?.read(lastEventId, signal) : endedUnseen(key, position).read(undefined, signal);
   }
 
-  /** Tells the readers of a spawn what Kubernetes says about its pod. */
-  onPodEvent(slug: string, { type, reason = '', message = '' }: CoreV1Event): void {
-    const operation = this.#options.operations.get(slug);
-    if (operation === undefined || operation.log.kind !== 'spawn' || operation.log.ended) return;
-    const trouble = type === 'Normal' ? undefined : findEventTrouble(reason, message);
-    operation.eventTrouble = troubleFor(trouble, operation.eventTrouble, Date.now());
-    operation.log.step(eventText(reason, message), POD_EVENTS_PROGRESS);
-    if (trouble !== undefined) this.#options.queue.add(slug);
-  }
-
   #state(slug: string): LabState | undefined {
-    const { watches, operations } = this.#options;
-    const podSeen = (operations.get(slug)?.podUid ?? null) !== null;
-    return recreateLabState(watches.observe(slug), this.#addressing, podSeen);
+    const { cache } = this.#options;
+    const observed = cache.observe(slug);
+    const podSeen = observed.intent !== undefined && cache.hasSeenPod(observed.intent);
+    return recreateLabState(observed, this.#addressing, podSeen);
   }
 
-  /** The log of the lab's current or last operation; begun anew when this process does not know it. */
-  #log(key: LabKey): OperationLog | undefined {
-    const { watches, operations, queue } = this.#options;
-    const slug = labSlug(key);
-    const { intent } = watches.observe(slug);
-    if (intent === undefined) return operations.last(slug)?.log;
-    const { log } = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
-    // After a restart a lab may be long done: its next run ends the log.
-    if (!log.ended) queue.add(slug);
-    return log;
+  /**
+   * The intent of a lab that is over, which a new one can replace; undefined when there is none.
+   *
+   * @throws {LabwrightError} when there is a lab that is not over
+   */
+  async #findReplaceable(key: LabKey, slug: string): Promise<ObservedIntent | undefined> {
+    const { cache, lookup } = this.#options;
+    const isInTheWay = () => {
+      const status = this.#state(slug)?.status;
+      // What is reported as over can be replaced at once, also in the moment before that is written down.
+      return status !== undefined && status !== 'failed' && status !== 'terminated';
+    };
+    // Another replica may have seen the end of it already.
+    if (isInTheWay()) await lookup.refresh(slug).catch(explainKubeError);
+    if (isInTheWay()) throw this.#conflict(key);
+    return cache.intentOf(slug);
   }
 
   /**
    * Writes the intent of a new lab: from here on it is a promise.
    *
-   * @param version of the intent of a lab that is over, which it replaces
+   * @param over the intent of a lab that is over, which it replaces
    */
-  async #write(spec: LabSpec, secrets: LabSecrets, key: LabKey, version: string | undefined): Promise<V1Secret> {
-    const { client, controller } = this.#options;
-    let replaced = version;
+  async #write(lab: LabSpec, secrets: LabSecrets, key: LabKey, over: ObservedIntent | undefined): Promise<V1Secret> {
+    const { client, cache, controller } = this.#options;
+    let replaced = over;
     for (let attempt = 1; ; attempt += 1) {
-      const intent = buildIntent(spec, secrets, controller, replaced);
+      const spec = { ...lab, ...earlierSpawns(replaced) };
+      const intent = buildIntent(spec, secrets, controller, replaced?.resourceVersion);
       try {
         return await (replaced === undefined
           ? client.create(Secrets, intent, METADATA_ONLY)
@@ -190,29 +193,35 @@ export class Labs implements LabService {
         const found = await client.get(Secrets, { namespace: controller, name: intent.metadata.name ?? '' });
         const there = parseIntent(found?.metadata);
         if (found !== undefined && there?.spec.spawnId === spec.spawnId) return found;
-        const isFree = found === undefined || (there !== undefined && there.failure !== null && !there.deleting);
-        if (!isFree) throw this.#conflict(key);
-        // A lab that is over was noted as cleaned up, or was forgotten, in this moment.
-        replaced = there?.resourceVersion;
+        if (found !== undefined) cache.observeIntent(found);
+        // A lab that is over may be noted as such or as cleaned up, or be forgotten, in this moment.
+        if (found !== undefined && !isReplaceable(there, over)) throw this.#conflict(key);
+        replaced = there;
         if (attempt === WRITE_ATTEMPTS) throw error;
       }
     }
   }
 
-  /** @returns the intent as it is now; undefined when the lab is gone already */
-  async #markDeleting(intent: ObservedIntent): Promise<ObservedIntent | undefined> {
-    const { client, controller, watches, operations } = this.#options;
-    try {
-      const ref = { namespace: controller, name: intent.name };
-      const patched = await client.patch(Secrets, ref, deletingPatch(intent.uid, Date.now()), METADATA_ONLY);
-      // A new lab may have taken the place of a failed one in this moment: then it is that which goes.
-      const marked = parseIntent(patched.metadata) ?? intent;
-      operations.resume('delete', subjectOf(marked));
-      watches.observeIntent(patched);
-      return marked;
-    } catch (error) {
-      if (isOutdated(error)) return undefined;
-      throw error;
+  /** @returns the intent as it is now, and what was written if anything had to be; undefined when there is no such lab */
+  async #markDeleting(
+    key: LabKey,
+  ): Promise<{ readonly intent: ObservedIntent; readonly written?: V1Secret } | undefined> {
+    const { client, controller, cache, lookup } = this.#options;
+    const slug = labSlug(key);
+    for (let attempt = 1; ; attempt += 1) {
+      const intent = cache.intentOf(slug);
+      if (intent === undefined || intent.deleting) return intent === undefined ? undefined : { intent };
+      try {
+        const ref = { namespace: controller, name: intent.name };
+        const written = await client.patch(Secrets, ref, deletingPatch(intent.uid, Date.now()), METADATA_ONLY);
+        // A new lab may have taken the place of a failed one in this moment: then it is that which goes.
+        return { intent: parseIntent(written.metadata) ?? intent, written };
+      } catch (error) {
+        if (!isOutdated(error) || attempt === WRITE_ATTEMPTS) throw error;
+        // Gone, or another one of its name that another replica has accepted.
+        await lookup.refresh(slug);
+        if (cache.intentOf(slug)?.uid === intent.uid) cache.forgetIntent(intent);
+      }
     }
   }
 
@@ -223,6 +232,20 @@ export class Labs implements LabService {
     const message = `An operation for ${key.username} is in progress: ${kind}`;
     return new LabwrightError('operation_in_progress', 409, message);
   }
+}
+
+/** @param over the intent of a lab whose pod was seen to have ended, though that may not be written down */
+function isReplaceable(there: ObservedIntent | undefined, over: ObservedIntent | undefined): boolean {
+  if (there === undefined || there.deleting) return false;
+  return there.failure !== null || there.spec.spawnId === over?.spec.spawnId;
+}
+
+/** The spawns whose pod or secrets may still be there when another one takes the place of this one. */
+function earlierSpawns(replaced: ObservedIntent | undefined): Pick<LabSpec, 'earlierSpawns'> {
+  if (replaced === undefined || replaced.cleaned) return { earlierSpawns: [] };
+  const { earlierSpawns: before, spawnId } = replaced.spec;
+  // What was made before secrets were labelled is found by the lab alone.
+  return before === undefined ? {} : { earlierSpawns: [...before, spawnId].slice(-EARLIER_SPAWNS) };
 }
 
 function unknownUser({ username }: LabKey): LabwrightError {

@@ -1,6 +1,6 @@
 import type { KubernetesObject, V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
-import type { ObservedNamespace } from '../../domain/lab/observed.ts';
+import type { ObservedIntent, ObservedNamespace } from '../../domain/lab/observed.ts';
 import { LAB_CONTAINER, type ObservedContainer, type ObservedPod, type PodFacts } from '../../domain/lab/pod.ts';
 import {
   KEPT_SINCE_ANNOTATION,
@@ -21,6 +21,17 @@ export function labSelector(controller: string, kind: string): string {
 /** Selects the objects of one lab. */
 export function oneLabSelector(controller: string, slug: string): string {
   return `${labSelector(controller, LAB_KIND)},${LAB_LABEL}=${slug}`;
+}
+
+/**
+ * Selects what one spawn has made, and what those have left that it took the place of. Never anything of a spawn that has
+ * followed, which a replica with an old cache does not know of.
+ */
+export function spawnSelector(controller: string, { slug, spec }: Pick<ObservedIntent, 'slug' | 'spec'>): string {
+  const all = oneLabSelector(controller, slug);
+  // Secrets of labs from before they had the label cannot be told apart.
+  if (spec.earlierSpawns === undefined) return all;
+  return `${all},${SPAWN_LABEL} in (${[spec.spawnId, ...spec.earlierSpawns].join(',')})`;
 }
 
 /** Whether an object was made by this controller for this lab. */

@@ -1,42 +1,27 @@
 import type { LabSecrets } from '../../domain/lab/lab.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
-import type { Trouble } from '../../domain/lab/reasons.ts';
+import type { ObservedPod } from '../../domain/lab/pod.ts';
+import { type Finding, findTrouble, type Trouble } from '../../domain/lab/reasons.ts';
 import { OperationLog, type OperationKind } from './operation-log.ts';
 
 /** How many ended operations of labs that are gone are remembered for late readers. */
 const REMEMBERED = 1_000;
+/** A pod that does not go is asked again so often, in milliseconds. */
+export const CLEANUP_AGAIN_MS = 10_000;
+/** The events of the pod may take the progress so far; the rest is the hub's, which waits for the server. */
+const POD_EVENTS_PROGRESS = 75;
 
+/** What is wrong, and since when. */
 export type LastingTrouble = Trouble & { readonly since: number };
 
 /** What is wrong now, and since when: from the start of the same complaint where it was there before. */
 export function troubleFor(
   trouble: Trouble | undefined,
   before: LastingTrouble | null,
-  now: number,
+  at: number,
 ): LastingTrouble | null {
   if (trouble === undefined) return null;
-  return { ...trouble, since: before?.reason === trouble.reason ? before.since : now };
-}
-
-/**
- * What this process remembers of a lab's current or last operation. All of it can be lost: the cluster has what is needed
- * to go on, this only saves calls and tells readers what has happened so far.
- */
-export interface Operation {
-  readonly log: OperationLog;
-  readonly username: string;
-  /** The secret half of the intent, from the request; null after a restart, until it is read from the cluster. */
-  secrets: LabSecrets | null;
-  /** The pod of this spawn that has been seen: if it is not there any more, somebody deleted it. */
-  podUid: string | null;
-  /** What the pod has been complaining about, and since when in milliseconds since the epoch. */
-  trouble: LastingTrouble | null;
-  /** The same for complaints that come as events. */
-  eventTrouble: LastingTrouble | null;
-  /** When the cluster first said that the quota is used up; milliseconds since the epoch. */
-  quotaRefusedAt: number | null;
-  /** When pod and secrets were told to go, in a delete or after a failure; milliseconds since the epoch. */
-  cleanupAskedAt: number | null;
+  return { ...trouble, since: before?.reason === trouble.reason ? before.since : at };
 }
 
 /** Which lab an operation is about. */
@@ -44,6 +29,90 @@ interface Subject {
   readonly slug: string;
   readonly username: string;
   readonly spawnId: string;
+}
+
+/**
+ * What this process remembers of a lab's current or last operation. All of it can be lost, and another replica begins with
+ * none of it:
+ *
+ * | what | when another replica reconciles |
+ * |---|---|
+ * | events for readers | every replica has its own, from its own cache |
+ * | the secret half of the intent | is read from the intent |
+ * | since when something is wrong | every replica has watched it since it began; a new one gives it that much more time |
+ * | since when the cluster refuses | counts anew, up to the deadline of the spawn |
+ * | when pod and secrets were told to go | they are told once more |
+ *
+ * All times are of the monotonic clock, in milliseconds.
+ */
+export class Operation {
+  readonly log: OperationLog;
+  readonly username: string;
+  #secrets: LabSecrets | null;
+  #condition: LastingTrouble | null = null;
+  #eventCondition: LastingTrouble | null = null;
+  readonly #refusedSince = new Map<string, number>();
+  #cleanupAskedAt: number | null = null;
+
+  constructor(log: OperationLog, username: string, secrets: LabSecrets | null) {
+    this.log = log;
+    this.username = username;
+    this.#secrets = secrets;
+  }
+
+  /** The secret half of the intent, until the operation has ended; null until it was read from the cluster. */
+  get secrets(): LabSecrets | null {
+    return this.#secrets;
+  }
+
+  keepSecrets(secrets: LabSecrets): void {
+    if (!this.log.ended) this.#secrets = secrets;
+  }
+
+  /** What keeps the pod from running, as it says itself. */
+  notePod(pod: ObservedPod | undefined, at: number): void {
+    if (pod !== undefined) this.#condition = troubleFor(findTrouble(pod), this.#condition, at);
+  }
+
+  /** What an event of Kubernetes says about the pod, and what it means if it is bad. */
+  noteEvent(text: string, trouble: Trouble | undefined, at: number): void {
+    this.#eventCondition = troubleFor(trouble, this.#eventCondition, at);
+    this.log.step(text, POD_EVENTS_PROGRESS);
+  }
+
+  /** What is wrong now, and for how long. */
+  condition(at: number): (Trouble & { readonly forMs: number }) | null {
+    const condition = this.#condition ?? this.#eventCondition;
+    return condition === null ? null : { ...condition, forMs: at - condition.since };
+  }
+
+  /** For how long the cluster has refused the lab for this reason. */
+  refusedFor(reason: string, at: number): number {
+    const since = this.#refusedSince.get(reason) ?? at;
+    this.#refusedSince.set(reason, since);
+    return at - since;
+  }
+
+  isCleanupDue(at: number): boolean {
+    return this.#cleanupAskedAt === null || at - this.#cleanupAskedAt >= CLEANUP_AGAIN_MS;
+  }
+
+  /** @param at null: nothing was told to go yet */
+  noteCleanup(at: number | null): void {
+    this.#cleanupAskedAt = at;
+  }
+
+  /** The terminal event. Only the first one counts. */
+  end(type: 'complete' | 'failed', message: string): void {
+    this.#secrets = null;
+    this.log.end(type, message);
+  }
+
+  /** Tells the readers of a spawn why there will be no lab. A spawn that has come up has ended already. */
+  fail({ message }: Finding): void {
+    this.log.error(message);
+    this.end('failed', 'Lab spawn failed');
+  }
 }
 
 /** The operations of all labs, by slug. */
@@ -63,7 +132,7 @@ export class Operations {
 
   /**
    * Keeps the secret half of an intent while it is being written: the watch may tell of it before the answer to the write
-   * is here, and whoever makes the lab then need not read it back. `write` is the writing.
+   * is here, and the reconciler need not read it back. `write` is the writing.
    */
   async keepSecrets<T>(spawnId: string, secrets: LabSecrets, write: () => Promise<T>): Promise<T> {
     this.#secrets.set(spawnId, secrets);
@@ -76,22 +145,14 @@ export class Operations {
 
   /**
    * The operation of this kind on this spawn. It begins here if this process does not know it: right after the request,
-   * or after a restart. Readers of the one before get their terminal event.
+   * after a restart, or where another replica was asked. Readers of the one before get their terminal event.
    */
   resume(kind: OperationKind, { slug, username, spawnId }: Subject): Operation {
     const before = this.#current.get(slug);
     if (before?.log.kind === kind && before.log.spawnId === spawnId) return before;
-    before?.log.end('failed', 'Operation cancelled');
-    const operation: Operation = {
-      log: new OperationLog(kind, spawnId),
-      username,
-      secrets: this.#secrets.get(spawnId) ?? null,
-      podUid: kind === 'delete' ? (before?.podUid ?? null) : null,
-      trouble: null,
-      eventTrouble: null,
-      quotaRefusedAt: null,
-      cleanupAskedAt: null,
-    };
+    if (before !== undefined) endUnseen(before);
+    const secrets = kind === 'spawn' ? (this.#secrets.get(spawnId) ?? null) : null;
+    const operation = new Operation(new OperationLog(kind, spawnId), username, secrets);
     if (kind === 'spawn') operation.log.info(`Starting lab creation for ${username}`, 1);
     this.#current.set(slug, operation);
     this.#ended.delete(slug);
@@ -102,17 +163,25 @@ export class Operations {
   finish(slug: string): void {
     const operation = this.#current.get(slug);
     if (operation === undefined) return;
-    const { log, username } = operation;
-    if (log.kind === 'delete') {
-      log.info(`Lab for ${username} deleted`, 100);
-      log.end('complete', `Lab for ${username} deleted`);
-    } else log.end('failed', `The lab of ${username} does not exist any more`);
-    operation.secrets = null;
+    if (operation.log.kind === 'delete') endDelete(operation);
+    else operation.end('failed', `The lab of ${operation.username} does not exist any more`);
     this.#current.delete(slug);
     this.#ended.set(slug, operation);
     const oldest = this.#ended.keys().next().value;
     if (this.#ended.size > REMEMBERED && oldest !== undefined) this.#ended.delete(oldest);
   }
+}
+
+/** Another operation has followed. Nothing but its end leads out of a delete. */
+function endUnseen(operation: Operation): void {
+  if (operation.log.kind === 'delete') endDelete(operation);
+  else operation.end('failed', 'Operation cancelled');
+}
+
+function endDelete(operation: Operation): void {
+  const message = `Lab for ${operation.username} deleted`;
+  operation.log.info(message, 100);
+  operation.end('complete', message);
 }
 
 /** What an operation on this lab is about. */

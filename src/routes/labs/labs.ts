@@ -18,8 +18,8 @@ const EVENT_ID_LENGTH = 256;
 /**
  * Everything about labs. The paths are Nublado's, with named servers below them.
  *
- * Every handler first waits for the first complete picture of the cluster: before that, a 404 would make the hub drop a
- * server that is alive.
+ * Every handler first waits until the cluster has been read, and until this replica knows what another one has just answered:
+ * before that, a 404 would make the hub drop a server that is alive.
  *
  * @param isTrusted whether an address may say under which host the caller knows us
  */
@@ -34,33 +34,35 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
   });
 
   routes.openapi(getUserStatus, async (c) => {
-    await labs.ready();
     const username = c.var.identity.username ?? '';
-    const state = labs.get({ username, servername: '' });
+    const key = { username, servername: '' };
+    await labs.ready(key);
+    const state = labs.get(key);
     if (state === undefined) throw new LabwrightError('unknown_user', 404, `Unknown user ${username}`);
     return c.json(labState(state), 200);
   });
 
   for (const { get, create, delete: remove, follow } of [defaultLab, namedLab]) {
     routes.openapi(get, async (c) => {
-      await labs.ready();
       const key = c.req.valid('param');
+      await labs.ready(key);
       const state = labs.get(key);
       if (state === undefined) throw unknownLab(key);
       return c.json(c.req.valid('query').detail ? detailedLabState(state) : labState(state), 200);
     });
 
     routes.openapi(create, async (c) => {
-      await labs.ready();
       const key = c.req.valid('param');
+      // Not for this lab: whether there is one already is for the API server to say.
+      await labs.ready();
       await labs.create(await readLab(c, key, c.req.valid('json')));
       c.header('Location', `${publicUrl(c, config, isTrusted)}${labPath(key)}`);
       return c.json(null, 201);
     });
 
     routes.openapi(remove, async (c) => {
-      await labs.ready();
       const key = c.req.valid('param');
+      await labs.ready(key);
       await labs.delete(key).catch((error: unknown) => {
         throw error instanceof LabwrightError && error.code === 'unknown_user' ? unknownLab(key, error) : error;
       });
@@ -68,8 +70,8 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
     });
 
     routes.openapi(follow, async (c) => {
-      await labs.ready();
       const key = c.req.valid('param');
+      await labs.ready(key);
       const stream = readEvents(key, c.req.header('last-event-id'), c.var.logger);
       // Now or never: once a stream is open its status can no longer say so.
       if (stream === undefined) throw unknownLab(key);

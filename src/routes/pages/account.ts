@@ -85,7 +85,7 @@ export function accountRoutes(deps: AccountRoutesDeps): OpenAPIHono<AppEnv> {
   routes.openapi(stopOwnLab, async (c) => {
     const key = { username: c.var.identity.username ?? '', servername: c.req.valid('form').server };
     c.set('action', { operation: 'stopOwnLab', username: key.username, server: key.servername });
-    await labs.ready();
+    await labs.ready(key);
     await stop(key, c.var.logger);
     c.header('Cache-Control', 'no-store');
     return c.redirect(`${address.path}/account`, 303);

@@ -15,6 +15,12 @@ const Metadata = z
   .meta({ id: 'Metadata', description: 'What this is.' });
 const Health = z.object({ status: z.literal('ok') });
 const Readiness = Health.extend({
+  components: z
+    .array(z.object({ component: z.string(), ready: z.boolean() }))
+    .optional()
+    .meta({
+      description: 'Each part by itself. Those of builds may not be ready while labs are served: builds then say so.',
+    }),
   outages: z
     .array(z.object({ executor: z.string(), message: z.string() }))
     .optional()
@@ -74,16 +80,23 @@ export const rootDocument = documentRoutesOf('getOpenApi', 'getDocs');
 export const prefixDocument = documentRoutesOf('getPrefixOpenApi', 'getPrefixDocs');
 
 /** The process itself: what it is and how it is. Meant for probes, so it stands outside the prefix. */
-export function processRoutes({ labs, builds, stopping, version }: AppDeps): OpenAPIHono<AppEnv> {
+export function processRoutes({ labs, builds, health, stopping, version }: AppDeps): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   routes.openapi(getMetadata, (c) => c.json(metadata(version), 200));
   routes.openapi(getHealth, (c) => c.json({ status: 'ok' as const }, 200));
   routes.openapi(getReadiness, (c) => {
     if (stopping.aborted) throw new LabwrightError('not_ready', 503, 'The program is stopping');
-    // Builds that are not ready answer their own routes with 503: they are no reason to take labs away from everybody.
+    // Labs alone decide: a hub whose polls are answered by nobody takes running labs for lost. Builds answer for themselves.
     if (!labs.isReady()) throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
     const outages = (builds?.outages() ?? []).map(({ executor, message }) => ({ executor, message }));
-    return c.json({ status: 'ok' as const, ...(outages.length === 0 ? {} : { outages }) }, 200);
+    // Without what they have to say: it may name users, and anybody may ask.
+    const parts = health?.().map(({ component, ready }) => ({ component, ready }));
+    const components = [
+      ...(parts ?? []),
+      ...(builds === undefined ? [] : [{ component: 'build-service', ready: builds.isReady() }]),
+    ];
+    const listed = components.length === 0 ? {} : { components };
+    return c.json({ status: 'ok' as const, ...listed, ...(outages.length === 0 ? {} : { outages }) }, 200);
   });
   return routes;
 }

@@ -3,6 +3,7 @@ import type { Identification } from '../../auth/identification.ts';
 import type { SigningKeys } from '../../auth/keys/loaded-keys.ts';
 import type { Config } from '../../config/index.ts';
 import type { BuildService } from '../../reconcile/builds/build-service.ts';
+import type { Health } from '../../reconcile/health.ts';
 import type { LabService } from '../../reconcile/labs/lab-service.ts';
 
 /** All that the HTTP side needs from the rest of the program. Tests pass values of their own. */
@@ -10,6 +11,8 @@ export interface AppDeps {
   readonly labs: LabService;
   /** Absent where no builds are configured: their routes then say so. */
   readonly builds?: BuildService | undefined;
+  /** How each part of the program is; absent where nobody says so. */
+  readonly health?: (() => readonly Health[]) | undefined;
   readonly config: Config;
   /** Who calls, who the users are, and how people log in. */
   readonly identification: Omit<Identification, 'close'>;

@@ -3,9 +3,8 @@ import { connect, type Socket } from 'node:net';
 import { Client, type ClientChannel, type ConnectConfig } from 'ssh2';
 import type { GitCredential } from '../../domain/git/git-credential.ts';
 import { raceAbort } from '../../util/abort.ts';
-import { bounded } from '../../util/http.ts';
 import type { AddressGuard } from '../outbound/address-guard.ts';
-import { tooLong } from '../outbound/outbound-client.ts';
+import { bounded } from '../outbound/outbound-client.ts';
 import { KnownHosts } from './known-hosts.ts';
 import { PktLineError, resumable } from './pkt-line.ts';
 import { accessDenied, notAllowed } from './problems.ts';
@@ -48,7 +47,7 @@ export async function findSshRef(
       known,
     });
     const channel = await session.uploadPack(decodeURIComponent(pathname), signal);
-    const output = resumable(bounded(channel as AsyncIterable<Buffer>, BYTES, tooLong));
+    const output = resumable(bounded(channel as AsyncIterable<Buffer>, BYTES));
     const command = (packets: Buffer) => {
       channel.write(packets);
       return Promise.resolve(output);

@@ -263,15 +263,19 @@ export class KubeClient {
     }
   }
 
-  /** Deletes everything that the selector matches in one namespace. A namespace that is missing or ending is fine. */
+  /**
+   * Deletes everything that the selector matches in one namespace. A namespace that is missing or ending is fine.
+   *
+   * @returns the metadata of what it matched; with `dryRun` nothing is deleted
+   */
   async deleteCollection(
     resource: Resource<KubernetesObject>,
     namespace: string,
     labelSelector: string,
     options: DeleteOptions = {},
-  ): Promise<void> {
+  ): Promise<KubernetesObject[]> {
     try {
-      await this.#transport.call({
+      const answer = (await this.#transport.call({
         method: 'DELETE',
         target: { verb: 'delete all', kind: resource.kind, namespace },
         path: pathOf(resource, namespace),
@@ -280,9 +284,11 @@ export class KubeClient {
         accept: METADATA_LIST,
         idempotent: true,
         options,
-      });
+      })) as { readonly items?: KubernetesObject[] | null };
+      return answer.items ?? [];
     } catch (error) {
-      if (!isKubeError(error, 404)) throw error;
+      if (isKubeError(error, 404)) return [];
+      throw error;
     }
   }
 

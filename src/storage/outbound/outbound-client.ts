@@ -3,7 +3,6 @@ import { type Agent, buildConnector } from 'undici';
 import { retry } from '../../util/backoff.ts';
 import {
   addressOf,
-  bounded,
   HttpFailure,
   type HttpStream,
   inTime,
@@ -83,7 +82,7 @@ export class OutboundClient {
       try {
         const next = nextHop(url, answer);
         if (next === undefined) {
-          return await read({ ...answer, url, body: bounded(answer.body, this.#bodyBytes, tooLong) });
+          return await read({ ...answer, url, body: bounded(answer.body, this.#bodyBytes) });
         }
         if (options.method === 'POST') throw new OutboundRefused('a redirect of a POST');
         if (hop === REDIRECTS) throw new OutboundRefused('too many redirects');
@@ -126,7 +125,17 @@ export function readAll(body: AsyncIterable<Uint8Array>, maxBytes: number): Prom
   return readBounded(body, maxBytes, tooLong);
 }
 
-export function tooLong(): OutboundRefused {
+/** The chunks of an answer. @throws {OutboundRefused} beyond so many bytes */
+export async function* bounded(body: AsyncIterable<Uint8Array>, maxBytes: number): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.byteLength;
+    if (bytes > maxBytes) throw tooLong();
+    yield chunk;
+  }
+}
+
+function tooLong(): OutboundRefused {
   return new OutboundRefused('an answer that is too long');
 }
 

@@ -22,6 +22,8 @@ export class Reader {
   /** Connects again with `Last-Event-ID` once the stream has broken, and reads to its end. */
   async resume(): Promise<void> {
     await this.#ended;
+    // It may have come to its end before the process died: nobody reads on after that.
+    if (this.outcome.some((type) => type === 'complete' || type === 'failed')) return;
     this.#ended = this.#read();
     await this.#ended;
   }

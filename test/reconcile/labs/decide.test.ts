@@ -2,7 +2,14 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ObservedLab } from '../../../src/domain/lab/observed.ts';
 import type { ObservedPod } from '../../../src/domain/lab/pod.ts';
-import { decide, type Decision, type LabMemory, type LabTimings } from '../../../src/reconcile/labs/decide.ts';
+import {
+  decide,
+  type Decision,
+  decideOrphan,
+  type LabMemory,
+  type LabTimings,
+  type OrphanDecision,
+} from '../../../src/reconcile/labs/decide.ts';
 import { aContainer, anIntent, aNamespace, aPod, aSpec, CREATED, ended } from '../support/observed.ts';
 import { anyLab, anyMemory } from '../support/any-lab.ts';
 
@@ -11,14 +18,23 @@ const TIMINGS: LabTimings = {
   failedRetention: 3_600_000,
   namespaceRetention: 900_000,
   leftoverGrace: 300_000,
+  clockSkew: 0,
 };
-const NOTHING: LabMemory = { podSeen: false, trouble: null, leftoverForMs: 0 };
+const NOTHING: LabMemory = { podSeen: false, trouble: null };
 const FAILURE = { reason: 'Error', message: 'It ended.', at: CREATED + 1_000, status: 'failed' } as const;
 const RUNNING = { phase: 'Running', node: 'n', containers: [aContainer({ runningSince: CREATED })] } as const;
 
-function decideAt(ms: number, lab: Partial<ObservedLab>, memory: Partial<LabMemory> = {}): Decision {
-  const observed = { intent: undefined, namespace: undefined, pod: undefined, ...lab };
-  return decide(observed, { ...NOTHING, ...memory }, TIMINGS, CREATED + ms);
+function decideAt(ms: number, lab: Partial<ObservedLab>, memory: Partial<LabMemory> = {}, timings = TIMINGS): Decision {
+  const observed = { namespace: undefined, pod: undefined, ...lab, intent: lab.intent ?? anIntent() };
+  return decide(observed, { ...NOTHING, ...memory }, timings, CREATED + ms);
+}
+
+function decideOrphanAt(
+  ms: number,
+  lab: Partial<Omit<ObservedLab, 'intent'>>,
+  { leftoverForMs = 0, timings = TIMINGS } = {},
+): OrphanDecision {
+  return decideOrphan({ namespace: undefined, pod: undefined, ...lab }, leftoverForMs, timings, CREATED + ms);
 }
 
 const withPod = (pod: Partial<ObservedPod>) => ({ intent: anIntent(), namespace: aNamespace(), pod: aPod(pod) });
@@ -113,39 +129,56 @@ describe('a lab that is over', () => {
 describe('what is there without a lab', () => {
   it('is kept for the next one, and then collected, unless it is to be kept for good', () => {
     const namespace = aNamespace({ keptSince: CREATED });
-    expect(decideAt(1_000, { namespace })).toEqual({ do: 'nothing', again: 899_000 });
-    expect(decideAt(900_000, { namespace })).toEqual({ do: 'collect-namespace', namespace, leftover: false });
-    expect(decideAt(1e9, { namespace: { ...namespace, permanent: true } })).toEqual({ do: 'nothing' });
+    expect(decideOrphanAt(1_000, { namespace })).toEqual({ do: 'nothing', again: 899_000 });
+    expect(decideOrphanAt(900_000, { namespace })).toEqual({ do: 'collect-namespace', namespace, leftover: false });
+    expect(decideOrphanAt(1e9, { namespace: { ...namespace, permanent: true } })).toEqual({ do: 'nothing' });
   });
 
   it('is reported, and collected when nobody has asked for it after a while', () => {
     const namespace = aNamespace();
-    expect(decideAt(0, { namespace })).toEqual({ do: 'report-leftover', again: 10_000, loud: false });
-    expect(decideAt(0, { namespace }, { leftoverForMs: 10_000 })).toEqual({
+    expect(decideOrphanAt(0, { namespace })).toEqual({ do: 'report-leftover', again: 10_000, loud: false });
+    expect(decideOrphanAt(0, { namespace }, { leftoverForMs: 10_000 })).toEqual({
       do: 'report-leftover',
       again: 290_000,
       loud: true,
     });
-    expect(decideAt(0, { namespace }, { leftoverForMs: 300_000 }).do).toBe('collect-namespace');
-    expect(decideAt(0, { namespace, pod: aPod() }, { leftoverForMs: 300_000 }).do).toBe('remove-leftover-pod');
+    expect(decideOrphanAt(0, { namespace }, { leftoverForMs: 300_000 }).do).toBe('collect-namespace');
+    expect(decideOrphanAt(0, { namespace, pod: aPod() }, { leftoverForMs: 300_000 }).do).toBe('remove-leftover-pod');
     const permanent = aNamespace({ permanent: true });
-    expect(decideAt(0, { namespace: permanent }, { leftoverForMs: 300_000 })).toEqual({ do: 'nothing' });
+    expect(decideOrphanAt(0, { namespace: permanent }, { leftoverForMs: 300_000 })).toEqual({ do: 'nothing' });
   });
 
   it('is left alone while it goes by itself, and when there is nothing', () => {
-    expect(decideAt(0, { namespace: aNamespace({ terminating: true }), pod: aPod() })).toEqual({ do: 'nothing' });
-    expect(decideAt(0, {})).toEqual({ do: 'nothing' });
+    expect(decideOrphanAt(0, { namespace: aNamespace({ terminating: true }), pod: aPod() })).toEqual({ do: 'nothing' });
+    expect(decideOrphanAt(0, {})).toEqual({ do: 'nothing' });
+  });
+});
+
+describe('times that another replica has written', () => {
+  const timings = { ...TIMINGS, clockSkew: 10_000 };
+
+  it('are given the tolerance for its clock: nothing fails or goes too early by it', () => {
+    expect(decideAt(609_999, { intent: anIntent() }, {}, timings).do).toBe('make-objects');
+    expect(decideAt(610_000, { intent: anIntent() }, {}, timings).do).toBe('fail');
+    const cleaned = anIntent({ failure: FAILURE, cleaned: true });
+    expect(decideAt(3_601_000, { intent: cleaned }, {}, timings)).toEqual({ do: 'nothing', again: 10_000 });
+    const namespace = aNamespace({ keptSince: CREATED });
+    expect(decideOrphanAt(900_000, { namespace }, { timings })).toEqual({ do: 'nothing', again: 10_000 });
   });
 });
 
 describe('whatever is observed', () => {
   it('there is one decision, the same each time, that says when to look again if nothing else will', () => {
     fc.assert(
-      fc.property(anyLab, anyMemory, fc.integer({ min: -1_000, max: 4_000_000 }), (lab, memory, ms) => {
-        const decision = decide(lab, memory, TIMINGS, CREATED + ms);
-        expect(decide(lab, memory, TIMINGS, CREATED + ms)).toEqual(decision);
+      fc.property(anyLab, anyMemory, fc.integer({ min: -1_000, max: 4_000_000 }), ({ intent, ...rest }, memory, ms) => {
+        const decideIt = () =>
+          intent === undefined
+            ? decideOrphan(rest, memory.trouble?.forMs ?? 0, TIMINGS, CREATED + ms)
+            : decide({ intent, ...rest }, memory, TIMINGS, CREATED + ms);
+        const decision = decideIt();
+        expect(decideIt()).toEqual(decision);
         if ('again' in decision) expect(decision.again).toBeGreaterThan(0);
-        const wanted = lab.intent !== undefined && !lab.intent.deleting && lab.intent.failure === null;
+        const wanted = intent !== undefined && !intent.deleting && intent.failure === null;
         // These change the cluster, or throw and are tried again; a running lab waits for nothing.
         const acts = ['make-objects', 'fail', 'report-running'];
         if (!wanted) expect(acts).not.toContain(decision.do);
@@ -158,14 +191,13 @@ describe('whatever is observed', () => {
     );
   });
 
-  it('nothing is removed without a label of the lab that is gone, failed or to be deleted', () => {
+  it('nothing of the lab that was asked for is removed unless it is gone, failed or to be deleted', () => {
     fc.assert(
-      fc.property(anyLab, anyMemory, (lab, memory) => {
-        const decision = decide(lab, memory, TIMINGS, CREATED);
-        if (decision.do === 'collect-namespace') expect(lab.intent).toBeUndefined();
-        if (decision.do === 'remove-leftover-pod' && lab.intent !== undefined) {
-          expect(decision.pod.spawnId).not.toBe(lab.intent.spec.spawnId);
-        }
+      fc.property(anyLab, anyMemory, ({ intent, ...rest }, memory) => {
+        if (intent === undefined) return;
+        const decision = decide({ intent, ...rest }, memory, TIMINGS, CREATED);
+        if (decision.do === 'remove-leftover-pod') expect(decision.pod.spawnId).not.toBe(intent.spec.spawnId);
+        if (decision.do === 'clean-up') expect(intent.deleting || intent.failure !== null).toBe(true);
       }),
       { numRuns: 1_000 },
     );

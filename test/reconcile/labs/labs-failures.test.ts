@@ -62,6 +62,25 @@ describe.concurrent('a pod that does not start', () => {
     expect(messages.some((message) => message.includes('Failed to pull image'))).toBe(true);
   });
 
+  it('because a right is missing for a moment comes up', async () => {
+    const setting = await clusters.setting();
+    let refusals = 0;
+    setting.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'create' && resource === 'pods' && (refusals += 1) <= 3 ? { status: 403 } : 'pass';
+    await setting.spawn(aLab());
+    expect(refusals).toBeGreaterThan(3);
+    expect(setting.log.filter((line) => line.includes('lab failed'))).toEqual([]);
+  });
+
+  it('because a right is missing for longer fails, and says so', async () => {
+    const setting = await clusters.setting({ patience: { longestGrace: 300 } });
+    setting.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'create' && resource === 'pods' ? { status: 403 } : 'pass';
+    await setting.labs.create(aLab());
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'AdmissionDenied' });
+    await setting.untilCleaned();
+  });
+
   it('because there is no room fails when the time for that is over, and says so', async () => {
     const config = aConfig({ schedulingTimeout: '1s' });
     const setting = await clusters.setting({ config, faults: [{ fault: 'unschedulable' }] });

@@ -103,6 +103,15 @@ describe.concurrent('a watch', () => {
     proxy.reset();
   }
 
+  it('of events that never works makes nothing unready: labs come up and are told of without it', async () => {
+    const setting = await clusters.setting({ start: false });
+    setting.proxy.onCall = (_n, { resource }) => (resource === 'events' ? { status: 403 } : 'pass');
+    await setting.start();
+    expect(setting.labs.isReady()).toBe(true);
+    await setting.spawn(aLab());
+    expect((await setting.events()).at(-1)).toMatchObject({ type: 'complete' });
+  });
+
   it('that has expired is begun anew, and what vanished meanwhile is noticed', async () => {
     const setting = await clusters.setting();
     await setting.spawn(aLab());

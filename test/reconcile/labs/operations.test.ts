@@ -5,6 +5,7 @@ import type { OperationLog } from '../../../src/reconcile/labs/operation-log.ts'
 import { anIntent } from '../support/observed.ts';
 
 const SUBJECT = subjectOf(anIntent());
+const TROUBLE = { reason: 'VolumeMountFailed', message: 'A volume cannot be mounted.', afterMs: 1 } as const;
 const SECRETS = { env: { KEY: 'hush' }, token: null };
 const NEVER = new AbortController().signal;
 
@@ -24,21 +25,28 @@ describe('the operation on a lab', () => {
     expect(operations.get('other')).toBeUndefined();
   });
 
-  it('gives way to a delete, whose readers know of the pod, and its own readers are told', async () => {
+  it('gives way to a delete, and its own readers are told', async () => {
     const operations = new Operations();
     const spawn = operations.resume('spawn', SUBJECT);
-    spawn.podUid = 'pod-1';
     const end = endOf(spawn.log);
     const deletion = operations.resume('delete', SUBJECT);
     expect(await end).toMatchObject({ type: 'failed' });
-    expect(deletion).toMatchObject({ podUid: 'pod-1', secrets: null });
+    expect(deletion.secrets).toBeNull();
     expect(operations.last('rachel')).toBe(deletion);
   });
 
-  it('gives way to a new spawn, which knows nothing of the pod before', () => {
+  it('gives way to a new spawn, which knows nothing of what was wrong before', () => {
     const operations = new Operations();
-    operations.resume('spawn', SUBJECT).podUid = 'pod-1';
-    expect(operations.resume('spawn', { ...SUBJECT, spawnId: 'second' }).podUid).toBeNull();
+    operations.resume('spawn', SUBJECT).noteEvent('A volume is missing', TROUBLE, 1);
+    expect(operations.get('rachel')?.condition(5)).toEqual({ ...TROUBLE, since: 1, forMs: 4 });
+    expect(operations.resume('spawn', { ...SUBJECT, spawnId: 'second' }).condition(5)).toBeNull();
+  });
+
+  it('that was a delete has come to its end when a new lab follows, though nobody saw the moment in between', async () => {
+    const operations = new Operations();
+    const end = endOf(operations.resume('delete', SUBJECT).log);
+    operations.resume('spawn', { ...SUBJECT, spawnId: 'second' });
+    expect(await end).toMatchObject({ type: 'complete' });
   });
 
   it('ends for its readers when the lab is gone, and can still be read for a while', async () => {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { ObservedIntent, ObservedLab } from '../../../src/domain/lab/observed.ts';
 import type { ObservedPod } from '../../../src/domain/lab/pod.ts';
-import { isRenewalDue } from '../../../src/reconcile/labs/token-renewal.ts';
+import { hasRenewableToken, renewalDueIn } from '../../../src/reconcile/labs/token-renewal.ts';
 import { aContainer, anIntent, aNamespace, aPod, aSpec, CREATED, ended } from '../support/observed.ts';
 
 const LIFETIME = 3_600_000;
@@ -16,6 +16,10 @@ function aSignedLab(intent: Partial<ObservedIntent> = {}, pod: Partial<ObservedP
     namespace: aNamespace(),
     pod: pod === null ? undefined : aPod(pod),
   };
+}
+
+function isRenewalDue(lab: ObservedLab, tokens: typeof ANY, now: number, madeAt?: number): boolean {
+  return hasRenewableToken(lab) && renewalDueIn(lab.intent, tokens, now, madeAt) <= 0;
 }
 
 describe('a token is renewed', () => {

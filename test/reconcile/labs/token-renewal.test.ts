@@ -134,7 +134,8 @@ describe('a lab with a signed token', () => {
     const renewed = performance.now();
     await until('it had the time to look five times', () => performance.now() - renewed > 1_000);
     expect(renewals()).toHaveLength(1);
-    expect(setting.log.filter((line) => line.includes('could not be renewed'))).toHaveLength(1);
+    const failures = setting.log.filter((line) => line.includes('lab-tokens') && line.includes('reconcile failed'));
+    expect(failures).toHaveLength(1);
   });
 
   it('is left alone by a controller that has just started, when nothing is due', async () => {
@@ -180,6 +181,7 @@ describe('a controller that dies while it renews a token', () => {
     await setting.spawn(aLab());
     const first = await tokenIn(setting);
     await holdPatch(setting, setting.namespaceOf());
+    setting.proxy.onCall = (_n, { verb }) => (verb === 'patch' ? 'reset-before' : 'pass');
     setting.proxy.reset();
     await setting.stop();
     expect(await tokenIn(setting)).toBe(first);
@@ -280,6 +282,22 @@ describe('a controller without keys', () => {
     const setting = await clusters.setting({ config, tokens });
     await expect(setting.labs.create(aLab())).rejects.toThrow('no keys');
     expect(await setting.client.get(Secrets, setting.intentRef())).toBeUndefined();
+  });
+});
+
+describe('a controller that signs no tokens any more', () => {
+  it('starts no lab without the token that it was promised', async () => {
+    const { setting } = await signed(LONG);
+    setting.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'create' && resource === 'namespaces' ? 'reset-before' : 'pass';
+    await setting.labs.create(aLab());
+    await setting.stop();
+    setting.proxy.onCall = () => 'pass';
+    await setting.start({ config: aConfig(), tokens: undefined });
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'Error' });
+    expect(setting.state().message).toContain('signing is not enabled on this server');
+    await setting.untilMarkedClean();
+    expect(await setting.pod()).toBeUndefined();
   });
 });
 

@@ -47,7 +47,7 @@ const anyPod: fc.Arbitrary<ObservedPod> = fc
   })
   .map(aPod);
 
-/** Anything the cluster could say about a lab. */
+/** Anything the cluster could say about a lab, asked for or not. */
 export const anyLab: fc.Arbitrary<ObservedLab> = fc.record({
   intent: orUndefined(
     fc
@@ -82,5 +82,4 @@ export const anyMemory: fc.Arbitrary<LabMemory> = fc.record({
       forMs: fc.integer({ min: 0, max: 1_000_000 }),
     }),
   ),
-  leftoverForMs: fc.integer({ min: 0, max: 1_000_000 }),
 });

@@ -1,12 +1,14 @@
 import type { KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
+import { createLabs, type LabPatience } from '../../../src/app/labs.ts';
 import { POD_NAME } from '../../../src/domain/lab/object-names.ts';
 import type { Config } from '../../../src/config/index.ts';
 import type { LabEvent, LabKey, LabPhase, LabState } from '../../../src/domain/lab/lab.ts';
 import { labSlug } from '../../../src/domain/names.ts';
 import type { BuildService } from '../../../src/reconcile/builds/build-service.ts';
-import { LabController } from '../../../src/reconcile/labs/lab-controller.ts';
+import type { LeaderElection } from '../../../src/reconcile/leader.ts';
+import { Manager } from '../../../src/reconcile/manager.ts';
 import type { CreateLab, LabService, LabTokens } from '../../../src/reconcile/labs/lab-service.ts';
 import type { Delays, Fault, Kubelet } from '../../../sandbox/index.ts';
 import { tokenConnection } from '../../../src/storage/kubernetes/connection.ts';
@@ -15,6 +17,7 @@ import * as resources from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { aConfig, aKey, PLANTED } from './labs.ts';
+import { aborted } from '../../../src/util/sleep.ts';
 import { until } from './until.ts';
 
 const { Namespaces, Pods, Secrets } = resources;
@@ -22,8 +25,9 @@ const { Namespaces, Pods, Secrets } = resources;
 export interface SettingOptions {
   readonly config?: Config;
   readonly leftoverGrace?: number;
+  readonly patience?: LabPatience;
   /** Signs the tokens of labs, where the configuration asks for it. */
-  readonly tokens?: LabTokens;
+  readonly tokens?: LabTokens | undefined;
   readonly faults?: readonly Fault[];
   readonly delays?: Delays;
   /** What builds the images of labs, asked for at each start of the controller. */
@@ -48,6 +52,7 @@ export class Setting {
   kubelet!: Kubelet;
   #options: SettingOptions;
   #running: Running | undefined;
+  readonly #replicas: Running[] = [];
 
   static async create(cluster: TestCluster, options: SettingOptions = {}): Promise<Setting> {
     const setting = new Setting(cluster, await FaultProxy.start(cluster.direct), options);
@@ -79,7 +84,7 @@ export class Setting {
 
   get labs(): LabService {
     if (this.#running === undefined) throw new Error('The controller does not run');
-    return this.#running.controller.labs;
+    return this.#running.labs;
   }
 
   /** Starts the controller, with other options than before where some are given, and waits for its first picture. */
@@ -91,35 +96,60 @@ export class Setting {
   /** As `start`, without waiting. */
   launch(change: SettingOptions = {}): void {
     this.#options = { ...this.#options, ...change };
+    this.#running = this.#run();
+  }
+
+  /**
+   * Starts one more controller beside the first one.
+   *
+   * @param leads whether it reconciles, too, as when there is no election; otherwise it only serves
+   */
+  async addReplica({ leads, proxy = this.proxy }: { leads: boolean; proxy?: FaultProxy }): Promise<LabService> {
+    const replica = this.#run(proxy, leads ? undefined : NEVER_LEADS);
+    this.#replicas.push(replica);
+    await replica.labs.ready();
+    return replica.labs;
+  }
+
+  #run(proxy = this.proxy, election?: LeaderElection): Running {
     const base = this.#options.config ?? aConfig();
     const config = base.lab.namespacePrefix === 'lab' ? withPrefix(base, this.prefix) : base;
     const client = new KubeClient({
-      connection: tokenConnection({ server: this.proxy.server, token: this.cluster.token }),
+      connection: tokenConnection({ server: proxy.server, token: this.cluster.token }),
       timeoutMs: config.kubernetes.requestTimeout,
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
-    const { leftoverGrace, tokens, builds } = this.#options;
-    const controller = new LabController({
+    const { leftoverGrace, patience, tokens, builds } = this.#options;
+    const parts = createLabs({
       client,
       config,
       controller: this.controller,
       logger,
       tokens,
       builds: builds?.(),
-      ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
+      // All run on one machine, with one clock; what may pass is not what most tests are about.
+      patience: {
+        clockSkew: 0,
+        longestGrace: 5_000,
+        ...(leftoverGrace === undefined ? {} : { leftoverGrace }),
+        ...patience,
+      },
     });
+    const manager = new Manager({ logger, ...(election === undefined ? {} : { election }) })
+      .addCache(...parts.caches)
+      .addComponent(...parts.components)
+      .addController(...parts.controllers);
     const halt = new AbortController();
-    this.#running = { controller, client, halt, working: controller.run(halt.signal) };
+    return { labs: parts.labs, client, halt, working: manager.run(halt.signal) };
   }
 
   /** Stops the controller. Nothing secret may have been logged until then. */
   async stop(): Promise<void> {
-    const running = this.#running;
-    if (running === undefined) return;
+    const all = [...this.#replicas.splice(0), ...(this.#running === undefined ? [] : [this.#running])];
     this.#running = undefined;
-    running.halt.abort();
-    await running.working;
-    await running.client.close();
+    for (const { halt } of all) halt.abort();
+    await Promise.all(all.map(({ working }) => working));
+    await Promise.all(all.map(({ client }) => client.close()));
     for (const secret of Object.values(PLANTED)) expect(this.log.join('')).not.toContain(secret);
   }
 
@@ -245,8 +275,15 @@ export class Setting {
   }
 }
 
+/** For a replica that serves while others reconcile. */
+const NEVER_LEADS: LeaderElection = {
+  isLeader: false,
+  health: () => ({ component: 'leader', ready: true }),
+  run: (signal) => aborted(signal),
+};
+
 interface Running {
-  readonly controller: LabController;
+  readonly labs: LabService;
   readonly client: KubeClient;
   readonly halt: AbortController;
   readonly working: Promise<void>;

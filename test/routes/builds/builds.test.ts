@@ -393,11 +393,33 @@ describe('readiness', () => {
     }
   });
 
+  it('does not wait for builds, which answer for themselves, and says how they are', async () => {
+    const health = () => [
+      { component: 'lab-cache', ready: true, message: 'about user ada' },
+      { component: 'build-namespace', ready: false, message: 'about user ada' },
+    ];
+    const { call } = buildApp(fakeBuilds([], { isReady: () => false }), { health });
+    const response = await call('/readyz');
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({
+      status: 'ok',
+      components: [
+        { component: 'lab-cache', ready: true },
+        { component: 'build-namespace', ready: false },
+        { component: 'build-service', ready: false },
+      ],
+    });
+  });
+
   it('names the executors that cannot start builds, and is no less ready for it', async () => {
     const outages = [{ executor: 'far', message: 'It does not answer.' }];
     const response = await buildApp(fakeBuilds([], { outages: () => outages })).call('/readyz');
     expect(response.status).toBe(200);
-    expect(await response.json()).toEqual({ status: 'ok', outages });
+    expect(await response.json()).toEqual({
+      status: 'ok',
+      components: [{ component: 'builds', ready: true }],
+      outages,
+    });
     expect(await (await testApp({ config }).call('/readyz')).json()).toEqual({ status: 'ok' });
   });
 });

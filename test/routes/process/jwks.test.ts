@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
 import { KeyService, type KeyTiming } from '../../../src/auth/keys/service.ts';
+import { runKeys } from '../../support/run-keys.ts';
 import { LabTokens } from '../../../src/auth/keys/lab-tokens.ts';
 import { startServer } from '../../../src/routes/server/server.ts';
 import { KeyStore } from '../../../src/storage/kubernetes/key-store.ts';
@@ -61,7 +62,7 @@ async function startController(namespace: string, now: () => number) {
     now,
   });
   const halt = new AbortController();
-  const ended = keys.run(halt.signal);
+  const ended = runKeys(keys, halt.signal);
   closing.push(async () => {
     halt.abort();
     await ended;

@@ -4,6 +4,7 @@ import { KeyService, type KeyTiming } from '../../../src/auth/keys/service.ts';
 import { labSelector } from '../../../src/reconcile/labs/observe.ts';
 import { LAB_INTENT_KIND, LAB_KIND } from '../../../src/domain/lab/object-names.ts';
 import { KeyStore } from '../../../src/storage/kubernetes/key-store.ts';
+import { runKeys } from '../../support/run-keys.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
 import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { until } from '../../reconcile/support/until.ts';
@@ -43,7 +44,7 @@ function start(): KeyService {
   const lifetimes = { signing: HOUR, sealing: HOUR };
   const service = new KeyService({ store: new KeyStore(client, namespace), logger, lifetimes, timing: QUICK });
   const halt = new AbortController();
-  running.push({ halt, ended: service.run(halt.signal), client });
+  running.push({ halt, ended: runKeys(service, halt.signal), client });
   return service;
 }
 

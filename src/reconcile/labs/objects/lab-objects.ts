@@ -32,6 +32,7 @@ import { refusalOf, Refused } from './refusal.ts';
 
 export interface WriteRequest {
   readonly slug: string;
+  readonly spawnId: string;
   readonly objects: LabObjects;
   /** The lab's namespace as it is known to be there, or undefined. */
   readonly namespace: ObservedNamespace | undefined;
@@ -39,6 +40,8 @@ export interface WriteRequest {
   readonly onNamespace: (namespace: KubernetesObject) => void;
   /** Asked before the pod is made: whether the lab is still wanted. */
   readonly isWanted: () => boolean;
+  /** Asked before anything is removed that may belong to another spawn: the same, by the API server's word. */
+  readonly confirm: () => Promise<boolean>;
   /** Whether the pod is to carry the address of the lab's Service. */
   readonly noteServiceIp: boolean;
 }
@@ -79,7 +82,7 @@ export class LabObjectsWriter {
     await allEnded([
       ...(complete ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
       ...objects.volumeClaims.map((claim) => this.#ensure(PersistentVolumeClaims, claim, slug)),
-      this.#writeSecrets(objects, slug),
+      this.#writeSecrets(request),
     ]);
     if (!request.isWanted()) return undefined;
     const pod = request.noteServiceIp ? await this.#withServiceIp(objects) : objects.pod;
@@ -178,28 +181,43 @@ export class LabObjectsWriter {
   }
 
   /**
-   * Secrets are written blindly: the controller has no right to read them. Those of ours that are in the way, left by a
-   * spawn that was interrupted, are removed by label; one that is still there after that is somebody else's.
+   * Secrets are written blindly: the controller has no right to read them. Their names are the same for each spawn, and a
+   * label says whose they are. A name that is taken is taken by one of three:
+   *
+   * - another spawn of this lab, which was interrupted: its Secrets are removed by that label;
+   * - this spawn, at the hands of another replica or of an earlier run: then it is there, and as good as ours;
+   * - somebody else.
+   *
+   * Nothing of this spawn is ever removed, and nothing at all before the API server has said that the spawn is still wanted.
    */
-  async #writeSecrets({ envSecret, secret, pullSecret, namespace }: LabObjects, slug: string): Promise<void> {
+  async #writeSecrets({ objects, slug, spawnId, confirm }: WriteRequest): Promise<void> {
+    const { envSecret, secret, pullSecret, namespace } = objects;
+    const where = namespace.metadata?.name ?? '';
+    const ours = oneLabSelector(this.#controller, slug);
     const secrets = [envSecret, secret, pullSecret].filter((each) => each !== undefined);
+    let taken = await this.#createSecrets(secrets);
+    if (taken.length === 0 || !(await confirm())) return;
+    await this.#client.deleteCollection(Secrets, where, `${ours},${SPAWN_LABEL}!=${spawnId}`);
+    taken = await this.#createSecrets(taken);
+    if (taken.length === 0) return;
+    // The right to delete a collection is enough to be told what is in it.
+    const found = await this.#client.deleteCollection(Secrets, where, ours, { dryRun: true });
+    const spawnOf = new Map(found.map(({ metadata }) => [metadata?.name, metadata?.labels?.[SPAWN_LABEL]]));
+    for (const { metadata } of taken) {
+      const name = metadata?.name ?? '';
+      if (!spawnOf.has(name)) throw nameTaken('Secret', `${where}/${name}`);
+      if (spawnOf.get(name) !== spawnId) throw notYet('Secret', where, name);
+    }
+  }
+
+  /** @returns those whose name is taken */
+  async #createSecrets(secrets: readonly V1Secret[]): Promise<V1Secret[]> {
     const write = (each: V1Secret) => this.#client.create(Secrets, each, METADATA_ONLY);
     const results = await Promise.allSettled(secrets.map(write));
-    const taken = secrets.filter((_, index) => isKubeError(reasonOf(results[index]), 409));
     for (const result of results) {
       if (result.status === 'rejected' && !isKubeError(result.reason, 409)) throw result.reason;
     }
-    if (taken.length === 0) return;
-    const where = namespace.metadata?.name ?? '';
-    await this.#client.deleteCollection(Secrets, where, oneLabSelector(this.#controller, slug));
-    try {
-      await allEnded(secrets.map(write));
-    } catch (error) {
-      if (error instanceof KubeError && error.status === 409) {
-        throw nameTaken('Secret', `${where}/${error.target.name ?? ''}`);
-      }
-      throw error;
-    }
+    return secrets.filter((_, index) => results[index]?.status === 'rejected');
   }
 
   async #withServiceIp({ pod, service }: LabObjects): Promise<V1Pod> {
@@ -251,8 +269,4 @@ function notYet(kind: string, namespace: string | undefined, name: string): Kube
     { verb: 'use', kind, namespace, name },
     { status: 0, reason: 'NotYet', message: 'it is there, and changing' },
   );
-}
-
-function reasonOf(result: PromiseSettledResult<unknown> | undefined): unknown {
-  return result?.status === 'rejected' ? result.reason : undefined;
 }

@@ -1,49 +1,80 @@
 import type { Finding, Reason } from '../../../domain/lab/reasons.ts';
 import { KubeError } from '../../../storage/kubernetes/kube-error.ts';
 
-/** What a lab needs cannot be made, and trying again cannot help. */
+/** What a lab or a build needs cannot be made; the same call cannot succeed later, or not before somebody has done something. */
 export class Refused extends Error {
   override readonly name = 'Refused';
   readonly finding: Finding;
+  /** For how long it is worth trying all the same, in milliseconds: what refuses may be behind, or be changed in this moment. */
+  readonly graceMs: number;
 
-  constructor(reason: Reason, message: string, options?: ErrorOptions) {
-    super(message, options);
+  constructor(reason: Reason, message: string, options: ErrorOptions & { readonly graceMs?: number } = {}) {
+    super(message, 'cause' in options ? { cause: options.cause } : undefined);
     this.finding = { reason, message };
+    this.graceMs = options.graceMs ?? 0;
   }
 }
+
+/** What a call was for: its sentences are about that. */
+export type Noun = 'lab' | 'build';
 
 /** 403s of the API server that pass by themselves: a controller of its own has not caught up yet. */
 const PASSING = /status unknown for quota|error looking up service account|service account .* not found/i;
 
+/** A quota is given back by a controller of the cluster's own, which takes its time. */
+const QUOTA_GRACE_MS = 5_000;
+/** Roles are edited, and authorizers fail for a moment: while a lab has minutes to start. */
+const FORBIDDEN_GRACE_MS = 30_000;
+
+interface Forbidden {
+  readonly reason: Reason;
+  readonly sentence: (noun: Noun) => string;
+  readonly graceMs: number;
+}
+
+const NOT_ADMITTED = (noun: Noun) => `The cluster does not admit the ${noun}.`;
+
 /** 403s by what they say, first match first; none of them is phrased for a user. */
-const FORBIDDEN: ReadonlyArray<readonly [RegExp, Reason, string]> = [
-  [/exceeded quota/i, 'QuotaExceeded', 'The lab needs more than your quota leaves. Choose a smaller size.'],
-  [/violates PodSecurity/i, 'AdmissionDenied', "The cluster's security rules do not admit the lab."],
-  [/cannot \w+ resource/i, 'PermissionMissing', 'Labwright has not the rights that the lab needs.'],
+const FORBIDDEN: ReadonlyArray<Forbidden & { readonly pattern: RegExp }> = [
+  {
+    pattern: /exceeded quota/i,
+    reason: 'QuotaExceeded',
+    sentence: (noun) => `The ${noun} needs more than your quota leaves. Choose a smaller size.`,
+    graceMs: QUOTA_GRACE_MS,
+  },
+  {
+    pattern: /violates PodSecurity/i,
+    reason: 'AdmissionDenied',
+    sentence: (noun) => `The cluster's security rules do not admit the ${noun}.`,
+    graceMs: 0,
+  },
+  {
+    pattern: /cannot \w+ resource/i,
+    reason: 'PermissionMissing',
+    sentence: (noun) => `Labwright has not the rights that the ${noun} needs.`,
+    graceMs: FORBIDDEN_GRACE_MS,
+  },
 ];
+const UNKNOWN: Forbidden = { reason: 'AdmissionDenied', sentence: NOT_ADMITTED, graceMs: FORBIDDEN_GRACE_MS };
 
 /** Webhooks deny with any status, 400 where they name none, and policies with 422. */
 const DENIED = /admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request/i;
-const NOT_ADMITTED = 'The cluster does not admit the lab.';
 
 /**
- * Why the API server will never accept a lab's object, or undefined when the same call may succeed later.
+ * Why the API server does not accept an object of a lab or a build, or undefined when the same call may succeed later.
  *
  * The raw answer stays in the cause, for the log.
  */
-export function refusalOf(error: unknown): Refused | undefined {
+export function refusalOf(error: unknown, noun: Noun = 'lab'): Refused | undefined {
   if (error instanceof Refused) return error;
   if (!(error instanceof KubeError) || error.isTransient || error.isNamespaceTerminating) return undefined;
-  if (DENIED.test(error.message)) return new Refused('AdmissionDenied', NOT_ADMITTED, { cause: error });
+  if (DENIED.test(error.message)) return new Refused('AdmissionDenied', NOT_ADMITTED(noun), { cause: error });
   if (error.status === 400 || error.status === 413 || error.status === 422) {
-    const message = 'The cluster does not accept an object of the lab; its configuration needs a look.';
+    const message = `The cluster does not accept an object of the ${noun}; its configuration needs a look.`;
     return new Refused('InvalidObject', message, { cause: error });
   }
   if (error.status !== 403 || PASSING.test(error.message)) return undefined;
-  const [, reason, message] = FORBIDDEN.find(([pattern]) => pattern.test(error.message)) ?? [
-    undefined,
-    'AdmissionDenied' as const,
-    NOT_ADMITTED,
-  ];
-  return new Refused(reason, message, { cause: error });
+  const known = FORBIDDEN.find(({ pattern }) => pattern.test(error.message));
+  const { reason, sentence, graceMs } = known ?? UNKNOWN;
+  return new Refused(reason, sentence(noun), { cause: error, graceMs });
 }

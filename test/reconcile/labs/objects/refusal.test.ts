@@ -73,6 +73,27 @@ describe('what the API server will never accept', () => {
     expect(error.message).not.toContain(refused?.message);
   });
 
+  it('is said of the lab or of the build that it was for', () => {
+    const error = forbidden(`secrets is forbidden: ${RBAC} create resource "secrets" in API group ""`);
+    expect(refusalOf(error)?.message).toBe('Labwright has not the rights that the lab needs.');
+    expect(refusalOf(error, 'build')?.message).toBe('Labwright has not the rights that the build needs.');
+  });
+
+  it.each([
+    [
+      'a right is missing',
+      forbidden(`secrets is forbidden: ${RBAC} create resource "secrets" in API group ""`),
+      30_000,
+    ],
+    ['nobody knows why', forbidden('pods "lab" is forbidden: not today'), 30_000],
+    ['a quota is used up', forbidden('pods "lab" is forbidden: exceeded quota: lab'), 5_000],
+    ['a rule is violated', forbidden('pods "lab" is forbidden: violates PodSecurity "baseline:latest"'), 0],
+    ['a webhook denies it', forbidden('admission webhook "x" denied the request: no'), 0],
+    ['an object is not valid', answered(422, 'Invalid', 'Secret "lab-env" is invalid: data: Too long'), 0],
+  ])('is worth another try for a while where %s', (_what, error, graceMs) => {
+    expect(refusalOf(error)?.graceMs).toBe(graceMs);
+  });
+
   it('stays what it was when it was found to be so before', () => {
     const refused = new Refused('NameTaken', 'The name is taken.');
     expect(refusalOf(refused)).toBe(refused);

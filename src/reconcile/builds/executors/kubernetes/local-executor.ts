@@ -133,7 +133,7 @@ export class LocalExecutor implements BuildExecutor {
 
   /** What the cluster does not admit may go better elsewhere; without its answer nothing moves, and it is asked again. */
   #explain(error: unknown): unknown {
-    if (!(error instanceof KubeError) || isOutdated(error) || refusalOf(error) === undefined) return error;
+    if (!(error instanceof KubeError) || isOutdated(error) || refusalOf(error, 'build') === undefined) return error;
     const message = `${this.name} cannot start builds: it does not admit what a build needs`;
     return new ExecutorUnavailable(message, { cause: error });
   }

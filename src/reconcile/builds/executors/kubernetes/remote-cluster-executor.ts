@@ -174,7 +174,7 @@ export class RemoteClusterExecutor implements BuildExecutor {
   /** What is the build's own fault is a problem of the build; anything else may go better elsewhere, or later. */
   #explain(error: unknown): unknown {
     if (!(error instanceof KubeError) || isOutdated(error)) return error;
-    const refused = refusalOf(error) === undefined ? undefined : 'it does not admit what a build needs';
+    const refused = refusalOf(error, 'build') === undefined ? undefined : 'it does not admit what a build needs';
     const why = refused ?? (error.status === 0 ? 'its API does not answer' : 'its API answers with an error');
     return new ExecutorUnavailable(`${this.name} cannot start builds: ${why}`, { cause: error });
   }

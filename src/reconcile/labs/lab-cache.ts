@@ -2,47 +2,60 @@ import type { CoreV1Event, KubernetesObject, V1Pod, V1Secret } from '@kubernetes
 import type { Logger } from 'pino';
 import { parseIntent } from '../../domain/lab/intent.ts';
 import { intentName, LAB_INTENT_KIND, LAB_KIND, POD_NAME } from '../../domain/lab/object-names.ts';
-import { CONTROLLER_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
 import type { ObservedIntent, ObservedLab, ObservedNamespace } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
+import { CONTROLLER_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
+import { describeOutage } from '../../storage/kubernetes/checks/outage.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { type Cached, Reflector } from '../../storage/kubernetes/reflector.ts';
 import { Events, Namespaces, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
+import type { Source } from '../controller.ts';
+import type { Cache, Health } from '../health.ts';
 import { labSelector, observeNamespace, observePod } from './observe.ts';
 
-export interface LabWatchesOptions {
+export interface LabCacheOptions {
   readonly client: KubeClient;
   /** The controller's own namespace: where the intents are, and what its objects are labelled with. */
   readonly controller: string;
   readonly logger: Logger;
-  /** A lab's objects have changed. Not called before the first complete picture. */
-  readonly onChange: (slug: string) => void;
-  /** Kubernetes has something to say about a lab's pod. */
-  readonly onPodEvent: (slug: string, event: CoreV1Event) => void;
 }
 
-interface News extends Cached {
+interface PodEvent extends Cached {
   readonly event: CoreV1Event;
 }
 
+type SlugListener = (slug: string) => void;
+type EventListener = (slug: string, event: CoreV1Event) => void;
+
+const OUTAGE_CHECK_MS = 1_000;
+
 /**
- * The controller's picture of the cluster: four watches, however many labs there are.
+ * The local copy of what the cluster has of labs: four watches, however many labs there are.
  *
- * Namespaces and intents are watched as metadata only, so that no secret ever passes through a watch.
+ * Namespaces and intents are watched as metadata only, so that no secret ever passes through a watch. Events of pods only
+ * explain: the cache is synced, and labs are ready, without them.
  */
-export class LabWatches {
-  readonly #options: LabWatchesOptions;
+export class LabCache implements Cache {
+  readonly name = 'lab-cache';
+  readonly synced: Promise<void>;
+  /** Enqueues a lab's slug whenever one of its objects has changed. */
+  readonly changes: Source;
+  readonly #options: LabCacheOptions;
   readonly #intents: Reflector<V1Secret, ObservedIntent>;
   readonly #namespaces: Reflector<KubernetesObject, ObservedNamespace>;
   readonly #pods: Reflector<V1Pod, ObservedPod>;
-  readonly #news: Reflector<CoreV1Event, News>;
+  readonly #events: Reflector<CoreV1Event, PodEvent>;
+  readonly #listeners = new Set<SlugListener>();
+  readonly #eventListeners = new Set<EventListener>();
   /** Names of the namespaces of each lab: more than one only after the configured prefix has changed. */
   readonly #namespacesOf = new Map<string, Set<string>>();
-  readonly ready: Promise<void>;
+  /** By slug: the spawn whose pod was seen last. */
+  readonly #seenPods = new Map<string, string>();
 
-  constructor(options: LabWatchesOptions) {
+  constructor(options: LabCacheOptions) {
     this.#options = options;
     const { client, controller, logger } = options;
+    this.changes = (enqueue, signal) => subscribe(this.#listeners, enqueue, signal);
     const changed = (_key: string, now: { slug: string } | undefined, before: { slug: string } | undefined) =>
       this.#changed((now ?? before)?.slug ?? '');
     this.#intents = new Reflector<V1Secret, ObservedIntent>({
@@ -51,7 +64,10 @@ export class LabWatches {
       resource: Secrets,
       select: { namespace: controller, labelSelector: labSelector(controller, LAB_INTENT_KIND), metadataOnly: true },
       project: ({ metadata }) => parseIntent(metadata),
-      onChange: changed,
+      onChange: (key, now, before) => {
+        if (now === undefined) this.#seenPods.delete(before?.slug ?? '');
+        changed(key, now, before);
+      },
     });
     this.#namespaces = new Reflector<KubernetesObject, ObservedNamespace>({
       client,
@@ -73,9 +89,12 @@ export class LabWatches {
       resource: Pods,
       select: { labelSelector: labSelector(controller, LAB_KIND) },
       project: observePod,
-      onChange: changed,
+      onChange: (key, now, before) => {
+        this.#notePod(now, before);
+        changed(key, now, before);
+      },
     });
-    this.#news = new Reflector<CoreV1Event, News>({
+    this.#events = new Reflector<CoreV1Event, PodEvent>({
       client,
       logger,
       resource: Events,
@@ -86,30 +105,40 @@ export class LabWatches {
         if (now !== undefined) this.#tell(now.event);
       },
     });
-    this.ready = Promise.all(this.#all.map((reflector) => reflector.ready)).then(() => undefined);
+    this.synced = Promise.all(this.#decisive.map((reflector) => reflector.ready)).then(() => undefined);
   }
 
-  get #all() {
-    return [this.#intents, this.#namespaces, this.#pods, this.#news];
+  /** The watches without which nothing can be said about labs. */
+  get #decisive() {
+    return [this.#intents, this.#namespaces, this.#pods];
   }
 
-  get isReady(): boolean {
-    return this.#all.every((reflector) => reflector.isReady);
+  get isSynced(): boolean {
+    return this.#decisive.every((reflector) => reflector.isReady);
   }
 
-  /** Milliseconds since the quietest of the watches that send bookmarks has last heard anything. */
-  get staleMs(): number {
-    return Math.max(this.#intents.staleMs, this.#namespaces.staleMs, this.#pods.staleMs);
-  }
-
-  /** Why the picture is not there or not fresh; undefined while all is well. */
+  /** Why the cache is not synced or not fresh; undefined while all is well. */
   get lastError(): Error | undefined {
-    return this.#all.map(({ lastError }) => lastError).find((error) => error !== undefined);
+    return this.#decisive.map(({ lastError }) => lastError).find((error) => error !== undefined);
+  }
+
+  health(): Health {
+    const staleMs = Math.max(...this.#decisive.map((reflector) => reflector.staleMs));
+    const error = this.lastError ?? this.#events.lastError;
+    const message = error === undefined ? undefined : `A watch fails: ${error.message}`;
+    return { component: this.name, ready: this.isSynced, message, staleMs };
   }
 
   /** Follows the cluster until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#all.map((reflector) => reflector.run(signal)));
+    const outage = setInterval(() => this.#reportOutage(), OUTAGE_CHECK_MS);
+    await Promise.all([...this.#decisive, this.#events].map((reflector) => reflector.run(signal)));
+    clearInterval(outage);
+  }
+
+  /** Calls the listener with each event of Kubernetes about the pod of a lab, until `signal` aborts. */
+  onPodEvent(listener: EventListener, signal: AbortSignal): void {
+    subscribe(this.#eventListeners, listener, signal);
   }
 
   /** Every lab of which anything is there. */
@@ -124,9 +153,13 @@ export class LabWatches {
     return this.#intents.values();
   }
 
+  intentOf(slug: string): ObservedIntent | undefined {
+    return this.#intents.get(this.#intentKey(slug));
+  }
+
   /** What the cluster says about one lab. */
   observe(slug: string): ObservedLab {
-    const intent = this.#intents.get(this.#intentKey(slug));
+    const intent = this.intentOf(slug);
     const namespace = intent?.spec.namespace ?? this.namespaceOf(slug);
     return {
       intent,
@@ -135,13 +168,21 @@ export class LabWatches {
     };
   }
 
+  /**
+   * Whether the pod of this spawn has been there since this process began to watch: if it is not there now, it was deleted.
+   * Every replica finds this out for itself.
+   */
+  hasSeenPod({ slug, spec }: ObservedIntent): boolean {
+    return this.#seenPods.get(slug) === spec.spawnId;
+  }
+
   /** A namespace that a lab has from before: one to be kept for good if there are several. */
   namespaceOf(slug: string): string | undefined {
     const names = [...(this.#namespacesOf.get(slug) ?? [])];
     return names.find((name) => this.#namespaces.get(name)?.permanent) ?? names[0];
   }
 
-  /** Takes the answers of our own writes into the picture, so that what was written is read. */
+  /** Takes the answers of our own calls into the cache, so that what was written is read. */
   observeIntent(intent: V1Secret): void {
     this.#intents.observe(intent);
   }
@@ -154,7 +195,7 @@ export class LabWatches {
     this.#namespaces.observe(namespace);
   }
 
-  forgetIntent({ slug, uid }: ObservedIntent): void {
+  forgetIntent({ slug, uid }: Pick<ObservedIntent, 'slug' | 'uid'>): void {
     this.#intents.forget(this.#intentKey(slug), uid);
   }
 
@@ -163,7 +204,13 @@ export class LabWatches {
   }
 
   #changed(slug: string): void {
-    if (this.isReady) this.#options.onChange(slug);
+    if (!this.isSynced) return;
+    for (const listener of this.#listeners) listener(slug);
+  }
+
+  #notePod(now: ObservedPod | undefined, before: ObservedPod | undefined): void {
+    if (now !== undefined) this.#seenPods.set(now.slug, now.spawnId);
+    else if (before !== undefined && this.intentOf(before.slug) === undefined) this.#seenPods.delete(before.slug);
   }
 
   #index(name: string, now: ObservedNamespace | undefined, before: ObservedNamespace | undefined): void {
@@ -178,6 +225,24 @@ export class LabWatches {
   #tell(event: CoreV1Event): void {
     const { namespace, uid } = event.involvedObject;
     const pod = this.#pods.get(`${namespace}/${POD_NAME}`);
-    if (pod !== undefined && (uid === undefined || uid === pod.uid)) this.#options.onPodEvent(pod.slug, event);
+    if (pod === undefined || (uid !== undefined && uid !== pod.uid)) return;
+    for (const listener of this.#eventListeners) listener(pod.slug, event);
   }
+
+  #outage: string | undefined;
+
+  /** Says once what is wrong while the cache is not synced yet. */
+  #reportOutage(): void {
+    const { client, logger } = this.#options;
+    const sentence = this.isSynced ? undefined : describeOutage(client.server, this.lastError);
+    if (sentence !== undefined && sentence !== this.#outage) logger.error(`${sentence} Trying again.`);
+    if (sentence === undefined && this.#outage !== undefined) logger.info('The Kubernetes API answers.');
+    this.#outage = sentence;
+  }
+}
+
+function subscribe<L>(listeners: Set<L>, listener: L, signal: AbortSignal): void {
+  if (signal.aborted) return;
+  listeners.add(listener);
+  signal.addEventListener('abort', () => listeners.delete(listener), { once: true });
 }

@@ -1,0 +1,103 @@
+import type { Logger } from 'pino';
+import { LabBuilder } from '../builder/lab/lab-builder.ts';
+import type { Config } from '../config/config.ts';
+import type { BuildService } from '../reconcile/builds/build-service.ts';
+import type { Controller } from '../reconcile/controller.ts';
+import type { Cache, Component } from '../reconcile/health.ts';
+import type { LabTimings } from '../reconcile/labs/decide.ts';
+import { ImageBuilds, labImagesController } from '../reconcile/labs/image-builds.ts';
+import { ImageFollowers } from '../reconcile/labs/image-followers.ts';
+import { LabCache } from '../reconcile/labs/lab-cache.ts';
+import { LabLookup } from '../reconcile/labs/lab-lookup.ts';
+import { LabOrphans, labOrphansController } from '../reconcile/labs/lab-orphans.ts';
+import { LabReconciler, labsController } from '../reconcile/labs/lab-reconciler.ts';
+import type { LabService, LabTokens } from '../reconcile/labs/lab-service.ts';
+import { LabTeardown } from '../reconcile/labs/lab-teardown.ts';
+import { labEventsController, LabEventReporter } from '../reconcile/labs/lab-events.ts';
+import { Labs } from '../reconcile/labs/labs.ts';
+import { SourceSecrets } from '../reconcile/labs/objects/source-secrets.ts';
+import { Operations } from '../reconcile/labs/operations.ts';
+import { labTokensController, TokenRenewal } from '../reconcile/labs/token-renewal.ts';
+import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
+import { type Clock, SKEW_TOLERANCE_MS } from '../util/clock.ts';
+
+export interface LabPartsOptions {
+  readonly client: KubeClient;
+  readonly config: Config;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly logger: Logger;
+  /** Signs the tokens of labs; to be given where `lab.token.source` is `signed`. */
+  readonly tokens?: LabTokens | undefined;
+  /** Where images are built from repositories. */
+  readonly builds?: BuildService | undefined;
+  readonly clock?: Clock;
+  /** Tests shorten these. */
+  readonly patience?: LabPatience;
+}
+
+/** How long what may pass is waited for, in milliseconds. */
+export interface LabPatience {
+  /** How long something with our labels and without an intent is left alone. */
+  readonly leftoverGrace?: number;
+  /** How far the clocks of two replicas may be apart. */
+  readonly clockSkew?: number;
+  /** The longest that a refusal of the cluster which may pass is waited for. */
+  readonly longestGrace?: number;
+}
+
+/** Everything about labs, for the Manager and for HTTP. */
+export interface LabParts {
+  readonly labs: LabService;
+  readonly caches: readonly Cache[];
+  readonly components: readonly Component[];
+  readonly controllers: readonly Controller[];
+}
+
+const LEFTOVER_GRACE_MS = 5 * 60_000;
+
+export function createLabs(options: LabPartsOptions): LabParts {
+  const { client, config, controller, logger, tokens, builds, clock, patience = {} } = options;
+  if (config.lab.token.source === 'signed' && tokens === undefined) {
+    throw new TypeError('the configuration asks for signed tokens, and there is nobody to sign them');
+  }
+  const timings: LabTimings = {
+    ...config.lab,
+    leftoverGrace: patience.leftoverGrace ?? LEFTOVER_GRACE_MS,
+    clockSkew: patience.clockSkew ?? SKEW_TOLERANCE_MS,
+  };
+  const cache = new LabCache({ client, controller, logger });
+  const operations = new Operations();
+  const shared = {
+    ...{ client, cache, operations, config: config.lab, timings, controller, logger, tokens },
+    ...(clock === undefined ? {} : { clock }),
+  };
+  const teardown = new LabTeardown(shared);
+  const images = builds === undefined ? undefined : new ImageBuilds({ ...shared, teardown, builds });
+  const imagesController = images === undefined ? undefined : labImagesController(images, cache, logger);
+  const followers =
+    builds === undefined
+      ? undefined
+      : new ImageFollowers({ builds, logger, onEnd: (slug) => imagesController?.enqueue(slug) });
+  const reporter = new LabEventReporter({ ...shared, followers });
+  const reconciler = new LabReconciler({
+    ...shared,
+    teardown,
+    builder: new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller }),
+    sources: new SourceSecrets(client, config.lab, controller),
+    buildsImages: images !== undefined,
+    longestGrace: patience.longestGrace,
+  });
+  return {
+    labs: new Labs({ ...shared, reporter, lookup: new LabLookup({ ...shared }) }),
+    caches: [cache],
+    components: followers === undefined ? [] : [followers],
+    controllers: [
+      labEventsController(reporter, cache, logger),
+      labsController(reconciler, cache, { concurrency: config.kubernetes.concurrency, logger }),
+      labOrphansController(new LabOrphans({ ...shared, teardown }), cache, logger),
+      ...(imagesController === undefined ? [] : [imagesController]),
+      ...(tokens === undefined ? [] : [labTokensController(new TokenRenewal({ ...shared, tokens }), cache, logger)]),
+    ],
+  };
+}

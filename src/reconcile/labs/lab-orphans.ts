@@ -1,0 +1,122 @@
+import type { Logger } from 'pino';
+import { intentName, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
+import type { ObservedLab } from '../../domain/lab/observed.ts';
+import type { ObservedPod } from '../../domain/lab/pod.ts';
+import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
+import { Namespaces, Secrets } from '../../storage/kubernetes/resources.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
+import { Controller, type Run } from '../controller.ts';
+import type { Result } from '../work-queue.ts';
+import { decideOrphan, type LabTimings, type OrphanDecision } from './decide.ts';
+import type { LabCache } from './lab-cache.ts';
+import type { LabTeardown } from './lab-teardown.ts';
+import { oneLabSelector } from './observe.ts';
+import { CLEANUP_AGAIN_MS } from './operations.ts';
+
+export interface LabOrphansOptions {
+  readonly client: KubeClient;
+  readonly cache: LabCache;
+  readonly teardown: LabTeardown;
+  readonly timings: LabTimings;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+}
+
+/**
+ * Namespaces and pods of labs that nobody has asked for: kept ones whose time is over, and what a crash or somebody else has
+ * left behind. Before anything is removed the API server is asked whether there is an intent after all.
+ */
+export class LabOrphans {
+  readonly #options: LabOrphansOptions;
+  readonly #clock: Clock;
+  /** By slug: what has been seen without an intent, and since when by the monotonic clock. Another leader begins anew. */
+  readonly #leftovers = new Map<string, { readonly what: string; readonly since: number }>();
+
+  constructor(options: LabOrphansOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+  }
+
+  async reconcile(slug: string, { logger }: Run): Promise<Result> {
+    const observed = this.#options.cache.observe(slug);
+    if (observed.intent !== undefined) {
+      this.#leftovers.delete(slug);
+      return {};
+    }
+    const now = this.#clock.monotonic();
+    const since = this.#sinceOf(slug, observed) ?? now;
+    const decision = decideOrphan(observed, now - since, this.#options.timings, this.#clock.now());
+    return this.#act(slug, observed, decision, logger);
+  }
+
+  async #act(slug: string, observed: ObservedLab, decision: OrphanDecision, logger: Logger): Promise<Result> {
+    const { client, controller, teardown } = this.#options;
+    switch (decision.do) {
+      case 'nothing':
+        this.#leftovers.delete(slug);
+        return decision.again === undefined ? {} : { requeueAfterMs: decision.again };
+      case 'report-leftover':
+        if (decision.loud) {
+          logger.warn({ lab: slug, namespace: observed.namespace?.name }, 'leftover without an intent');
+        } else if (this.#sinceOf(slug, observed) === undefined) {
+          this.#leftovers.set(slug, { what: identityOf(observed), since: this.#clock.monotonic() });
+        }
+        return { requeueAfterMs: decision.again };
+      case 'remove-leftover-pod':
+        if (await this.#hasIntent(slug)) return {};
+        logger.warn({ lab: slug, namespace: decision.pod.namespace }, 'removing a pod without an intent');
+        await teardown.deletePod(decision.pod);
+        await client.deleteCollection(Secrets, decision.pod.namespace, secretsOf(decision.pod, controller), {
+          priority: 'background',
+        });
+        return { requeueAfterMs: CLEANUP_AGAIN_MS };
+      case 'collect-namespace': {
+        const { name, uid, resourceVersion } = decision.namespace;
+        // The cache may be old: confirmed against the API server before the namespace is deleted.
+        if (await this.#hasIntent(slug)) return {};
+        logger.info({ lab: slug, namespace: name, leftover: decision.leftover }, 'collecting a namespace');
+        // At once, and this version only: a lab may be asked for in any moment.
+        await client.delete(Namespaces, { name }, { uid, resourceVersion });
+        this.#leftovers.delete(slug);
+        return {};
+      }
+    }
+  }
+
+  #sinceOf(slug: string, observed: ObservedLab): number | undefined {
+    const known = this.#leftovers.get(slug);
+    return known?.what === identityOf(observed) ? known.since : undefined;
+  }
+
+  async #hasIntent(slug: string): Promise<boolean> {
+    const { client, cache, controller } = this.#options;
+    const ref = { namespace: controller, name: intentName(slug) };
+    const found = await client.get(Secrets, ref, { ...METADATA_ONLY, priority: 'background' });
+    if (found !== undefined) cache.observeIntent(found);
+    return found !== undefined;
+  }
+}
+
+/** The controller `lab-orphans`. */
+export function labOrphansController(orphans: LabOrphans, cache: LabCache, logger: Logger): Controller {
+  return new Controller({
+    name: 'lab-orphans',
+    caches: [cache],
+    sources: [cache.changes],
+    keys: () => cache.slugs(),
+    reconcile: (slug, run) => orphans.reconcile(slug, run),
+    logger,
+  });
+}
+
+/** Those of the spawn of the pod; a new lab may be asked for in any moment. */
+function secretsOf({ slug, spawnId }: ObservedPod, controller: string): string {
+  const all = oneLabSelector(controller, slug);
+  return spawnId === '' ? all : `${all},${SPAWN_LABEL}=${spawnId}`;
+}
+
+function identityOf({ namespace }: ObservedLab): string {
+  return namespace?.uid ?? '';
+}

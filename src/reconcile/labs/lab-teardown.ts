@@ -1,0 +1,167 @@
+import type { Logger } from 'pino';
+import type { LabConfig } from '../../config/config.ts';
+import { cleanedPatch, failurePatch } from '../../domain/lab/intent.ts';
+import { endStatus } from '../../domain/lab/lab-state.ts';
+import { KEPT_SINCE_ANNOTATION, POD_NAME, RETAIN_LABEL, SPEC_HASH_ANNOTATION } from '../../domain/lab/object-names.ts';
+import type { ObservedIntent } from '../../domain/lab/observed.ts';
+import type { ObservedPod } from '../../domain/lab/pod.ts';
+import type { Finding } from '../../domain/lab/reasons.ts';
+import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
+import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts';
+import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
+import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
+import type { Result } from '../work-queue.ts';
+import type { WantedLab } from './decide.ts';
+import type { LabCache } from './lab-cache.ts';
+import { oneLabSelector, spawnSelector } from './observe.ts';
+import { CLEANUP_AGAIN_MS, type Operation } from './operations.ts';
+
+export interface LabTeardownOptions {
+  readonly client: KubeClient;
+  readonly cache: LabCache;
+  readonly config: LabConfig;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly logger: Logger;
+  readonly clock?: Clock;
+}
+
+/**
+ * How labs end: a failure is written down, what is left of a lab is removed, and at last its intent is deleted. Each step
+ * may be interrupted anywhere, and is done again as a whole. What is removed is that of one spawn and of those before it: a
+ * replica whose cache is old cannot remove what belongs to the lab that has followed.
+ */
+export class LabTeardown {
+  readonly #options: LabTeardownOptions;
+  readonly #clock: Clock;
+
+  constructor(options: LabTeardownOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? SYSTEM_CLOCK;
+  }
+
+  /**
+   * Writes down that the lab is over. What is left of it is removed by the next run, which this brings about.
+   *
+   * @throws KubeError
+   */
+  async fail(intent: ObservedIntent, finding: Finding): Promise<Result> {
+    const { client, controller, cache, logger } = this.#options;
+    const { reason, message } = finding;
+    const failure = { reason, message, at: this.#clock.now(), status: endStatus(finding) };
+    try {
+      const ref = { namespace: controller, name: intent.name };
+      cache.observeIntent(await client.patch(Secrets, ref, failurePatch(intent, failure), METADATA_ONLY));
+    } catch (error) {
+      // Deleted or replaced meanwhile: then there is nothing to write down.
+      if (isOutdated(error)) return {};
+      throw error;
+    }
+    logger.warn({ lab: intent.slug, user: intent.spec.user.username, reason, finding: message }, 'lab failed');
+    return {};
+  }
+
+  /**
+   * Ends what is left of a lab that was deleted or has failed: pod, secrets, volumes that are not kept. When they are
+   * gone the namespace is kept or removed, and the intent is deleted, or marked as clean if its reason is to be kept.
+   *
+   * @throws KubeError
+   */
+  async cleanUp(lab: WantedLab, operation: Operation): Promise<Result> {
+    const { intent, namespace } = lab;
+    const { client, config, controller, cache } = this.#options;
+    if (operation.isCleanupDue(this.#clock.monotonic())) {
+      await this.#askToEnd(lab);
+      operation.noteCleanup(this.#clock.monotonic());
+    }
+    if (cache.observe(intent.slug).pod !== undefined) return { requeueAfterMs: CLEANUP_AGAIN_MS };
+    if (namespace !== undefined && config.namespaceRetention === 0 && !namespace.permanent && !namespace.terminating) {
+      await client.delete(Namespaces, namespace, { uid: namespace.uid });
+    }
+    if (!intent.deleting) {
+      try {
+        const ref = { namespace: controller, name: intent.name };
+        cache.observeIntent(await client.patch(Secrets, ref, cleanedPatch(intent), METADATA_ONLY));
+      } catch (error) {
+        // A new lab has taken its place, or it is to be deleted: the watch tells.
+        if (!isOutdated(error)) throw error;
+      }
+      return {};
+    }
+    await this.#deleteIntent(intent, { uid: intent.uid });
+    return {};
+  }
+
+  /**
+   * Deletes the intent of a failed lab. A new lab may take its place at any moment, with the same uid: so the version
+   * counts, too.
+   *
+   * @throws KubeError
+   */
+  async forgetFailure(intent: ObservedIntent): Promise<Result> {
+    const { uid, resourceVersion } = intent;
+    await this.#deleteIntent(intent, { uid, resourceVersion });
+    return {};
+  }
+
+  /** Deletes this pod and no other of its name. @throws KubeError */
+  async deletePod({ namespace, uid }: ObservedPod): Promise<void> {
+    await this.#options.client.delete(Pods, { namespace, name: POD_NAME }, { uid }).catch((error: unknown) => {
+      // Another pod of that name: the one that was meant is gone.
+      if (!isKubeError(error, 409)) throw error;
+    });
+  }
+
+  async #deleteIntent(intent: ObservedIntent, only: { uid: string; resourceVersion?: string }): Promise<void> {
+    const { client, controller, cache } = this.#options;
+    try {
+      await client.delete(Secrets, { namespace: controller, name: intent.name }, only);
+    } catch (error) {
+      // Another one has taken its place: the watch tells.
+      if (isKubeError(error, 409)) return;
+      throw error;
+    }
+    cache.forgetIntent(intent);
+  }
+
+  async #askToEnd(lab: WantedLab): Promise<void> {
+    const { client, config, controller, cache } = this.#options;
+    const { intent, pod } = lab;
+    const where = intent.spec.namespace;
+    const itsOwn = spawnSelector(controller, intent);
+    const claims = `${oneLabSelector(controller, intent.slug)},${RETAIN_LABEL}!=true`;
+    const hasClaims = config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === false);
+    await Promise.all([
+      // What was written a moment ago may not be in the cache yet: so it goes by label, seen or not.
+      pod === undefined ? client.deleteCollection(Pods, where, itsOwn) : undefined,
+      pod === undefined || pod.terminating ? undefined : this.deletePod(pod),
+      client.deleteCollection(Secrets, where, itsOwn),
+      hasClaims ? client.deleteCollection(PersistentVolumeClaims, where, claims) : undefined,
+      this.#keepNamespace(lab).then((kept) => {
+        if (kept !== undefined) cache.observeNamespace(kept);
+      }),
+    ]);
+  }
+
+  /**
+   * Notes since when the namespace is kept. Where the lab's pod has not been made, not everything else may be there as it
+   * should be; then the hash is taken away, so that the next spawn looks at every object.
+   */
+  async #keepNamespace({ intent, namespace }: WantedLab) {
+    const { client, config, cache } = this.#options;
+    if (namespace === undefined || namespace.terminating) return undefined;
+    if (config.namespaceRetention === 0 && !namespace.permanent) return undefined;
+    const complete = cache.hasSeenPod(intent) || (namespace.keptSince !== null && intent.failure === null);
+    const annotations = {
+      [KEPT_SINCE_ANNOTATION]: new Date(this.#clock.now()).toISOString(),
+      ...(complete ? {} : { [SPEC_HASH_ANNOTATION]: null }),
+    };
+    try {
+      const patch = { metadata: { uid: namespace.uid, annotations } };
+      return await client.patch(Namespaces, { name: namespace.name }, patch, METADATA_ONLY);
+    } catch (error) {
+      if (isOutdated(error)) return undefined;
+      throw error;
+    }
+  }
+}
