@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -89,9 +89,10 @@ export class Fleet {
     this.#leaving.delete(replica);
     replica.process.start();
     replica.isRunning = true;
-    await waitFor(`${replica.name} to be ready`, READY_MS, async () =>
-      (await this.#isReady(replica)) ? true : undefined,
-    );
+    const isReady = async () => ((await this.#isReady(replica)) ? true : undefined);
+    await waitFor(`${replica.name} to be ready`, READY_MS, isReady).catch((cause: unknown) => {
+      throw new Error(`${replica.name} does not become ready: ${replica.process.output}`, { cause });
+    });
     await this.#probe();
   }
 
@@ -154,6 +155,7 @@ async function launch(count: number, random: () => number, closing: (() => unkno
   closing.push(() => registry.close());
   const folder = mkdtempSync(join(tmpdir(), 'labwright-replicas-'));
   closing.push(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, 'logs'));
   const token = canary(randomBytes(16).toString('hex'));
   const replicas: Replica[] = [];
   for (let index = 0; index <= count; index += 1) {
