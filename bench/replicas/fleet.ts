@@ -23,7 +23,7 @@ export const BUILDS = 'labwright-builds';
 /** Pods and builds take a moment, so that what happens to replicas happens in the middle of them. */
 const DELAYS = { schedule: 100, init: 100, pull: 500, start: 200, ready: 500, build: 3_000, stop: 300 };
 const PROBE_MS = 500;
-const READY_MS = 30_000;
+const READY_MS = 120_000;
 const MANY = 500;
 /** As long as an endpoint may still be used after its pod is told to go. */
 const PAUSE_MS = 1_000;
