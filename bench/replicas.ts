@@ -45,7 +45,8 @@ const CALM_MS = [4_000, 12_000] as const;
 const random = seeded(Number(values.seed));
 const between = ([least, most]: readonly [number, number]) => least + random() * (most - least);
 const start = performance.now();
-const endsAt = () => start + Number(values.minutes) * 60_000;
+let ready = start;
+const endsAt = () => ready + Number(values.minutes) * 60_000;
 const progress = (line: string): void => {
   process.stderr.write(`${((performance.now() - start) / 1000).toFixed(0).padStart(5)} s  ${line}\n`);
 };
@@ -134,7 +135,7 @@ async function disturb(fleet: Fleet): Promise<Disturbance[]> {
 
 async function trial(fleet: Fleet): Promise<boolean> {
   progress(`${fleet.running.length} replicas are ready; seed ${values.seed}`);
-  const since = performance.now();
+  const since = (ready = performance.now());
   const [seen] = await Promise.all([
     disturb(fleet),
     keepUp(SPAWN_MS, () => liveLab(fleet)),

@@ -86,6 +86,7 @@ async function cutConnections(fleet: Fleet): Promise<Disturbance[]> {
 
 /** What a replica wrote that only the leader may write, while the Lease named another. */
 export function foreignWrites(fleet: Fleet, { name, proxy }: Replica, since: number): number {
+  if (fleet.lease.history.length === 0) return 0;
   return proxy.requests.calls(since, isLeadersWrite).filter(({ time }) => fleet.lease.at(time) !== name).length;
 }
 

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,7 +23,7 @@ export const BUILDS = 'labwright-builds';
 /** Pods and builds take a moment, so that what happens to replicas happens in the middle of them. */
 const DELAYS = { schedule: 100, init: 100, pull: 500, start: 200, ready: 500, build: 3_000, stop: 300 };
 const PROBE_MS = 500;
-const READY_MS = 30_000;
+const READY_MS = 120_000;
 const MANY = 500;
 /** As long as an endpoint may still be used after its pod is told to go. */
 const PAUSE_MS = 1_000;
@@ -89,9 +89,10 @@ export class Fleet {
     this.#leaving.delete(replica);
     replica.process.start();
     replica.isRunning = true;
-    await waitFor(`${replica.name} to be ready`, READY_MS, async () =>
-      (await this.#isReady(replica)) ? true : undefined,
-    );
+    const isReady = async () => ((await this.#isReady(replica)) ? true : undefined);
+    await waitFor(`${replica.name} to be ready`, READY_MS, isReady).catch((cause: unknown) => {
+      throw new Error(`${replica.name} does not become ready: ${replica.process.output}`, { cause });
+    });
     await this.#probe();
   }
 
@@ -154,6 +155,7 @@ async function launch(count: number, random: () => number, closing: (() => unkno
   closing.push(() => registry.close());
   const folder = mkdtempSync(join(tmpdir(), 'labwright-replicas-'));
   closing.push(() => rmSync(folder, { recursive: true, force: true }));
+  mkdirSync(join(folder, 'logs'));
   const token = canary(randomBytes(16).toString('hex'));
   const replicas: Replica[] = [];
   for (let index = 0; index <= count; index += 1) {

@@ -61,7 +61,7 @@ function secretsOf({ spec }: V1Pod): string[] {
 async function buildViolations({ client }: Fleet, builds: readonly Subject[]): Promise<string[]> {
   const found: string[] = [];
   const jobs = (await client.list(Jobs, { namespace: BUILDS, metadataOnly: true })).items;
-  const pods = (await client.list(Pods, { namespace: BUILDS, metadataOnly: true })).items;
+  const pods = (await client.list(Pods, { namespace: BUILDS })).items;
   const secrets = (await client.list(Secrets, { namespace: BUILDS, metadataOnly: true })).items;
   const ids = jobs.map(({ metadata }) => metadata?.labels?.[BUILD_LABEL] ?? '');
   const accepted = builds.filter(({ isAccepted }) => isAccepted).map(userOf);
@@ -70,7 +70,10 @@ async function buildViolations({ client }: Fleet, builds: readonly Subject[]): P
     if (count !== 1) found.push(`the build ${id} has ${count} Jobs`);
   }
   for (const id of ids) if (!accepted.includes(id)) found.push(`the Job of ${id} belongs to no build`);
-  for (const { metadata } of pods) found.push(`the pod ${metadata?.name} of a build that is over is there`);
+  for (const { metadata, status } of pods) {
+    const isOver = status?.phase === 'Succeeded' || status?.phase === 'Failed';
+    if (!isOver) found.push(`the pod ${metadata?.name} of a build that is over is ${status?.phase}`);
+  }
   for (const { metadata } of secrets) found.push(`the Secret ${metadata?.name} of a build that is over is there`);
   const slots = await client.list(ConfigMaps, { namespace: BUILDS });
   for (const id of accepted) {

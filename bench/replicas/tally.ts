@@ -22,6 +22,8 @@ export class Tally {
   ended(name: string, type: string): void {
     const key = `${name} ${type}`;
     this.ends.set(key, (this.ends.get(key) ?? 0) + 1);
+    // Nothing is asked for here that could not be had.
+    if (type !== 'complete' && type !== 'ready') this.fail(`a ${name} ended with ${type}`);
   }
 
   fail(what: string): void {

@@ -34,6 +34,7 @@ import { findUserNamespaces } from '../storage/kubernetes/checks/user-namespaces
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { RegistryClient } from '../storage/registry/registry-client.ts';
 import { RegistryCredentials } from '../storage/registry/registry-credentials.ts';
+import { aborted } from '../util/sleep.ts';
 import { unlessAborted } from '../util/unless-aborted.ts';
 import { connectAll, makeExecutor } from './build-executors.ts';
 
@@ -272,10 +273,13 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
         makeExecutor(executor, { ...options, namespace, setup, connections, installation }),
       ),
   });
-  const warning = (signal: AbortSignal) => warnOfNamespaces(options, namespace, parts.builds, signal);
+  const warning = async (signal: AbortSignal) => {
+    await warnOfNamespaces(options, namespace, parts.builds, signal);
+    await aborted(signal);
+  };
   return {
     ...parts,
-    components: [...parts.components, component('build-namespaces-check', warning)],
+    components: [...parts.components, component('user-namespaces-check', warning)],
     stopAsking,
     async close() {
       await Promise.all([stopAsking(), registry.close()]);

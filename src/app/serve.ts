@@ -22,8 +22,14 @@ import type { Runtime } from './runtime.ts';
 /** How long upstream services may go on answering when the program stops; requests in progress have a little longer. */
 const ANSWERS_MS = 2_000;
 
-/** The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `stopping` aborts. */
-export async function serve({ config, logger, listen, banner, cluster }: Runtime, stopping: AbortSignal) {
+/**
+ * The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `signal` aborts.
+ *
+ * @throws when a part of it has ended by itself: the program has to be started again
+ */
+export async function serve({ config, logger, listen, banner, cluster }: Runtime, signal: AbortSignal): Promise<void> {
+  const broken = new AbortController();
+  const stopping = AbortSignal.any([signal, broken.signal]);
   const { namespace, requestTimeout, requestsPerSecond, burst, concurrency } = config.kubernetes;
   const client = new KubeClient({
     connection: cluster.connection,
@@ -36,7 +42,10 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
   const keys = keysFor(config, new KeyStore(client, own), logger);
   const tokens = keys === undefined ? undefined : labTokens(config, keys);
   const election = cluster.isShared ? leaseElection(config, cluster.connection, own, logger) : new AlwaysLeader();
-  const manager = new Manager({ logger, election });
+  const manager = new Manager({
+    ...{ logger, election },
+    onFailure: (name, cause) => broken.abort(new Error(`${name} has ended by itself`, { cause })),
+  });
   const shared = { client, controller: own, logger };
   const stage = await buildsFor(config, { ...shared, isLeader: () => manager.isLeader });
   const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
@@ -78,6 +87,7 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
   served.resolve();
   await working;
   await stage?.close();
+  broken.signal.throwIfAborted();
 }
 
 /** The build stage; undefined where nothing is built. */

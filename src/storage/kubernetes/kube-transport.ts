@@ -16,6 +16,7 @@ import { type RunContext, runContext } from '../../util/run-context.ts';
 import type { KubeConnection } from './connection.ts';
 import { errorFromAnswer, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
+import { writeFence } from './write-fence.ts';
 
 export interface CallOptions {
   /** Ends the call early. */
@@ -82,7 +83,7 @@ export class KubeTransport {
   constructor(options: KubeTransportOptions) {
     const { connection, timeoutMs = 10_000, requestsPerSecond = 1000, burst = 1000, inFlight = 64 } = options;
     const { origin, pathname } = new URL(connection.server);
-    this.#connection = connection;
+    this.#connection = { ...connection, dispatcher: connection.dispatcher.compose(writeFence) };
     this.#origin = origin;
     this.#basePath = pathname.replace(/\/$/, '');
     this.#timeoutMs = timeoutMs;
