@@ -35,7 +35,7 @@ import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { RegistryClient } from '../storage/registry/registry-client.ts';
 import { RegistryCredentials } from '../storage/registry/registry-credentials.ts';
 import { aborted } from '../util/sleep.ts';
-import { unlessAborted } from '../util/unless-aborted.ts';
+import { raceAbort } from '../util/abort.ts';
 import { connectAll, makeExecutor } from './build-executors.ts';
 
 /** What a build needs from outside of the cluster. */
@@ -301,7 +301,7 @@ async function warnOfNamespaces(
 ): Promise<void> {
   if (config.backend.kind !== 'buildah' || !config.executors.some(({ kind }) => kind === 'cluster')) return;
   try {
-    await unlessAborted(builds.ready(), signal);
+    await raceAbort(builds.ready(), signal);
     const sentence = await findUserNamespaces(client, namespace, signal);
     if (sentence !== undefined) logger.warn(sentence);
   } catch (err) {

@@ -80,7 +80,9 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
   await aborted(stopping);
   // No new requests and no streams. The manager hands leadership over meanwhile and keeps what serves readers until then.
   const closed = server.close();
-  await Promise.race([closed, sleep(ANSWERS_MS)]);
+  const answered = new AbortController();
+  void closed.then(() => answered.abort());
+  await sleep(ANSWERS_MS, answered.signal);
   // Pending calls to upstream services fail, so that the requests that wait for them get a 503 and not a reset.
   await Promise.all([identification.close(), stage?.stopAsking()]);
   await closed;

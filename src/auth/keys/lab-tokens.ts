@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { Config } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import type { LabKey } from '../../domain/lab/lab.ts';
-import { unlessLate } from '../../util/unless-late.ts';
+import { withTimeout } from '../../util/abort.ts';
 import { SIGNING_ALGORITHM } from './material.ts';
 import type { SigningKeys } from './loaded-keys.ts';
 
@@ -57,7 +57,7 @@ export class LabTokens {
   async ready(timeoutMs = READY_TIMEOUT_MS): Promise<void> {
     const message = 'Labwright has no keys to sign the token of the lab with; an administrator can see why in its log';
     const late = () => new LabwrightError('not_ready', 503, message, { retryAfter: 30 });
-    await unlessLate(this.#keys.ready(), timeoutMs, late);
+    await withTimeout(this.#keys.ready(), timeoutMs, late);
   }
 
   /**

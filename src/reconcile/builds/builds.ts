@@ -10,7 +10,7 @@ import {
 } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
-import { unlessLate } from '../../util/unless-late.ts';
+import { withTimeout } from '../../util/abort.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
@@ -94,7 +94,7 @@ export class Builds implements BuildService {
     if (this.isReady()) return;
     const { cache, slotStore, buildNamespace, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     const message = 'Labwright does not know the builds in the cluster yet; try again in a moment';
-    await unlessLate(
+    await withTimeout(
       Promise.all([cache.synced, slotStore.synced, buildNamespace.provisioned]),
       readyTimeoutMs,
       () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: cache.lastError }),

@@ -9,7 +9,7 @@ import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
 import { Backoff } from '../../util/backoff.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
-import { unlessAborted } from '../../util/unless-aborted.ts';
+import { raceAbort } from '../../util/abort.ts';
 import type { BuildService } from '../builds/build-service.ts';
 import { Controller, type Run } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
@@ -137,7 +137,7 @@ export class ImageBuilds {
     this.#requests.set(slug, { spawnId, halt });
     try {
       const either = AbortSignal.any([signal, halt.signal]);
-      await unlessAborted(builds.ready(), either);
+      await raceAbort(builds.ready(), either);
       const known = build === null ? undefined : builds.get(build.id);
       if (known !== undefined) return known;
       const state = await builds.request(

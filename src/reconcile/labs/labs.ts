@@ -13,7 +13,7 @@ import { labSlug } from '../../domain/names.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
-import { unlessLate } from '../../util/unless-late.ts';
+import { withTimeout } from '../../util/abort.ts';
 import { explainKubeError } from '../explain-kube-error.ts';
 import type { LabCache } from './lab-cache.ts';
 import { isDoubtful, type LabLookup } from './lab-lookup.ts';
@@ -63,7 +63,7 @@ export class Labs implements LabService {
     const { cache, lookup, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     if (!cache.isSynced) {
       const message = 'Labwright does not know the state of the cluster yet; try again in a moment';
-      await unlessLate(
+      await withTimeout(
         cache.synced,
         readyTimeoutMs,
         () => new LabwrightError('not_ready', 503, message, { retryAfter: 5, cause: cache.lastError }),

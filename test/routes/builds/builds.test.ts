@@ -417,7 +417,7 @@ describe('readiness', () => {
     expect(response.status).toBe(200);
     expect(await response.json()).toEqual({
       status: 'ok',
-      components: [{ component: 'builds', ready: true }],
+      components: [{ component: 'build-service', ready: true }],
       outages,
     });
     expect(await (await testApp({ config }).call('/readyz')).json()).toEqual({ status: 'ok' });

@@ -1,6 +1,6 @@
 import { readInstallation } from '../../../storage/kubernetes/checks/installation.ts';
 import { backoffMs } from '../../../util/backoff.ts';
-import { SharedWork } from '../../../util/shared-work.ts';
+import { Memo } from '../../../util/memo.ts';
 import { sleep } from '../../../util/sleep.ts';
 import type { BuildScope } from '../build-scope.ts';
 
@@ -18,7 +18,7 @@ const LONGEST_RETRY_MS = 10_000;
  */
 export class Installation {
   readonly #options: InstallationOptions;
-  readonly #reading = new SharedWork<string>();
+  readonly #reading = new Memo<string>();
   #name: string | undefined;
   #lastError: Error | undefined;
 
@@ -38,7 +38,7 @@ export class Installation {
    */
   async read(signal: AbortSignal): Promise<string | undefined> {
     if (this.#name !== undefined) return this.#name;
-    return this.#reading.do('', signal, (shared) => this.#readUntilKnown(shared)).catch(() => undefined);
+    return this.#reading.get('', signal, (shared) => this.#readUntilKnown(shared)).catch(() => undefined);
   }
 
   async #readUntilKnown(signal: AbortSignal): Promise<string> {

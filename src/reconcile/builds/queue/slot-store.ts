@@ -9,7 +9,7 @@ import { Changes } from '../../../util/changes.ts';
 import { withDeadline } from '../../../util/deadline.ts';
 import { type RunContext, runContext } from '../../../util/run-context.ts';
 import { sleep } from '../../../util/sleep.ts';
-import { unlessAborted } from '../../../util/unless-aborted.ts';
+import { raceAbort } from '../../../util/abort.ts';
 import type { Cache, Health } from '../../health.ts';
 import type { BuildScope } from '../build-scope.ts';
 
@@ -128,7 +128,7 @@ export class SlotStore implements Cache {
     this.#pending.push({ change, run, done });
     // Never rejects: what fails is told to those whose changes failed.
     void this.#writeAll();
-    return run === undefined ? done.promise : unlessAborted(done.promise, run.signal);
+    return run === undefined ? done.promise : raceAbort(done.promise, run.signal);
   }
 
   /** Takes away the slots that `isGone` holds of. As `change`; nothing is written where there are none. */

@@ -1,4 +1,4 @@
-import { Readable } from 'node:stream';
+import { addAbortSignal, Readable } from 'node:stream';
 import { pino } from 'pino';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { ObservedBuild } from '../../../../src/domain/build/build-intent.ts';
@@ -127,9 +127,9 @@ describe('a replica that only reads', () => {
 
   it('reads no log that nobody reads there, and forgets it a while after its last reader has gone', async () => {
     let opened = 0;
-    const { seen, events, operations, operation } = aReplica(() => {
+    const { seen, events, operations, operation } = aReplica((_id, _position, signal) => {
       opened += 1;
-      return Promise.resolve(new Readable({ read: () => undefined }));
+      return Promise.resolve(addAbortSignal(signal, new Readable({ read: () => undefined })));
     });
     operation.readers = 0;
     operation.leftAt = 0;

@@ -1,1 +1,0 @@
-export { raceAbort as unlessAborted } from './abort.ts';

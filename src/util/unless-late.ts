@@ -1,1 +1,0 @@
-export { withTimeout as unlessLate } from './abort.ts';
