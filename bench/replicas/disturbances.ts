@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { KubeRequest } from '../../test/support/cluster-requests.ts';
-import { type Fleet, NAMESPACE, type Replica } from './fleet.ts';
+import { BUILDS, type Fleet, NAMESPACE, type Replica } from './fleet.ts';
 
 export interface Disturbance {
   readonly what: string;
@@ -90,8 +90,12 @@ export function foreignWrites(fleet: Fleet, { name, proxy }: Replica, since: num
   return proxy.requests.calls(since, isLeadersWrite).filter(({ time }) => fleet.lease.at(time) !== name).length;
 }
 
+/** What every replica applies when it starts, and what nothing changes that is applied twice: see BuildNamespace. */
+const ENSURED = ['namespaces', 'serviceaccounts', 'networkpolicies'];
+
 /** Every replica accepts: it writes intents, deletes of intents, and Jobs. What labs consist of is the leader's alone. */
-function isLeadersWrite({ verb, namespace, resource }: KubeRequest): boolean {
+function isLeadersWrite({ verb, namespace, name, resource }: KubeRequest): boolean {
   if (['get', 'list', 'watch'].includes(verb)) return false;
+  if (ENSURED.includes(resource) && [namespace, name].includes(BUILDS)) return false;
   return namespace !== NAMESPACE && !['jobs', 'leases', 'selfsubjectaccessreviews'].includes(resource);
 }
