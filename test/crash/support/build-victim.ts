@@ -15,6 +15,7 @@ import type { KubeRequest } from '../../support/cluster-requests.ts';
 import { ControllerProcess } from '../../support/controller-process.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { BuildApi } from './build-api.ts';
+import { LEADERSHIP, moreCalls } from './leadership.ts';
 import type { CallName, Side } from './victim.ts';
 
 const MANY = 500;
@@ -77,6 +78,7 @@ export class BuildVictim {
       image: 'registry.example/lab:1',
       auth: { tokens: [{ sha256: createHash('sha256').update(token).digest('hex'), role: 'admin' }] },
       config: {
+        leadership: LEADERSHIP,
         kubernetes: { namespace: controller, kubeconfig, concurrency: CONCURRENCY, requestTimeout: '60s' },
         builds: {
           registry: { host: registry.host, url: registry.url, insecure: true, credentials: CREDENTIALS },
@@ -165,9 +167,7 @@ export class BuildVictim {
 
   /** Kills the process as soon as it has made so many more calls. */
   async dieAfter(calls: number): Promise<void> {
-    const { all } = this.#proxy.requests;
-    const goal = all.length + calls;
-    await until(`${calls} calls were made`, () => all.length >= goal);
+    await moreCalls(this.#proxy.requests, calls);
     await this.process.kill('SIGKILL');
     await this.start();
   }

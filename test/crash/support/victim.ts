@@ -9,6 +9,7 @@ import type { TestCluster } from '../../support/cluster.ts';
 import type { KubeRequest } from '../../support/cluster-requests.ts';
 import { ControllerProcess } from '../../support/controller-process.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
+import { isOfElection, LEADERSHIP, moreCalls } from './leadership.ts';
 import { snapshot, type WhatIsLeft } from './snapshot.ts';
 
 /** One call of an operation: `create pods`, `create secrets of the controller`; the second of its kind ends in ` 2`. */
@@ -52,6 +53,7 @@ export class Victim {
       namespace: controller,
       image: 'registry.example/lab:1',
       config: {
+        leadership: LEADERSHIP,
         kubernetes: { namespace: controller, kubeconfig, concurrency: CONCURRENCY, requestTimeout: '60s' },
       },
       lab: { namespacePrefix: prefix, secrets: [{ secretName: SOURCE, secretKey: 'licence', env: 'LICENCE' }] },
@@ -128,9 +130,7 @@ export class Victim {
 
   /** Kills the process as soon as it has made so many more calls. */
   async dieAfter(calls: number): Promise<void> {
-    const { all } = this.#proxy.requests;
-    const goal = all.length + calls;
-    await until(`${calls} calls were made`, () => all.length >= goal);
+    await moreCalls(this.#proxy.requests, calls);
     await this.process.kill('SIGKILL');
   }
 
@@ -160,8 +160,9 @@ export class Victim {
   #namer(user: string): (request: KubeRequest) => CallName | undefined {
     const counts = new Map<string, number>();
     const own = new Set([`${this.#prefix}-${user}`, this.#controller, '']);
-    return ({ verb, resource, namespace }) => {
-      if (!own.has(namespace)) return undefined;
+    return (request) => {
+      const { verb, resource, namespace } = request;
+      if (!own.has(namespace) || isOfElection(request)) return undefined;
       const name = `${verb} ${resource}${namespace === this.#controller ? ' of the controller' : ''}`;
       const count = (counts.get(name) ?? 0) + 1;
       counts.set(name, count);
