@@ -31,7 +31,7 @@ export async function runFloor(
       repository: { provider: 'git' as const, url, ref: commit, commit, binderSlug: '' },
       image: `${config.registry.host}/${site.namespace}/floor:${id}`,
     };
-    const job = await client.create(Jobs, builder.buildJob(spec, { suspend: false, wantedUntil: start }));
+    const job = await client.create(Jobs, builder.buildJob(spec, { suspend: false, interestExpiresAt: start }));
     const uid = job.metadata?.uid ?? '';
     await client.create(Secrets, builder.buildSecret(spec, { dockerConfig: null, git: {} }, { uid }));
     const seen = site.observer.get(id);

@@ -87,15 +87,20 @@ async function cutConnections(fleet: Fleet): Promise<Disturbance[]> {
 /** What a replica wrote that only the leader may write, while the Lease named another. */
 export function foreignWrites(fleet: Fleet, { name, proxy }: Replica, since: number): number {
   if (fleet.lease.history.length === 0) return 0;
-  return proxy.requests.calls(since, isLeadersWrite).filter(({ time }) => fleet.lease.at(time) !== name).length;
+  const writes = proxy.requests.calls(since, isLeadersWrite).filter(({ time }) => fleet.lease.at(time) !== name);
+  for (const { verb, resource, path, time } of writes) {
+    const holder = fleet.lease.at(time);
+    process.stderr.write(`${name} wrote while ${holder || 'nobody'} led: ${verb} ${resource} ${path}\n`);
+  }
+  return writes.length;
 }
 
 /** What every replica applies when it starts, and what nothing changes that is applied twice: see BuildNamespace. */
 const ENSURED = ['namespaces', 'serviceaccounts', 'networkpolicies'];
 
 /** Every replica accepts: it writes intents, deletes of intents, and Jobs. What labs consist of is the leader's alone. */
-function isLeadersWrite({ verb, namespace, name, resource }: KubeRequest): boolean {
-  if (['get', 'list', 'watch'].includes(verb)) return false;
+function isLeadersWrite({ verb, namespace, name, resource, url }: KubeRequest): boolean {
+  if (['get', 'list', 'watch'].includes(verb) || url.includes('dryRun=All')) return false;
   if (ENSURED.includes(resource) && [namespace, name].includes(BUILDS)) return false;
   return namespace !== NAMESPACE && !['jobs', 'leases', 'selfsubjectaccessreviews'].includes(resource);
 }

@@ -28,7 +28,7 @@ export async function renderBuild(command: RenderBuildCommand): Promise<CommandR
     const secrets = { dockerConfig: builds.registry.credentials === undefined ? null : PLACEHOLDER, git: {} };
     const objects = [
       ...[namespace, serviceAccount, networkPolicy].filter((object) => object !== undefined),
-      builder.buildJob(spec, { suspend: true, wantedUntil: 0 }),
+      builder.buildJob(spec, { suspend: true, interestExpiresAt: 0 }),
       builder.buildSecret(spec, secrets, { uid: PLACEHOLDER }),
     ];
     return printed(writeManifest(objects));

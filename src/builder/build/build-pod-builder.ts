@@ -24,7 +24,7 @@ export interface BuildJobOptions {
   /** Its turn has not come. */
   readonly suspend: boolean;
   /** Somebody waits for it until then, milliseconds since the epoch. */
-  readonly wantedUntil: number;
+  readonly interestExpiresAt: number;
   /** Name of the node it would best run on, with `placement: sticky`. */
   readonly node?: string | undefined;
 }
@@ -44,7 +44,7 @@ export class BuildPodBuilder {
   }
 
   /** The Job of a build: its intent, and what Kubernetes runs. */
-  buildJob(spec: BuildSpec, { suspend, wantedUntil, node }: BuildJobOptions): V1Job {
+  buildJob(spec: BuildSpec, { suspend, interestExpiresAt, node }: BuildJobOptions): V1Job {
     const { pod, queue, deadlines, retention } = this.#config;
     const metadata = buildMetadata(spec, this.#place);
     const labels = { ...pod.labels, ...metadata.labels };
@@ -55,7 +55,7 @@ export class BuildPodBuilder {
       metadata: {
         ...metadata,
         labels: { ...labels, ...kueue },
-        annotations: { ...pod.annotations, ...buildAnnotations(spec, wantedUntil) },
+        annotations: { ...pod.annotations, ...buildAnnotations(spec, interestExpiresAt) },
       },
       spec: {
         suspend,
@@ -79,7 +79,7 @@ export class BuildPodBuilder {
 
   /** The Job of a build that is over before it began, since its image was there: nobody admits it, and nothing runs. */
   buildFoundJob(spec: BuildSpec, result: BuildResult): V1Job {
-    const job = this.buildJob(spec, { suspend: true, wantedUntil: 0 });
+    const job = this.buildJob(spec, { suspend: true, interestExpiresAt: 0 });
     const labels = { ...job.metadata?.labels };
     delete labels[KUEUE_LABEL];
     const annotations = { ...job.metadata?.annotations, ...resultAnnotation(result) };

@@ -55,8 +55,8 @@ export function buildLabels(spec: Pick<BuildSpec, 'id' | 'requestedBy'>, control
 }
 
 /** The annotations of a Job that was just asked for. */
-export function buildAnnotations(spec: BuildSpec, wantedUntil: number): Record<string, string> {
-  return { [BUILD]: JSON.stringify(spec), [WANTED_UNTIL]: new Date(wantedUntil).toISOString() };
+export function buildAnnotations(spec: BuildSpec, interestExpiresAt: number): Record<string, string> {
+  return { [BUILD]: JSON.stringify(spec), [WANTED_UNTIL]: new Date(interestExpiresAt).toISOString() };
 }
 
 /** What is kept of the Job of a build. */
@@ -70,7 +70,7 @@ export interface ObservedBuild {
   readonly finished: string | null;
   readonly terminating: boolean;
   /** Milliseconds since the epoch. */
-  readonly wantedUntil: number;
+  readonly interestExpiresAt: number;
   /** Who wants it to end, and which reason that is; null while nobody does. */
   readonly cancel: { readonly by: string; readonly reason: 'Cancelled' | 'Abandoned' } | null;
   readonly result: BuildResult | null;
@@ -108,7 +108,7 @@ export function parseBuild({ metadata, spec, status }: V1Job): ObservedBuild | u
     suspended: spec?.suspend === true,
     finished: endOf(status),
     terminating: metadata.deletionTimestamp !== undefined,
-    wantedUntil: Date.parse(annotations[WANTED_UNTIL] ?? '') || 0,
+    interestExpiresAt: Date.parse(annotations[WANTED_UNTIL] ?? '') || 0,
     cancel: cancelOf(annotations[CANCEL]),
     result: resultOf(annotations[RESULT], build.createdAt),
   };
@@ -126,7 +126,7 @@ function endOf(status: V1JobStatus | undefined): string | null {
 type Version = Pick<ObservedBuild, 'uid' | 'resourceVersion'>;
 
 /** Merge patch: somebody waits for the build until then, milliseconds since the epoch. */
-export function wantedPatch({ uid }: Pick<Version, 'uid'>, until: number): object {
+export function interestPatch({ uid }: Pick<Version, 'uid'>, until: number): object {
   return { metadata: { uid, annotations: { [WANTED_UNTIL]: new Date(until).toISOString() } } };
 }
 

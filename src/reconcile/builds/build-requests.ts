@@ -1,5 +1,5 @@
 import { builderDigest, imageOf } from '../../builder/build/build-image.ts';
-import { isUnderWay, type ObservedBuild, parseBuild, wantedPatch } from '../../domain/build/build-intent.ts';
+import { isUnderWay, type ObservedBuild, parseBuild, interestPatch } from '../../domain/build/build-intent.ts';
 import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
 import { BuildProblem, type BuildSpec, type Repository, type ResolvedRepository } from '../../domain/build/build.ts';
 import { identifyBuild } from '../../domain/build/build-identity.ts';
@@ -132,10 +132,10 @@ export class BuildRequests {
 
   async #join(build: ObservedBuild, spec: BuildSpec): Promise<RequestedBuild> {
     if (build.spec.key !== spec.key) throw conflict();
-    const until = this.#wantedUntil(spec);
+    const until = this.#interestExpiresAt(spec);
     // However many join, it is written now and then, and once for all who come meanwhile.
-    const isEnough = ({ wantedUntil }: ObservedBuild) =>
-      wantedUntil >= until - (until - this.#clock.now()) * LEASE_SLACK;
+    const isEnough = ({ interestExpiresAt }: ObservedBuild) =>
+      interestExpiresAt >= until - (until - this.#clock.now()) * LEASE_SLACK;
     const known = isEnough(build) ? build : ((await this.#joining.get(build.uid)?.catch(() => build)) ?? build);
     if (isEnough(known)) return { found: 'build', build: known };
     const joining = this.#renew(build, until);
@@ -150,7 +150,7 @@ export class BuildRequests {
   async #renew(build: ObservedBuild, until: number): Promise<ObservedBuild> {
     const { client, namespace, cache } = this.#options;
     try {
-      const patched = await client.patch(Jobs, { namespace, name: build.name }, wantedPatch(build, until));
+      const patched = await client.patch(Jobs, { namespace, name: build.name }, interestPatch(build, until));
       cache.observeJob(patched);
       return parseBuild(patched) ?? build;
     } catch (error) {
@@ -164,7 +164,7 @@ export class BuildRequests {
     const endsAt = this.#clock.monotonic() + PREDECESSOR_MS;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const node = nodeFor(spec.repository.url);
-      const job = builder.buildJob(spec, { suspend: true, wantedUntil: this.#wantedUntil(spec), node });
+      const job = builder.buildJob(spec, { suspend: true, interestExpiresAt: this.#interestExpiresAt(spec), node });
       try {
         const created = await client.create(Jobs, job, { ...(signal === undefined ? {} : { signal }) });
         cache.observeJob(created);
@@ -191,7 +191,7 @@ export class BuildRequests {
     return new BuildProblem({ reason: 'NotReady', message }, { transient: true, cause });
   }
 
-  #wantedUntil({ detached }: Pick<BuildSpec, 'detached'>): number {
+  #interestExpiresAt({ detached }: Pick<BuildSpec, 'detached'>): number {
     const { abandonAfter, deadlines } = this.#options.config;
     const ms = detached ? deadlines.queued + deadlines.total : Math.max(abandonAfter, LEAST_WANTED_MS);
     return this.#clock.now() + ms;

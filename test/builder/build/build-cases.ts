@@ -64,7 +64,7 @@ export function buildObjects(config: BuildsConfig, changes: BuildChanges = {}): 
   return {
     ground: builder.buildNamespaceObjects(),
     secret: builder.buildSecret(spec, { dockerConfig, git }, { uid: '0b54d1f4-6a3c-4a55-9d1e-6f1f6b0f2a11' }),
-    job: builder.buildJob(spec, { suspend, wantedUntil: 1_795_000_300_000, node }),
+    job: builder.buildJob(spec, { suspend, interestExpiresAt: 1_795_000_300_000, node }),
   };
 }
 

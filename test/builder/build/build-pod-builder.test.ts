@@ -22,7 +22,7 @@ describe('the Job of a build', () => {
     expect(observed).toMatchObject({
       spec: aBuildSpec(),
       suspended: true,
-      wantedUntil: 1_795_000_300_000,
+      interestExpiresAt: 1_795_000_300_000,
       result: null,
     });
   });

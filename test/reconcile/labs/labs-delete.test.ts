@@ -77,7 +77,8 @@ describe('a delete in the middle of a spawn', () => {
     { when: 'the first Secret', isIt: ({ verb, resource }) => verb === 'create' && resource === 'secrets' },
     { when: 'the pod', isIt: ({ verb, resource }) => verb === 'create' && resource === 'pods' },
   ])('while $when is being made cancels it, and leaves nothing', async ({ isIt }) => {
-    const setting = await clusters.setting();
+    // A pod that is there takes a moment to run: a reader of one that runs is told so, whatever the controller waits for.
+    const setting = await clusters.setting({ delays: { ...DELAYS.instant, start: 1_500 } });
     const { proxy } = setting;
     let once = true;
     proxy.onCall = (_n, request) => {

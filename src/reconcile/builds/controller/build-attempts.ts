@@ -50,14 +50,14 @@ export class BuildAttempt {
   #stage: Since<RunStage> | undefined;
   #trouble: Since<Trouble> | undefined;
   #pushingSince: number | undefined;
-  readonly #wantedUntil: number;
+  readonly #interestExpiresAt: number;
 
   /** @param wantedMs how long somebody is taken to wait for it, whatever is noted */
   constructor({ uid, spec }: ObservedBuild, clock: Clock, wantedMs: number) {
     this.uid = uid;
     this.#clock = clock;
     this.#age = new Age(spec.createdAt, clock);
-    this.#wantedUntil = clock.monotonic() + wantedMs;
+    this.#interestExpiresAt = clock.monotonic() + wantedMs;
   }
 
   get ageMs(): number {
@@ -104,7 +104,7 @@ export class BuildAttempt {
 
   /** How much longer those are waited for who may come back after a restart. */
   get wantedMs(): number {
-    return this.#wantedUntil - this.#clock.monotonic();
+    return this.#interestExpiresAt - this.#clock.monotonic();
   }
 
   #since(since: number | undefined): number | undefined {

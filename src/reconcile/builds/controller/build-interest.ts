@@ -1,4 +1,4 @@
-import { wantedPatch } from '../../../domain/build/build-intent.ts';
+import { interestPatch } from '../../../domain/build/build-intent.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
 import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
 import { isOutdated } from '../../../storage/kubernetes/kube-error.ts';
@@ -47,10 +47,10 @@ export class BuildInterest {
     if (build === undefined || build.result !== null || build.spec.detached) return;
     if ((operations.get(id)?.readers ?? 0) === 0) return;
     const expiresAt = this.#clock.now() + abandonAfter;
-    if (build.wantedUntil > expiresAt - abandonAfter / 2) return;
+    if (build.interestExpiresAt > expiresAt - abandonAfter / 2) return;
     try {
       const ref = { namespace, name: build.name };
-      cache.observeJob(await client.patch(Jobs, ref, wantedPatch(build, expiresAt), { priority: 'background' }));
+      cache.observeJob(await client.patch(Jobs, ref, interestPatch(build, expiresAt), { priority: 'background' }));
     } catch (error) {
       // It is another Job by now, or none: whoever reads is told.
       if (!isOutdated(error)) throw error;

@@ -28,7 +28,7 @@ export interface BuildReconcilerOptions extends BuildFinalizerOptions {
 /** How long a run is waited for before it is started once more. */
 const START_AGAIN_MS = 5_000;
 /** What a build does is noted for other replicas only when it takes longer than this. */
-const NOTE_AFTER_MS = 5_000;
+const NOTE_AFTER_MS = 15_000;
 
 /**
  * Moves one build from what is observed to what is wanted, one decision at a time: the counterpart of LabReconciler. It is for

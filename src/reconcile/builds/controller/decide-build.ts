@@ -175,7 +175,7 @@ function isCancelled({ build: { cancel } }: Situation): BuildDecision | undefine
 /** Milliseconds for which somebody still waits for it. What another replica has noted is given the skew of its clock. */
 function wantedFor({ build, memory, now }: Situation): number {
   if (build.spec.detached) return Infinity;
-  return Math.max(build.wantedUntil + SKEW_TOLERANCE_MS - now, memory.wantedMs);
+  return Math.max(build.interestExpiresAt + SKEW_TOLERANCE_MS - now, memory.wantedMs);
 }
 
 function isUnwanted(situation: Situation): BuildDecision | undefined {

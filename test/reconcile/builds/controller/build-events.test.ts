@@ -24,7 +24,7 @@ function aBuild(change: Partial<ObservedBuild> = {}): ObservedBuild {
       repository: { provider: 'gh', url: 'r', ref: 'main', commit: ID, binderSlug: 'a' },
     },
     ...{ name: `build-${ID}`, uid: 'u', resourceVersion: '1', suspended: false, finished: null, terminating: false },
-    ...{ wantedUntil: 0, cancel: null, result: null },
+    ...{ interestExpiresAt: 0, cancel: null, result: null },
     ...change,
   };
 }

@@ -37,7 +37,7 @@ function aBuild(change: Partial<ObservedBuild> = {}, createdAt = ago(2)): Observ
     },
     ...{ name: `build-${ID}`, uid: 'u', resourceVersion: '1', suspended: true, finished: null, terminating: false },
     // A minute with the skew that the clock of another replica may have.
-    ...{ wantedUntil: NOW + MINUTE - SKEW_TOLERANCE_MS, cancel: null, result: null },
+    ...{ interestExpiresAt: NOW + MINUTE - SKEW_TOLERANCE_MS, cancel: null, result: null },
     ...change,
   };
 }
@@ -210,17 +210,17 @@ describe('what is to be done next for a build', () => {
       aMemory(),
       { do: 'end', status: 'cancelled' },
     ],
-    ['is wanted by nobody', aBuild({ wantedUntil: ago(1) }), aMemory({ slot: SLOT, run: aRun() }), { do: 'abandon' }],
+    ['is wanted by nobody', aBuild({ interestExpiresAt: ago(1) }), aMemory({ slot: SLOT, run: aRun() }), { do: 'abandon' }],
     [
       'is wanted by nobody and has ended',
-      aBuild({ ...released, wantedUntil: ago(5) }),
+      aBuild({ ...released, interestExpiresAt: ago(5) }),
       aMemory({ slot: SLOT, run: aRun({ stage: 'ended' }), log: { followed: true } }),
       { do: 'drain', again: 1_000 },
     ],
-    ['is wanted by somebody here', aBuild({ wantedUntil: 0 }), aMemory({ wantedMs: Infinity }), { do: 'wait' }],
+    ['is wanted by somebody here', aBuild({ interestExpiresAt: 0 }), aMemory({ wantedMs: Infinity }), { do: 'wait' }],
     [
       'is wanted for a little longer by the clock of another replica',
-      aBuild({ wantedUntil: NOW - 4_000 }),
+      aBuild({ interestExpiresAt: NOW - 4_000 }),
       aMemory({ slot: SLOT, run: aRun() }),
       { do: 'follow', again: 6_000 },
     ],
@@ -277,7 +277,7 @@ describe('what is to be done next for a build', () => {
     );
     fc.assert(
       fc.property(
-        fc.record({ suspended: fc.boolean(), wantedUntil: moment }),
+        fc.record({ suspended: fc.boolean(), interestExpiresAt: moment }),
         fc.record({
           kueue: fc.boolean(),
           isRemote: fc.boolean(),

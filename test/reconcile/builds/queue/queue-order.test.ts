@@ -9,7 +9,7 @@ function aBuild(index: number): ObservedBuild {
   return {
     spec: { id, key: id, image: id, path: '', requestedBy: `u${index}`, detached: false, createdAt: index, repository },
     ...{ name: id, uid: id, resourceVersion: '1', suspended: true, finished: null, terminating: false },
-    ...{ wantedUntil: 0, cancel: null, result: null },
+    ...{ interestExpiresAt: 0, cancel: null, result: null },
   } as ObservedBuild;
 }
 

@@ -86,7 +86,7 @@ export class RemoteJobs {
     if (known !== undefined && isOf(known, spec) && !known.terminating) return known;
     if (known !== undefined && !known.terminating) await this.#delete(known);
     try {
-      return this.#take(await client.create(Jobs, builder.buildJob(spec, { suspend: true, wantedUntil: 0 })));
+      return this.#take(await client.create(Jobs, builder.buildJob(spec, { suspend: true, interestExpiresAt: 0 })));
     } catch (error) {
       if (isKubeError(error, 409)) return await this.#adopt(spec, error);
       if (!isKubeError(error, 404)) throw error;

@@ -62,7 +62,7 @@ function anExecutor(Executor = LocalExecutor): LocalExecutor {
 async function anIntent(): Promise<BuildSpec> {
   const spec = buildSpec('notebooks');
   const builder = new BuildPodBuilder(config, { controller: 'hub', namespace });
-  cache.observeJob(await client.create(Jobs, builder.buildJob(spec, { suspend: true, wantedUntil: 0 })));
+  cache.observeJob(await client.create(Jobs, builder.buildJob(spec, { suspend: true, interestExpiresAt: 0 })));
   return spec;
 }
 
@@ -183,7 +183,7 @@ describe('a clean-up that comes late', () => {
     await until('its Secret is gone', async () => (await secretOf(first)) === undefined);
     const second = { ...first, createdAt: first.createdAt + 1 };
     const builder = new BuildPodBuilder(config, { controller: 'hub', namespace });
-    cache.observeJob(await client.create(Jobs, builder.buildJob(second, { suspend: true, wantedUntil: 0 })));
+    cache.observeJob(await client.create(Jobs, builder.buildJob(second, { suspend: true, interestExpiresAt: 0 })));
     const other = anExecutor();
     await other.start(second, NO_SECRETS);
     await untilStage(other, second, 'running');
