@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { currentKey, planRing, type RingKey, type RingPolicy } from '../../src/auth/keys/ring.ts';
+import { currentKey, planKeyset, type RingKey, type KeysetPolicy } from '../../src/auth/keys/keyset.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-const POLICY: RingPolicy = { rotation: 30 * DAY, lead: DAY, lifetime: HOUR, skew: 5 * MINUTE };
+const POLICY: KeysetPolicy = { rotation: 30 * DAY, lead: DAY, lifetime: HOUR, skew: 5 * MINUTE };
 /** How old the copy of the ring may be that a controller works with. */
 const REREAD = 6 * MINUTE;
 const START = 1_795_000_000_000;
@@ -13,7 +13,7 @@ const START = 1_795_000_000_000;
 let made = 0;
 
 function plan(keys: readonly RingKey[], now: number, policy = POLICY): readonly RingKey[] {
-  const { keep, add } = planRing(keys, now, policy);
+  const { keep, add } = planKeyset(keys, now, policy);
   made += 1;
   return add === undefined ? keep : [...keep, { ...add, kid: `key-${made}` }];
 }
@@ -25,7 +25,7 @@ interface Version {
 }
 
 /** The ring over the years, looked at after these pauses, under the policies given. */
-function history(pauses: readonly number[], policyAt: (index: number) => RingPolicy): Version[] {
+function history(pauses: readonly number[], policyAt: (index: number) => KeysetPolicy): Version[] {
   const versions: Version[] = [];
   let now = START;
   let keys: readonly RingKey[] = [];
@@ -74,7 +74,7 @@ describe('a ring of keys', () => {
   it('verifies what was made at any time until it expires, whatever lifetimes were configured meanwhile', () => {
     fc.assert(
       fc.property(pauses, fc.array(aLifetime, { minLength: 60, maxLength: 60 }), aFraction, (some, lifetimes, when) => {
-        const policyAt = (index: number): RingPolicy => ({ ...POLICY, lifetime: lifetimes[index]! });
+        const policyAt = (index: number): KeysetPolicy => ({ ...POLICY, lifetime: lifetimes[index]! });
         const versions = history(some, policyAt);
         const at = momentIn(versions, when);
         const { kid } = currentKey(ringAt(versions, at), at)!;
@@ -119,7 +119,7 @@ describe('a ring of keys', () => {
     fc.assert(
       fc.property(pauses, (some) => {
         for (const { keys, at } of history(some, () => POLICY)) {
-          expect(planRing(keys, at, POLICY)).toMatchObject({ add: undefined, changed: false });
+          expect(planKeyset(keys, at, POLICY)).toMatchObject({ add: undefined, changed: false });
         }
       }),
     );
@@ -139,13 +139,13 @@ describe('the life of a key', () => {
   const end = START + POLICY.rotation;
 
   it('begins at once where there is no other', () => {
-    const { add } = planRing([], START, POLICY);
+    const { add } = planKeyset([], START, POLICY);
     expect(add).toEqual({ publishedAt: START, activeFrom: START, lifetime: HOUR });
   });
 
   it('has a successor that is published a lead before it takes over', () => {
-    expect(planRing([first], end - DAY - 1, POLICY).add).toBeUndefined();
-    expect(planRing([first], end - DAY, POLICY).add).toEqual({
+    expect(planKeyset([first], end - DAY - 1, POLICY).add).toBeUndefined();
+    expect(planKeyset([first], end - DAY, POLICY).add).toEqual({
       publishedAt: end - DAY,
       activeFrom: end,
       lifetime: HOUR,
@@ -156,23 +156,23 @@ describe('the life of a key', () => {
     const second: RingKey = { kid: 'b', publishedAt: end - DAY, activeFrom: end, lifetime: HOUR };
     expect(currentKey([first, second], end - 1)?.kid).toBe('a');
     expect(currentKey([first, second], end)?.kid).toBe('b');
-    expect(planRing([first, second], end + HOUR + POLICY.skew, POLICY)).toEqual({
+    expect(planKeyset([first, second], end + HOUR + POLICY.skew, POLICY)).toEqual({
       keep: [first, second],
       add: undefined,
       changed: false,
     });
-    expect(planRing([first, second], end + HOUR + POLICY.skew + 1, POLICY).keep).toEqual([second]);
+    expect(planKeyset([first, second], end + HOUR + POLICY.skew + 1, POLICY).keep).toEqual([second]);
   });
 
   it('remembers a longer lifetime as soon as it is configured, and no shorter one', () => {
-    const longer = planRing([first], START + 1, { ...POLICY, lifetime: DAY });
+    const longer = planKeyset([first], START + 1, { ...POLICY, lifetime: DAY });
     expect(longer).toMatchObject({ keep: [{ kid: 'a', lifetime: DAY }], changed: true });
-    expect(planRing(longer.keep, START + 2, POLICY).changed).toBe(false);
+    expect(planKeyset(longer.keep, START + 2, POLICY).changed).toBe(false);
   });
 
   it('is not drawn out by a longer lifetime once it is not used any more', () => {
     const second: RingKey = { kid: 'b', publishedAt: end - DAY, activeFrom: end, lifetime: HOUR };
-    const longer = planRing([first, second], end + 1, { ...POLICY, lifetime: DAY });
+    const longer = planKeyset([first, second], end + 1, { ...POLICY, lifetime: DAY });
     expect(longer.keep).toEqual([first, { ...second, lifetime: DAY }]);
   });
 
@@ -183,7 +183,7 @@ describe('the life of a key', () => {
       activeFrom: START + 3651 * DAY,
       lifetime: HOUR,
     };
-    const { keep, changed } = planRing([first, early], START, POLICY);
+    const { keep, changed } = planKeyset([first, early], START, POLICY);
     expect(changed).toBe(true);
     expect(keep).toEqual([first, { ...early, activeFrom: START + DAY }]);
   });

@@ -5,7 +5,7 @@ import { createHubClient } from './client.ts';
 import { hubTokens } from './tokens.ts';
 import { hubUserLookup, serviceTokenFile } from './users.ts';
 import { createLogin, type Login } from '../login/login.ts';
-import { createLoginParty } from '../login/party.ts';
+import { createHubOAuthClient } from '../login/hub-oauth-client.ts';
 import { createSessions, sessionProvider, type Sessions } from '../login/session.ts';
 import { publicAddress } from '../login/cookie.ts';
 import type { SealingKeys } from '../keys/loaded-keys.ts';
@@ -48,13 +48,13 @@ export function jupyterhubService(config: ServiceConfig, keys?: SealingKeys): Ju
   }
   const address = publicAddress(config);
   const sessions = createSessions({ keys, address, lifetime: login.sessionLifetime });
-  const party = createLoginParty({
+  const oauth = createHubOAuthClient({
     apiUrl,
     authorizeUrl: login.authorizeUrl ?? `${config.baseUrl}/hub/api/oauth2/authorize`,
     clientId: login.clientId,
     serviceToken,
   });
-  const people = { login: createLogin({ ...holders, party, sessions, keys, address }), sessions };
+  const people = { login: createLogin({ ...holders, oauth, sessions, keys, address }), sessions };
   return {
     ...service,
     providers: [...service.providers, sessionProvider(sessions, { ...holders, origin: address.origin })],

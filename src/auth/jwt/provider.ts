@@ -5,9 +5,9 @@ import { type Identity, type IdentityProvider, invalidToken } from '../identity.
 import { type AskIssuer, IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
 import { issuerOverHttp } from './issuer-source.ts';
 import { jwtIdentity, type JwtIssuerConfig, type ServiceAccountsConfig } from './identity.ts';
-import { BadToken, type JwtParty, verifyJwt } from './party.ts';
+import { BadToken, type TrustedIssuer, verifyJwt } from './trusted-issuer.ts';
 import { isJoseToken, readJwt, type UnverifiedJwt } from './shape.ts';
-import { serviceAccountParty } from './service-accounts.ts';
+import { serviceAccountIssuer } from './service-accounts.ts';
 
 export interface JwtProviderOptions {
   readonly issuers: readonly JwtIssuerConfig[];
@@ -43,7 +43,7 @@ const ANSWER_MS = 4_000;
 export function jwtProvider(options: JwtProviderOptions): JwtProvider {
   const { issuers, serviceAccounts, logger, clock = Date.now, keys = {} } = options;
   const http = createHttpClient({ timeoutMs: ANSWER_MS, attempts: 1 });
-  const parties: JwtParty[] = issuers.map((config) => ({
+  const trusted: TrustedIssuer[] = issuers.map((config) => ({
     issuer: config.issuer,
     keys: new IssuerKeys({
       ...keys,
@@ -59,11 +59,11 @@ export function jwtProvider(options: JwtProviderOptions): JwtProvider {
   const cluster =
     serviceAccounts === undefined
       ? undefined
-      : serviceAccountParty(serviceAccounts.config, { ...keys, ask: serviceAccounts.ask, logger });
+      : serviceAccountIssuer(serviceAccounts.config, { ...keys, ask: serviceAccounts.ask, logger });
 
   /** A name in the configuration wins; the cluster's has to be asked for once. */
-  async function partyOf({ issuer }: UnverifiedJwt): Promise<JwtParty> {
-    const named = parties.find((party) => party.issuer === issuer);
+  async function issuerOf({ issuer }: UnverifiedJwt): Promise<TrustedIssuer> {
+    const named = trusted.find((each) => each.issuer === issuer);
     if (named !== undefined) return named;
     const known = await cluster?.keys.search((found) => Promise.resolve(found));
     if (cluster !== undefined && known?.issuer === issuer) return cluster;
@@ -80,8 +80,8 @@ export function jwtProvider(options: JwtProviderOptions): JwtProvider {
       try {
         const jwt = readJwt(bearerToken(request) ?? '');
         if (jwt === undefined) throw new BadToken('it is malformed');
-        const party = await partyOf(jwt);
-        return party.identify(await verifyJwt(party, jwt, clock()), jwt.token);
+        const issuer = await issuerOf(jwt);
+        return issuer.identify(await verifyJwt(issuer, jwt, clock()), jwt.token);
       } catch (error) {
         if (!(error instanceof BadToken)) throw error;
         logger.debug({ why: error.message }, 'a JWT was refused');
@@ -89,8 +89,8 @@ export function jwtProvider(options: JwtProviderOptions): JwtProvider {
       }
     },
     async close() {
-      const kept = [...parties, ...(cluster === undefined ? [] : [cluster])];
-      await Promise.all(kept.map((party) => party.keys.close()));
+      const kept = [...trusted, ...(cluster === undefined ? [] : [cluster])];
+      await Promise.all(kept.map(({ keys }) => keys.close()));
       await http.close();
     },
   };

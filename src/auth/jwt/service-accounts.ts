@@ -1,5 +1,5 @@
 import { serviceAccountIdentity, type ServiceAccountsConfig } from './identity.ts';
-import type { JwtParty } from './party.ts';
+import type { TrustedIssuer } from './trusted-issuer.ts';
 import { IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
 
 /**
@@ -7,9 +7,12 @@ import { IssuerKeys, type IssuerKeysOptions } from './issuer-keys.ts';
  * its kubelet and needs to share with nobody.
  *
  * @param options `ask` goes to the API server (`storage/kubernetes/checks/service-account-issuer.ts`), which also says what the issuer is
- * called: until it has, this party has no name
+ * called: until it has, this issuer has no name
  */
-export function serviceAccountParty(config: ServiceAccountsConfig, options: Omit<IssuerKeysOptions, 'name'>): JwtParty {
+export function serviceAccountIssuer(
+  config: ServiceAccountsConfig,
+  options: Omit<IssuerKeysOptions, 'name'>,
+): TrustedIssuer {
   return {
     issuer: undefined,
     keys: new IssuerKeys({ ...options, name: 'the cluster' }),

@@ -1,7 +1,7 @@
 import type { CryptoKey, JSONWebKeySet } from 'jose';
 import { LabwrightError } from '../../domain/errors.ts';
-import { currentKey, type RingKey } from './ring.ts';
-import { type KeyRings, publicJwk } from './material.ts';
+import { currentKey, type RingKey } from './keyset.ts';
+import { type Keysets, publicJwk } from './material.ts';
 
 /** Keys that sessions are encrypted with. */
 export interface SealingKeys {
@@ -20,12 +20,12 @@ export interface SigningKeys {
   since(): number;
 }
 
-/** The rings as they were read last, for those who use keys. */
+/** The keysets as they were read last, for those who use keys. */
 export class LoadedKeys {
   readonly sealing: SealingKeys;
   readonly signing: SigningKeys;
   readonly #now: () => number;
-  #rings: KeyRings | undefined;
+  #keysets: Keysets | undefined;
   #jwks: JSONWebKeySet = { keys: [] };
 
   /** @param onUnknown somebody has asked for a key that is not there */
@@ -34,7 +34,7 @@ export class LoadedKeys {
     this.sealing = {
       current: () => this.#current(this.#loaded().sealing),
       find: (kid) => {
-        const key = this.#rings?.sealing.find((candidate) => candidate.kid === kid)?.key;
+        const key = this.#keysets?.sealing.find((candidate) => candidate.kid === kid)?.key;
         if (key === undefined) onUnknown();
         return key;
       },
@@ -50,22 +50,22 @@ export class LoadedKeys {
   }
 
   get isLoaded(): boolean {
-    return this.#rings !== undefined;
+    return this.#keysets !== undefined;
   }
 
-  load(rings: KeyRings): void {
-    this.#rings = rings;
-    this.#jwks = { keys: rings.signing.map(publicJwk) };
+  load(keysets: Keysets): void {
+    this.#keysets = keysets;
+    this.#jwks = { keys: keysets.signing.map(publicJwk) };
   }
 
-  #loaded(): KeyRings {
-    if (this.#rings !== undefined) return this.#rings;
+  #loaded(): Keysets {
+    if (this.#keysets !== undefined) return this.#keysets;
     throw new LabwrightError('not_ready', 503, 'The keys of Labwright cannot be read at the moment', { retryAfter: 5 });
   }
 
   #current<K extends RingKey>(keys: readonly K[]): K {
     const key = currentKey(keys, this.#now());
-    if (key === undefined) throw new TypeError('a ring that was read has a key');
+    if (key === undefined) throw new TypeError('a keyset that was read has a key');
     return key;
   }
 }

@@ -1,11 +1,11 @@
 import { calculateJwkThumbprint, type CryptoKey, exportJWK, generateKeyPair, importJWK } from 'jose';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { RingKey } from './ring.ts';
+import type { RingKey } from './keyset.ts';
 
 export const SIGNING_ALGORITHM = 'ES256';
 const SEALING_KEY_BYTES = 32;
-/** More than any ring ever holds: a list beyond that was not written by us. */
+/** More than any keyset ever holds: a list beyond that was not written by us. */
 const MOST_KEYS = 32;
 
 const base64url = z.string().regex(/^[\w-]+$/);
@@ -29,12 +29,12 @@ export interface SealingKey extends RingKey {
   readonly key: Uint8Array;
 }
 
-export interface KeyRings {
+export interface Keysets {
   readonly signing: readonly SigningKey[];
   readonly sealing: readonly SealingKey[];
 }
 
-/** Where each ring is in the stored data. */
+/** Where each keyset is in the stored data. */
 const RING_FILES = { signing: 'signing.json', sealing: 'sealing.json' } as const;
 
 /** What is stored cannot be read as keys. The message names the place and nothing of its content. */
@@ -73,8 +73,8 @@ const sealingFile = z
   .min(1)
   .max(MOST_KEYS);
 
-/** The rings as they are stored, by file. */
-export function writeRings({ signing, sealing }: KeyRings): Record<string, string> {
+/** The keysets as they are stored, by file. */
+export function writeKeysets({ signing, sealing }: Keysets): Record<string, string> {
   return {
     [RING_FILES.signing]: JSON.stringify(signing.map((key) => ({ ...writeTimes(key), jwk: key.jwk }))),
     [RING_FILES.sealing]: JSON.stringify(
@@ -84,7 +84,7 @@ export function writeRings({ signing, sealing }: KeyRings): Record<string, strin
 }
 
 /** @throws {DamagedKeys} */
-export async function readRings(data: Readonly<Record<string, string>>): Promise<KeyRings> {
+export async function readKeysets(data: Readonly<Record<string, string>>): Promise<Keysets> {
   const signing = await Promise.all(
     readFile(data, RING_FILES.signing, signingFile).map(async ({ jwk, lifetimeMs, ...key }) => ({
       ...key,

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import { Backoff, jittered } from '../../util/backoff.ts';
 import { LoadedKeys, type SealingKeys, type SigningKeys } from './loaded-keys.ts';
-import { DamagedKeys, type KeyRings, makeSealingKey, makeSigningKey, readRings, writeRings } from './material.ts';
-import { planRing, type RingPolicy } from './ring.ts';
+import { DamagedKeys, type Keysets, makeSealingKey, makeSigningKey, readKeysets, writeKeysets } from './material.ts';
+import { planKeyset, type KeysetPolicy } from './keyset.ts';
 
 /** Where the keys are kept between two runs and for several controllers. */
 export interface KeyStorage {
@@ -18,7 +18,7 @@ export interface KeyStorage {
 }
 
 /** All in milliseconds. */
-export type KeyTiming = Omit<RingPolicy, 'lifetime'> & {
+export type KeyTiming = Omit<KeysetPolicy, 'lifetime'> & {
   /** How often the store is read. */
   readonly reread: number;
   /** Least time between two reads, whatever asks for them. */
@@ -139,15 +139,15 @@ export class KeyService {
     const { store, lifetimes, logger } = this.#options;
     for (let attempt = 1; attempt <= WRITE_ATTEMPTS; attempt += 1) {
       const stored = await store.read(signal);
-      const rings = stored === undefined ? { signing: [], sealing: [] } : await readRings(stored.data);
-      const signing = planRing(rings.signing, this.#now(), { ...this.#timing, lifetime: lifetimes.signing });
-      const sealing = planRing(rings.sealing, this.#now(), { ...this.#timing, lifetime: lifetimes.sealing });
-      if (!signing.changed && !sealing.changed) return this.#use(rings);
-      const planned: KeyRings = {
+      const keysets = stored === undefined ? { signing: [], sealing: [] } : await readKeysets(stored.data);
+      const signing = planKeyset(keysets.signing, this.#now(), { ...this.#timing, lifetime: lifetimes.signing });
+      const sealing = planKeyset(keysets.sealing, this.#now(), { ...this.#timing, lifetime: lifetimes.sealing });
+      if (!signing.changed && !sealing.changed) return this.#use(keysets);
+      const planned: Keysets = {
         signing: [...signing.keep, ...(signing.add === undefined ? [] : [await makeSigningKey(signing.add)])],
         sealing: [...sealing.keep, ...(sealing.add === undefined ? [] : [makeSealingKey(sealing.add)])],
       };
-      if (!(await store.write(writeRings(planned), stored?.version, signal))) continue;
+      if (!(await store.write(writeKeysets(planned), stored?.version, signal))) continue;
       const deleted = stored === undefined && this.isReady;
       const kids = planned.signing.map(({ kid }) => kid);
       if (deleted) logger.warn({ keys: store.name, kids }, 'the keys were deleted; new ones have been made');
@@ -157,8 +157,8 @@ export class KeyService {
     throw new Error('others keep changing the keys');
   }
 
-  #use(rings: KeyRings): void {
-    this.#keys.load(rings);
+  #use(keysets: Keysets): void {
+    this.#keys.load(keysets);
     this.#ready.resolve();
   }
 

@@ -5,7 +5,7 @@ import type { AuthRequest, Identity } from '../identity.ts';
 import { hubIdentity, type JupyterhubOptions } from '../jupyterhub/provider.ts';
 import { HUB_TOKEN_LENGTH } from '../jupyterhub/tokens.ts';
 import { safeNext } from './next.ts';
-import type { LoginParty } from './party.ts';
+import type { HubOAuthClient } from './hub-oauth-client.ts';
 import type { Sessions } from './session.ts';
 import { cookieOf, type PublicAddress } from './cookie.ts';
 import type { SealingKeys } from '../keys/loaded-keys.ts';
@@ -38,7 +38,7 @@ export interface Login {
 }
 
 export interface LoginOptions extends JupyterhubOptions {
-  readonly party: LoginParty;
+  readonly oauth: HubOAuthClient;
   readonly sessions: Sessions;
   readonly keys: SealingKeys;
   readonly address: PublicAddress;
@@ -59,7 +59,7 @@ const TOKEN = /^[\x21-\x7e]+$/;
  * makes somebody bring, fits no cookie. Each counts once.
  */
 export function createLogin(options: LoginOptions): Login {
-  const { party, sessions, keys, address, tokens, now = Date.now } = options;
+  const { oauth, sessions, keys, address, tokens, now = Date.now } = options;
   const cookie = cookieOf('login', address, CALLBACK_PATH);
   const redirectUri = `${address.origin}${address.path}${CALLBACK_PATH}`;
   const audience = `${address.origin}${address.path}`;
@@ -85,7 +85,7 @@ export function createLogin(options: LoginOptions): Login {
       const sealed = await seal.seal({ state, verifier, next: target });
       const challenge = await calculatePKCECodeChallenge(verifier);
       return {
-        location: party.authorizeUrl({ redirectUri, state, challenge }),
+        location: oauth.authorizeUrl({ redirectUri, state, challenge }),
         cookies: [cookie.set(sealed, LIFETIME_MS / 1000)],
       };
     },
@@ -93,7 +93,7 @@ export function createLogin(options: LoginOptions): Login {
       const { state, verifier, next } = await underWay(parameters, request);
       // One answer and no other: whoever has changed it on its way here was not the hub.
       if (['code', 'error'].flatMap((name) => parameters.getAll(name)).length !== 1) throw notUnderWay();
-      const token = await party.redeem({ parameters, state, redirectUri, verifier });
+      const token = await oauth.redeem({ parameters, state, redirectUri, verifier });
       if (!TOKEN.test(token) || token.length > HUB_TOKEN_LENGTH) throw new UselessToken();
       // Before there is a session: somebody without a role would be sent to and fro between the hub and our pages.
       const who = hubIdentity(await tokens.resolve(token).catch(asUseless), options);
@@ -102,7 +102,7 @@ export function createLogin(options: LoginOptions): Login {
       return { location: next, cookies: [session], who };
     },
     forget: () => cookie.clear(),
-    close: () => party.close(),
+    close: () => oauth.close(),
   };
 }
 

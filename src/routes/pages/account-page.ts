@@ -1,9 +1,9 @@
 import type { LabState } from '../../domain/lab/lab.ts';
 import { CSRF_FIELD } from '../../auth/login/csrf.ts';
-import { phaseWords, sinceWords, timeWords } from './account-words.ts';
+import { phaseWords, sinceWords, timeWords } from './account-text.ts';
 import { type Html, markup } from './html.ts';
 import { capitalize, formatBytes } from '../labs/lab-form.ts';
-import { peoplePage } from './login-page.ts';
+import { htmlPage } from './login-page.ts';
 
 /** What the page shows, and where it leads. */
 export interface Account {
@@ -39,7 +39,7 @@ ${
 `
 }`;
   const isBusy = labs.some(({ status }) => status === 'pending' || status === 'terminating');
-  return peoplePage({ title: 'Your labs', corner: corner(account), body, refresh: isBusy ? REFRESH_S : undefined });
+  return htmlPage({ title: 'Your labs', corner: corner(account), body, refresh: isBusy ? REFRESH_S : undefined });
 }
 
 function corner({ username, csrfToken, path }: Account): Html {

@@ -65,7 +65,7 @@ export interface PeoplePage {
 }
 
 /** A page for people, whole. */
-export function peoplePage({ title, corner, body, refresh }: PeoplePage): string {
+export function htmlPage({ title, corner, body, refresh }: PeoplePage): string {
   return markup`<!doctype html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -97,5 +97,5 @@ export function messagePage({ title, text, links }: Message): string {
 <div class="actions">
 ${buttons}</div></div>
 `;
-  return peoplePage({ title, body });
+  return htmlPage({ title, body });
 }

@@ -7,7 +7,7 @@ import { LabwrightError } from '../../../src/domain/errors.ts';
 import type { LabState } from '../../../src/domain/lab/lab.ts';
 import type { LabService } from '../../../src/reconcile/labs/lab-service.ts';
 import { accountRoutes } from '../../../src/routes/pages/account.ts';
-import { agoWords, phaseWords, sinceWords, timeWords } from '../../../src/routes/pages/account-words.ts';
+import { agoWords, phaseWords, sinceWords, timeWords } from '../../../src/routes/pages/account-text.ts';
 import { callLimits } from '../../../src/routes/server/requests/rate-limit.ts';
 import type { AppEnv } from '../../../src/routes/server/context.ts';
 import { handleError } from '../../../src/routes/server/errors.ts';

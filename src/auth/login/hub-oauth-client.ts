@@ -16,7 +16,7 @@ import { noAnswer } from '../jupyterhub/client.ts';
 import type { ServiceToken } from '../jupyterhub/users.ts';
 
 /** The hub as an OAuth server, of which Labwright is a client. */
-export interface LoginParty {
+export interface HubOAuthClient {
   /** Where a browser asks for a code. */
   authorizeUrl(login: {
     readonly redirectUri: string;
@@ -54,13 +54,13 @@ const TIMEOUT_MS = 10_000;
 const BODY_BYTES = 64 * 1024;
 const ERROR_WORD = /^[a-z_]{1,64}$/;
 
-export function createLoginParty(options: LoginPartyOptions): LoginParty {
+export function createHubOAuthClient(options: LoginPartyOptions): HubOAuthClient {
   const { apiUrl, authorizeUrl, clientId, serviceToken, timeoutMs = TIMEOUT_MS } = options;
   const dispatcher = pool({ connections: 4, maxResponseSize: BODY_BYTES, connect: { timeout: timeoutMs } });
   const server: AuthorizationServer = { issuer: apiUrl, token_endpoint: `${apiUrl}/oauth2/token` };
   const client = { client_id: clientId };
 
-  async function redeem({ parameters, state, redirectUri, verifier }: Parameters<LoginParty['redeem']>[0]) {
+  async function redeem({ parameters, state, redirectUri, verifier }: Parameters<HubOAuthClient['redeem']>[0]) {
     const valid = validateAuthResponse(server, client, parameters, state);
     const authentication = ClientSecretPost(await serviceToken());
     const answer = await authorizationCodeGrantRequest(server, client, authentication, valid, redirectUri, verifier, {

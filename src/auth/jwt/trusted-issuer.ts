@@ -5,7 +5,7 @@ import type { IssuerKeys, KnownKeys } from './issuer-keys.ts';
 import type { UnverifiedJwt } from './shape.ts';
 
 /** An issuer whose tokens are believed, and what they must be like. */
-export interface JwtParty {
+export interface TrustedIssuer {
   /** The `iss` of its tokens; undefined where its keys come with it. */
   readonly issuer: string | undefined;
   readonly keys: IssuerKeys;
@@ -33,17 +33,17 @@ const KEYS_TRIED = 16;
  * @throws {BadToken} when it is not good
  * @throws {LabwrightError} `not_ready` (503) when its key is not known and nobody can say in time
  */
-export async function verifyJwt(party: JwtParty, jwt: UnverifiedJwt, now: number): Promise<JWTPayload> {
+export async function verifyJwt(issuer: TrustedIssuer, jwt: UnverifiedJwt, now: number): Promise<JWTPayload> {
   // First, so that a token that is good for nothing makes nobody ask for keys. What is looked at here is what jose looks
   // at again once the signature is known to be right.
-  checkClaims(party, jwt.claims, now);
-  const payload = await party.keys.search((known) => verifyWith(known, party, jwt, now));
+  checkClaims(issuer, jwt.claims, now);
+  const payload = await issuer.keys.search((known) => verifyWith(known, issuer, jwt, now));
   if (payload === undefined) throw new BadToken('no key of the issuer has signed it');
   return payload;
 }
 
 /** The rules of jose are for claims that are there; these say which must be, and that nothing comes from the future. */
-function checkClaims({ audience, clockSkewMs }: JwtParty, { aud, exp, iat }: Claims, now: number): void {
+function checkClaims({ audience, clockSkewMs }: TrustedIssuer, { aud, exp, iat }: Claims, now: number): void {
   const seconds = now / 1000;
   const skew = clockSkewMs / 1000;
   if (!isTime(exp)) throw new BadToken('it has no exp');
@@ -60,17 +60,17 @@ function isTime(value: unknown): value is number {
 /** @returns undefined when keys that are not known yet may have made it */
 async function verifyWith(
   { issuer, find }: KnownKeys,
-  party: JwtParty,
+  trusted: TrustedIssuer,
   { token, issuer: claimed, kid }: UnverifiedJwt,
   now: number,
 ): Promise<JWTPayload | undefined> {
   if (claimed !== issuer) throw new BadToken('it is of another issuer');
   const options: JWTVerifyOptions = {
-    algorithms: [...party.algorithms],
+    algorithms: [...trusted.algorithms],
     issuer,
-    audience: [...party.audience],
+    audience: [...trusted.audience],
     requiredClaims: ['exp'],
-    clockTolerance: party.clockSkewMs / 1000,
+    clockTolerance: trusted.clockSkewMs / 1000,
     currentDate: new Date(now),
   };
   try {

@@ -8,7 +8,7 @@
  * | current | `activeFrom` | what tokens are signed and sessions are sealed with | a later key is current |
  * | previous | the `activeFrom` of that key | published, so that what was made with it stays valid | the last of that has expired |
  *
- * There is one exception to "published before it is used": the first key of an empty ring, which nobody could wait for.
+ * There is one exception to "published before it is used": the first key of an empty keyset, which nobody could wait for.
  */
 export interface RingKey {
   readonly kid: string;
@@ -20,7 +20,7 @@ export interface RingKey {
 }
 
 /** All in milliseconds. */
-export interface RingPolicy {
+export interface KeysetPolicy {
   /** How long one key is used. */
   readonly rotation: number;
   /** How long a key is published before it is used: more than anybody keeps a copy of the published keys. */
@@ -31,7 +31,7 @@ export interface RingPolicy {
   readonly skew: number;
 }
 
-/** What is to be done about a ring. */
+/** What is to be done about a keyset. */
 export interface RingPlan<K extends RingKey> {
   /** The keys that stay; their times may have been mended. */
   readonly keep: readonly K[];
@@ -47,7 +47,7 @@ function sortedKeys<K extends RingKey>(keys: readonly K[]): K[] {
 
 /**
  * The one key that is used at this moment: the last of those whose time has come, and the earliest when the clock has been
- * set back behind all of them. Undefined only for an empty ring.
+ * set back behind all of them. Undefined only for an empty keyset.
  */
 export function currentKey<K extends RingKey>(keys: readonly K[], now: number): K | undefined {
   const ordered = sortedKeys(keys);
@@ -55,7 +55,7 @@ export function currentKey<K extends RingKey>(keys: readonly K[], now: number): 
 }
 
 /**
- * Decides what a ring needs. It may be asked at any time and by anybody; a ring that needs nothing is told so.
+ * Decides what a keyset needs. It may be asked at any time and by anybody; a keyset that needs nothing is told so.
  *
  * - A key goes when its successor has been current for as long as anything made with it can be valid.
  * - The successor of the current key is made so that it takes over at the end of the rotation, or as soon as it may when
@@ -64,7 +64,7 @@ export function currentKey<K extends RingKey>(keys: readonly K[], now: number): 
  *   what has been made stays valid.
  * - A key that is to be current later than any key could be was made while a clock was wrong: it comes after the lead.
  */
-export function planRing<K extends RingKey>(keys: readonly K[], now: number, policy: RingPolicy): RingPlan<K> {
+export function planKeyset<K extends RingKey>(keys: readonly K[], now: number, policy: KeysetPolicy): RingPlan<K> {
   const { rotation, lead, lifetime, skew } = policy;
   if (keys.length === 0) {
     return { keep: [], add: { publishedAt: now, activeFrom: now, lifetime }, changed: true };
