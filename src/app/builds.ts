@@ -173,7 +173,9 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const admission = buildAdmission({ ...parts, caches, bounds: config.queue });
   const orphans = buildOrphans({ ...parts, caches });
   const reconciling = new Controller({
-    ...{ name: 'builds', caches, sources: [], logger, concurrency },
+    ...{ name: 'builds', caches, logger, concurrency },
+    // It has no source of its own; that it is asked for one says that a term begins.
+    sources: [() => reconciler.begin()],
     keys: () => reconciler.keys(),
     reconcile: (id, run) => reconciler.reconcile(id, run),
   });
