@@ -2,7 +2,6 @@ import type { Logger } from 'pino';
 import { BuildPodBuilder } from '../builder/build/build-pod-builder.ts';
 import type { BuildsConfig } from '../config/index.ts';
 import type { Repository, ResolvedRepository } from '../domain/build/build.ts';
-import type { BuildSlot } from '../domain/build/build-queue.ts';
 import { rankNodes } from '../domain/build/rendezvous-hash.ts';
 import { archiveController, BuildArchive } from '../reconcile/builds/archive/build-archive.ts';
 import { FinishedLogs } from '../reconcile/builds/archive/finished-logs.ts';
@@ -24,7 +23,7 @@ import { Installation } from '../reconcile/builds/executors/installation.ts';
 import { buildOrphans } from '../reconcile/builds/executors/orphaned-runs.ts';
 import { ADMISSION, buildAdmission } from '../reconcile/builds/queue/admission.ts';
 import { QueueOrder } from '../reconcile/builds/queue/queue-order.ts';
-import { SlotStore } from '../reconcile/builds/queue/slot-store.ts';
+import { changedSlots, SlotStore } from '../reconcile/builds/queue/slot-store.ts';
 import { Controller, every } from '../reconcile/controller.ts';
 import type { Cache, Component } from '../reconcile/health.ts';
 import { LogStore } from '../storage/archive/log-store.ts';
@@ -174,7 +173,9 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const admission = buildAdmission({ ...parts, caches, bounds: config.queue });
   const orphans = buildOrphans({ ...parts, caches });
   const reconciling = new Controller({
-    ...{ name: 'builds', caches, sources: [], logger, concurrency },
+    ...{ name: 'builds', caches, logger, concurrency },
+    // It has no source of its own; that it is asked for one says that a term begins.
+    sources: [() => reconciler.begin()],
     keys: () => reconciler.keys(),
     reconcile: (id, run) => reconciler.reconcile(id, run),
   });
@@ -214,12 +215,6 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
     ],
     components: [component('build-executors', (signal) => pool.run(signal)), following],
   };
-}
-
-/** Slots that have come or gone. */
-function changedSlots(slots: readonly BuildSlot[], before: readonly BuildSlot[]): BuildSlot[] {
-  const [now, then] = [new Set(slots.map(({ uid }) => uid)), new Set(before.map(({ uid }) => uid))];
-  return [...slots.filter(({ uid }) => !then.has(uid)), ...before.filter(({ uid }) => !now.has(uid))];
 }
 
 export interface BuildStageOptions {

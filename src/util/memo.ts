@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { raceAbort } from './abort.ts';
+import { runContext } from './run-context.ts';
 
 export interface MemoOptions {
   /** How long a result is kept once it is there, in milliseconds; 0, the default, is not at all. */
@@ -59,7 +60,9 @@ export class Memo<T> {
 
   #begin(key: string, work: (signal: AbortSignal) => Promise<T>): Work<T> {
     const controller = new AbortController();
-    const shared: Work<T> = { result: work(controller.signal), controller, waiting: 0 };
+    // It is for all who wait, and does not end with the run of the one that came first.
+    const result = runContext.exit(() => work(controller.signal));
+    const shared: Work<T> = { result, controller, waiting: 0 };
     this.#running.set(key, shared);
     shared.result.then(
       (result) => {
@@ -86,7 +89,8 @@ export function reread<T>(maxAgeMs: number, read: () => Promise<T>, first?: T): 
   return () => {
     const now = performance.now();
     if (current !== undefined && now - current.at < maxAgeMs) return current.value;
-    const reading = (current = { at: now, value: read() });
+    // For all who come meanwhile: it does not end with the run of the one that came first.
+    const reading = (current = { at: now, value: runContext.exit(read) });
     reading.value.catch(() => {
       if (current === reading) current = undefined;
     });

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Memo, reread } from '../../src/util/memo.ts';
+import { runContext } from '../../src/util/run-context.ts';
 
 /** Work that ends when the test says so. */
 function work() {
@@ -146,4 +147,12 @@ describe('what is read again', () => {
     await expect(hanging).rejects.toThrow('late');
     expect([await read(), begun.length]).toEqual(['new', 2]);
   });
+});
+
+it('is no part of the run of a controller that happens to want it first', async () => {
+  const look = () => Promise.resolve(runContext.getStore());
+  const [memo, read] = [new Memo<unknown>(), reread<unknown>(1_000, look)];
+  const run = { id: 'a', signal: AbortSignal.abort(), mayWrite: () => false };
+  const seen = await runContext.run(run, () => Promise.all([memo.get('a', undefined, look), read()]));
+  expect(seen).toEqual([undefined, undefined]);
 });

@@ -1,5 +1,6 @@
 import { buildObjectName, isUnderWay, type ObservedBuild, parseBuild } from '../../domain/build/build-intent.ts';
 import { BuildProblem, type BuildSpec } from '../../domain/build/build.ts';
+import { isKubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
 import { withDeadline } from '../../util/deadline.ts';
 import type { BuildScope } from './build-scope.ts';
@@ -83,8 +84,13 @@ export class Predecessors {
 
   async #delete({ spec, name, uid }: ObservedBuild, signal: AbortSignal): Promise<void> {
     const { client, namespace, cache } = this.#options;
-    const end = await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Foreground', signal });
-    if (end === 'gone') cache.forgetJob(spec.id, uid);
+    try {
+      const end = await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Foreground', signal });
+      if (end === 'gone') cache.forgetJob(spec.id, uid);
+    } catch (error) {
+      // Another replica was faster, and a new build has its place: the cache tells in a moment.
+      if (!isKubeError(error, 409)) throw error;
+    }
   }
 }
 

@@ -39,6 +39,11 @@ export class LabOrphans {
     this.#clock = options.clock ?? SYSTEM_CLOCK;
   }
 
+  /** This replica leads, for the first time or again: what it saw in an earlier term may have come back since. */
+  begin(): void {
+    this.#leftovers.clear();
+  }
+
   async reconcile(slug: string, { logger }: Run): Promise<Result> {
     const observed = this.#options.cache.observe(slug);
     if (observed.intent !== undefined) {
@@ -104,7 +109,7 @@ export function labOrphansController(orphans: LabOrphans, cache: LabCache, logge
   return new Controller({
     name: 'lab-orphans',
     caches: [cache],
-    sources: [cache.changes],
+    sources: [() => orphans.begin(), cache.changes],
     keys: () => cache.slugs(),
     reconcile: (slug, run) => orphans.reconcile(slug, run),
     logger,

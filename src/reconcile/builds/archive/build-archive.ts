@@ -34,6 +34,8 @@ const INDEXED = 10_000;
 /** Builds that are not in the archive: how many are remembered, and for how many milliseconds. */
 const MISSES = { max: 1_000, ttl: 2_000 };
 const PATIENCE_MS = 60_000;
+/** For reading and saving the log of a build that ended while no replica followed it. */
+const SAVE_MS = 30_000;
 const REFRESH_MS = 10 * 60_000;
 /** The longest pause before a refresh that failed is tried again, in milliseconds. */
 const RETRY_MS = 60_000;
@@ -52,7 +54,8 @@ export class BuildArchive {
   readonly #read = new LRUCache<string, number>({ max: INDEXED });
   readonly #misses = new LRUCache<string, true>(MISSES);
   readonly #looking = new Memo<StoredBuild | undefined>();
-  #failingSince: number | null = null;
+  /** Saves that fail: since when, and when the last one did, by the monotonic clock. */
+  #failing: { readonly since: number; readonly lastAt: number } | null = null;
 
   constructor(options: BuildArchiveOptions) {
     this.#options = options;
@@ -106,26 +109,49 @@ export class BuildArchive {
    *
    * @param read its log, when it is not there yet
    * @throws {ArchiveUnavailable} when it can be tried again
+   * @throws the signal's reason when it aborts: that says nothing of the archive
    */
-  async save(build: StoredBuild, read: () => Promise<Iterable<StoredLine>>, signal: AbortSignal): Promise<void> {
-    const { files, patienceMs = PATIENCE_MS } = this.#options;
-    const { id, createdAt } = build.spec;
+  async save(
+    build: StoredBuild,
+    read: (signal: AbortSignal) => Promise<Iterable<StoredLine>>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { files } = this.#options;
     if (files === undefined) return;
-    const isThere = async () => (await this.#look(id, signal))?.spec.createdAt === createdAt;
     try {
-      if (this.#index.get(id)?.spec.createdAt === createdAt || (await isThere())) return;
-      const lines = await read();
-      // While it was read, which may take long, another replica may have saved it and removed what ran it.
-      if (await isThere()) return;
-      await files.save({ ...build, lines }, signal);
-      this.#misses.delete(id);
-      this.#index.set(id, build);
-      this.#failingSince = null;
+      await this.#save(build, read, files, AbortSignal.any([signal, AbortSignal.timeout(SAVE_MS)]));
+      this.#failing = null;
     } catch (error) {
-      const now = this.#clock.monotonic();
-      this.#failingSince ??= now;
-      throw new ArchiveUnavailable(now - this.#failingSince >= patienceMs, error);
+      signal.throwIfAborted();
+      throw new ArchiveUnavailable(this.#noteFailure(), error);
     }
+  }
+
+  async #save(
+    build: StoredBuild,
+    read: (signal: AbortSignal) => Promise<Iterable<StoredLine>>,
+    files: LogStore,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { id, createdAt } = build.spec;
+    const isThere = async () => (await this.#look(id, signal))?.spec.createdAt === createdAt;
+    if (this.#index.get(id)?.spec.createdAt === createdAt || (await isThere())) return;
+    const lines = await read(signal);
+    // While it was read, which may take long, another replica may have saved it and removed what ran it.
+    if (await isThere()) return;
+    await files.save({ ...build, lines }, signal);
+    this.#misses.delete(id);
+    this.#index.set(id, build);
+  }
+
+  /** @returns whether the archive has failed for so long, with no longer pause in which nothing was tried */
+  #noteFailure(): boolean {
+    const { patienceMs = PATIENCE_MS } = this.#options;
+    const now = this.#clock.monotonic();
+    // What failed in an earlier term of this leader says nothing of the archive now.
+    const isOld = this.#failing === null || now - this.#failing.lastAt > patienceMs;
+    this.#failing = { since: isOld ? now : (this.#failing?.since ?? now), lastAt: now };
+    return now - this.#failing.since >= patienceMs;
   }
 
   /** What the file says, whatever is remembered of it. */

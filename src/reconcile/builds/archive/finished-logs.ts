@@ -46,10 +46,12 @@ export class FinishedLogs {
    * Archives a build that is over, with its log, once.
    *
    * @throws {ArchiveUnavailable} when it can be tried again: what runs the build may hold the only copy
+   * @throws the signal's reason when it aborts
    */
   async save(result: BuildResult, operation: BuildOperation, signal: AbortSignal): Promise<void> {
     const { spec, isLate } = operation;
-    const read = async () => (isLate ? await this.#readRun(operation, signal) : operation.log).stored();
+    const read = async (reading: AbortSignal) =>
+      (isLate ? await this.#readRun(operation, reading) : operation.log).stored();
     await this.#options.archive.save({ spec, result }, read, signal);
   }
 

@@ -128,6 +128,11 @@ export class BuildAttempts {
     this.#abandonAfter = abandonAfter;
   }
 
+  /** What was seen in an earlier term may have passed and come back while another replica led. */
+  clear(): void {
+    this.#current.clear();
+  }
+
   resume(build: ObservedBuild): BuildAttempt {
     const { id, createdAt } = build.spec;
     const before = this.#current.get(id);

@@ -46,8 +46,6 @@ export interface Build {
 const CONFIRM_AGAIN_MS = 500;
 /** A registry may take a moment to show what was pushed. */
 const VISIBLE_MS = 5_000;
-/** For reading and saving the log of a build that ended while no replica followed it. */
-const KEEP_MS = 30_000;
 /** How long a log that cannot be saved is tried again, before what holds the only copy of it is removed. */
 const ARCHIVE_PATIENCE_MS = 60_000;
 /** How long an executor that does not answer can hold up the clean-up of a build that is over. */
@@ -155,7 +153,7 @@ export class BuildFinalizer {
   async #archive({ build: { result, spec }, operation, run }: Build): Promise<void> {
     if (result === null || operation.isArchived) return;
     try {
-      await this.#options.logs.save(result, operation, AbortSignal.any([run.signal, AbortSignal.timeout(KEEP_MS)]));
+      await this.#options.logs.save(result, operation, run.signal);
     } catch (err) {
       if (!(err instanceof ArchiveUnavailable)) throw err;
       if (!err.isLasting && run.clock.now() - result.at < ARCHIVE_PATIENCE_MS) throw err;

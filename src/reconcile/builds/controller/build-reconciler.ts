@@ -48,6 +48,11 @@ export class BuildReconciler {
     this.#finalizer = new BuildFinalizer(options);
   }
 
+  /** This replica leads, for the first time or again: what it remembers of an earlier term may be wrong by now. */
+  begin(): void {
+    this.#attempts.clear();
+  }
+
   /** Builds with a Job, with a slot, and those that something runs for. */
   *keys(): Iterable<string> {
     const { cache, slotStore, pool } = this.#options;

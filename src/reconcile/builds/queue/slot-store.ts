@@ -228,6 +228,21 @@ export class SlotStore implements Cache {
   }
 }
 
+/**
+ * Slots that have come, gone or moved. A build that one executor gives up and another one takes in the same write keeps the uid of
+ * its Job, and still has to be looked at.
+ */
+export function changedSlots(slots: readonly BuildSlot[], before: readonly BuildSlot[]): BuildSlot[] {
+  const [now, then] = [new Set(slots.map(keyOf)), new Set(before.map(keyOf))];
+  const come = slots.filter((slot) => !then.has(keyOf(slot)));
+  const told = new Set(come.map(({ uid }) => uid));
+  return [...come, ...before.filter((slot) => !now.has(keyOf(slot)) && !told.has(slot.uid))];
+}
+
+function keyOf({ uid, executor, at }: BuildSlot): string {
+  return `${uid} ${String(at)} ${executor}`;
+}
+
 function reject({ done }: PendingChange, error: unknown): void {
   // The caller may have gone with its run.
   done.promise.catch(() => undefined);

@@ -4,11 +4,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { BuildEvent, BuildResult, BuildSpec } from '../../../../src/domain/build/build.ts';
-import {
-  archiveController,
-  ArchiveUnavailable,
-  BuildArchive,
-} from '../../../../src/reconcile/builds/archive/build-archive.ts';
+import { archiveController, BuildArchive } from '../../../../src/reconcile/builds/archive/build-archive.ts';
 import { BuildLog } from '../../../../src/reconcile/builds/log/build-log.ts';
 import { Manager } from '../../../../src/reconcile/manager.ts';
 import { LogStore, type StoredLine } from '../../../../src/storage/archive/log-store.ts';
@@ -134,6 +130,27 @@ describe('the archive of builds', () => {
     await expect(other).rejects.toMatchObject({ isLasting: false });
   });
 
+  it('does not take what ended with the term of a leader, or failed in one long ago, for an archive that is away', async () => {
+    const now = { ms: 0 };
+    const archive = await anArchive(await aDirectory(), { now });
+    const failure = async (signal: AbortSignal, save = () => Promise.reject(new Error('the disk is full'))) =>
+      archive.save(aBuild(), save, signal).catch((error: unknown) => error);
+    const lost = new AbortController();
+    const endsWithTheTerm = () => {
+      lost.abort(new DOMException('leadership is lost', 'AbortError'));
+      return Promise.reject(lost.signal.reason as Error);
+    };
+    expect(await failure(lost.signal, endsWithTheTerm)).toBe(lost.signal.reason);
+    now.ms = 60_000;
+    expect(await failure(NEVER)).toMatchObject({ isLasting: false });
+    now.ms += 3_600_000;
+    expect(await failure(NEVER)).toMatchObject({ isLasting: false });
+    for (const isLasting of [false, false, true]) {
+      now.ms += 20_000;
+      expect(await failure(NEVER)).toMatchObject({ isLasting });
+    }
+  });
+
   it('ends a save that its caller does not wait for any more, and leaves nothing behind', async () => {
     const directory = await aDirectory();
     const archive = await anArchive(directory);
@@ -144,7 +161,7 @@ describe('the archive of builds', () => {
         yield { line, phase: null, text: 'x' };
       }
     };
-    await expect(archive.save(aBuild(), read(endless()), stop.signal)).rejects.toThrow(ArchiveUnavailable);
+    await expect(archive.save(aBuild(), read(endless()), stop.signal)).rejects.toThrow(stop.signal.reason as Error);
     expect(await readdir(directory)).toEqual([]);
   });
 

@@ -72,4 +72,18 @@ describe('the durations of a build', () => {
     pass(1);
     expect(attempts.resume({ ...aBuild(START), uid: 'v' }).wantedMs).toBeLessThanOrEqual(0);
   });
+
+  it('begin anew with another term, in which a trouble of the one before has passed and come back', () => {
+    const { clock, pass } = aClock();
+    const attempts = new BuildAttempts(clock, MINUTE);
+    const before = attempts.resume(aBuild(START));
+    before.observe(aRun('waiting', 'Unschedulable'));
+    before.confirmingSince = clock.monotonic();
+    pass(10 * MINUTE);
+    attempts.clear();
+    const attempt = attempts.resume(aBuild(START));
+    attempt.observe(aRun('waiting', 'Unschedulable'));
+    expect([attempt.stageMs, attempt.trouble?.forMs, attempt.confirmingSince]).toEqual([0, 0, null]);
+    expect(attempt.ageMs).toBe(10 * MINUTE - 10_000);
+  });
 });

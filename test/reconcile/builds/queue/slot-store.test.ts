@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { SLOTS_NAME } from '../../../../src/domain/build/build-slots.ts';
 import type { BuildSlot } from '../../../../src/domain/build/build-queue.ts';
-import { type SlotChange, SlotStore } from '../../../../src/reconcile/builds/queue/slot-store.ts';
+import { changedSlots, type SlotChange, SlotStore } from '../../../../src/reconcile/builds/queue/slot-store.ts';
 import { KubeClient } from '../../../../src/storage/kubernetes/kube-client.ts';
 import { ConfigMaps, Namespaces } from '../../../../src/storage/kubernetes/resources.ts';
 import { runContext } from '../../../../src/util/run-context.ts';
@@ -167,4 +167,13 @@ it('writes nothing for a run that may not write any more', async () => {
   );
   await expect(change).rejects.toThrow();
   expect(await slotStore.read()).toEqual([]);
+});
+
+it('takes a slot that went to another executor for a change, also where one write took it away and gave it again', () => {
+  const [before, other] = [aSlot('a'), aSlot('b')];
+  expect(
+    changedSlots([other, { ...before, executor: 'elsewhere', at: 1 }], [before, other]).map(({ id }) => id),
+  ).toEqual(['a']);
+  expect(changedSlots([before], [other]).map(({ id }) => id)).toEqual(['a', 'b']);
+  expect(changedSlots([{ ...before }, other], [other, before])).toEqual([]);
 });
