@@ -1,23 +1,10 @@
 import { defineConfig } from 'vitest/config';
-import { PURE, SHARED, SLOW, WORKERS } from './vitest.suites.ts';
+import { SHARED, SLOW, WORKERS } from './vitest.suites.ts';
 
-/** `npm test`: everything that needs no cluster, but for what is slow. */
+/**
+ * `npm test`: everything that needs no cluster, but for what is slow. Files share workers: starting one and loading the modules for
+ * each file was a third of the time, and what a file leaves behind fails it either way (test/support/leaks.ts).
+ */
 export default defineConfig({
-  test: {
-    maxWorkers: WORKERS,
-    projects: [
-      { test: { ...SHARED, name: 'pure', include: PURE, isolate: false } },
-      {
-        test: {
-          ...SHARED,
-          name: 'sandbox',
-          isolate: false,
-          include: ['test/**/*.test.ts'],
-          exclude: [...PURE, ...SLOW],
-          testTimeout: 20_000,
-          hookTimeout: 60_000,
-        },
-      },
-    ],
-  },
+  test: { ...SHARED, include: ['test/**/*.test.ts'], exclude: SLOW, isolate: false, maxWorkers: WORKERS },
 });

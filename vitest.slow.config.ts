@@ -1,7 +1,5 @@
 import { defineConfig } from 'vitest/config';
 import { SHARED, SLOW, WORKERS } from './vitest.suites.ts';
 
-/** `npm run test:slow`: crashes at every call, storms of faults, attacks, and whole programs. */
-export default defineConfig({
-  test: { ...SHARED, include: SLOW, maxWorkers: WORKERS, testTimeout: 20_000, hookTimeout: 60_000 },
-});
+/** `npm run test:slow`: crashes at every call, storms of faults, attacks, several replicas, and whole programs. */
+export default defineConfig({ test: { ...SHARED, include: SLOW, maxWorkers: WORKERS } });

@@ -4,6 +4,8 @@ import { availableParallelism } from 'node:os';
 export const SHARED = {
   setupFiles: ['test/support/leaks.ts', 'test/support/canaries.ts'],
   restoreMocks: true,
+  testTimeout: 20_000,
+  hookTimeout: 60_000,
 };
 
 /** Most of a test is waiting: more workers than a small machine has cores. */
@@ -22,6 +24,3 @@ export const SLOW = [
   'test/routes/malformed.test.ts',
   'test/routes/attacks*.test.ts',
 ];
-
-/** Pure functions: their files share a worker, since there is nothing to isolate. */
-export const PURE = ['test/{builder,cli,config,domain,util}/**/*.test.ts'];

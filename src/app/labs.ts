@@ -72,6 +72,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
     ...{ client, cache, operations, config: config.lab, timings, controller, logger, tokens },
     ...(clock === undefined ? {} : { clock }),
   };
+  const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller });
   const teardown = new LabTeardown(shared);
   const images = builds === undefined ? undefined : new ImageBuilds({ ...shared, teardown, builds });
   const imagesController = images === undefined ? undefined : labImagesController(images, cache, logger);
@@ -83,13 +84,13 @@ export function createLabs(options: LabPartsOptions): LabParts {
   const reconciler = new LabReconciler({
     ...shared,
     teardown,
-    builder: new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller }),
+    builder,
     sources: new SourceSecrets(client, config.lab, controller),
     buildsImages: images !== undefined,
     longestGrace: patience.longestGrace,
   });
   return {
-    labs: new Labs({ ...shared, reporter, lookup: new LabLookup({ ...shared }) }),
+    labs: new Labs({ ...shared, builder, reporter, lookup: new LabLookup({ ...shared }) }),
     caches: [cache],
     components: followers === undefined ? [] : [followers],
     controllers: [

@@ -11,7 +11,11 @@ import type {
   V1ServiceAccount,
 } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
-import type { LabKey } from '../../domain/lab/lab.ts';
+import { buildInternalUrl, type LabAddressing } from '../../domain/lab/internal-url.ts';
+import type { LabKey, LabSpec, LabState } from '../../domain/lab/lab.ts';
+import { recreateLabState } from '../../domain/lab/lab-state.ts';
+import type { ObservedLab } from '../../domain/lab/observed.ts';
+import type { ObservedPod } from '../../domain/lab/pod.ts';
 import type { BuildContext, LabInput } from './context.ts';
 import { buildEnvSecret, buildLabSecret, buildPullSecret } from './environment.ts';
 import {
@@ -55,6 +59,7 @@ export class LabBuilder {
   readonly #config: LabConfig;
   readonly #baseUrl: string;
   readonly #controller: string;
+  readonly #addressing: LabAddressing;
 
   /**
    * @param where - `baseUrl`: where users find the hub; `namespace`: that of the controller, which is not a lab's.
@@ -63,11 +68,27 @@ export class LabBuilder {
     this.#config = config;
     this.#baseUrl = where.baseUrl;
     this.#controller = where.namespace;
+    this.#addressing = { mode: config.internalUrl, port: config.port, clusterDomain: config.clusterDomain };
   }
 
   /** The names of a lab's objects. */
   buildObjectNames(key: LabKey): LabObjectNames {
     return buildObjectNames(key, this.#config.namespacePrefix);
+  }
+
+  /** The URL of a lab's server as hub and proxy reach it; null while the address is not known yet. */
+  buildInternalUrl(spec: LabSpec, pod: ObservedPod): string | null {
+    return buildInternalUrl(spec, pod, this.#addressing);
+  }
+
+  /**
+   * What the objects of a lab say about it.
+   *
+   * @param podSeen whether the pod of this spawn has been there: then one that is not there has been deleted
+   * @returns undefined when there is no such lab
+   */
+  recreateLabState(observed: ObservedLab, podSeen = false): LabState | undefined {
+    return recreateLabState(observed, this.#addressing, podSeen);
   }
 
   /** All objects of a lab, in the form in which Kubernetes writes them back. */

@@ -4,8 +4,7 @@ import type { Logger } from 'pino';
 import type { LabConfig } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { buildIntent, deletingPatch, parseIntent } from '../../domain/lab/intent.ts';
-import type { LabAddressing } from '../../domain/lab/internal-url.ts';
-import { recreateLabState } from '../../domain/lab/lab-state.ts';
+import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../../domain/lab/lab.ts';
 import { buildObjectNames } from '../../domain/lab/object-names.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
@@ -26,6 +25,7 @@ export interface LabsOptions {
   readonly client: KubeClient;
   readonly cache: LabCache;
   readonly lookup: LabLookup;
+  readonly builder: LabBuilder;
   readonly reporter: LabEventReporter;
   readonly operations: Operations;
   readonly config: LabConfig;
@@ -47,12 +47,9 @@ const EARLIER_SPAWNS = 8;
 /** The labs, as the REST API sees them: reads from the cache, and writes of intents. The same on every replica. */
 export class Labs implements LabService {
   readonly #options: LabsOptions;
-  readonly #addressing: LabAddressing;
 
   constructor(options: LabsOptions) {
     this.#options = options;
-    const { internalUrl, port, clusterDomain } = options.config;
-    this.#addressing = { mode: internalUrl, port, clusterDomain };
   }
 
   isReady(): boolean {
@@ -146,10 +143,10 @@ export class Labs implements LabService {
   }
 
   #state(slug: string): LabState | undefined {
-    const { cache } = this.#options;
+    const { cache, builder } = this.#options;
     const observed = cache.observe(slug);
     const podSeen = observed.intent !== undefined && cache.hasSeenPod(observed.intent);
-    return recreateLabState(observed, this.#addressing, podSeen);
+    return builder.recreateLabState(observed, podSeen);
   }
 
   /**
