@@ -96,6 +96,7 @@ export interface BuildParts {
 export interface WiredBuilds extends BuildParts {
   readonly cache: BuildCache;
   readonly pool: ExecutorPool;
+  readonly operations: BuildOperations;
 }
 
 /** Without an archive, the log of a finished build is read from its pod or container: every replica can for this long. */
@@ -175,7 +176,16 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const reconciling = new Controller({
     ...{ name: 'builds', caches, logger, concurrency },
     // It has no source of its own; that it is asked for one says that a term begins.
-    sources: [() => reconciler.begin()],
+    sources: [
+      (_enqueue, ended) => {
+        reconciler.begin();
+        // Whoever leads reads all logs; a replica that leads no more keeps those that somebody reads here.
+        const rest = () => {
+          for (const id of events.keys()) telling.enqueue(id);
+        };
+        ended.addEventListener('abort', rest, { once: true });
+      },
+    ],
     keys: () => reconciler.keys(),
     reconcile: (id, run) => reconciler.reconcile(id, run),
   });
@@ -207,6 +217,7 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
     builds,
     cache,
     pool,
+    operations,
     caches,
     controllers: [
       ...[buildNamespace.controller, admission, reconciling, orphans, telling, noting],

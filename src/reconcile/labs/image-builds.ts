@@ -33,7 +33,8 @@ export interface ImageBuildsOptions {
 /** The wait of one lab for its image; by the monotonic clock, in milliseconds. */
 interface Wait {
   readonly spawnId: string;
-  readonly since: number;
+  /** Since when every look has failed; null where the last one did not. */
+  failingSince: number | null;
   readonly backoff: Backoff;
   /** How often the build was asked for. */
   requests: number;
@@ -95,7 +96,10 @@ export class ImageBuilds {
     try {
       const known = intent.build === null || !builds.isReady() ? undefined : builds.get(intent.build.id);
       const state = known ?? (await this.#request(intent, wait, signal));
-      return await this.#note(intent, state);
+      const result = await this.#note(intent, state);
+      wait.failingSince = null;
+      wait.backoff.reset();
+      return result;
     } catch (error) {
       const now = cache.intentOf(slug);
       if (!isWaiting(now) || now.spec.spawnId !== intent.spec.spawnId) return {};
@@ -116,15 +120,17 @@ export class ImageBuilds {
   #waitOf({ slug, spec }: ObservedIntent): Wait {
     const known = this.#waits.get(slug);
     if (known?.spawnId === spec.spawnId) return known;
-    const wait = { spawnId: spec.spawnId, since: this.#clock.monotonic(), backoff: new Backoff(PAUSE), requests: 0 };
+    const wait = { spawnId: spec.spawnId, failingSince: null, backoff: new Backoff(PAUSE), requests: 0 };
     this.#waits.set(slug, wait);
     return wait;
   }
 
   /** A build may take longer than a lab has for starting: what goes wrong after it has time of its own. */
-  #timeLeft({ spec, build }: ObservedIntent, { since }: Wait): number {
+  #timeLeft({ spec, build }: ObservedIntent, wait: Wait): number {
     if (build === null) return spec.deadline - this.#clock.now();
-    return since + (spec.deadline - spec.createdAt) - this.#clock.monotonic();
+    const now = this.#clock.monotonic();
+    wait.failingSince ??= now;
+    return wait.failingSince + (spec.deadline - spec.createdAt) - now;
   }
 
   /** Asks for the build: the first time, and where it is gone. The request ends when the lab does not wait any more. */

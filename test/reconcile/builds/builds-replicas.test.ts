@@ -240,6 +240,21 @@ describe('three replicas', () => {
     expect(ends(await reading)).toMatchObject([{ type: 'ready' }]);
   });
 
+  it('read no log any more for nobody when they cease to lead', async () => {
+    const { elections, joined, election } = elected();
+    const gate = aGate();
+    await set({ scripts: () => gate.script(), election });
+    await setting.start();
+    const { spec } = await setting.request({ detached: true });
+    const readAt = (index: number) => setting.nth(index).operations.get(spec.id)?.following ?? null;
+    await until('the one that leads reads it', () => readAt(0) !== null);
+    elections.kill(joined[0] as LeaderElection);
+    await until('the next one reads it', () => readAt(1) !== null);
+    await until('the other has let go of it', () => setting.nth(0).operations.get(spec.id) === undefined);
+    gate.end();
+    await setting.untilPhase(spec.id, 'ready');
+  });
+
   it('read the log of a build that is over from its pod, whoever followed it', async () => {
     const { election } = elected();
     await set({ scripts: () => ({ lines: [said('from the pod')] }), election });

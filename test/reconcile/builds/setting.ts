@@ -135,7 +135,7 @@ export class BuildSetting {
     const election = this.#options.election?.(this.#started);
     this.#started += 1;
     const manager = new Manager({ logger, ...(election === undefined ? {} : { election }) });
-    const { builds, cache, pool, caches, controllers, components } = wireBuilds({
+    const { builds, cache, pool, operations, caches, controllers, components } = wireBuilds({
       ...{ client, config, controller, namespace, logger, concurrency: 8 },
       archive: this.#options.archive ?? new BuildArchive({ files: undefined, logger }),
       quarantineMs: this.#options.quarantineMs,
@@ -168,7 +168,7 @@ export class BuildSetting {
       .addComponent(...components)
       .addController(...controllers);
     const working = manager.run(halt.signal);
-    const replica = { builds, cache, pool };
+    const replica = { builds, cache, pool, operations };
     this.#running.push({ replica, client, registry, halt, working });
     await builds.ready();
     return replica;
@@ -263,7 +263,7 @@ export class BuildSetting {
 }
 
 /** One of the controllers on a cluster. */
-export type BuildReplica = Pick<WiredBuilds, 'builds' | 'cache' | 'pool'>;
+export type BuildReplica = Pick<WiredBuilds, 'builds' | 'cache' | 'pool' | 'operations'>;
 
 interface Running {
   readonly replica: BuildReplica;

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { BuildSlot, Place } from '../../../domain/build/build-queue.ts';
+import type { Place } from '../../../domain/build/build-queue.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
 import type { Controller } from '../../controller.ts';
 import type { Component, Health } from '../../health.ts';
@@ -53,11 +53,6 @@ export class ExecutorPool implements Component {
 
   get(name: string): BuildExecutor | undefined {
     return this.#executors.get(name);
-  }
-
-  /** Where a build with this slot runs: what its slot says, or this cluster for one that somebody has released. */
-  executorFor(slot: Pick<BuildSlot, 'executor'> | undefined): BuildExecutor | undefined {
-    return slot === undefined ? this.local : this.get(slot.executor);
   }
 
   /** That which runs the intents themselves, where builds run in this cluster. */
