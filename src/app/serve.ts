@@ -84,12 +84,13 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
   void closed.then(() => answered.abort());
   await sleep(ANSWERS_MS, answered.signal);
   // Pending calls to upstream services fail, so that the requests that wait for them get a 503 and not a reset.
-  await Promise.all([identification.close(), stage?.stopAsking()]);
+  const closing = await Promise.allSettled([identification.close(), stage?.stopAsking()]);
   await closed;
   served.resolve();
   await working;
   await stage?.close();
   broken.signal.throwIfAborted();
+  for (const each of closing) if (each.status === 'rejected') throw each.reason;
 }
 
 /** The build stage; undefined where nothing is built. */

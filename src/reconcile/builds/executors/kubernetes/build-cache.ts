@@ -41,7 +41,7 @@ interface SeenEvent extends Cached {
 const TROUBLES = 2_000;
 
 /**
- * The builds of one cluster as they are there: three cache, however many builds there are. It is synced with Jobs and
+ * The builds of one cluster as they are there: three watches, however many builds there are. It is synced with Jobs and
  * pods; events only say why something takes long.
  */
 export class BuildCache implements Cache {
