@@ -63,7 +63,7 @@ describe.concurrent('a pod that does not start', () => {
   });
 
   it('because a right is missing for a moment comes up', async () => {
-    const setting = await clusters.setting();
+    const setting = await clusters.setting({ patience: { longestGrace: 60_000 } });
     let refusals = 0;
     setting.proxy.onCall = (_n, { verb, resource }) =>
       verb === 'create' && resource === 'pods' && (refusals += 1) <= 3 ? { status: 403 } : 'pass';
