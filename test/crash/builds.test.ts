@@ -73,17 +73,33 @@ afterAll(async () => {
 async function checkUndisturbed(): Promise<void> {
   const first = await victim.request(victim.newRepository('quick'));
   await victim.restOf(first);
-  const writes = await victim.writesDuring(async () => {
-    const id = await victim.request(victim.newRepository('quick'));
-    expect(await victim.restOf(id)).toEqual(READY);
+  await writesAre(BUILD, () =>
+    Promise.resolve(async () => {
+      const id = await victim.request(victim.newRepository('quick'));
+      expect(await victim.restOf(id)).toEqual(READY);
+    }),
+  );
+  await writesAre(CANCEL, async () => {
+    const id = await runEndless(victim.newRepository('endless'));
+    return async () => {
+      expect(await victim.api.cancel(id)).toBe(202);
+      expect(await victim.restOf(id)).toEqual(CANCELLED);
+    };
   });
-  expect(writes.sort()).toEqual([...BUILD].sort());
-  const id = await runEndless(victim.newRepository('endless'));
-  const cancelling = await victim.writesDuring(async () => {
-    expect(await victim.api.cancel(id)).toBe(202);
-    expect(await victim.restOf(id)).toEqual(CANCELLED);
-  });
-  expect(cancelling.sort()).toEqual([...CANCEL].sort());
+}
+
+/**
+ * That this is done by these writes and no others. The Job controller of a real cluster writes to Jobs in the same moments, and a
+ * write that meets one of its own is made again: of three attempts one has to go without.
+ */
+async function writesAre(wanted: readonly CallName[], prepare: () => Promise<() => Promise<void>>): Promise<void> {
+  let writes: CallName[] = [];
+  for (let attempt = 1; attempt <= 3; attempt += 1) {
+    const work = await prepare();
+    writes = (await victim.writesDuring(work)).sort();
+    if (writes.join() === [...wanted].sort().join()) return;
+  }
+  expect(writes).toEqual([...wanted].sort());
 }
 
 async function runEndless(repository: string): Promise<string> {
