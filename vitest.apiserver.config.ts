@@ -17,9 +17,7 @@ export default defineConfig({
     setupFiles: ['test/support/leaks.ts', 'test/support/canaries.ts'],
     reporters: ['default', './test/support/api-server-reporter.ts'],
     // Most of a test is waiting; etcd and kube-apiserver want a core.
-    // As in npm test: files share workers.
-    isolate: false,
-    maxWorkers: Math.max(4, availableParallelism()),
+    maxWorkers: Math.max(3, availableParallelism()),
     testTimeout: 60_000,
     hookTimeout: 120_000,
     restoreMocks: true,
