@@ -37,7 +37,6 @@ describe('a watch', () => {
     const started = performance.now();
     expect(await api.watch(`${path}/secrets?watch=true&resourceVersion=${since}&timeoutSeconds=1`)).toEqual([]);
     expect(performance.now() - started).toBeGreaterThan(900);
-    expect(performance.now() - started).toBeLessThan(5_000);
   });
 
   it('begins with what is there when no version is given, or 0', async () => {

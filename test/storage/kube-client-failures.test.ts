@@ -104,11 +104,10 @@ describe('a call that failed', () => {
   });
 
   it('is given up at once when the server asks for more than there is time', async () => {
-    const { server, client } = await startScripted({ timeoutMs: 5_000 });
-    server.otherwise = (exchange) => exchange.status(429, 'TooManyRequests', { 'retry-after': '30' });
-    const started = performance.now();
-    expect(await errorOf(client.get(Pods, REF))).toMatchObject({ status: 429, retryAfterMs: 30_000 });
-    expect(performance.now() - started).toBeLessThan(2_000);
+    const { server, client } = await startScripted({ timeoutMs: 300_000 });
+    // Longer than the test: it would not end if it waited for its time or for that of the server.
+    server.otherwise = (exchange) => exchange.status(429, 'TooManyRequests', { 'retry-after': '400' });
+    expect(await errorOf(client.get(Pods, REF))).toMatchObject({ status: 429, retryAfterMs: 400_000 });
   });
 });
 
@@ -154,15 +153,15 @@ describe('a call without an answer', () => {
   });
 
   it('gives up waiting for the next attempt when the caller goes', async () => {
-    const { server, client } = await startScripted();
+    const { server, client } = await startScripted({ timeoutMs: 400_000 });
     const caller = new AbortController();
     server.otherwise = (exchange) => {
-      exchange.status(429, 'TooManyRequests', { 'retry-after': '4' });
+      // Longer than the test.
+      exchange.status(429, 'TooManyRequests', { 'retry-after': '300' });
       setImmediate(() => caller.abort());
     };
-    const started = performance.now();
     await errorOf(client.get(Pods, REF, { signal: caller.signal }));
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(server.exchanges).toHaveLength(1);
   });
 });
 

@@ -18,9 +18,7 @@ describe('a reflector that is told to stop', () => {
     const { server, client, done, stop, reflector, changes } = await follow(script);
     await expect.poll(() => server.exchanges.length).toBe(requests);
     stop();
-    const stopped = performance.now();
     await done;
-    expect(performance.now() - stopped).toBeLessThan(500);
     await client.close();
     await expect.poll(() => server.openConnections).toBe(0);
     expect(server.exchanges).toHaveLength(requests);

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
-import { intentName, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
+import { intentName } from '../../domain/lab/object-names.ts';
 import type { ObservedLab } from '../../domain/lab/observed.ts';
-import type { ObservedPod } from '../../domain/lab/pod.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { Namespaces, Secrets } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
@@ -10,7 +9,7 @@ import type { Result } from '../work-queue.ts';
 import { decideOrphan, type LabTimings, type OrphanDecision } from './decide.ts';
 import type { LabCache } from './lab-cache.ts';
 import type { LabTeardown } from './lab-teardown.ts';
-import { oneLabSelector } from './observe.ts';
+import { oneSpawnSelector } from './observe.ts';
 import { CLEANUP_AGAIN_MS } from './operations.ts';
 
 export interface LabOrphansOptions {
@@ -73,9 +72,15 @@ export class LabOrphans {
         if (await this.#hasIntent(slug)) return {};
         logger.warn({ lab: slug, namespace: decision.pod.namespace }, 'removing a pod without an intent');
         await teardown.deletePod(decision.pod);
-        await client.deleteCollection(Secrets, decision.pod.namespace, secretsOf(decision.pod, controller), {
-          priority: 'background',
-        });
+        // No more than those of its spawn: a new lab may be asked for in any moment.
+        await client.deleteCollection(
+          Secrets,
+          decision.pod.namespace,
+          oneSpawnSelector(controller, slug, decision.pod.spawnId),
+          {
+            priority: 'background',
+          },
+        );
         return { requeueAfterMs: CLEANUP_AGAIN_MS };
       case 'collect-namespace': {
         const { name, uid, resourceVersion } = decision.namespace;
@@ -114,12 +119,6 @@ export function labOrphansController(orphans: LabOrphans, cache: LabCache, logge
     reconcile: (slug, run) => orphans.reconcile(slug, run),
     logger,
   });
-}
-
-/** Those of the spawn of the pod; a new lab may be asked for in any moment. */
-function secretsOf({ slug, spawnId }: ObservedPod, controller: string): string {
-  const all = oneLabSelector(controller, slug);
-  return spawnId === '' ? all : `${all},${SPAWN_LABEL}=${spawnId}`;
 }
 
 function identityOf({ namespace }: ObservedLab): string {

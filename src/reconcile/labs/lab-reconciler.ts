@@ -115,10 +115,12 @@ export class LabReconciler {
         confirm: () => this.#confirm(intent),
         noteServiceIp: config.internalUrl === 'serviceIp',
       });
-      if (written === undefined) return {};
-      cache.observePod(written);
+      if (written !== undefined) cache.observePod(written);
+      if (!isCurrent(cache.intentOf(slug), spec.spawnId)) return await teardown.takeBack(intent, written);
       return { requeueAfterMs: Math.max(0, spec.deadline - this.#clock.now()) };
     } catch (error) {
+      // Whatever the error is about, nothing comes back to a lab that nobody wants any more.
+      if (!isCurrent(cache.intentOf(slug), spec.spawnId)) return await teardown.takeBack(intent, undefined);
       const refused = refusalOf(error);
       if (refused === undefined || this.#mayPass(refused, operation)) throw error;
       logger.warn({ err: error, lab: slug }, 'the cluster refuses a lab');

@@ -1,3 +1,4 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { LabConfig } from '../../config/config.ts';
 import { cleanedPatch, failurePatch } from '../../domain/lab/intent.ts';
@@ -13,7 +14,7 @@ import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import type { Result } from '../work-queue.ts';
 import type { WantedLab } from './decide.ts';
 import type { LabCache } from './lab-cache.ts';
-import { oneLabSelector, spawnSelector } from './observe.ts';
+import { oneLabSelector, oneSpawnSelector, spawnSelector } from './observe.ts';
 import { CLEANUP_AGAIN_MS, type Operation } from './operations.ts';
 
 export interface LabTeardownOptions {
@@ -106,10 +107,33 @@ export class LabTeardown {
 
   /** Deletes this pod and no other of its name. @throws KubeError */
   async deletePod({ namespace, uid }: ObservedPod): Promise<void> {
+    await this.#deletePod(namespace, uid);
+  }
+
+  async #deletePod(namespace: string, uid: string): Promise<void> {
     await this.#options.client.delete(Pods, { namespace, name: POD_NAME }, { uid }).catch((error: unknown) => {
       // Another pod of that name: the one that was meant is gone.
       if (!isKubeError(error, 409)) throw error;
     });
+  }
+
+  /**
+   * Removes what was made of a spawn that had ended before its objects were written: at the hands of another replica, which
+   * could not see the writes that were still under way here. A spawn that has ended is never wanted again.
+   *
+   * @param pod if it was made
+   * @throws KubeError
+   */
+  async takeBack(intent: ObservedIntent, pod: V1Pod | undefined): Promise<Result> {
+    const { client, controller, logger } = this.#options;
+    const { slug, spec } = intent;
+    const { namespace } = spec;
+    logger.info({ lab: slug }, 'a lab has ended while its objects were written: removing them');
+    await Promise.all([
+      client.deleteCollection(Secrets, namespace, oneSpawnSelector(controller, slug, spec.spawnId)),
+      pod === undefined ? undefined : this.#deletePod(namespace, pod.metadata?.uid ?? ''),
+    ]);
+    return {};
   }
 
   async #deleteIntent(intent: ObservedIntent, only: { uid: string; resourceVersion?: string }): Promise<void> {

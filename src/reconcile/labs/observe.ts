@@ -34,6 +34,12 @@ export function spawnSelector(controller: string, { slug, spec }: Pick<ObservedI
   return `${all},${SPAWN_LABEL} in (${[spec.spawnId, ...spec.earlierSpawns].join(',')})`;
 }
 
+/** Selects what this spawn has made and no other; of a spawn from before there was a label, everything of its lab. */
+export function oneSpawnSelector(controller: string, slug: string, spawnId: string): string {
+  const all = oneLabSelector(controller, slug);
+  return spawnId === '' ? all : `${all},${SPAWN_LABEL}=${spawnId}`;
+}
+
 /** Whether an object was made by this controller for this lab. */
 export function isOurs(object: KubernetesObject, controller: string, slug: string): boolean {
   const labels = object.metadata?.labels ?? {};

@@ -6,7 +6,7 @@ import { ConfigMaps, Secrets } from '../../../src/storage/kubernetes/resources.t
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import type { KubeRequest } from '../../support/cluster-requests.ts';
 import type { Fault } from '../../support/fault-proxy.ts';
-import { until } from '../support/until.ts';
+import { onCluster, until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
 import { aRepository, BuildSetting, type BuildSettingOptions } from './setting.ts';
 
@@ -137,7 +137,7 @@ describe('faults between the controller and the API server', () => {
     await set({
       scripts: (url) => ({ lines: lines(LINES), delayMs: 1, exitCode: url.includes('/bad-') ? 1 : 0 }),
       config: { queue: { running: 20, perUser: 20, waiting: 500 } },
-      requestTimeoutMs: 500,
+      requestTimeoutMs: onCluster(500, 1_500),
     });
     setting.proxy.onCall = chaos(7);
     // Those watches that are open already, too.

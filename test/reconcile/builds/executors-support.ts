@@ -22,7 +22,7 @@ export function executorsOf(...makers: Make[]): (setting: BuildSetting) => Build
 export function home(capacity = Infinity): Make {
   return (setting, { cache, builder }) => {
     const { namespace, controllerNamespace: controller, cluster } = setting;
-    const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 2_000 });
+    const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 10_000 });
     return new LocalExecutor({
       ...{
         name: 'home',
@@ -68,7 +68,7 @@ export class OtherCluster {
 
   executor(capacity = Infinity, sweepMs?: number): Make {
     return (setting, { onChange, onReady }) => {
-      const client = new KubeClient({ connection: this.cluster.connection(), timeoutMs: 2_000 });
+      const client = new KubeClient({ connection: this.cluster.connection(), timeoutMs: 10_000 });
       const scope = { client, namespace: this.namespace, config: setting.config, logger: loggerOf(setting) };
       const shared = { name: 'other', capacity, scope, installation: installationOf(setting), onChange, onReady };
       return new RemoteClusterExecutor({ ...shared, ...(sweepMs === undefined ? {} : { sweepMs }) });
@@ -110,7 +110,7 @@ export class OtherCluster {
 
 function installationOf(setting: BuildSetting): Installation {
   const { controllerNamespace: controller, namespace, cluster } = setting;
-  const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 2_000 });
+  const client = new KubeClient({ connection: cluster.connection(), timeoutMs: 10_000 });
   return new Installation({ client, controller, namespace, logger: loggerOf(setting), firstRetryMs: 20 });
 }
 

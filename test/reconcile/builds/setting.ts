@@ -104,7 +104,7 @@ export class BuildSetting {
       lab: { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }] },
       builds: {
         builder: { image: 'registry.example/builder:1' },
-        registry: { host: registry.host, url: registry.url, insecure: true, timeout: '2s', patience: '5s' },
+        registry: { host: registry.host, url: registry.url, insecure: true, timeout: '10s', patience: '15s' },
         ...options.config,
       },
     });

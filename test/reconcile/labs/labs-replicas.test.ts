@@ -2,10 +2,11 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { LabEvent } from '../../../src/domain/lab/lab.ts';
 import type { LabService } from '../../../src/reconcile/labs/lab-service.ts';
 import { Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import type { KubeRequest } from '../../support/cluster-requests.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
-import { until } from '../support/until.ts';
+import { onCluster, until } from '../support/until.ts';
 
 const LABS = 45;
 const EVENTS_MS = 30_000;
@@ -140,9 +141,46 @@ describe('three controllers that all reconcile', () => {
         }),
       );
     }
-    for (const username of some) expect(await setting.secretNames(aKey(username))).toEqual([]);
+    // A controller that was late with a write takes it back after the lab has gone.
+    for (const username of some) await expectNothingLeft(setting, username);
     expect(setting.log.filter((line) => line.includes('lab failed'))).toEqual([]);
   });
+
+  it('leave no Secret when one of them was late and the lab has gone meanwhile', async () => {
+    const setting = await clusters.setting();
+    const late = await FaultProxy.start(setting.cluster.direct);
+    closing.push(async () => {
+      await setting.stop();
+      await late.close();
+    });
+    const inLab = setting.namespaceOf(aKey());
+    const creates = (resource: string) => (_n: number, request: KubeRequest) =>
+      request.verb === 'create' && request.resource === resource && request.namespace === inLab
+        ? ('hold-before' as const)
+        : ('pass' as const);
+    late.onCall = creates('secrets');
+    setting.proxy.onCall = creates('pods');
+    await setting.addReplica({ leads: true, proxy: late });
+    await setting.labs.create(aLab());
+    await until('the late one is about to make a Secret', () => late.held.size === 2);
+    setting.proxy.onCall = () => 'pass';
+    for (const held of setting.proxy.held) held.release();
+    await setting.untilPhase('running');
+    await setting.labs.delete(aKey());
+    expect(await setting.secretNames()).toEqual([]);
+    late.onCall = () => 'pass';
+    for (const held of late.held) held.release();
+    await until('it takes back what it made', () =>
+      late.requests.all.some(({ verb, resource }) => verb === 'deletecollection' && resource === 'secrets'),
+    );
+    await expectNothingLeft(setting, 'ada');
+  });
+
+  async function expectNothingLeft(setting: Setting, username: string): Promise<void> {
+    const isGone = async () => (await setting.secretNames(aKey(username))).length === 0;
+    await until(`the Secrets of ${username} are gone`, isGone);
+    expect(await setting.pod(aKey(username))).toBeUndefined();
+  }
 });
 
 describe('a replica that does not lead', () => {
@@ -241,7 +279,7 @@ describe('a replica whose watches lag behind', () => {
   });
 
   it('deletes a lab that was asked for elsewhere in the place of one that it knows', async () => {
-    const setting = await clusters.setting({ config: aConfig({ deleteTimeout: '2s' }) });
+    const setting = await clusters.setting({ config: aConfig({ deleteTimeout: onCluster('2s', '8s') }) });
     const { labs } = await deaf(setting);
     await setting.spawn(aLab());
     await labs.ready(aKey());

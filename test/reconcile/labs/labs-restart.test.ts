@@ -3,7 +3,10 @@ import { DELAYS } from '../../../sandbox/index.ts';
 import { Pods } from '../../../src/storage/kubernetes/resources.ts';
 import { useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
-import { until } from '../support/until.ts';
+import { onCluster, until } from '../support/until.ts';
+
+/** A pod must have come up to where it fails by then. */
+const SPAWN_TIMEOUT = onCluster('3s', '8s');
 
 const clusters = useCluster({ concurrent: true });
 
@@ -60,11 +63,12 @@ describe.concurrent('a controller that is started again', () => {
 
   it('ends a lab whose deadline has passed meanwhile', async () => {
     const setting = await clusters.setting({
-      config: aConfig({ spawnTimeout: '3s' }),
+      config: aConfig({ spawnTimeout: SPAWN_TIMEOUT }),
       faults: [{ fault: 'neverReady' }],
     });
     await setting.labs.create(aLab());
     const { spec } = await setting.untilPhase('starting');
+    await until('its container runs', async () => (await setting.pod())?.status?.phase === 'Running');
     await setting.stop();
     await until('the deadline has passed', () => Date.now() > spec.deadline);
     await setting.start();
@@ -73,7 +77,7 @@ describe.concurrent('a controller that is started again', () => {
   });
 
   it('notices that a running lab has ended meanwhile', async () => {
-    const setting = await clusters.setting({ config: aConfig({ spawnTimeout: '3s' }) });
+    const setting = await clusters.setting({ config: aConfig({ spawnTimeout: SPAWN_TIMEOUT }) });
     await setting.spawn(aLab());
     const { spec } = await setting.spawn(aLab({ username: 'bob' }));
     await setting.stop();

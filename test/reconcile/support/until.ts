@@ -1,7 +1,11 @@
 import { askAgain } from '../../support/wait-for.ts';
 
-/** Real API servers take seconds where the sandbox takes milliseconds. */
-const PATIENCE_MS = process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver' ? 30_000 : 10_000;
+/** One value for the sandbox and one for a real API server, which takes seconds where the sandbox takes milliseconds. */
+export function onCluster<T>(sandbox: T, apiServer: T): T {
+  return process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver' ? apiServer : sandbox;
+}
+
+const PATIENCE_MS = onCluster(10_000, 30_000);
 const POLL_MS = 5;
 
 /**

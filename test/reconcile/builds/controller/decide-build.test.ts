@@ -210,7 +210,12 @@ describe('what is to be done next for a build', () => {
       aMemory(),
       { do: 'end', status: 'cancelled' },
     ],
-    ['is wanted by nobody', aBuild({ interestExpiresAt: ago(1) }), aMemory({ slot: SLOT, run: aRun() }), { do: 'abandon' }],
+    [
+      'is wanted by nobody',
+      aBuild({ interestExpiresAt: ago(1) }),
+      aMemory({ slot: SLOT, run: aRun() }),
+      { do: 'abandon' },
+    ],
     [
       'is wanted by nobody and has ended',
       aBuild({ ...released, interestExpiresAt: ago(5) }),
