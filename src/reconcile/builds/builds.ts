@@ -192,6 +192,8 @@ export class Builds implements BuildService {
     if (operation === undefined || operation.isLate || operation.following !== null) {
       return lines((await this.#logOf(id, operation, signal)).text(signal));
     }
+    // It may have been made here just now, for nobody who stays.
+    this.#options.onReaders(id);
     return lines((await this.#options.logs.load(id, operation, signal))?.text(signal) ?? []);
   }
 

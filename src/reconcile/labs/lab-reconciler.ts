@@ -115,6 +115,7 @@ export class LabReconciler {
         confirm: () => this.#confirm(intent),
         noteServiceIp: config.internalUrl === 'serviceIp',
       });
+      operation.noteAccepted();
       if (written !== undefined) cache.observePod(written);
       if (!isCurrent(cache.intentOf(slug), spec.spawnId)) return await teardown.takeBack(intent, written);
       return { requeueAfterMs: Math.max(0, spec.deadline - this.#clock.now()) };

@@ -93,6 +93,11 @@ export class Operation {
     return at - since;
   }
 
+  /** The cluster has taken it: what it refuses from now on, it refuses anew. */
+  noteAccepted(): void {
+    this.#refusedSince.clear();
+  }
+
   isCleanupDue(at: number): boolean {
     return this.#cleanupAskedAt === null || at - this.#cleanupAskedAt >= CLEANUP_AGAIN_MS;
   }

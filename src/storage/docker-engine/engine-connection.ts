@@ -1,7 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Agent, buildConnector } from 'undici';
+import { buildConnector, type Dispatcher } from 'undici';
 import { pool } from '../../util/http.ts';
+import { writeFence } from '../../util/write-fence.ts';
 
 /** Where a Docker-compatible engine listens. */
 export interface EngineAddress {
@@ -15,10 +16,10 @@ export interface EngineAddress {
 export interface EngineConnection {
   /** What URLs begin with; over a Unix socket the host in it means nothing. */
   readonly origin: string;
-  /** For requests that are answered at once. */
-  readonly calls: Agent;
+  /** For requests that are answered at once. What a run of a controller writes is fenced by its leadership. */
+  readonly calls: Dispatcher;
   /** For logs and events, which hold a connection each for as long as they last. */
-  readonly streams: Agent;
+  readonly streams: Dispatcher;
 }
 
 /** Calls under way at the same moment; more wait for their turn. */
@@ -29,7 +30,7 @@ export function connectEngine({ address, tls }: EngineAddress): EngineConnection
   const connect = connector(address, tls);
   return {
     origin: originOf(address, tls),
-    calls: pool({ connect, connections: CALLS }),
+    calls: pool({ connect, connections: CALLS }).compose(writeFence),
     streams: pool({ connect, pipelining: 0 }),
   };
 }

@@ -16,7 +16,7 @@ import { type RunContext, runContext } from '../../util/run-context.ts';
 import type { KubeConnection } from './connection.ts';
 import { errorFromAnswer, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
-import { writeFence } from './write-fence.ts';
+import { writeFence } from '../../util/write-fence.ts';
 
 export interface CallOptions {
   /** Ends the call early. */

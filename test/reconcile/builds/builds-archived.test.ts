@@ -9,7 +9,7 @@ import { LogStore } from '../../../src/storage/archive/log-store.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
-import { BuildSetting } from './setting.ts';
+import { aRepository, BuildSetting } from './setting.ts';
 
 let cluster: TestCluster;
 let directory: string;
@@ -84,6 +84,20 @@ describe('the log and the result of a build', () => {
     for await (const event of setting.builds.events(spec.id, first?.id, AbortSignal.timeout(5_000)) ?? [])
       rest.push(event);
     expect(rest).toMatchObject([{ type: 'log', text: 'two\n' }, { type: 'ready' }]);
+  });
+
+  it('is kept of a build that was cancelled in the queue, too, when its Job goes', async () => {
+    const archive = await openArchive();
+    const gate = new Gate();
+    const config = { queue: { running: 1 }, retention: '1s' };
+    setting = await BuildSetting.create(cluster, { scripts: () => gate.script(), archive, config });
+    await setting.request({ repository: aRepository('ada/first') });
+    const { spec } = await setting.request({ repository: aRepository('ada/second') });
+    await setting.untilPhase(spec.id, 'queued');
+    await setting.builds.cancel(spec.id, 'ada');
+    const kept = await until('its Job has gone and it is archived', () => archive.known(spec.id));
+    expect(kept.result).toMatchObject({ status: 'cancelled', reason: 'Cancelled' });
+    gate.end();
   });
 
   it('are archived by the controller that comes after one that died before it could', async () => {

@@ -62,7 +62,8 @@ export class FinishedLogs {
    */
   async load(id: string, operation: BuildOperation | undefined, signal: AbortSignal): Promise<ReadableLog | undefined> {
     const { archive } = this.#options;
-    const found = await archive.find(id, signal, operation?.spec.createdAt);
+    const goesOn = operation?.log.ended === false && operation.overSeenAt === null;
+    const found = goesOn ? undefined : await archive.find(id, signal, operation?.spec.createdAt);
     if (found !== undefined) return archive.log(found);
     return operation === undefined ? undefined : this.#readRun(operation, signal);
   }

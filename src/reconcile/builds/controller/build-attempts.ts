@@ -91,8 +91,9 @@ export class BuildAttempt {
     return trouble === undefined ? null : { ...trouble.what, forMs: this.#since(trouble.since) ?? 0 };
   }
 
-  /** It is to run somewhere else. */
-  forgetTrouble(): void {
+  /** It is to run somewhere else, where its stages begin anew. */
+  forgetRun(): void {
+    this.#stage = undefined;
     this.#trouble = undefined;
   }
 

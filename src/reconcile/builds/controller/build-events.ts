@@ -1,6 +1,7 @@
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildSpec } from '../../../domain/build/build.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
+import type { StoredBuild } from '../../../storage/archive/log-store.ts';
 import type { Result } from '../../work-queue.ts';
 import type { BuildArchive } from '../archive/build-archive.ts';
 import type { BuildExecutor } from '../executors/executor.ts';
@@ -38,6 +39,9 @@ const IDLE_MS = 30_000;
 const LAST_LINES_MS = 45_000;
 const DRAIN_AGAIN_MS = 1_000;
 const LOOK_AGAIN_MS = 50;
+/** How long the archive has for one answer about a build whose Job is gone, and how long it is asked again when it fails. */
+const ARCHIVE_MS = 5_000;
+const ARCHIVE_PATIENCE_MS = 30_000;
 
 /**
  * Tells the readers of this replica what becomes of builds, from its own caches and from the logs of the containers. It
@@ -66,15 +70,12 @@ export class BuildEvents {
 
   async reconcile(id: string): Promise<Result> {
     const { cache, operations } = this.#options;
+    for (const replaced of operations.replaced(id)) await this.#tellGone(replaced);
     const build = cache.job(id);
     const known = operations.get(id);
     if (known === undefined) return {};
-    if (build === undefined) return this.#tellGone(known);
-    // Another Job of the same id: the one before it is gone, and its readers are told so.
-    if (known.uid !== build.uid) {
-      await this.#tellGone(known);
-      return {};
-    }
+    // It may be another Job of the same id: the one before it is gone.
+    if (known.uid !== build?.uid) return this.#tellGone(known);
     const executor = executorOf(build, this.#options);
     this.#followWhereNeeded(build, known, executor);
     const result =
@@ -135,26 +136,37 @@ export class BuildEvents {
    * @returns milliseconds until to look again; undefined when they do not come
    */
   async #waitForLines(operation: BuildOperation, executor: BuildExecutor | undefined): Promise<number | undefined> {
-    const { following, spec, resultSeenAt } = operation;
+    const { following, spec, overSeenAt } = operation;
     const now = this.#clock.monotonic();
-    operation.resultSeenAt ??= now;
-    if (following === null && resultSeenAt === null) {
+    operation.overSeenAt ??= now;
+    if (following === null && overSeenAt === null) {
       await executor?.lookAgain?.(spec.id);
       return LOOK_AGAIN_MS;
     }
     const mayCome = following === null ? runOf(executor, spec)?.hasLog === true : !following.isDone;
-    return mayCome && now < operation.resultSeenAt + LAST_LINES_MS ? DRAIN_AGAIN_MS : undefined;
+    return mayCome && now < operation.overSeenAt + LAST_LINES_MS ? DRAIN_AGAIN_MS : undefined;
   }
 
   /** Its Job is gone: it was removed after its end, or deleted by somebody. */
   async #tellGone(operation: BuildOperation): Promise<Result> {
-    const { operations, archive } = this.#options;
-    const { spec, log } = operation;
-    const kept = log.ended ? undefined : await archive.find(spec.id);
-    const isSame = kept?.spec.createdAt === spec.createdAt;
-    if (operations.get(spec.id) === operation)
-      operations.finish(spec.id, isSame ? endOf(spec, kept.result) : undefined);
+    const { operations } = this.#options;
+    const kept = operation.log.ended ? undefined : await this.#findKept(operation);
+    operations.finish(operation, kept === undefined ? undefined : endOf(operation.spec, kept.result));
     return {};
+  }
+
+  /** What the archive knows of it. @throws what the archive does, while there is time to ask it again */
+  async #findKept(operation: BuildOperation): Promise<StoredBuild | undefined> {
+    const { spec } = operation;
+    const now = this.#clock.monotonic();
+    operation.overSeenAt ??= now;
+    try {
+      const kept = await this.#options.archive.find(spec.id, AbortSignal.timeout(ARCHIVE_MS), spec.createdAt);
+      return kept?.spec.createdAt === spec.createdAt ? kept : undefined;
+    } catch (error) {
+      if (now < operation.overSeenAt + ARCHIVE_PATIENCE_MS) throw error;
+      return undefined;
+    }
   }
 
   /**

@@ -130,8 +130,12 @@ export class BuildFinalizer {
     return {};
   }
 
-  async forget({ spec, uid }: ObservedBuild): Promise<Result> {
+  /** Its Job goes. One that never held anything, such as a build that was cancelled in the queue, is archived here. */
+  async forget(all: Build): Promise<Result> {
     const { client, namespace } = this.#options;
+    const { spec, uid, result } = all.build;
+    // The note of an image that was found is of a build that is archived itself, or of another controller.
+    if (result?.cached !== true) await this.#archive(all);
     const ref = { namespace, name: buildObjectName(spec.id) };
     await client.delete(Jobs, ref, { uid, propagationPolicy: 'Background', priority: 'background' });
     return {};

@@ -25,8 +25,8 @@ export interface BuildOperation {
   leftAt: number;
   /** The lowest position in the queue that readers were told: a number that a person sees does not go up. */
   position: number | null;
-  /** When this replica first saw how the build ended; milliseconds of the monotonic clock. */
-  resultSeenAt: number | null;
+  /** When this replica first saw that the build is over, or its Job gone; milliseconds of the monotonic clock. */
+  overSeenAt: number | null;
   /** The log is kept in the archive, or cannot be: it is not needed here except by readers. */
   isArchived: boolean;
 }
@@ -41,6 +41,8 @@ export interface LogBounds {
 /** The builds that this replica tells of, by id. */
 export class BuildOperations {
   readonly #current = new Map<string, BuildOperation>();
+  /** Those whose Job has been replaced by another of the same id, until their readers are told how they ended. */
+  readonly #replaced = new Map<string, Set<BuildOperation>>();
   readonly #logs: LogBounds;
 
   constructor(logs: LogBounds) {
@@ -55,11 +57,16 @@ export class BuildOperations {
     return this.#current.values();
   }
 
-  /** The operation on this build. Readers of one before it, of another Job, get their terminal event. */
+  /** Operations on earlier Jobs of this id whose readers still have to be told how they ended. */
+  replaced(id: string): Iterable<BuildOperation> {
+    return [...(this.#replaced.get(id) ?? [])];
+  }
+
+  /** The operation on this build. One before it, of another Job, is put by: see `replaced`. */
   resume({ spec, uid, result }: ObservedBuild): BuildOperation {
     const before = this.#current.get(spec.id);
     if (before?.uid === uid) return before;
-    if (before !== undefined) this.finish(spec.id);
+    if (before !== undefined) this.#replaced.set(spec.id, new Set([...this.replaced(spec.id), before]));
     const operation: BuildOperation = {
       spec,
       uid,
@@ -70,7 +77,7 @@ export class BuildOperations {
       readers: 0,
       leftAt: -Infinity,
       position: null,
-      resultSeenAt: null,
+      overSeenAt: null,
       isArchived: false,
     };
     if (result !== null) operation.log.end(endOf(spec, result));
@@ -79,16 +86,18 @@ export class BuildOperations {
   }
 
   /** Nobody needs it here any more: whoever comes next begins anew. */
-  drop({ spec, uid, following, log }: BuildOperation): void {
+  drop(operation: BuildOperation): void {
+    const { spec, following, log } = operation;
     following?.abort.abort();
     log.discard();
-    if (this.#current.get(spec.id)?.uid === uid) this.#current.delete(spec.id);
+    if (this.#current.get(spec.id) === operation) this.#current.delete(spec.id);
+    const replaced = this.#replaced.get(spec.id);
+    replaced?.delete(operation);
+    if (replaced?.size === 0) this.#replaced.delete(spec.id);
   }
 
   /** The Job is gone: readers who still wait get their terminal event. */
-  finish(id: string, end: BuildEnd = DELETED): void {
-    const operation = this.#current.get(id);
-    if (operation === undefined) return;
+  finish(operation: BuildOperation, end: BuildEnd = DELETED): void {
     operation.log.end(end);
     this.drop(operation);
   }

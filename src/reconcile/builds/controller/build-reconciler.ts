@@ -107,7 +107,7 @@ export class BuildReconciler {
       case 'remove-run':
         return this.#finalizer.removeRun(all);
       case 'forget':
-        return this.#finalizer.forget(build);
+        return this.#finalizer.forget(all);
       case 'nothing':
         return decision.again === undefined ? {} : { requeueAfterMs: decision.again };
     }
@@ -198,7 +198,7 @@ export class BuildReconciler {
     const executor = executorOf(build, this.#options);
     await executor?.stop(build.spec);
     if (executor !== undefined) this.#options.pool.failed(executor.name, new ExecutorUnavailable(message));
-    attempt.forgetTrouble();
+    attempt.forgetRun();
     await this.#options.slotStore.release(build.uid);
     return {};
   }

@@ -125,6 +125,33 @@ describe('a replica that only reads', () => {
     }
   });
 
+  it('asks an archive that does not answer again for a while, and then tells what it knows', async () => {
+    const { seen, events, operation, told } = aReplica(() => Promise.reject(new Error('gone')), {
+      archive: { find: () => Promise.reject(new Error('the archive does not answer')) },
+    });
+    seen.build = undefined;
+    await expect(events.reconcile(ID)).rejects.toThrow('does not answer');
+    expect(operation.log.ended).toBe(false);
+    seen.now = 30_000;
+    await events.reconcile(ID);
+    expect(await told()).toEqual(['failed']);
+  });
+
+  it('tells the readers of a build that another one of its id has replaced how theirs ended', async () => {
+    const kept = { spec: aBuild().spec, result: READY };
+    const { seen, events, operations, told } = aReplica(() => Promise.reject(new Error('gone')), {
+      archive: { find: (_id, _signal, createdAt) => Promise.resolve(createdAt === 5 ? kept : undefined) },
+    });
+    seen.build = aBuild({ uid: 'v', spec: { ...aBuild().spec, createdAt: 9 } });
+    const next = operations.resume(seen.build);
+    next.readers += 1;
+    await events.reconcile(ID);
+    expect(await told()).toEqual(['ready']);
+    expect([...operations.replaced(ID)]).toEqual([]);
+    expect(operations.get(ID)).toBe(next);
+    expect(next.log.ended).toBe(false);
+  });
+
   it('reads no log that nobody reads there, and forgets it a while after its last reader has gone', async () => {
     let opened = 0;
     const { seen, events, operations, operation } = aReplica((_id, _position, signal) => {

@@ -70,8 +70,10 @@ export class DockerStarts {
     before?.stopped.abort(stoppedEarly());
     const start: Start = { spec, stopped: new AbortController(), done: Promise.resolve() };
     this.#current.set(id, start);
-    // It outlives the run of the controller that asks for it.
-    start.done = runContext.exit(() => this.#run(start, secrets, before));
+    // It outlives the run of the controller that asks for it, but not the leadership of that run.
+    const mayWrite = runContext.getStore()?.mayWrite ?? (() => true);
+    const run = { id: `start ${id}`, signal: start.stopped.signal, mayWrite };
+    start.done = runContext.run(run, () => this.#run(start, secrets, before, mayWrite));
   }
 
   /** Stops the start of this attempt, if there is one, and waits until nothing of it goes on. */
@@ -90,7 +92,7 @@ export class DockerStarts {
     await Promise.all([...this.#current.values()].map(({ done }) => done));
   }
 
-  async #run(start: Start, secrets: BuildSecrets, before: Start | undefined): Promise<void> {
+  async #run(start: Start, secrets: BuildSecrets, before: Start | undefined, mayWrite: () => boolean): Promise<void> {
     const { spec, stopped } = start;
     const signal = AbortSignal.any([stopped.signal, this.#over.signal]);
     try {
@@ -98,7 +100,9 @@ export class DockerStarts {
       signal.throwIfAborted();
       await this.#options.start(spec, secrets, signal);
     } catch (error) {
-      if (!signal.aborted) this.#failed.set(spec.id, { createdAt: spec.createdAt, error: error as Error });
+      // Where another replica leads by now, it begins anew: that is no fault of the engine.
+      if (!signal.aborted && mayWrite())
+        this.#failed.set(spec.id, { createdAt: spec.createdAt, error: error as Error });
     }
     if (this.#current.get(spec.id) === start) this.#current.delete(spec.id);
     this.#options.onEnd(spec.id);

@@ -166,13 +166,31 @@ describe('the executor for Docker-compatible engines', () => {
     engine.holdsPulls = true;
     const spec = buildSpec('notebooks');
     const run = new AbortController();
-    await runContext.run({ id: 'run', signal: run.signal, mayWrite: () => !run.signal.aborted }, () =>
+    await runContext.run({ id: 'run', signal: run.signal, mayWrite: () => true }, () =>
       running.executor.start(spec, NO_SECRETS),
     );
     await waitFor('the image is being fetched', 5_000, () => engine.heldPulls === 1 || undefined);
     run.abort(new Error('the run has ended'));
     engine.releasePulls();
     await waitFor('it runs', 5_000, () => running.executor.observe(spec.id)?.stage === 'running' || undefined);
+  });
+
+  it('makes no container once another replica leads, and holds that against nobody', async () => {
+    engine.images.clear();
+    engine.holdsPulls = true;
+    const spec = buildSpec('notebooks');
+    let leads = true;
+    await runContext.run({ id: 'run', signal: new AbortController().signal, mayWrite: () => leads }, () =>
+      running.executor.start(spec, NO_SECRETS),
+    );
+    await waitFor('the image is being fetched', 5_000, () => engine.heldPulls === 1 || undefined);
+    leads = false;
+    engine.releasePulls();
+    await waitFor('the start has ended', 5_000, () => running.executor.observe(spec.id) === undefined || undefined);
+    expect(engine.containers.size).toBe(0);
+    // It leads again.
+    await startAndWait(running.executor, spec);
+    expect(running.executor.observe(spec.id)).toMatchObject({ stage: 'running' });
   });
 
   it('tells what a start failed with once, to whoever asks for the same attempt again', async () => {

@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import { runContext } from '../../util/run-context.ts';
+import { runContext } from './run-context.ts';
 
 /**
  * Asks once more, at the moment at which a request is written to its connection, whether its run may still write. Between the start
