@@ -1,4 +1,5 @@
-import type { ExecutorConfig } from '../config/index.ts';
+import type { Logger } from 'pino';
+import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
 import { DockerExecutor } from '../reconcile/builds/executors/docker/docker-executor.ts';
 import type { BuildExecutor } from '../reconcile/builds/executors/executor.ts';
 import type { Installation } from '../reconcile/builds/executors/installation.ts';
@@ -6,7 +7,7 @@ import { KueueExecutor, LocalExecutor } from '../reconcile/builds/executors/kube
 import { RemoteClusterExecutor } from '../reconcile/builds/executors/kubernetes/remote-cluster-executor.ts';
 import { type KubeConnection, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
 import { KubeClient } from '../storage/kubernetes/kube-client.ts';
-import type { BuildStageOptions, ExecutorSetup } from './builds.ts';
+import type { ExecutorSetup } from './build-parts.ts';
 
 /** The connections to other clusters, by name of executor. @throws {SetupError} */
 export async function connectAll(executors: readonly ExecutorConfig[]): Promise<Map<string, KubeConnection>> {
@@ -18,8 +19,14 @@ export async function connectAll(executors: readonly ExecutorConfig[]): Promise<
   return connections;
 }
 
-export interface ExecutorMaking extends BuildStageOptions {
+export interface ExecutorMaking {
+  readonly config: BuildsConfig;
+  readonly client: KubeClient;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  /** Namespace of builds. */
   readonly namespace: string;
+  readonly logger: Logger;
   readonly setup: ExecutorSetup;
   readonly connections: ReadonlyMap<string, KubeConnection>;
   readonly installation: Installation;

@@ -5,7 +5,7 @@ import { type Logger, pino } from 'pino';
 import { requireLoopback, type ServeCommand } from '../cli/index.ts';
 import { HUB_TOKEN_FILE, welcome } from '../cli/welcome.ts';
 import { sandboxConfig } from '../config/index.ts';
-import type { Cluster, Runtime } from './runtime.ts';
+import type { Cluster, Runtime } from './cluster.ts';
 
 /** What the sandbox offers for building. */
 interface Surroundings {

@@ -3,25 +3,8 @@ import { requireLoopback, type ServeCommand } from '../cli/index.ts';
 import { type Config, loadConfig } from '../config/index.ts';
 import type { KubeConnection } from '../storage/kubernetes/connection.ts';
 import { inClusterConnection, isInCluster, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
+import type { Cluster, Runtime } from './cluster.ts';
 import { demoRuntime, startSandboxCluster } from './demo.ts';
-
-/** A way to reach a cluster, and what ends with it. */
-export interface Cluster {
-  readonly connection: KubeConnection;
-  /** Whether other replicas may be using it. */
-  readonly isShared: boolean;
-  readonly close: () => Promise<void>;
-}
-
-/** What the program runs with. */
-export interface Runtime {
-  readonly config: Config;
-  readonly logger: Logger;
-  readonly listen: { readonly host: string; readonly port: number };
-  /** Printed once it listens. */
-  readonly banner: string;
-  readonly cluster: Cluster;
-}
 
 /** What to run with: the configuration file and its cluster, or everything for trying it out when there is none. */
 export async function resolveRuntime(command: ServeCommand): Promise<Runtime> {

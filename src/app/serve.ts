@@ -17,7 +17,7 @@ import { aborted, sleep } from '../util/sleep.ts';
 import { type BuildStage, type BuildStageOptions, createBuildStage } from './builds.ts';
 import { createLabs } from './labs.ts';
 import { leaseElection } from './leadership.ts';
-import type { Runtime } from './runtime.ts';
+import type { Runtime } from './cluster.ts';
 
 /** How long upstream services may go on answering when the program stops; requests in progress have a little longer. */
 const ANSWERS_MS = 2_000;

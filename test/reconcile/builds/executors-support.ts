@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import type { BuildPartsOptions, ExecutorSetup } from '../../../src/app/builds.ts';
+import type { BuildPartsOptions, ExecutorSetup } from '../../../src/app/build-parts.ts';
 import { Installation } from '../../../src/reconcile/builds/executors/installation.ts';
 import { DockerExecutor } from '../../../src/reconcile/builds/executors/docker/docker-executor.ts';
 import type { BuildExecutor } from '../../../src/reconcile/builds/executors/executor.ts';

@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { expect } from 'vitest';
 import { buildConfig, type BuildsConfig, type ConfigInput } from '../../../src/config/index.ts';
 import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../../src/domain/build/build.ts';
-import { type BuildPartsOptions, type WiredBuilds, wireBuilds } from '../../../src/app/builds.ts';
+import { type BuildPartsOptions, type WiredBuilds, wireBuilds } from '../../../src/app/build-parts.ts';
 import type { LeaderElection } from '../../../src/reconcile/leader.ts';
 import { Manager } from '../../../src/reconcile/manager.ts';
 import type { BuildRequest, BuildService } from '../../../src/reconcile/builds/build-service.ts';

@@ -1,7 +1,6 @@
 import { type BuildEvent, type BuildNews, type BuildPhase, isBuildOver } from '../../../domain/build/build.ts';
 import { isBareFailure, parseRepo2dockerLine } from '../../../domain/build/repo2docker-line.ts';
 import type { StoredLine } from '../../../storage/archive/log-store.ts';
-import { SYSTEM_CLOCK } from '../../../util/clock.ts';
 import { EventLog } from '../../event-log.ts';
 import { type BuildEntry, BuildEvents } from './build-log-events.ts';
 import { formatEventId, positionIn, rankOf } from './build-log-position.ts';
@@ -43,7 +42,6 @@ export class BuildLog {
   readonly #build: string;
   #isDiscarded = false;
   #lines = 0;
-  #lastOutputAt: number | null = null;
   #lastPhase: string | null = null;
   #fatal: string | null = null;
   #error: string | null = null;
@@ -76,11 +74,6 @@ export class BuildLog {
     return this.#events.size;
   }
 
-  /** When the last line was appended; milliseconds of the monotonic clock. */
-  get lastOutputAt(): number | null {
-    return this.#lastOutputAt;
-  }
-
   /** What repo2docker said last that it does. */
   get lastPhase(): string | null {
     return this.#lastPhase;
@@ -107,7 +100,6 @@ export class BuildLog {
   append({ text: raw }: { readonly text: string }): void {
     if (this.ended) return;
     const { text, phase, isFatal } = parseRepo2dockerLine(raw);
-    this.#lastOutputAt = SYSTEM_CLOCK.monotonic();
     if (phase !== null && phase !== 'unknown') this.#lastPhase = phase;
     if (isFatal) this.#fatal = oneLine(text);
     else this.#error = lastErrorOf(text) ?? this.#error;
