@@ -137,7 +137,7 @@ describe('faults between the controller and the API server', () => {
     await set({
       scripts: (url) => ({ lines: lines(LINES), delayMs: 1, exitCode: url.includes('/bad-') ? 1 : 0 }),
       config: { queue: { running: 20, perUser: 20, waiting: 500 } },
-      requestTimeoutMs: onCluster(500, 1_500),
+      requestTimeoutMs: onCluster(1_000, 2_000),
     });
     setting.proxy.onCall = chaos(7);
     // Those watches that are open already, too.

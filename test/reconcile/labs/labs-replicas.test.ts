@@ -52,7 +52,8 @@ async function watchRemovals(setting: Setting) {
 
 describe('three controllers that all reconcile', () => {
   async function three() {
-    const setting = await clusters.setting();
+    // All of it runs in one process: calls wait longer for their turn than for the API server.
+    const setting = await clusters.setting({ config: aConfig({}, { kubernetes: { requestTimeout: '60s' } }) });
     const replicas = [
       setting.labs,
       await setting.addReplica({ leads: true }),

@@ -13,7 +13,7 @@ export interface LogFollowerOptions {
   /** Called after each line. */
   readonly onOutput?: () => void;
   readonly logger: Logger;
-  /** How long to try to read the rest once the container has ended, in milliseconds. */
+  /** Once the container has ended, the rest is given up when nothing new has come for so many milliseconds. */
   readonly drainMs?: number;
   readonly clock?: Clock;
 }

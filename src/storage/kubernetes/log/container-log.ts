@@ -22,7 +22,7 @@ export interface FollowLogOptions {
   /** Aborts when the container has ended, so that the log has an end. */
   readonly over: AbortSignal;
   readonly signal: AbortSignal;
-  /** How long to try to read the rest once the container has ended, in milliseconds. */
+  /** Once the container has ended, the rest is given up when nothing new has come for so many milliseconds. */
   readonly drainMs?: number;
   /** After so many milliseconds without a byte the log is opened anew: the peer may be gone without a word. */
   readonly silenceMs?: number;
@@ -35,6 +35,8 @@ export interface FollowLogOptions {
 /** How long an answer to the request for the log may take. */
 const OPEN_MS = 30_000;
 const DRAIN_MS = 30_000;
+/** The longest that the rest may take, however much still comes: so many times `drainMs`. */
+const MOST_DRAINS = 10;
 const SILENCE_MS = 300_000;
 /** The kubelet takes seconds to end the log of a container that has ended: after this silence the rest is asked for instead. */
 const QUIET_MS = 100;
@@ -97,7 +99,11 @@ async function* readOnce(
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       life.heard();
-      for (const line of lines.push(chunk)) if (window.accept(line)) yield line;
+      for (const line of lines.push(chunk)) {
+        if (!window.accept(line)) continue;
+        life.advanced();
+        yield line;
+      }
     }
     // A stream that is followed may end in the middle of a line, which then comes again.
     const rest = last ? lines.rest() : undefined;
@@ -118,6 +124,8 @@ class Life implements Disposable {
   readonly #late = new AbortController();
   readonly #onOver = () => this.#begin();
   #drain: NodeJS.Timeout | undefined;
+  /** When the time for the rest may begin anew for the last time. */
+  #lastStart = 0;
   #silence: NodeJS.Timeout | undefined;
   #stream: { readonly body: Readable; readonly follow: boolean } | undefined;
   #heardAt = 0;
@@ -181,9 +189,16 @@ class Life implements Disposable {
     this.close();
   }
 
-  /** The container has ended: from here on the rest of its log has so long to come. */
+  /** A line was new: what is left of the log has its time from here on. */
+  advanced(): void {
+    if (this.#drain !== undefined && performance.now() < this.#lastStart) this.#drain.refresh();
+  }
+
+  /** The container has ended: see `drainMs`. */
   #begin(): void {
-    this.#drain = setTimeout(() => this.#late.abort(), this.#options.drainMs ?? DRAIN_MS);
+    const { drainMs = DRAIN_MS } = this.#options;
+    this.#lastStart = performance.now() + drainMs * (MOST_DRAINS - 1);
+    this.#drain = setTimeout(() => this.#late.abort(), drainMs);
     this.#look();
   }
 

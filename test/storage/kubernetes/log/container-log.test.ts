@@ -1,3 +1,4 @@
+import { sleep } from '../../../../src/util/sleep.ts';
 import fc from 'fast-check';
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
@@ -211,6 +212,20 @@ describe('the log of a container', () => {
     expect(await readAll({ open: silent, drainMs: 150 })).toEqual({ texts: [], drained: false });
     const hanging = () => new Promise<Readable>(() => undefined);
     expect(await readAll({ open: hanging, drainMs: 150 })).toEqual({ texts: [], drained: false });
+  });
+
+  it('is read to its end however long that takes, as long as something new comes', async () => {
+    const text = (index: number) => `2027-01-15T08:00:0${index}.000000000Z line ${index}\n`;
+    async function* slowly() {
+      for (let index = 0; index < 8; index += 1) {
+        await sleep(60);
+        yield Buffer.from(text(index));
+      }
+    }
+    const open = () => Promise.resolve(Readable.from(slowly()));
+    const { texts, drained } = await readAll({ open, drainMs: 400, silenceMs: 10_000 });
+    expect(texts).toHaveLength(8);
+    expect(drained).toBe(false);
   });
 
   it('is read to its end when the peer keeps the connection after the container has ended', async () => {
