@@ -42,12 +42,21 @@ export interface ControllerOptions {
 const SOURCE = join(import.meta.dirname, '../../src/main.ts');
 /** What `npm run build` makes: the program as it is in the container image. */
 export const BUNDLE = join(import.meta.dirname, '../../build/app/main.js');
-/** Puts a pod's credentials where a pod has them, seen by the controller alone: in a mount namespace of its own. */
+/** As the deployment's limit, in bytes: V8 sizes its heap by it. */
+const MEMORY_LIMIT = 512 * 2 ** 20;
+/**
+ * Gives the controller alone what a pod has: credentials in their place, in a mount namespace of its own, and a memory limit
+ * where control groups of either version can be made here.
+ */
 const AS_POD = `
 mount -t tmpfs none /run
 mkdir -p /var/run/secrets/kubernetes.io/serviceaccount
 cp "$1"/token "$1"/ca.crt /var/run/secrets/kubernetes.io/serviceaccount
 shift
+limit() { mkdir -p "$1" && echo ${MEMORY_LIMIT} > "$1/$2" && echo $$ > "$1/cgroup.procs"; }
+limit /sys/fs/cgroup/memory/labwright memory.limit_in_bytes 2>/dev/null ||
+  limit /sys/fs/cgroup/labwright memory.max 2>/dev/null ||
+  echo "The controller runs without a memory limit: no control group can be made here" >&2
 exec "$@"
 `;
 
