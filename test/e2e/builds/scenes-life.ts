@@ -5,7 +5,7 @@ import { cleanedUp, jobsOf, podLog, podOf, podsOf } from './objects.ts';
 import { greeting, labRepository, moveBranch, repositoryOf } from './repositories.ts';
 import type { BuildScene } from './setting.ts';
 
-const STAGES = ['Looking for', 'its turn', 'Cloning', 'STEP 1/', 'Pushing', 'pulling'];
+const STAGES = ['Looking for', 'Queued', 'Cloning', 'STEP 1/', 'Pushing', 'pulling'];
 const HELLO = greeting('Hello from a repository');
 
 /** A build is asked for and followed; what it has said can be read again, and is what its pod wrote. */

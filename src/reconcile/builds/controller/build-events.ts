@@ -33,7 +33,7 @@ export interface BuildEventsOptions {
 
 /** A place in the queue is derived from the builds of others, whose changes wake nobody here. */
 const POSITION_AGAIN_MS = 2_000;
-/** A log that nobody reads on this replica is not followed any more after this time: readers come back. */
+/** What nobody reads on this replica is forgotten there after this time: readers come back, and then see the phases as well. */
 const IDLE_MS = 30_000;
 /** How long the last lines of a build that is over are waited for, before readers are told that some are missing. */
 const LAST_LINES_MS = 45_000;
@@ -188,7 +188,7 @@ export class BuildEvents {
     if (isLeader() && !operation.isLate && !(isOver && operation.isArchived)) return undefined;
     const left = operation.leftAt + IDLE_MS - this.#clock.monotonic();
     const held = isOver && !operation.isLate ? this.#heldFor(build) : 0;
-    const wait = Math.max(isOver ? 0 : left, held);
+    const wait = Math.max(left, held);
     if (wait > 0) return wait;
     operations.drop(operation);
     return undefined;

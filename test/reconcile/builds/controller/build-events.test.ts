@@ -125,6 +125,19 @@ describe('a replica that only reads', () => {
     }
   });
 
+  it('holds a build that is over for a moment after its last reader has gone, for those who come back', async () => {
+    const { seen, events, operations, operation } = aReplica(() => Promise.reject(new Error('there is no pod')));
+    seen.build = aBuild({ result: { ...READY, lines: 0 } });
+    await events.reconcile(ID);
+    operation.readers = 0;
+    operation.leftAt = 0;
+    expect(await events.reconcile(ID)).toEqual({ requeueAfterMs: 30_000 });
+    expect(operations.get(ID)).toBe(operation);
+    seen.now = 30_000;
+    await events.reconcile(ID);
+    expect(operations.get(ID)).toBeUndefined();
+  });
+
   it('asks an archive that does not answer again for a while, and then tells what it knows', async () => {
     const { seen, events, operation, told } = aReplica(() => Promise.reject(new Error('gone')), {
       archive: { find: () => Promise.reject(new Error('the archive does not answer')) },
