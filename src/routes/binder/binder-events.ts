@@ -29,7 +29,7 @@ export const BINDER_EVENTS: StreamFormat<BinderEvent> = {
   format: binderFrame,
   isLast: ({ phase }) => phase === 'ready' || phase === 'failed',
   batch: BATCH,
-  keepAlive: ':keepalive\n\n',
+  keepAlive: ':keepalive\n',
   // Its clients do not come back by themselves, and take an end without a last word for a failure of their own.
   cutShort: (why) =>
     binderFrame(

@@ -157,7 +157,7 @@ describe('a reader of the stream of BinderHub', () => {
     const app = buildApp(fakeBuilds(undefined, { events }), { keepAliveMs: 5 });
     const reader = (await ask(app)).body!.getReader();
     expect(await readChunk(reader)).toBe(WAITING);
-    expect(await readChunk(reader)).toBe(':keepalive\n\n');
+    expect(await readChunk(reader)).toBe(':keepalive\n');
     await reader.cancel();
     await until(() => seen.ended === 1);
   });

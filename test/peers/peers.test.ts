@@ -1,0 +1,107 @@
+import { execFile } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { EventSource } from 'eventsource';
+import { pino } from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import '../support/leaks.ts';
+import type { LabEvent } from '../../src/domain/lab/lab.ts';
+import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
+import { sleep } from '../../src/util/sleep.ts';
+import { aConfig, aLabState, fakeLabs, testApp, TOKENS } from '../routes/support.ts';
+import { freePort } from '../support/free-port.ts';
+
+/**
+ * Labwright as other people's software reads it: the software itself, over a socket. `.ci/peers FOLDER` makes the Pythons, one for each
+ * version of Nublado's library; PEERS names the folder.
+ */
+const PEERS = process.env.PEERS;
+const NUBLADO_VERSIONS = 3;
+const pythons =
+  PEERS === undefined
+    ? []
+    : readdirSync(PEERS)
+        .filter((name) => name.startsWith('nublado-'))
+        .map((name) => join(PEERS, name, 'bin/python'))
+        .filter((python) => existsSync(python));
+if (pythons.length < NUBLADO_VERSIONS) {
+  process.stdout.write(
+    `\nNOT RUN: Nublado's libraries in ${NUBLADO_VERSIONS} versions: PEERS names no folder that .ci/peers has made with all of them.\n`,
+  );
+}
+
+/** As long as several signs of life take. */
+const QUIET_MS = 150;
+const started: LabEvent = { id: 'a-1', type: 'info', message: 'Starting lab creation for ada', progress: 1 };
+const pulling: LabEvent = { id: 'a-2', type: 'info', message: 'Pulling', progress: 50 };
+const complete: LabEvent = { id: 'a-3', type: 'complete', message: 'Lab Kubernetes pod started for ada' };
+
+let server: RunningServer | undefined;
+afterEach(async () => {
+  await server?.close();
+  server = undefined;
+});
+
+/** A Labwright with one lab, in whose spawn nothing happens for a while after each event. */
+async function labwright(): Promise<string> {
+  async function* events(): AsyncGenerator<LabEvent> {
+    for (const event of [started, pulling]) {
+      yield event;
+      await sleep(QUIET_MS);
+    }
+    yield complete;
+  }
+  const port = await freePort();
+  const url = `http://127.0.0.1:${String(port)}`;
+  const { app } = testApp({
+    config: aConfig({ baseUrl: url }),
+    labs: fakeLabs([aLabState()], { events }),
+    keepAliveMs: 10,
+  });
+  server = await startServer({ app, host: '127.0.0.1', port, logger: pino({ level: 'silent' }) });
+  return `${url}/labwright`;
+}
+
+describe.skipIf(pythons.length < NUBLADO_VERSIONS)("Nublado's libraries", () => {
+  it.each(pythons)(
+    'find the controller, and read the events and nothing else: %s',
+    async (python) => {
+      const url = await labwright();
+      const script = join(import.meta.dirname, 'nublado_plugin.py');
+      const { stdout } = await promisify(execFile)(python, [script, url, TOKENS.ada, 'ada'], { timeout: 60_000 });
+      // Before it may be what the libraries log.
+      const answer = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as { controller: string; events: unknown[] };
+      expect(answer.controller.replace(/\/$/, '')).toBe(url);
+      expect(answer.events).toEqual([
+        { id: 'a-1', type: 'info', data: '{"message": "Starting lab creation for ada", "progress": 1}' },
+        { id: 'a-2', type: 'info', data: '{"message": "Pulling", "progress": 50}' },
+        { id: 'a-3', type: 'complete', data: '{"message": "Lab Kubernetes pod started for ada"}' },
+      ]);
+    },
+    90_000,
+  );
+});
+
+describe('an EventSource', () => {
+  it('is given the events and nothing else', async () => {
+    const url = await labwright();
+    const source = new EventSource(`${url}/spawner/v1/labs/ada/events`, {
+      fetch: (input, init) =>
+        fetch(input, { ...init, headers: { ...init.headers, authorization: `Bearer ${TOKENS.ada}` } }),
+    });
+    const seen: string[] = [];
+    for (const type of ['message', 'info', 'complete', 'failed', 'error']) {
+      source.addEventListener(type, (event) => {
+        if (event instanceof MessageEvent) seen.push(`${event.lastEventId} ${event.type} ${String(event.data)}`);
+      });
+    }
+    await new Promise<void>((resolve) => source.addEventListener('complete', () => resolve()));
+    source.close();
+    expect(seen).toEqual([
+      'a-1 info {"message": "Starting lab creation for ada", "progress": 1}',
+      'a-2 info {"message": "Pulling", "progress": 50}',
+      'a-3 complete {"message": "Lab Kubernetes pod started for ada"}',
+    ]);
+  });
+});
