@@ -14,8 +14,12 @@ export const TOKEN_KEY = 'token';
  */
 const SIGNED_TOKEN_TYPE = 'labwright.dev/signed-token';
 
+/** Where the server of a lab is to listen, as JupyterHub says it. */
+const SERVICE_URL = 'JUPYTERHUB_SERVICE_URL';
+const LOOPBACK = /^(https?:\/\/)(?:127(?:\.\d+){3}|localhost|\[::1\]|)(?=[:/])/;
+
 /**
- * The environment of a lab, by rising precedence: what the hub sent, verbatim; what the request and the image say; the
+ * The environment of a lab, by rising precedence: what the hub sent, verbatim but for where to listen; what the request and the image say; the
  * configuration. It holds the API token that the hub gave to the lab, so all of it is kept in a Secret. The names are those
  * that labs written for Nublado and for KubeSpawner read.
  */
@@ -26,6 +30,7 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
   const title = `${size.slice(0, 1).toUpperCase()}${size.slice(1)}`;
   return {
     ...secrets.env,
+    ...listenWhereReached(secrets.env, config.port),
     ...(lab.options.enable_debug ? { DEBUG: 'TRUE' } : {}),
     ...(lab.options.reset_user_env ? { RESET_USER_ENV: 'TRUE' } : {}),
     ...(config.home.schema === 'image' ? {} : { HOME: homeDirectory(config, user) }),
@@ -46,6 +51,18 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
     ...(config.runtimeMountsDir === undefined ? {} : { NUBLADO_RUNTIME_MOUNTS_DIR: config.runtimeMountsDir }),
     ...config.env,
   };
+}
+
+/**
+ * JupyterHub's defaults, 127.0.0.1 and port 0, are for labs on the hub's own machine: a server would listen on loopback and port
+ * 80. In a pod it is reached through the lab's Service, so it listens on all addresses, and where the hub leaves the port open, on the
+ * port of the Service.
+ */
+function listenWhereReached(env: Readonly<Record<string, string>>, port: number): Record<string, string> {
+  const url = env[SERVICE_URL];
+  if (url === undefined) return {};
+  const reached = url.replace(LOOPBACK, '$10.0.0.0').replace(/^(https?:\/\/[^/]*):0(?=\/|$)/, `$1:${String(port)}`);
+  return { [SERVICE_URL]: reached };
 }
 
 /** The environment as the Secret that the pod takes it from. */

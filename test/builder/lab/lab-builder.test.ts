@@ -28,6 +28,23 @@ describe('the environment of a lab', () => {
     expect(environmentOf(buildWith(minimal, { env: { ODD: odd } }))).toMatchObject({ ODD: odd });
   });
 
+  it.each([
+    ['http://127.0.0.1:0/user/ada/', 'http://0.0.0.0:8888/user/ada/'],
+    ['http://127.0.0.1:0', 'http://0.0.0.0:8888'],
+    ['http://localhost:8889/user/ada/', 'http://0.0.0.0:8889/user/ada/'],
+    ['https://[::1]:0/user/ada/', 'https://0.0.0.0:8888/user/ada/'],
+    ['http://:0/user/ada/', 'http://0.0.0.0:8888/user/ada/'],
+    ['http://0.0.0.0:0/user/a:0/', 'http://0.0.0.0:8888/user/a:0/'],
+    ['http://[::]:0/user/ada/', 'http://[::]:8888/user/ada/'],
+    ['http://0.0.0.0:8888/user/127.0.0.1/', 'http://0.0.0.0:8888/user/127.0.0.1/'],
+    ['http://127.0.0.1.example.org:8888/', 'http://127.0.0.1.example.org:8888/'],
+    ['http://0.0.0.0:8080/', 'http://0.0.0.0:8080/'],
+    ['what is no URL', 'what is no URL'],
+  ])('makes the server listen where it is reached: for %s at %s', (sent, said) => {
+    const environment = environmentOf(buildWith(minimal, { env: { JUPYTERHUB_SERVICE_URL: sent } }));
+    expect(environment).toMatchObject({ JUPYTERHUB_SERVICE_URL: said });
+  });
+
   it('lets what is known of the lab win over what the hub sent', () => {
     const env = { CPU_LIMIT: '99', MEM_LIMIT: '99', JUPYTER_IMAGE_SPEC: 'other', DEBUG: 'no' };
     expect(environmentOf(buildWith(minimal, { env, debug: true }))).toMatchObject({
