@@ -3,6 +3,7 @@
  */
 export interface ObservedContainer {
   readonly name: string;
+  /** Whether it has to end before the others begin; a sidecar among the init containers runs beside them. */
   readonly init: boolean;
   readonly restarts: number;
   /** `CrashLoopBackOff`, `ImagePullBackOff`, …, or null when it is not waiting. */

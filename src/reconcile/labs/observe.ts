@@ -92,6 +92,7 @@ export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
   const condition = (type: string) => status.conditions?.find((candidate) => candidate.type === type);
   const scheduled = condition('PodScheduled');
   const disruption = condition('DisruptionTarget');
+  const sidecars = sidecarsOf(spec);
   const waitsForNode = scheduled?.status === 'False' && scheduled.reason === 'Unschedulable';
   return {
     phase: (status.phase ?? 'Pending') as PodFacts['phase'],
@@ -104,10 +105,18 @@ export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
     unschedulable: waitsForNode ? (scheduled.message ?? '') : null,
     disruption: disruption?.status === 'True' ? (disruption.reason ?? '') : null,
     containers: [
-      ...(status.initContainerStatuses ?? []).map((container) => observeContainer(container, true)),
+      ...(status.initContainerStatuses ?? []).map((container) =>
+        observeContainer(container, !sidecars.has(container.name)),
+      ),
       ...(status.containerStatuses ?? []).map((container) => observeContainer(container, false)),
     ],
   };
+}
+
+/** `restartPolicy: Always` makes an init container a sidecar. */
+function sidecarsOf(spec: V1Pod['spec']): ReadonlySet<string> {
+  const all = spec?.initContainers ?? [];
+  return new Set(all.filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name));
 }
 
 function observeContainer({ name, restartCount, state, imageID }: V1ContainerStatus, init: boolean): ObservedContainer {

@@ -155,6 +155,23 @@ describe.concurrent('a lab that runs', () => {
     expect(setting.state().reason).toBe('NodeLost');
   });
 
+  it('and whose container has ended beside a sidecar that goes on has failed at once', async () => {
+    const setting = await clusters.setting({ kubelet: false });
+    await setting.labs.create(aLab());
+    await setting.runByHand();
+    await setting.untilPhase('running');
+    const status = { image: 'x', imageID: '', ready: false, restartCount: 0 };
+    const terminated = { exitCode: 137, reason: 'OOMKilled' };
+    await setting.setPodStatus({
+      phase: 'Running',
+      containerStatuses: [
+        { ...status, name: 'notebook', state: { terminated } },
+        { ...status, name: 'istio-proxy', state: { running: {} } },
+      ],
+    });
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'OOMKilled' });
+  });
+
   it('and ends by itself without an error is terminated, not failed', async () => {
     const setting = await clusters.setting();
     await setting.spawn(aLab());

@@ -63,6 +63,18 @@ describe('what is kept of a pod', () => {
     expect(observePod(pod({ phase: 'Pending', conditions: gated }))).toMatchObject({ unschedulable: null });
   });
 
+  it('with a sidecar among its init containers, which is not one that has to end', () => {
+    const status = (name: string) => ({ name, restartCount: 0, imageID: '', image: '', ready: true, state: {} });
+    const observed = observePod({
+      ...pod({ phase: 'Pending', initContainerStatuses: [status('prepare'), status('istio-proxy')] }),
+      spec: { initContainers: [{ name: 'prepare' }, { name: 'istio-proxy', restartPolicy: 'Always' }], containers: [] },
+    });
+    expect(observed?.containers.map(({ name, init }) => [name, init])).toEqual([
+      ['prepare', true],
+      ['istio-proxy', false],
+    ]);
+  });
+
   it('that waits for its image', () => {
     const waiting = { reason: 'ImagePullBackOff', message: 'Back-off pulling image "example.org/lab:1"' };
     const containerStatuses = [{ name: 'notebook', restartCount: 0, imageID: '', started: false, state: { waiting } }];
