@@ -1,3 +1,5 @@
+import type { LabAddressing } from './internal-url.ts';
+
 /**
  * What is kept of a container: the few fields that decide, out of the dozens that Kubernetes reports.
  */
@@ -51,6 +53,8 @@ export interface ObservedPod extends PodFacts {
   readonly started: boolean;
   /** The cluster IP of the lab's Service, as noted on the pod; null where labs are not reached by it. */
   readonly serviceIp: string | null;
+  /** How the lab is reached, as its pod was made. */
+  readonly addressing: Partial<LabAddressing>;
 }
 
 /** The container in which the lab runs, in every pod that Labwright makes. */

@@ -47,6 +47,7 @@ describe('what is kept of a pod', () => {
       node: null,
       podIp: null,
       serviceIp: null,
+      addressing: {},
       reason: null,
       message: null,
       unschedulable: null,
@@ -73,6 +74,15 @@ describe('what is kept of a pod', () => {
       ['prepare', true],
       ['istio-proxy', false],
     ]);
+  });
+
+  it('from before pods said how they are reached, by what else it says', () => {
+    const containers = [{ name: 'istio-proxy' }, { name: 'notebook', ports: [{ containerPort: 9999 }] }];
+    const { metadata = {} } = pod({});
+    const annotations = { 'labwright.dev/service-ip': '10.96.0.7' };
+    const made = { metadata: { ...metadata, annotations }, spec: { containers }, status: {} };
+    expect(observePod(made)?.addressing).toEqual({ port: 9999, mode: 'serviceIp' });
+    expect(observePod({ ...made, metadata })?.addressing).toEqual({ port: 9999 });
   });
 
   it('that waits for its image', () => {

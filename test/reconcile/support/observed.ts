@@ -88,6 +88,7 @@ export function aPod(changes: Partial<ObservedPod> = {}): ObservedPod {
     node: null,
     podIp: null,
     serviceIp: null,
+    addressing: {},
     reason: null,
     message: null,
     unschedulable: null,

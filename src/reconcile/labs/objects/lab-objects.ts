@@ -3,6 +3,7 @@ import type { LabObjects } from '../../../builder/lab/lab-builder.ts';
 import {
   KEPT_SINCE_ANNOTATION,
   NETWORK_POLICY_NAME,
+  PERMANENT_ANNOTATION,
   RESOURCE_QUOTA_NAME,
   SERVERNAME_ANNOTATION,
   SERVICE_IP_ANNOTATION,
@@ -114,7 +115,9 @@ export class LabObjectsWriter {
     const complete = namespace.keptSince !== null && namespace.specHash === annotations[SPEC_HASH_ANNOTATION];
     if (complete) return undefined;
     // From here on it counts as incomplete, until a lab has run in it and ended.
-    const metadata = { ...wanted.metadata, annotations: { ...annotations, [KEPT_SINCE_ANNOTATION]: '' } };
+    // What an earlier lab is to keep stays, whatever is configured by now.
+    const kept = namespace.permanent ? { [PERMANENT_ANNOTATION]: 'true' } : {};
+    const metadata = { ...wanted.metadata, annotations: { ...annotations, ...kept, [KEPT_SINCE_ANNOTATION]: '' } };
     return this.#client.apply(Namespaces, { ...wanted, metadata }, METADATA_ONLY);
   }
 
