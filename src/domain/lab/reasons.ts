@@ -64,6 +64,12 @@ export interface Finding {
   readonly message: string;
 }
 
+/** A lab of which nobody knows any more what was asked for. */
+export const DAMAGED: Finding = {
+  reason: 'Error',
+  message: 'What was asked for cannot be read any more: somebody has changed the record of the lab. Start it again.',
+};
+
 /** A finding that may pass: it is fatal once it has lasted for `afterMs`; 0 is at once, Infinity never by itself. */
 export interface Trouble extends Finding {
   readonly afterMs: number;

@@ -8,7 +8,14 @@ import {
   type ObservedNamespace,
 } from '../../domain/lab/observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from '../../domain/lab/pod.ts';
-import { type Awaited, deletedExternally, type Finding, findEnd, type Trouble } from '../../domain/lab/reasons.ts';
+import {
+  type Awaited,
+  DAMAGED,
+  deletedExternally,
+  type Finding,
+  findEnd,
+  type Trouble,
+} from '../../domain/lab/reasons.ts';
 
 /** All times in milliseconds. */
 export interface LabTimings {
@@ -76,6 +83,7 @@ export function decide(observed: WantedLab, memory: LabMemory, timings: LabTimin
   const { intent } = observed;
   if (intent.deleting) return { do: 'clean-up', intent };
   if (intent.failure !== null) return decideFailed(intent, timings, now);
+  if (intent.damaged) return { do: 'fail', finding: DAMAGED };
   if (awaitsImage(intent)) return { do: 'await-image' };
   const pod = currentPod(observed);
   return pod === undefined

@@ -159,7 +159,9 @@ export class LabCache implements Cache {
   }
 
   intentOf(slug: string): ObservedIntent | undefined {
-    return this.#intents.get(this.#intentKey(slug));
+    const intent = this.#intents.get(this.#intentKey(slug));
+    if (intent?.damaged !== true) return intent;
+    return { ...intent, spec: { ...intent.spec, namespace: this.namespaceOf(slug) ?? '' } };
   }
 
   /** What the cluster says about one lab. */

@@ -158,6 +158,8 @@ export class LabTeardown {
     const { client, config, controller, cache } = this.#options;
     const { intent, pod } = lab;
     const where = intent.spec.namespace;
+    // Of a lab whose intent is damaged, and that has no namespace either: there is nothing of it.
+    if (where === '') return;
     const itsOwn = spawnSelector(controller, intent);
     const claims = `${oneLabSelector(controller, intent.slug)},${RETAIN_LABEL}!=true`;
     const hasClaims = config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === false);

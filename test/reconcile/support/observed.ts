@@ -31,6 +31,7 @@ export function anIntent(changes: Partial<ObservedIntent> = {}): ObservedIntent 
     uid: 'intent-1',
     resourceVersion: '10',
     spec: aSpec(),
+    damaged: false,
     deleting: false,
     failure: null,
     cleaned: false,

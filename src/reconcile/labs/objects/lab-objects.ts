@@ -106,13 +106,17 @@ export class LabObjectsWriter {
       throw notYet('Namespace', undefined, name);
     }
     const annotations = wanted.metadata?.annotations ?? {};
+    // Without a name, somebody has taken it away: the label says whose it is, and the name comes back.
+    const isNamed = namespace.username !== '';
     if (
-      namespace.username !== annotations[USERNAME_ANNOTATION] ||
-      namespace.servername !== annotations[SERVERNAME_ANNOTATION]
+      isNamed &&
+      (namespace.username !== annotations[USERNAME_ANNOTATION] ||
+        namespace.servername !== annotations[SERVERNAME_ANNOTATION])
     ) {
       throw nameTaken('namespace', name);
     }
-    const complete = namespace.keptSince !== null && namespace.specHash === annotations[SPEC_HASH_ANNOTATION];
+    const complete =
+      isNamed && namespace.keptSince !== null && namespace.specHash === annotations[SPEC_HASH_ANNOTATION];
     if (complete) return undefined;
     // From here on it counts as incomplete, until a lab has run in it and ended.
     // What an earlier lab is to keep stays, whatever is configured by now.
