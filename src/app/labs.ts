@@ -63,6 +63,11 @@ export function createLabs(options: LabPartsOptions): LabParts {
   }
   const timings: LabTimings = {
     ...config.lab,
+    patience: {
+      machine: config.lab.schedulingTimeout,
+      image: config.lab.pullTimeout,
+      container: config.lab.containerTimeout,
+    },
     leftoverGrace: patience.leftoverGrace ?? LEFTOVER_GRACE_MS,
     clockSkew: patience.clockSkew ?? SKEW_TOLERANCE_MS,
   };

@@ -126,6 +126,17 @@ export const labSettings = z.strictObject({
   schedulingTimeout: positiveDuration
     .optional()
     .describe('A lab that finds no node by then has failed; `spawnTimeout` when absent.'),
+  pullTimeout: positiveDuration
+    .optional()
+    .describe(
+      'A lab whose image cannot be fetched for so long, because its registry or the way there fails, has failed; `spawnTimeout` ' +
+        'when absent. What no later attempt can mend, such as an image that does not exist, fails it at once.',
+    ),
+  containerTimeout: positiveDuration
+    .optional()
+    .describe(
+      'A lab whose machine cannot make its container for so long, for reasons that may pass, has failed; `spawnTimeout` when absent.',
+    ),
   deleteTimeout: positiveDuration.default(60_000).describe('How long a delete may take.'),
   terminationGracePeriod: duration.default(5000).describe('Time for the lab to end by itself.'),
   activityInterval: positiveDuration

@@ -15,7 +15,7 @@ export const lab = labSettings
     crossCheck(['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir', 'token'], checkPaths),
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'podSecurity'], checkPodSecurity),
-    crossCheck(['schedulingTimeout', 'spawnTimeout'], checkTimeouts),
+    crossCheck(['schedulingTimeout', 'pullTimeout', 'containerTimeout', 'spawnTimeout'], checkTimeouts),
     crossCheck(['containerDefaults'], checkContainerDefaults),
   )
   .transform((settings) => ({
@@ -23,6 +23,8 @@ export const lab = labSettings
     defaultSize: settings.defaultSize ?? settings.sizes[0]?.name ?? '',
     args: settings.args ?? (settings.command === undefined ? ['jupyterhub-singleuser'] : []),
     schedulingTimeout: settings.schedulingTimeout ?? settings.spawnTimeout,
+    pullTimeout: settings.pullTimeout ?? settings.spawnTimeout,
+    containerTimeout: settings.containerTimeout ?? settings.spawnTimeout,
     podSecurity: settings.podSecurity ?? strictestLevel(settings),
   }));
 
@@ -118,8 +120,10 @@ function checkPodSecurity(settings: Settings, report: Report): void {
   }
 }
 
-function checkTimeouts({ schedulingTimeout, spawnTimeout }: Settings, report: Report): void {
-  if ((schedulingTimeout ?? 0) > spawnTimeout) report(['schedulingTimeout'], 'expected no more than spawnTimeout');
+function checkTimeouts(settings: Settings, report: Report): void {
+  for (const key of ['schedulingTimeout', 'pullTimeout', 'containerTimeout'] as const) {
+    if ((settings[key] ?? 0) > settings.spawnTimeout) report([key], 'expected no more than spawnTimeout');
+  }
 }
 
 function checkContainerDefaults({ containerDefaults }: Settings, report: Report): void {

@@ -1,5 +1,6 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
+import type { LabAddressing } from '../../domain/lab/internal-url.ts';
 import type { LabImage, LabSpec } from '../../domain/lab/lab.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
 import type { LabUser } from '../../domain/user/user.ts';
@@ -44,6 +45,11 @@ export interface BuildContext extends LabInput {
   /** Namespace of the controller: what its objects are labelled with. */
   readonly controller: string;
   readonly names: LabObjectNames;
+}
+
+/** How labs are reached that are made from this configuration. */
+export function addressingOf({ internalUrl, port, clusterDomain }: LabConfig): LabAddressing {
+  return { mode: internalUrl, port, clusterDomain };
 }
 
 /** The labels that find a lab's objects; the NetworkPolicy and the Service select its pod by them. */

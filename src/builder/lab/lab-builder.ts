@@ -16,7 +16,7 @@ import type { LabKey, LabSpec, LabState } from '../../domain/lab/lab.ts';
 import { recreateLabState } from '../../domain/lab/lab-state.ts';
 import type { ObservedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
-import type { BuildContext, LabInput } from './context.ts';
+import { addressingOf, type BuildContext, type LabInput } from './context.ts';
 import { buildEnvSecret, buildLabSecret, buildPullSecret } from './environment.ts';
 import {
   buildLimitRange,
@@ -68,7 +68,7 @@ export class LabBuilder {
     this.#config = config;
     this.#baseUrl = where.baseUrl;
     this.#controller = where.namespace;
-    this.#addressing = { mode: config.internalUrl, port: config.port, clusterDomain: config.clusterDomain };
+    this.#addressing = addressingOf(config);
   }
 
   /** The names of a lab's objects. */

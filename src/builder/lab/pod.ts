@@ -11,10 +11,11 @@ import type {
   V1TopologySpreadConstraint,
 } from '@kubernetes/client-node';
 import type { InitContainerConfig } from '../../config/config.ts';
-import { type BuildContext, spawnMetadata } from './context.ts';
+import { addressingOf, type BuildContext, spawnMetadata } from './context.ts';
 import { buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
-import { SPAWN_LABEL } from '../../domain/lab/object-names.ts';
+import { writeAddressing } from '../../domain/lab/internal-url.ts';
+import { ADDRESSING_ANNOTATION, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
 import { formatCpu, formatMemory } from '../quantities.ts';
 import { copyOf, defined, some } from '../values.ts';
 import { buildLabMounts, buildVolumes, scratchMounts } from './volumes.ts';
@@ -28,7 +29,11 @@ export function buildPod(context: BuildContext): V1Pod {
     kind: 'Pod',
     metadata: {
       ...metadata,
-      annotations: { ...metadata.annotations, [SPAWN_LABEL]: spawnId },
+      annotations: {
+        ...metadata.annotations,
+        [SPAWN_LABEL]: spawnId,
+        [ADDRESSING_ANNOTATION]: writeAddressing(addressingOf(context.config)),
+      },
     },
     spec: { ...buildSpec(context), ...buildPlacement(context) },
   };

@@ -14,6 +14,7 @@ export const BUILD_CONTAINER = 'builder';
 export const BUILD_SUBJECT: PodSubject = {
   noun: 'build',
   container: BUILD_CONTAINER,
+  image: 'configured',
   moreMemory: ' An administrator can give builds more.',
 };
 

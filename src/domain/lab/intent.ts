@@ -1,5 +1,6 @@
 import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
 import type { LabKey, LabSecrets, LabSpec } from './lab.ts';
+import { isLabSpec, unreadableSpec } from './lab-spec.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../names.ts';
 import type { LabBuild, LabBuiltImage, LabFailure, ObservedIntent } from './observed.ts';
 import { parseAnnotation } from '../annotation.ts';
@@ -32,7 +33,8 @@ const IMAGE_BUILD_BEFORE = 'labwright.dev/build';
 const IMAGE = 'labwright.dev/image';
 const ENV_KEY = 'env.json';
 const TOKEN_KEY = 'token';
-const INTENT_TYPE = 'labwright.dev/lab-intent';
+/** Nobody can change it: it tells an intent of which nothing else is left from somebody else's Secret. */
+export const INTENT_TYPE = 'labwright.dev/lab-intent';
 
 type IntentVersion = Pick<ObservedIntent, 'uid' | 'resourceVersion'>;
 
@@ -55,12 +57,7 @@ export function buildIntent(
       name: intentName(slug),
       namespace,
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      labels: {
-        [MANAGED_BY_LABEL]: MANAGED_BY,
-        [KIND_LABEL]: LAB_INTENT_KIND,
-        [CONTROLLER_LABEL]: namespace,
-        [LAB_LABEL]: slug,
-      },
+      labels: intentLabels(slug, namespace),
       annotations: {
         [USERNAME_ANNOTATION]: key.username,
         [SERVERNAME_ANNOTATION]: key.servername,
@@ -111,25 +108,58 @@ export function imageOfLabPatch({ uid, resourceVersion }: IntentVersion, image: 
   return { metadata: { uid, resourceVersion, annotations: { [IMAGE]: JSON.stringify(image) } } };
 }
 
-/** What an intent says, or undefined when it is not one that this version can read. */
+/**
+ * What an intent says; undefined when it is none. One that somebody has damaged is an intent all the same: it is in the way of
+ * the next one, and what it asked for may run.
+ */
 export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
   const annotations = metadata?.annotations ?? {};
-  const slug = metadata?.labels?.[LAB_LABEL];
+  const name = metadata?.name;
+  const isOne = metadata?.labels?.[KIND_LABEL] === LAB_INTENT_KIND || annotations[SPEC] !== undefined;
+  if (metadata === undefined || name === undefined || !isOne || !name.startsWith(intentName(''))) return undefined;
+  const slug = name.slice(intentName('').length);
   const spec = parseAnnotation<unknown>(annotations[SPEC]);
-  if (metadata?.name === undefined || slug === undefined || !isLabSpec(spec)) return undefined;
   return {
     slug,
-    name: metadata.name,
+    name,
     uid: metadata.uid ?? '',
     resourceVersion: metadata.resourceVersion ?? '',
-    spec,
+    spec: isLabSpec(spec)
+      ? spec
+      : unreadableSpec(slug, {
+          username: annotations[USERNAME_ANNOTATION],
+          servername: annotations[SERVERNAME_ANNOTATION],
+          createdAt: new Date(metadata.creationTimestamp ?? 0).getTime(),
+        }),
+    damaged: !isLabSpec(spec),
     deleting: annotations[DELETING] !== undefined,
-    failure:
-      annotations[FAILURE] === undefined ? null : (parseAnnotation<LabFailure>(annotations[FAILURE]) ?? UNREADABLE),
+    failure: annotations[FAILURE] === undefined ? null : readFailure(annotations[FAILURE]),
     cleaned: annotations[CLEANED] !== undefined,
-    build: parseAnnotation<LabBuild>(annotations[IMAGE_BUILD] ?? annotations[IMAGE_BUILD_BEFORE]) ?? null,
-    builtImage: parseAnnotation<LabBuiltImage>(annotations[IMAGE]) ?? null,
+    build: readObject<LabBuild>(annotations[IMAGE_BUILD] ?? annotations[IMAGE_BUILD_BEFORE], ['id']),
+    builtImage: readObject<LabBuiltImage>(annotations[IMAGE], ['reference', 'digest', 'at']),
     tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
+  };
+}
+
+/**
+ * Merge patch: the labels by which the watch finds the intent, where somebody has taken them away; undefined where all are
+ * there.
+ */
+export function relabelPatch(metadata: V1ObjectMeta, namespace: string): object | undefined {
+  const intent = parseIntent(metadata);
+  if (intent === undefined) return undefined;
+  const labels = intentLabels(intent.slug, namespace);
+  const found = metadata.labels ?? {};
+  if (Object.entries(labels).every(([key, value]) => found[key] === value)) return undefined;
+  return { metadata: { uid: intent.uid, resourceVersion: intent.resourceVersion, labels } };
+}
+
+function intentLabels(slug: string, namespace: string): Record<string, string> {
+  return {
+    [MANAGED_BY_LABEL]: MANAGED_BY,
+    [KIND_LABEL]: LAB_INTENT_KIND,
+    [CONTROLLER_LABEL]: namespace,
+    [LAB_LABEL]: slug,
   };
 }
 
@@ -142,11 +172,18 @@ export function parseSecrets(intent: V1Secret): LabSecrets {
   };
 }
 
-/** Whether a lab can be told from it. One that somebody has damaged must not be in the way of all the others. */
-function isLabSpec(spec: unknown): spec is LabSpec {
-  const { spawnId, namespace, user, deadline } = (spec ?? {}) as { [Key in keyof LabSpec]?: unknown };
-  const { username } = (user ?? {}) as { username?: unknown };
-  return [spawnId, namespace, username].every((name) => typeof name === 'string') && typeof deadline === 'number';
+/** An object of an annotation; null where it is not there or lacks one of these. It is asked for anew then. */
+function readObject<T extends object>(annotation: string | undefined, keys: ReadonlyArray<keyof T>): T | null {
+  const value = parseAnnotation<T | null>(annotation) ?? null;
+  return typeof value === 'object' && value !== null && keys.every((key) => key in value) ? value : null;
+}
+
+/** A failure that can be told: otherwise only that there was one. */
+function readFailure(annotation: string): LabFailure {
+  const failure = readObject<LabFailure>(annotation, ['reason', 'message', 'at', 'status']);
+  return failure !== null && typeof failure.at === 'number' && typeof failure.message === 'string'
+    ? failure
+    : UNREADABLE;
 }
 
 /** A lab that has failed stays so, also when somebody has damaged the reason. */

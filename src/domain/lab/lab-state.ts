@@ -1,7 +1,7 @@
 import type { LabPhase, LabState } from './lab.ts';
 import { awaitsImage, currentPod, isRunning, labSpecOf, type ObservedIntent, type ObservedLab } from './observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from './pod.ts';
-import { deletedExternally, type Finding, findEnd, findTrouble } from './reasons.ts';
+import { DAMAGED, deletedExternally, type Finding, findEnd, findTrouble } from './reasons.ts';
 import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
 
 /**
@@ -56,6 +56,7 @@ function judge(intent: ObservedIntent, observed: ObservedLab, pod: ObservedPod |
   if (intent.failure !== null) {
     return { status: intent.failure.status, phase: intent.failure.status, finding: intent.failure };
   }
+  if (intent.damaged) return { status: 'failed', phase: 'failed', finding: DAMAGED };
   if (pod === undefined && podSeen) return { status: 'failed', phase: 'failed', finding: deletedExternally() };
   if (awaitsImage(intent)) return { status: 'pending', phase: 'building' };
   if (pod === undefined) return { status: 'pending', phase: phaseWithoutPod(observed) };

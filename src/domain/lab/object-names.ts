@@ -34,6 +34,8 @@ export const PERMANENT_ANNOTATION = 'labwright.dev/permanent';
 export const KEPT_SINCE_ANNOTATION = 'labwright.dev/kept-since';
 /** Annotation of a pod: the cluster IP of its lab's Service, where labs are reached by it. */
 export const SERVICE_IP_ANNOTATION = 'labwright.dev/service-ip';
+/** Annotation of a pod: how its lab is reached, as it was made. */
+export const ADDRESSING_ANNOTATION = 'labwright.dev/addressing';
 /** Annotations of every object: the identity as the hub writes it. */
 export const USERNAME_ANNOTATION = 'labwright.dev/username';
 export const SERVERNAME_ANNOTATION = 'labwright.dev/servername';

@@ -33,6 +33,8 @@ export interface ObservedIntent {
   readonly uid: string;
   readonly resourceVersion: string;
   readonly spec: LabSpec;
+  /** Whether what was asked for cannot be read: `spec` says then whose lab it is, and no more. Such a lab is over. */
+  readonly damaged: boolean;
   /** Set once the lab is to be deleted; there is no way back. */
   readonly deleting: boolean;
   /** Set once the lab is over without having been deleted. */

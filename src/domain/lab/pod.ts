@@ -1,8 +1,11 @@
+import type { LabAddressing } from './internal-url.ts';
+
 /**
  * What is kept of a container: the few fields that decide, out of the dozens that Kubernetes reports.
  */
 export interface ObservedContainer {
   readonly name: string;
+  /** Whether it has to end before the others begin; a sidecar among the init containers runs beside them. */
   readonly init: boolean;
   readonly restarts: number;
   /** `CrashLoopBackOff`, `ImagePullBackOff`, …, or null when it is not waiting. */
@@ -50,6 +53,8 @@ export interface ObservedPod extends PodFacts {
   readonly started: boolean;
   /** The cluster IP of the lab's Service, as noted on the pod; null where labs are not reached by it. */
   readonly serviceIp: string | null;
+  /** How the lab is reached, as its pod was made. */
+  readonly addressing: Partial<LabAddressing>;
 }
 
 /** The container in which the lab runs, in every pod that Labwright makes. */

@@ -1,4 +1,10 @@
-import { LAB_CONTAINER, type ObservedContainer, type PodFacts } from './pod.ts';
+import { imageTrouble } from './image-trouble.ts';
+import type { ObservedContainer, PodFacts } from './pod.ts';
+import { capitalized, describeContainer, LAB_SUBJECT, type PodSubject, roleOf } from './pod-subject.ts';
+import { schedulingTrouble } from './scheduling-trouble.ts';
+
+export { deletedExternally, findEnd } from './pod-end.ts';
+export type { PodSubject } from './pod-subject.ts';
 
 /**
  * Why a lab does not run or a build has no image, as one machine word and one sentence for the user. The same words are used by the API, the
@@ -18,6 +24,7 @@ export type Reason =
   | 'ExecutorUnavailable'
   | 'Exited'
   | 'ImageNotFound'
+  | 'ImagePlatform'
   | 'ImagePullError'
   | 'InitContainerFailed'
   | 'InvalidImageName'
@@ -26,6 +33,7 @@ export type Reason =
   | 'NameTaken'
   | 'NoOutput'
   | 'NodeLost'
+  | 'NodeRejected'
   | 'NotReady'
   | 'OOMKilled'
   | 'PermissionMissing'
@@ -45,6 +53,7 @@ export type Reason =
   | 'RepositoryNotFound'
   | 'RepositoryUnavailable'
   | 'SchedulingTimeout'
+  | 'SidecarFailed'
   | 'Unschedulable'
   | 'VolumeMountFailed';
 
@@ -55,16 +64,21 @@ export interface Finding {
   readonly message: string;
 }
 
+/** A lab of which nobody knows any more what was asked for. */
+export const DAMAGED: Finding = {
+  reason: 'Error',
+  message: 'What was asked for cannot be read any more: somebody has changed the record of the lab. Start it again.',
+};
+
 /** A finding that may pass: it is fatal once it has lasted for `afterMs`; 0 is at once, Infinity never by itself. */
 export interface Trouble extends Finding {
   readonly afterMs: number;
+  /** Of what may pass by itself: what has to change. How long a lab waits for that is a setting, which wins over `afterMs`. */
+  readonly waitsFor?: Awaited;
 }
 
-/** Texts of container runtimes and registries that say that no later attempt can succeed. */
-const IMAGE_HOPELESS =
-  /not found|manifest unknown|name unknown|no such image|repository does not exist|denied|unauthorized|authorization failed|authentication required|no basic auth credentials|forbidden|invalid reference|no match for platform|no matching manifest|no image found in/i;
-/** Names of images and addresses in such texts: their words are the user's, not the registry's. */
-const IMAGE_NAMES = /"[^"\s]*"|\S*\/\S*/g;
+/** A place on a machine; an image that a registry or its way does not give at the moment; a container that the machine cannot make now. */
+export type Awaited = 'machine' | 'image' | 'container';
 
 /** What the kubelet writes as the reason of a waiting container (pkg/kubelet/images, pkg/kubelet/kuberuntime). */
 const PULL_REASONS = new Set([
@@ -82,155 +96,104 @@ const CREATE_REASONS = new Set([
   'PostStartHookError',
 ]);
 
-/** The container was made, and its command could not be run: not there, or not executable. */
-const START_REASONS: ReadonlySet<string> = new Set(['StartError', 'ContainerCannotRun']);
-
-/** What a pod is for: what its sentences are about, and whose end counts. */
-export interface PodSubject {
-  readonly noun: 'lab' | 'build';
-  readonly container: string;
-  /** What to do about too little memory. */
-  readonly moreMemory: string;
-}
-
-const LAB: PodSubject = { noun: 'lab', container: LAB_CONTAINER, moreMemory: ' Choose a larger size.' };
-
-const IMAGE_GRACE_MS = 120_000;
 const CREATE_GRACE_MS = 15_000;
 const CONFIG_GRACE_MS = 3_000;
 
-/** Why this pod is over, or undefined while it is not. A pod that somebody deletes is over. */
-export function findEnd(pod: PodFacts, subject = LAB): Finding | undefined {
-  const ended = pod.phase === 'Failed' || pod.phase === 'Succeeded';
-  if (!ended && !pod.terminating) return undefined;
-  return findDisruption(pod, subject) ?? (ended ? findExit(pod, subject) : undefined) ?? deletedExternally(subject);
-}
+/** What the machine or the API server may do better a moment later: the kubelet tries again by itself. */
+const PASSING =
+  /failed to sync \w+ cache|deadline ?exceeded|timed out|timeout|temporarily|unavailable|connection (?:refused|reset)|etcdserver|too many requests|is reserved for|\bEOF\b/i;
 
-/** The pod is not there any more and nobody asked us to delete it. */
-export function deletedExternally({ noun }: PodSubject = LAB): Finding {
-  return { reason: 'DeletedExternally', message: `The ${noun} was stopped from outside: its pod was deleted.` };
-}
-
-function findDisruption({ reason, disruption }: PodFacts, { noun }: PodSubject): Finding | undefined {
-  if (disruption === 'PreemptionByScheduler') {
-    return { reason: 'Preempted', message: `The ${noun} was stopped to make room for something more important.` };
-  }
-  if (reason === 'NodeLost' || disruption === 'DeletionByTaintManager' || disruption === 'DeletionByPodGC') {
-    return { reason: 'NodeLost', message: `The machine the ${noun} ran on was lost.` };
-  }
-  if (reason === 'Evicted' || disruption === 'TerminationByKubelet' || disruption === 'EvictionByEvictionAPI') {
-    return {
-      reason: 'Evicted',
-      message: `The ${noun} was evicted from its machine, which was short of resources or drained.`,
-    };
-  }
-  return undefined;
-}
-
-function findExit(pod: PodFacts, subject: PodSubject): Finding | undefined {
-  const { noun } = subject;
-  if (pod.reason === 'DeadlineExceeded') {
-    return { reason: 'DeadlineExceeded', message: `The ${noun} ran longer than it may.` };
-  }
-  // Once the lab itself has ended, it counts; what is ended after it, such as a helper, does not.
-  const lab = pod.containers.find(({ name, init }) => name === subject.container && !init);
-  const failed = pod.containers.find(({ terminated }) => terminated !== null && terminated.exitCode !== 0);
-  const container = lab?.terminated ? lab : (failed ?? lab);
-  const terminated = container?.terminated;
-  if (container === undefined || terminated === undefined || terminated === null) {
-    return pod.phase === 'Failed'
-      ? { reason: 'Error', message: `The ${noun} ended before it could start.` }
-      : { reason: 'Exited', message: `The ${noun} has ended.` };
-  }
-  if (terminated.reason === 'OOMKilled') {
-    return {
-      reason: 'OOMKilled',
-      message: `The ${noun} used more memory than it has and was ended.${subject.moreMemory}`,
-    };
-  }
-  if (container.init) {
-    const message = `The preparation step "${container.name}" of the ${noun} failed with exit code ${terminated.exitCode}.`;
-    return { reason: 'InitContainerFailed', message };
-  }
-  if (START_REASONS.has(terminated.reason)) {
-    return {
-      reason: 'ContainerCreateError',
-      message: `The ${noun}'s command cannot be started: the image does not have it, or cannot run it.`,
-    };
-  }
-  if (terminated.exitCode === 0) return { reason: 'Exited', message: `The ${noun} has ended.` };
-  return { reason: 'Error', message: `The ${noun}'s process ended with exit code ${terminated.exitCode}.` };
-}
-
-/** What keeps a living pod from running, if anything is known. */
-export function findTrouble(pod: PodFacts, subject = LAB): Trouble | undefined {
-  const { noun } = subject;
-  for (const container of pod.containers) {
+/** What keeps a living pod from running, if anything is known: of its own container first, then of the steps before it. */
+export function findTrouble(pod: PodFacts, subject = LAB_SUBJECT): Trouble | undefined {
+  const order = ['main', 'step', 'sidecar'] as const;
+  const containers = pod.containers.toSorted(
+    (a, b) => order.indexOf(roleOf(a, subject)) - order.indexOf(roleOf(b, subject)),
+  );
+  for (const container of containers) {
     const trouble = container.waiting === null ? undefined : waitingTrouble(container, container.waiting, subject);
     if (trouble !== undefined) return trouble;
   }
-  if (pod.unschedulable !== null) {
-    const message = `The cluster has no room for the ${noun} at the moment; it waits for a machine.`;
-    return { reason: 'Unschedulable', message, afterMs: Number.POSITIVE_INFINITY };
-  }
-  return undefined;
+  return pod.unschedulable === null ? undefined : schedulingTrouble(pod.unschedulable, subject);
 }
 
+/** What is wrong with another container than that which the pod is for is told under its own word: it is nothing that the reader has chosen. */
 function waitingTrouble(
   container: ObservedContainer,
-  { reason, message }: { reason: string; message: string },
-  { noun }: PodSubject,
+  waiting: { reason: string; message: string },
+  subject: PodSubject,
 ): Trouble | undefined {
-  if (PULL_REASONS.has(reason)) return imageTrouble(message);
+  const trouble = troubleOf(container, waiting, subject);
+  const role = roleOf(container, subject);
+  if (trouble === undefined || role === 'main') return trouble;
+  return { ...trouble, reason: role === 'step' ? 'InitContainerFailed' : 'SidecarFailed' };
+}
+
+function troubleOf(
+  container: ObservedContainer,
+  { reason, message }: { reason: string; message: string },
+  subject: PodSubject,
+): Trouble | undefined {
+  const { noun } = subject;
+  const passes = PASSING.test(message);
+  const patience = (afterMs: number): Pick<Trouble, 'afterMs' | 'waitsFor'> =>
+    passes ? { afterMs: Number.POSITIVE_INFINITY, waitsFor: 'container' } : { afterMs };
+  const role = roleOf(container, subject);
+  const whose = describeContainer(container, subject);
+  const chosen = role === 'main' && subject.image === 'chosen';
+  if (PULL_REASONS.has(reason)) return imageTrouble(message, { whose, chosen });
   if (CREATE_REASONS.has(reason)) {
     return {
       reason: 'ContainerCreateError',
-      message: `The container "${container.name}" of the ${noun} cannot be started.`,
-      afterMs: CREATE_GRACE_MS,
+      message: `The container "${container.name}" of the ${noun} cannot be started${passes ? ' at the moment' : ''}.`,
+      ...patience(CREATE_GRACE_MS),
     };
   }
   switch (reason) {
     case 'InvalidImageName':
-      return { reason: 'InvalidImageName', message: 'The name of the image is not valid.', afterMs: 0 };
     case 'ErrImageNeverPull':
-      return { reason: 'ImageNotFound', message: 'The image is not on the machine and may not be pulled.', afterMs: 0 };
+      return imageTrouble(message, { whose, chosen, reason });
     case 'CreateContainerConfigError':
       return {
         reason: 'ContainerConfigError',
-        message: `The ${noun} refers to a Secret, a ConfigMap or a setting that does not exist or is not allowed.`,
-        afterMs: CONFIG_GRACE_MS,
+        message: passes
+          ? `The machine of the ${noun} cannot read the Secrets and ConfigMaps that it needs at the moment.`
+          : `The ${noun} refers to a Secret, a ConfigMap or a setting that does not exist or is not allowed.`,
+        ...patience(CONFIG_GRACE_MS),
       };
     case 'CrashLoopBackOff':
-      return { reason: 'Error', message: `The ${noun} ends again and again right after its start.`, afterMs: 0 };
+      return role === 'main'
+        ? { reason: 'Error', message: `The ${noun} ends again and again right after its start.`, afterMs: 0 }
+        : {
+            // It is restarted by the kubelet, and may have to wait for something itself.
+            reason: 'SidecarFailed',
+            message: `${capitalized(whose)} ends again and again. Tell an administrator if it stays so.`,
+            afterMs: Number.POSITIVE_INFINITY,
+          };
     default:
       return undefined;
   }
 }
 
-function imageTrouble(message: string): Trouble {
-  if (IMAGE_HOPELESS.test(message.replaceAll(IMAGE_NAMES, ''))) {
-    return {
-      reason: 'ImageNotFound',
-      message: 'The image does not exist, or the cluster may not read it. Check its name and tag.',
-      afterMs: 0,
-    };
-  }
-  return {
-    reason: 'ImagePullError',
-    message: 'The image cannot be fetched from its registry at the moment.',
-    afterMs: IMAGE_GRACE_MS,
-  };
-}
+/** What is not there, as the kubelet says it; a driver or a node that is not there yet is still coming up. */
+const MISSING =
+  /(?:secrets?|configmaps?|persistentvolumeclaims?|persistentvolumes?) "[^"]*" not found|non-existent|does not exist|no such file/i;
+const ATTACHED_ELSEWHERE = /Multi-Attach error|already (?:exclusively )?attached to/i;
 
-/** Reasons of Kubernetes events about a lab's pod that say more than its status does. */
-export function findEventTrouble(reason: string, message: string, { noun }: PodSubject = LAB): Trouble | undefined {
+/** Reasons of Kubernetes events about a pod that say more than its status does. */
+export function findEventTrouble(
+  reason: string,
+  message: string,
+  { noun }: PodSubject = LAB_SUBJECT,
+): Trouble | undefined {
   if (reason !== 'FailedMount' && reason !== 'FailedAttachVolume') return undefined;
-  const missing = /not found|does not exist|no such file/i.test(message);
+  const elsewhere = ATTACHED_ELSEWHERE.test(message);
   return {
     reason: 'VolumeMountFailed',
-    message: `A volume of the ${noun} cannot be mounted.`,
+    message: elsewhere
+      ? `A volume of the ${noun} is still attached to another machine; it waits until that lets go of it.`
+      : `A volume of the ${noun} cannot be mounted.`,
     // The kubelet says "not found" also while its own cache catches up, in the first second or two.
-    afterMs: missing ? CREATE_GRACE_MS : Number.POSITIVE_INFINITY,
+    afterMs: !elsewhere && MISSING.test(message) ? CREATE_GRACE_MS : Number.POSITIVE_INFINITY,
   };
 }
 

@@ -7,12 +7,20 @@ import {
   type ObservedLab,
   type ObservedNamespace,
 } from '../../domain/lab/observed.ts';
-import type { ObservedPod } from '../../domain/lab/pod.ts';
-import { deletedExternally, type Finding, findEnd, type Trouble } from '../../domain/lab/reasons.ts';
+import { LAB_CONTAINER, type ObservedPod } from '../../domain/lab/pod.ts';
+import {
+  type Awaited,
+  DAMAGED,
+  deletedExternally,
+  type Finding,
+  findEnd,
+  type Trouble,
+} from '../../domain/lab/reasons.ts';
 
 /** All times in milliseconds. */
 export interface LabTimings {
-  readonly schedulingTimeout: number;
+  /** How long what may pass is waited for. */
+  readonly patience: Readonly<Record<Awaited, number>>;
   readonly failedRetention: number;
   readonly namespaceRetention: number;
   /** How long something with our labels and without an intent is left alone before it is collected. */
@@ -75,6 +83,7 @@ export function decide(observed: WantedLab, memory: LabMemory, timings: LabTimin
   const { intent } = observed;
   if (intent.deleting) return { do: 'clean-up', intent };
   if (intent.failure !== null) return decideFailed(intent, timings, now);
+  if (intent.damaged) return { do: 'fail', finding: DAMAGED };
   if (awaitsImage(intent)) return { do: 'await-image' };
   const pod = currentPod(observed);
   return pod === undefined
@@ -134,7 +143,7 @@ function decideWithPod(
   intent: ObservedIntent,
   pod: ObservedPod,
   { trouble }: LabMemory,
-  { schedulingTimeout, clockSkew }: LabTimings,
+  { patience, clockSkew }: LabTimings,
   now: number,
 ): Decision {
   const spec = labSpecOf(intent);
@@ -144,9 +153,9 @@ function decideWithPod(
   const left = spec.deadline + clockSkew - now;
   if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, pod) };
   if (trouble === null) return { do: 'follow-pod', again: left };
-  const patience = trouble.reason === 'Unschedulable' ? schedulingTimeout : trouble.afterMs;
-  if (trouble.forMs >= patience) return { do: 'fail', finding: trouble };
-  return { do: 'follow-pod', again: Math.min(left, patience - trouble.forMs) };
+  const longest = trouble.waitsFor === undefined ? trouble.afterMs : patience[trouble.waitsFor];
+  if (trouble.forMs >= longest) return { do: 'fail', finding: trouble };
+  return { do: 'follow-pod', again: Math.min(left, longest - trouble.forMs) };
 }
 
 /** The deadline has passed: the reason is what was being waited for, where that is known. */
@@ -158,9 +167,15 @@ function tooLate(
   const within = `within ${Math.round((deadline - createdAt) / 1000)} seconds`;
   if (trouble !== null)
     return { reason: trouble.reason, message: `The lab did not start ${within}. ${trouble.message}` };
-  if (pod?.phase === 'Running') {
+  const running = pod?.containers.filter(({ runningSince }) => runningSince !== null) ?? [];
+  if (running.some(({ name, init }) => name === LAB_CONTAINER && !init)) {
     const why = 'Its container runs, but nothing answers on the port of the lab.';
     return { reason: 'NotReady', message: `The lab did not start ${within}. ${why}` };
+  }
+  const step = running.find(({ init }) => init);
+  if (step !== undefined) {
+    const why = `Its preparation step "${step.name}" has not ended.`;
+    return { reason: 'InitContainerFailed', message: `The lab did not start ${within}. ${why}` };
   }
   // A pod that is not there may have run for days, and gone while no controller was looking.
   const message =

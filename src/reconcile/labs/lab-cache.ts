@@ -2,7 +2,12 @@ import type { CoreV1Event, KubernetesObject, V1Pod, V1Secret } from '@kubernetes
 import type { Logger } from 'pino';
 import { parseIntent } from '../../domain/lab/intent.ts';
 import { intentName, LAB_INTENT_KIND, LAB_KIND, POD_NAME } from '../../domain/lab/object-names.ts';
-import type { ObservedIntent, ObservedLab, ObservedNamespace } from '../../domain/lab/observed.ts';
+import {
+  currentPod,
+  type ObservedIntent,
+  type ObservedLab,
+  type ObservedNamespace,
+} from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import { CONTROLLER_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
 import { describeOutage } from '../../storage/kubernetes/checks/outage.ts';
@@ -136,7 +141,7 @@ export class LabCache implements Cache {
     clearInterval(outage);
   }
 
-  /** Calls the listener with each event of Kubernetes about the pod of a lab, until `signal` aborts. */
+  /** Calls the listener with each event of Kubernetes about the pod of a lab's present spawn, until `signal` aborts. */
   onPodEvent(listener: EventListener, signal: AbortSignal): void {
     subscribe(this.#eventListeners, listener, signal);
   }
@@ -154,7 +159,9 @@ export class LabCache implements Cache {
   }
 
   intentOf(slug: string): ObservedIntent | undefined {
-    return this.#intents.get(this.#intentKey(slug));
+    const intent = this.#intents.get(this.#intentKey(slug));
+    if (intent?.damaged !== true) return intent;
+    return { ...intent, spec: { ...intent.spec, namespace: this.namespaceOf(slug) ?? '' } };
   }
 
   /** What the cluster says about one lab. */
@@ -225,7 +232,8 @@ export class LabCache implements Cache {
   #tell(event: CoreV1Event): void {
     const { namespace, uid } = event.involvedObject;
     const pod = this.#pods.get(`${namespace}/${POD_NAME}`);
-    if (pod === undefined || (uid !== undefined && uid !== pod.uid)) return;
+    // The pod of an earlier spawn may still be going, and its events are not about the lab that was asked for since.
+    if (pod === undefined || uid !== pod.uid || currentPod(this.observe(pod.slug)) !== pod) return;
     for (const listener of this.#eventListeners) listener(pod.slug, event);
   }
 

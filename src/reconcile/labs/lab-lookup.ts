@@ -1,3 +1,5 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import { relabelPatch } from '../../domain/lab/intent.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { intentName } from '../../domain/lab/object-names.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
@@ -65,7 +67,7 @@ export class LabLookup {
     const known = cache.intentOf(slug);
     const ref = { namespace: controller, name: intentName(slug) };
     const found = await client.get(Secrets, ref, { ...METADATA_ONLY, timeoutMs: TIMEOUT_MS });
-    if (found !== undefined) cache.observeIntent(found);
+    if (found !== undefined) cache.observeIntent(await relabelled(found, client, controller));
     else if (known !== undefined) cache.forgetIntent(known);
   }
 
@@ -90,5 +92,16 @@ export class LabLookup {
  */
 export function isDoubtful(cache: LabCache, slug: string): boolean {
   const intent = cache.intentOf(slug);
-  return intent === undefined || intent.deleting || intent.failure !== null;
+  return intent === undefined || intent.deleting || intent.failure !== null || intent.damaged;
+}
+
+/**
+ * An intent whose labels somebody has taken away is in nobody's watch, and in the way of the next one: it gets them back.
+ *
+ * @throws KubeError
+ */
+export async function relabelled(found: V1Secret, client: KubeClient, controller: string): Promise<V1Secret> {
+  const patch = relabelPatch(found.metadata ?? {}, controller);
+  if (patch === undefined) return found;
+  return client.patch(Secrets, { namespace: controller, name: found.metadata?.name ?? '' }, patch, METADATA_ONLY);
 }

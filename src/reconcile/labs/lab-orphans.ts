@@ -8,6 +8,7 @@ import { Controller, type Run } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
 import { decideOrphan, type LabTimings, type OrphanDecision } from './decide.ts';
 import type { LabCache } from './lab-cache.ts';
+import { relabelled } from './lab-lookup.ts';
 import type { LabTeardown } from './lab-teardown.ts';
 import { oneSpawnSelector } from './observe.ts';
 import { CLEANUP_AGAIN_MS } from './operations.ts';
@@ -104,7 +105,7 @@ export class LabOrphans {
     const { client, cache, controller } = this.#options;
     const ref = { namespace: controller, name: intentName(slug) };
     const found = await client.get(Secrets, ref, { ...METADATA_ONLY, priority: 'background' });
-    if (found !== undefined) cache.observeIntent(found);
+    if (found !== undefined) cache.observeIntent(await relabelled(found, client, controller));
     return found !== undefined;
   }
 }

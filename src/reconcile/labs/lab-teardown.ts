@@ -3,7 +3,13 @@ import type { Logger } from 'pino';
 import type { LabConfig } from '../../config/config.ts';
 import { cleanedPatch, failurePatch } from '../../domain/lab/intent.ts';
 import { endStatus } from '../../domain/lab/lab-state.ts';
-import { KEPT_SINCE_ANNOTATION, POD_NAME, RETAIN_LABEL, SPEC_HASH_ANNOTATION } from '../../domain/lab/object-names.ts';
+import {
+  KEPT_SINCE_ANNOTATION,
+  POD_NAME,
+  RETAIN_LABEL,
+  SPEC_HASH_ANNOTATION,
+  volumeClaimName,
+} from '../../domain/lab/object-names.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
@@ -152,15 +158,22 @@ export class LabTeardown {
     const { client, config, controller, cache } = this.#options;
     const { intent, pod } = lab;
     const where = intent.spec.namespace;
+    // Of a lab whose intent is damaged, and that has no namespace either: there is nothing of it.
+    if (where === '') return;
     const itsOwn = spawnSelector(controller, intent);
     const claims = `${oneLabSelector(controller, intent.slug)},${RETAIN_LABEL}!=true`;
     const hasClaims = config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === false);
+    // Claims from before they were to be kept do not say so themselves.
+    const kept = config.volumes.filter((volume) => volume.persistentVolumeClaim?.retain === true);
+    const fieldSelector = kept.map(({ name }) => `metadata.name!=${volumeClaimName(name)}`).join(',');
     await Promise.all([
       // What was written a moment ago may not be in the cache yet: so it goes by label, seen or not.
       pod === undefined ? client.deleteCollection(Pods, where, itsOwn) : undefined,
       pod === undefined || pod.terminating ? undefined : this.deletePod(pod),
       client.deleteCollection(Secrets, where, itsOwn),
-      hasClaims ? client.deleteCollection(PersistentVolumeClaims, where, claims) : undefined,
+      hasClaims
+        ? client.deleteCollection(PersistentVolumeClaims, where, claims, kept.length === 0 ? {} : { fieldSelector })
+        : undefined,
       this.#keepNamespace(lab).then((kept) => {
         if (kept !== undefined) cache.observeNamespace(kept);
       }),

@@ -3,12 +3,12 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { LabConfig } from '../../config/config.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import { buildIntent, deletingPatch, parseIntent } from '../../domain/lab/intent.ts';
+import { buildIntent, deletingPatch, INTENT_TYPE, parseIntent } from '../../domain/lab/intent.ts';
 import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../../domain/lab/lab.ts';
-import { buildObjectNames } from '../../domain/lab/object-names.ts';
+import { buildObjectNames, LAB_INTENT_KIND } from '../../domain/lab/object-names.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
-import { labSlug } from '../../domain/names.ts';
+import { KIND_LABEL, labSlug } from '../../domain/names.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
@@ -188,7 +188,7 @@ export class Labs implements LabService {
         if (!changed && !error.isTransient) throw error;
         // It may have arrived although no answer did, at this attempt or the one before.
         const found = await client.get(Secrets, { namespace: controller, name: intent.metadata.name ?? '' });
-        const there = parseIntent(found?.metadata);
+        const there = parseIntent(found?.metadata) ?? remainsOf(found);
         if (found !== undefined && there?.spec.spawnId === spec.spawnId) return found;
         if (found !== undefined) cache.observeIntent(found);
         // A lab that is over may be noted as such or as cleaned up, or be forgotten, in this moment.
@@ -231,10 +231,17 @@ export class Labs implements LabService {
   }
 }
 
+/** The intent of which only the type is left that nobody can change. */
+function remainsOf(found: V1Secret | undefined): ObservedIntent | undefined {
+  if (found?.type !== INTENT_TYPE) return undefined;
+  const labels = { [KIND_LABEL]: LAB_INTENT_KIND };
+  return parseIntent({ ...found.metadata, labels });
+}
+
 /** @param over the intent of a lab whose pod was seen to have ended, though that may not be written down */
 function isReplaceable(there: ObservedIntent | undefined, over: ObservedIntent | undefined): boolean {
   if (there === undefined || there.deleting) return false;
-  return there.failure !== null || there.spec.spawnId === over?.spec.spawnId;
+  return there.failure !== null || there.damaged || there.spec.spawnId === over?.spec.spawnId;
 }
 
 /** The spawns whose pod or secrets may still be there when another one takes the place of this one. */

@@ -1,8 +1,10 @@
-import type { KubernetesObject, V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
+import type { KubernetesObject, V1Container, V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
+import { parseAddressing } from '../../domain/lab/internal-url.ts';
 import type { ObservedIntent, ObservedNamespace } from '../../domain/lab/observed.ts';
 import { LAB_CONTAINER, type ObservedContainer, type ObservedPod, type PodFacts } from '../../domain/lab/pod.ts';
 import {
+  ADDRESSING_ANNOTATION,
   KEPT_SINCE_ANNOTATION,
   LAB_KIND,
   PERMANENT_ANNOTATION,
@@ -83,7 +85,20 @@ export function observePod(pod: V1Pod): ObservedPod | undefined {
     spawnId: metadata.labels?.[SPAWN_LABEL] ?? '',
     started: status?.containerStatuses?.find(({ name }) => name === LAB_CONTAINER)?.started === true,
     serviceIp: metadata.annotations?.[SERVICE_IP_ANNOTATION] ?? null,
+    addressing: observeAddressing(pod),
     ...podFacts(pod),
+  };
+}
+
+/** How the lab is reached. Pods from before there was the annotation have their port, and the address of their Service. */
+function observeAddressing({ metadata, spec }: V1Pod): ObservedPod['addressing'] {
+  const { annotations = {} } = metadata ?? {};
+  const containers: V1Container[] | undefined = spec?.containers;
+  const port = containers?.find(({ name }) => name === LAB_CONTAINER)?.ports?.[0]?.containerPort;
+  return {
+    ...(port === undefined ? {} : { port }),
+    ...(annotations[SERVICE_IP_ANNOTATION] === undefined ? {} : { mode: 'serviceIp' }),
+    ...parseAddressing(annotations[ADDRESSING_ANNOTATION]),
   };
 }
 
@@ -92,6 +107,7 @@ export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
   const condition = (type: string) => status.conditions?.find((candidate) => candidate.type === type);
   const scheduled = condition('PodScheduled');
   const disruption = condition('DisruptionTarget');
+  const sidecars = sidecarsOf(spec);
   const waitsForNode = scheduled?.status === 'False' && scheduled.reason === 'Unschedulable';
   return {
     phase: (status.phase ?? 'Pending') as PodFacts['phase'],
@@ -104,10 +120,18 @@ export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
     unschedulable: waitsForNode ? (scheduled.message ?? '') : null,
     disruption: disruption?.status === 'True' ? (disruption.reason ?? '') : null,
     containers: [
-      ...(status.initContainerStatuses ?? []).map((container) => observeContainer(container, true)),
+      ...(status.initContainerStatuses ?? []).map((container) =>
+        observeContainer(container, !sidecars.has(container.name)),
+      ),
       ...(status.containerStatuses ?? []).map((container) => observeContainer(container, false)),
     ],
   };
+}
+
+/** `restartPolicy: Always` makes an init container a sidecar. */
+function sidecarsOf(spec: V1Pod['spec']): ReadonlySet<string> {
+  const all = spec?.initContainers ?? [];
+  return new Set(all.filter(({ restartPolicy }) => restartPolicy === 'Always').map(({ name }) => name));
 }
 
 function observeContainer({ name, restartCount, state, imageID }: V1ContainerStatus, init: boolean): ObservedContainer {

@@ -14,14 +14,18 @@ const POD_EVENTS_PROGRESS = 75;
 /** What is wrong, and since when. */
 export type LastingTrouble = Trouble & { readonly since: number };
 
-/** What is wrong now, and since when: from the start of the same complaint where it was there before. */
+/**
+ * What is wrong now, and since when: from the start of the same complaint where it was there before. What may pass and what
+ * may not are two complaints, also under the same word.
+ */
 export function troubleFor(
   trouble: Trouble | undefined,
   before: LastingTrouble | null,
   at: number,
 ): LastingTrouble | null {
   if (trouble === undefined) return null;
-  return { ...trouble, since: before?.reason === trouble.reason ? before.since : at };
+  const isSame = before?.reason === trouble.reason && before.waitsFor === trouble.waitsFor;
+  return { ...trouble, since: isSame ? before.since : at };
 }
 
 /** Which lab an operation is about. */

@@ -272,14 +272,14 @@ export class KubeClient {
     resource: Resource<KubernetesObject>,
     namespace: string,
     labelSelector: string,
-    options: DeleteOptions = {},
+    options: DeleteOptions & { readonly fieldSelector?: string } = {},
   ): Promise<KubernetesObject[]> {
     try {
       const answer = (await this.#transport.call({
         method: 'DELETE',
         target: { verb: 'delete all', kind: resource.kind, namespace },
         path: pathOf(resource, namespace),
-        query: { labelSelector },
+        query: { labelSelector, fieldSelector: options.fieldSelector },
         body: deleteBody(options),
         accept: METADATA_LIST,
         idempotent: true,

@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildIntent, deletingPatch, parseIntent, parseSecrets } from '../../../src/domain/lab/intent.ts';
+import { buildIntent, deletingPatch, parseIntent, parseSecrets, relabelPatch } from '../../../src/domain/lab/intent.ts';
 import { intentName } from '../../../src/domain/lab/object-names.ts';
+import { recreateLabState } from '../../../src/domain/lab/lab-state.ts';
+import { detailedLabState } from '../../../src/routes/labs/lab-state.ts';
 import { aSpec } from '../../reconcile/support/observed.ts';
 
 const SPEC = 'labwright.dev/spec';
@@ -69,17 +71,64 @@ describe('an intent', () => {
   });
 
   it.each(['', '{', 'null', '7', '"x"', '[]', '{}', '{"spawnId":"s"}', '{"spawnId":"s","namespace":"n","user":null}'])(
-    'that somebody has made into %j is none that we can read',
+    'that somebody has made into %j still says whose lab it is, and that it cannot be read',
     (text) => {
-      expect(parseIntent(told(buildIntent(aSpec(), NONE, 'hub'), { [SPEC]: text }))).toBeUndefined();
+      const { slug, damaged, spec, failure } = parseIntent(told(buildIntent(aSpec(), NONE, 'hub'), { [SPEC]: text }))!;
+      const { username } = spec.user;
+      expect({ slug, damaged, username, failure }).toEqual({
+        slug: 'rachel',
+        damaged: true,
+        username: 'rachel',
+        failure: null,
+      });
     },
   );
 
-  it('without a name, a label or a spec is none of ours', () => {
+  it('of which any part was changed is either as good as before or damaged, and can be told either way', () => {
+    const paths = fc.constantFrom(
+      ...Object.keys(aSpec()),
+      'user.groups',
+      'user.uid',
+      'options.size',
+      'resources.limits',
+    );
+    const values = fc.oneof(fc.constant(undefined), fc.jsonValue());
+    fc.assert(
+      fc.property(paths, values, (path, value) => {
+        const spec = structuredClone(aSpec()) as unknown as Record<string, unknown>;
+        const [head = '', tail] = path.split('.');
+        if (tail === undefined) spec[head] = value;
+        else (spec[head] as Record<string, unknown>)[tail] = value;
+        const intent = parseIntent(told(buildIntent(aSpec(), NONE, 'hub'), { [SPEC]: JSON.stringify(spec) }))!;
+        const lab = { intent, namespace: undefined, pod: undefined };
+        const state = recreateLabState(lab, { mode: 'serviceDns', port: 8888, clusterDomain: undefined });
+        expect(() => detailedLabState(state!)).not.toThrow();
+        if (intent.damaged) expect(state).toMatchObject({ status: 'failed', reason: 'Error' });
+      }),
+    );
+  });
+
+  it('with names that are not those of its slug is told under its slug', () => {
+    const change = { [SPEC]: '{', 'labwright.dev/username': 'somebody-else' };
+    expect(parseIntent(told(buildIntent(aSpec(), NONE, 'hub'), change))?.spec.user.username).toBe('rachel');
+  });
+
+  it('without its labels is found by its name, and gets them back', () => {
+    const metadata = told(buildIntent(aSpec(), NONE, 'hub'));
+    expect(parseIntent({ ...metadata, labels: {} })).toMatchObject({ slug: 'rachel', damaged: false });
+    expect(relabelPatch({ ...metadata, labels: { mine: 'x' } }, 'hub')).toEqual({
+      metadata: { uid: 'u', resourceVersion: '7', labels: metadata.labels },
+    });
+    expect(relabelPatch(metadata, 'hub')).toBeUndefined();
+    expect(relabelPatch({ name: 'lab-rachel', labels: {} }, 'hub')).toBeUndefined();
+  });
+
+  it('without a name, or without both labels and spec, is none of ours', () => {
     const metadata = told(buildIntent(aSpec(), NONE, 'hub'));
     expect(parseIntent(undefined)).toBeUndefined();
-    expect(parseIntent({ ...metadata, labels: {} })).toBeUndefined();
-    expect(parseIntent({ ...metadata, annotations: {} })).toBeUndefined();
+    expect(parseIntent({ ...metadata, labels: {}, annotations: {} })).toBeUndefined();
+    expect(parseIntent({ ...metadata, name: 'other' })).toBeUndefined();
+    expect(parseIntent({ ...metadata, annotations: {} })).toMatchObject({ slug: 'rachel', damaged: true });
   });
 
   it('reads the build of a lab also where it was written under its earlier name', () => {

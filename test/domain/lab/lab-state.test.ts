@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { buildInternalUrl, type LabAddressing } from '../../../src/domain/lab/internal-url.ts';
+import {
+  buildInternalUrl,
+  type LabAddressing,
+  parseAddressing,
+  writeAddressing,
+} from '../../../src/domain/lab/internal-url.ts';
 import { recreateLabState } from '../../../src/domain/lab/lab-state.ts';
 import type { ObservedLab } from '../../../src/domain/lab/observed.ts';
 import { anyLab } from '../../reconcile/support/any-lab.ts';
@@ -151,6 +156,35 @@ describe('the address of a lab', () => {
     [{ mode: 'podIp' }, 'http://[fd00::7]:8888/user/rachel/'],
   ])('by %j', (addressing, url) => {
     expect(buildInternalUrl(aSpec(), pod, { ...DNS, ...addressing })).toBe(url);
+  });
+
+  it('is the one that its pod was made with, also when another is configured by now', () => {
+    const made = { ...pod, addressing: { mode: 'serviceIp', port: 9999 } as const };
+    expect(buildInternalUrl(aSpec(), made, DNS)).toBe('http://10.96.0.7:9999/user/rachel/');
+    const dns = { ...pod, addressing: { mode: 'serviceDns', port: 8888, clusterDomain: 'old.local' } as const };
+    const url = 'http://lab.lab-rachel.svc.old.local:8888/user/rachel/';
+    expect(buildInternalUrl(aSpec(), dns, { mode: 'podIp', port: 1, clusterDomain: 'x' })).toBe(url);
+  });
+
+  it('survives its annotation, whatever that holds', () => {
+    const any = fc.record({
+      mode: fc.constantFrom('serviceDns' as const, 'serviceIp' as const, 'podIp' as const),
+      port: fc.integer({ min: 1, max: 65_535 }),
+      clusterDomain: fc.option(fc.domain(), { nil: undefined }),
+    });
+    fc.assert(
+      fc.property(any, (addressing) => {
+        const { clusterDomain, ...rest } = addressing;
+        const given = clusterDomain === undefined ? rest : addressing;
+        expect(parseAddressing(writeAddressing(addressing))).toEqual(given);
+      }),
+    );
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+        const url = buildInternalUrl(aSpec(), { ...pod, addressing: parseAddressing(text) }, DNS);
+        expect(url === null || URL.canParse(url)).toBe(true);
+      }),
+    );
   });
 
   it('is not known before there is one', () => {

@@ -14,7 +14,7 @@ import { aContainer, anIntent, aNamespace, aPod, aSpec, CREATED, ended } from '.
 import { anyLab, anyMemory } from '../support/any-lab.ts';
 
 const TIMINGS: LabTimings = {
-  schedulingTimeout: 300_000,
+  patience: { machine: 300_000, image: 120_000, container: 60_000 },
   failedRetention: 3_600_000,
   namespaceRetention: 900_000,
   leftoverGrace: 300_000,
@@ -38,9 +38,10 @@ function decideOrphanAt(
 }
 
 const withPod = (pod: Partial<ObservedPod>) => ({ intent: anIntent(), namespace: aNamespace(), pod: aPod(pod) });
-const trouble = (reason: 'Unschedulable' | 'ImagePullError' | 'ImageNotFound', afterMs: number, forMs: number) => ({
-  trouble: { reason, message: 'It waits.', afterMs, forMs },
-});
+const trouble = (reason: 'Unschedulable' | 'ImagePullError' | 'ImageNotFound', afterMs: number, forMs: number) => {
+  const waitsFor = ({ Unschedulable: 'machine', ImagePullError: 'image', ImageNotFound: undefined } as const)[reason];
+  return { trouble: { reason, message: 'It waits.', afterMs, forMs, ...(waitsFor === undefined ? {} : { waitsFor }) } };
+};
 
 describe('a lab that is wanted', () => {
   it.each<[string, Partial<ObservedLab>, Decision['do']]>([
@@ -105,6 +106,41 @@ describe('a lab that is wanted', () => {
       again: 1,
     });
     expect(decideAt(0, withPod({}), trouble('Unschedulable', Infinity, 300_000)).do).toBe('fail');
+  });
+});
+
+describe('a lab that does not come up in time', () => {
+  it.each([
+    [
+      'its preparation step hangs',
+      aContainer({ name: 'prepare', init: true, runningSince: CREATED }),
+      'InitContainerFailed',
+      '"prepare"',
+    ],
+    [
+      'only its sidecar runs',
+      aContainer({ name: 'istio-proxy', runningSince: CREATED }),
+      'DeadlineExceeded',
+      'did not start',
+    ],
+    ['its server does not listen', aContainer({ runningSince: CREATED }), 'NotReady', 'nothing answers'],
+  ])('because %s says so', (_why, container, reason, words) => {
+    const lab = withPod({ node: 'n', phase: container.init ? 'Pending' : 'Running', containers: [container] });
+    expect(decideAt(600_000, lab)).toMatchObject({
+      do: 'fail',
+      finding: { reason, message: expect.stringContaining(words) as string },
+    });
+  });
+
+  it('waits for each thing as long as the settings say, whatever the trouble itself would give it', () => {
+    const timings = { ...TIMINGS, patience: { machine: 1_000, image: 2_000, container: 3_000 } };
+    for (const [waitsFor, longest] of Object.entries(timings.patience)) {
+      const after = (forMs: number) => ({
+        trouble: { reason: 'Error', message: 'x', afterMs: 0, waitsFor: waitsFor as 'machine', forMs } as const,
+      });
+      expect(decideAt(0, withPod({}), after(longest - 1), timings)).toEqual({ do: 'follow-pod', again: 1 });
+      expect(decideAt(0, withPod({}), after(longest), timings).do).toBe('fail');
+    }
   });
 });
 

@@ -10,7 +10,7 @@ import { anyLab } from '../support/any-lab.ts';
 import { anIntent, aNamespace, aPod, aSpec, CREATED } from '../support/observed.ts';
 
 const TIMINGS: LabTimings = {
-  schedulingTimeout: 300_000,
+  patience: { machine: 300_000, image: 120_000, container: 60_000 },
   failedRetention: 3_600_000,
   namespaceRetention: 900_000,
   leftoverGrace: 300_000,

@@ -1,9 +1,11 @@
+import type { V1Pod } from '@kubernetes/client-node';
+import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '../../../sandbox/index.ts';
 import { Events, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
-import { onCluster } from '../support/until.ts';
+import { onCluster, until } from '../support/until.ts';
 
 /** A pod must have come up to where it fails by then. */
 const SPAWN_TIMEOUT = onCluster('3s', '8s');
@@ -153,6 +155,23 @@ describe.concurrent('a lab that runs', () => {
     expect(setting.state().reason).toBe('NodeLost');
   });
 
+  it('and whose container has ended beside a sidecar that goes on has failed at once', async () => {
+    const setting = await clusters.setting({ kubelet: false });
+    await setting.labs.create(aLab());
+    await setting.runByHand();
+    await setting.untilPhase('running');
+    const status = { image: 'x', imageID: '', ready: false, restartCount: 0 };
+    const terminated = { exitCode: 137, reason: 'OOMKilled' };
+    await setting.setPodStatus({
+      phase: 'Running',
+      containerStatuses: [
+        { ...status, name: 'notebook', state: { terminated } },
+        { ...status, name: 'istio-proxy', state: { running: {} } },
+      ],
+    });
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'OOMKilled' });
+  });
+
   it('and ends by itself without an error is terminated, not failed', async () => {
     const setting = await clusters.setting();
     await setting.spawn(aLab());
@@ -189,18 +208,57 @@ describe.concurrent('a failed lab', () => {
   });
 });
 
-it('tells the readers of a spawn what Kubernetes says about its pod', async () => {
-  const setting = await clusters.setting({ kubelet: false });
-  await setting.labs.create(aLab());
-  await setting.untilPhase('scheduling');
-  const pod = await setting.untilPod();
+describe.concurrent('the readers of a spawn', () => {
+  it('are told what Kubernetes says about its pod', async () => {
+    const setting = await clusters.setting({ kubelet: false });
+    await setting.labs.create(aLab());
+    await setting.untilPhase('scheduling');
+    await say(setting, await setting.untilPod(), {
+      reason: 'Pulling',
+      message: 'Pulling image "registry.example/lab:1"',
+    });
+    await setting.untilEvent('Pulling image "registry.example/lab:1"');
+  });
+
+  it('are told nothing about the pod of an earlier spawn that is still going, and the spawn does not fail of it', async () => {
+    const setting = await clusters.setting({ kubelet: false });
+    await setting.labs.create(aLab());
+    await setting.runByHand();
+    await setting.untilPhase('running');
+    const earlier = await setting.untilPod();
+    await setting.client.patch(Pods, setting.podRef(), { metadata: { finalizers: ['example.org/held'] } });
+    await setting.setPodStatus({ phase: 'Failed' });
+    await setting.untilPhase('failed');
+    await setting.labs.create(aLab());
+    await setting.untilPhase('waiting_for_namespace');
+    const missing = 'MountVolume.SetUp failed for volume "lab-files" : configmap "lab-files" not found';
+    await say(setting, earlier, { type: 'Warning', reason: 'FailedMount', message: missing });
+    await setting.client.patch(Pods, setting.podRef(), { metadata: { finalizers: null } });
+    await setting.client.delete(Pods, setting.podRef(), { gracePeriodSeconds: 0 });
+    await until('there is another pod', async () => {
+      const uid = (await setting.pod())?.metadata?.uid;
+      return uid !== undefined && uid !== earlier.metadata?.uid;
+    });
+    await setting.untilPhase('scheduling');
+    await say(setting, await setting.untilPod(), { reason: 'Pulling', message: 'Pulling' });
+    await setting.untilEvent('Pulling');
+    await setting.runByHand();
+    const messages = (await setting.events()).map(({ message }) => message);
+    expect(messages).not.toContain(missing);
+  });
+});
+
+/** What a kubelet or a scheduler says about a pod. */
+async function say(
+  setting: Setting,
+  pod: V1Pod,
+  event: { readonly type?: string; readonly reason: string; readonly message: string },
+): Promise<void> {
   const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
   await setting.client.create(Events, {
-    metadata: { namespace, name: 'lab.1' },
+    metadata: { namespace, name: `${name}.${randomUUID()}` },
     involvedObject: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
     type: 'Normal',
-    reason: 'Pulling',
-    message: 'Pulling image "registry.example/lab:1"',
+    ...event,
   });
-  await setting.untilEvent('Pulling image "registry.example/lab:1"');
-});
+}

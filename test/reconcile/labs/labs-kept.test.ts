@@ -72,6 +72,27 @@ describe('a volume of a lab', () => {
     expect((await setting.client.get(PersistentVolumeClaims, ref))?.metadata?.uid).toBe(before?.metadata?.uid);
   });
 
+  it('that is to be kept from now on stays, also where it was made before', async () => {
+    const config = aConfig({ volumes: [claim('home', false), claim('scratch', false)], volumeMounts });
+    const setting = await clusters.setting({ config });
+    await setting.spawn(aLab());
+    const keeping = aConfig({ volumes, volumeMounts });
+    await setting.restart({ config: keeping });
+    await setting.labs.delete(aKey());
+    await until('the other is gone', async () => (await claims(setting)).join() === 'lab-home');
+  });
+
+  it('that was kept stays with its namespace when another configuration would not keep it', async () => {
+    const setting = await clusters.setting({ start: false });
+    for (const lab of [{ volumes, volumeMounts }, { volumes, volumeMounts, port: 9999 }, {}]) {
+      await setting.restart({ config: aConfig({ ...lab, namespaceRetention: 0 }) });
+      await setting.spawn(aLab());
+      await setting.labs.delete(aKey());
+    }
+    expect(await isGoing(setting)).toBe(false);
+    expect(await claims(setting)).toContain('lab-home');
+  });
+
   it('that is retained is found again when the configured prefix has changed', async () => {
     const config = aConfig({ volumes: [claim('home', true)], volumeMounts: [{ name: 'home', mountPath: '/data' }] });
     const setting = await clusters.setting({ config });
@@ -81,6 +102,22 @@ describe('a volume of a lab', () => {
     await setting.restart({ config: renamed });
     const state = await setting.spawn(aLab());
     expect(state.spec.namespace).toBe(setting.namespaceOf());
+  });
+});
+
+describe('a lab from before the configuration was changed', () => {
+  it.each([
+    ['the port', { port: 9999 }],
+    ['the kind of address', { internalUrl: 'podIp' }],
+    ['the domain of the cluster', { clusterDomain: 'elsewhere.local' }],
+  ] as const)('keeps the address that it has while it runs: %s', async (_what, lab) => {
+    const setting = await clusters.setting();
+    const { internalUrl } = await setting.spawn(aLab());
+    expect(internalUrl).toContain(':8888/');
+    await setting.restart({ config: aConfig(lab) });
+    expect(setting.state()).toMatchObject({ status: 'running', internalUrl });
+    await setting.labs.delete(aKey());
+    expect((await setting.spawn(aLab())).internalUrl).not.toBe(internalUrl);
   });
 });
 

@@ -47,6 +47,7 @@ describe('what is kept of a pod', () => {
       node: null,
       podIp: null,
       serviceIp: null,
+      addressing: {},
       reason: null,
       message: null,
       unschedulable: null,
@@ -61,6 +62,27 @@ describe('what is kept of a pod', () => {
     expect(observePod(pod({ phase: 'Pending', conditions }))).toMatchObject({ unschedulable: message });
     const gated = [{ type: 'PodScheduled', status: 'False', reason: 'SchedulingGated' }];
     expect(observePod(pod({ phase: 'Pending', conditions: gated }))).toMatchObject({ unschedulable: null });
+  });
+
+  it('with a sidecar among its init containers, which is not one that has to end', () => {
+    const status = (name: string) => ({ name, restartCount: 0, imageID: '', image: '', ready: true, state: {} });
+    const observed = observePod({
+      ...pod({ phase: 'Pending', initContainerStatuses: [status('prepare'), status('istio-proxy')] }),
+      spec: { initContainers: [{ name: 'prepare' }, { name: 'istio-proxy', restartPolicy: 'Always' }], containers: [] },
+    });
+    expect(observed?.containers.map(({ name, init }) => [name, init])).toEqual([
+      ['prepare', true],
+      ['istio-proxy', false],
+    ]);
+  });
+
+  it('from before pods said how they are reached, by what else it says', () => {
+    const containers = [{ name: 'istio-proxy' }, { name: 'notebook', ports: [{ containerPort: 9999 }] }];
+    const { metadata = {} } = pod({});
+    const annotations = { 'labwright.dev/service-ip': '10.96.0.7' };
+    const made = { metadata: { ...metadata, annotations }, spec: { containers }, status: {} };
+    expect(observePod(made)?.addressing).toEqual({ port: 9999, mode: 'serviceIp' });
+    expect(observePod({ ...made, metadata })?.addressing).toEqual({ port: 9999 });
   });
 
   it('that waits for its image', () => {

@@ -56,6 +56,7 @@ _ADVICE: dict[str, tuple[Affair, str]] = {
     "ExecutorUnavailable": (Affair.CAPACITY, f"{AGAIN} If it happens again, tell the people who run this site."),
     "Exited": (Affair.USER, "Start it again when you need it."),
     "ImageNotFound": (Affair.USER, "Choose another image."),
+    "ImagePlatform": (Affair.USER, "Choose another image."),
     "ImagePullError": (Affair.CAPACITY, f"{AGAIN} If it happens again, choose another image."),
     "InitContainerFailed": (Affair.SITE, ASK),
     "InvalidImageName": (Affair.USER, "Choose another image."),
@@ -64,6 +65,7 @@ _ADVICE: dict[str, tuple[Affair, str]] = {
     "NameTaken": (Affair.SITE, ASK),
     "NoOutput": (Affair.USER, "Look at what the repository asks for, or choose another image."),
     "NodeLost": (Affair.CAPACITY, "Start it again."),
+    "NodeRejected": (Affair.CAPACITY, "Start it again."),
     "OOMKilled": (Affair.USER, "Choose a larger size."),
     "PermissionMissing": (Affair.SITE, ASK),
     "Preempted": (Affair.CAPACITY, AGAIN),
@@ -82,6 +84,7 @@ _ADVICE: dict[str, tuple[Affair, str]] = {
     "RepositoryNotFound": (Affair.USER, "Check the repository; a private one has to be opened to this site."),
     "RepositoryUnavailable": (Affair.CAPACITY, AGAIN),
     "SchedulingTimeout": (Affair.CAPACITY, AGAIN),
+    "SidecarFailed": (Affair.SITE, ASK),
     "Unschedulable": (Affair.CAPACITY, f"{AGAIN} A smaller size may find room sooner."),
     "VolumeMountFailed": (Affair.SITE, ASK),
 }

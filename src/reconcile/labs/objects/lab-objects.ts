@@ -3,6 +3,7 @@ import type { LabObjects } from '../../../builder/lab/lab-builder.ts';
 import {
   KEPT_SINCE_ANNOTATION,
   NETWORK_POLICY_NAME,
+  PERMANENT_ANNOTATION,
   RESOURCE_QUOTA_NAME,
   SERVERNAME_ANNOTATION,
   SERVICE_IP_ANNOTATION,
@@ -105,16 +106,22 @@ export class LabObjectsWriter {
       throw notYet('Namespace', undefined, name);
     }
     const annotations = wanted.metadata?.annotations ?? {};
+    // Without a name, somebody has taken it away: the label says whose it is, and the name comes back.
+    const isNamed = namespace.username !== '';
     if (
-      namespace.username !== annotations[USERNAME_ANNOTATION] ||
-      namespace.servername !== annotations[SERVERNAME_ANNOTATION]
+      isNamed &&
+      (namespace.username !== annotations[USERNAME_ANNOTATION] ||
+        namespace.servername !== annotations[SERVERNAME_ANNOTATION])
     ) {
       throw nameTaken('namespace', name);
     }
-    const complete = namespace.keptSince !== null && namespace.specHash === annotations[SPEC_HASH_ANNOTATION];
+    const complete =
+      isNamed && namespace.keptSince !== null && namespace.specHash === annotations[SPEC_HASH_ANNOTATION];
     if (complete) return undefined;
     // From here on it counts as incomplete, until a lab has run in it and ended.
-    const metadata = { ...wanted.metadata, annotations: { ...annotations, [KEPT_SINCE_ANNOTATION]: '' } };
+    // What an earlier lab is to keep stays, whatever is configured by now.
+    const kept = namespace.permanent ? { [PERMANENT_ANNOTATION]: 'true' } : {};
+    const metadata = { ...wanted.metadata, annotations: { ...annotations, ...kept, [KEPT_SINCE_ANNOTATION]: '' } };
     return this.#client.apply(Namespaces, { ...wanted, metadata }, METADATA_ONLY);
   }
 
