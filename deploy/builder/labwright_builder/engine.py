@@ -135,7 +135,7 @@ def words_of(output: str) -> str:
 
 
 def cause_of(words: str) -> str:
-    """What kind of failure the words tell of; the names in them, which are the user's, tell nothing. Empty if unknown."""
+    """What kind of failure the words tell of; names in them tell nothing. Empty if unknown."""
     plain = _NAMES.sub("", words)
     return next((cause for pattern, cause in _CAUSES if pattern.search(plain)), "")
 
