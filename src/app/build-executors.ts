@@ -6,15 +6,20 @@ import type { Installation } from '../reconcile/builds/executors/installation.ts
 import { KueueExecutor, LocalExecutor } from '../reconcile/builds/executors/kubernetes/local-executor.ts';
 import { RemoteClusterExecutor } from '../reconcile/builds/executors/kubernetes/remote-cluster-executor.ts';
 import { type KubeConnection, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
+import { lateConnection } from '../storage/kubernetes/late-connection.ts';
 import { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import type { ExecutorSetup } from './build-parts.ts';
 
-/** The connections to other clusters, by name of executor. @throws {SetupError} */
-export async function connectAll(executors: readonly ExecutorConfig[]): Promise<Map<string, KubeConnection>> {
+/** The connections to other clusters, by name of executor. Credentials that are missing make that executor unavailable. */
+export function connectAll(executors: readonly ExecutorConfig[]): Map<string, KubeConnection> {
   const connections = new Map<string, KubeConnection>();
   for (const executor of executors) {
     if (executor.kind !== 'kubernetes') continue;
-    connections.set(executor.name, await kubeconfigConnection(executor.kubeconfig, executor.context));
+    const { name, kubeconfig, context } = executor;
+    connections.set(
+      name,
+      lateConnection(`the kubeconfig ${kubeconfig}`, () => kubeconfigConnection(kubeconfig, context)),
+    );
   }
   return connections;
 }

@@ -142,7 +142,11 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const executors = options.makeExecutors({ cache, builder, onChange, onReady });
   const pool = new ExecutorPool({ executors, logger, firstMs: options.quarantineMs });
   const order = new QueueOrder({ cache, slotStore });
-  const following = new LogFollowers({ logger, onChange: (id) => onChange(id) });
+  const following = new LogFollowers({
+    logger,
+    onChange: (id) => onChange(id),
+    noOutputMs: config.deadlines.noOutput,
+  });
   const buildNamespace = new BuildNamespace({ client, objects: () => builder.buildNamespaceObjects(), logger });
   const logs = new FinishedLogs({ archive, executors: () => pool.all(), ...logBounds, logger });
   const parts = {

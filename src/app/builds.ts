@@ -34,7 +34,7 @@ export interface BuildStage extends BuildParts {
   close(): Promise<void>;
 }
 
-/** @throws {SetupError} when a kubeconfig or the directory for logs cannot be used */
+/** @throws {SetupError} when the directory for logs cannot be used */
 export async function createBuildStage(options: BuildStageOptions): Promise<BuildStage> {
   const { config, client, controller, logger } = options;
   const namespace = config.namespace ?? `${controller}-builds`;
@@ -47,7 +47,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const resolver = new RefResolver({ config: config.repositories, credentials: git, logger });
   let asked: Promise<void> | undefined;
   const stopAsking = () => (asked ??= resolver.close());
-  const connections = await connectAll(config.executors);
+  const connections = connectAll(config.executors);
   const installation = new Installation({ client, controller, namespace, logger });
   const parts = wireBuilds({
     ...options,

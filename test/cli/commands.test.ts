@@ -35,6 +35,17 @@ async function renderedBy(...args: string[]): Promise<Rendered[]> {
   return parseAllDocuments(stdout).map((document) => document.toJS() as Rendered);
 }
 
+/** A small configuration that builds. */
+function withBuilds(builds: object): object {
+  return {
+    baseUrl: 'https://hub.example.org',
+    auth: { tokens: [{ sha256: '0'.repeat(64), role: 'admin' }] },
+    images: { list: [{ reference: 'registry.example/lab:1' }] },
+    lab: { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }] },
+    builds: { builder: { image: 'registry.example/builder:1' }, registry: { host: 'registry.example' }, ...builds },
+  };
+}
+
 describe('check-config', () => {
   it('says that a configuration can be used, and what was understood', async () => {
     const file = `${EXAMPLES}full.yaml`;
@@ -43,6 +54,23 @@ describe('check-config', () => {
       stdout: `${file} can be used: sizes small, large, gpu; 4 image(s); Pod Security privileged.\n`,
       stderr: '',
     });
+  });
+
+  it('says which executors of builds have credentials that cannot be read here', async () => {
+    const file = join(folder, 'builds.yaml');
+    await writeFile(join(folder, 'there.kubeconfig'), '');
+    const executors = [
+      { kind: 'kubernetes', name: 'big', kubeconfig: join(folder, 'none.kubeconfig') },
+      { kind: 'kubernetes', name: 'small', kubeconfig: join(folder, 'there.kubeconfig') },
+      { kind: 'docker', name: 'engine', address: 'tcp://engine:2376', tls: join(folder, 'none') },
+      { kind: 'docker', name: 'socket', address: 'unix:///run/engine.sock' },
+    ];
+    await writeFile(file, JSON.stringify(withBuilds({ executors })));
+    const { exitCode, stdout } = await run('check-config', file);
+    expect(exitCode).toBe(0);
+    expect(stdout).toContain(`note: the executor "big" cannot be used here: ${folder}/none.kubeconfig (ENOENT)`);
+    expect(stdout).toContain(`note: the executor "engine" cannot be used here: ${folder}/none/ca.pem (ENOENT)`);
+    expect(stdout.match(/note:/g)).toHaveLength(2);
   });
 
   it('fails with everything that is wrong', async () => {

@@ -12,7 +12,17 @@ from traitlets import Bool, Enum
 
 from .confine import command
 from .dockerfile import base_images, registry_of
-from .engine import SECRETS, LabwrightEngine, Lines, context_of, push_failure, read_digest, shortened, step_failure
+from .engine import (
+    SECRETS,
+    LabwrightEngine,
+    Lines,
+    base_failure,
+    context_of,
+    push_failure,
+    read_digest,
+    shortened,
+    step_failure,
+)
 from .output import stream
 
 # A volume that is no overlay itself, so that overlays can be made in it.
@@ -158,7 +168,7 @@ def _build_failure(code: int, step: str, last: str) -> str:
     if step == "":
         return f"The build could not begin: {shortened(last)}" if last else f"The build failed with exit code {code}."
     if (base := _FROM_STEP.search(step)) is not None:
-        return f"The base image {base[1]} cannot be fetched."
+        return base_failure(base[1], last)
     if found is not None:
         return step_failure(step, found[1])
     return f"Step {step} failed."

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .engine import LabwrightEngine, Lines, context_of, push_failure, shortened, step_failure
+from .engine import LabwrightEngine, Lines, base_failure, context_of, push_failure, shortened, step_failure
 from .output import stream
 
 _STEP = re.compile(r"^#\d+ \[(?:[\w.-]+ )?\s*(\d+/\d+)\] (.*)")
@@ -129,7 +129,7 @@ def _failure(code: int, step: str, output: str, *, pushing: bool) -> str:
     if (found := _EXIT_CODE.search(output)) is not None:
         return step_failure(step or "of the build", found[1])
     if (found := _FAILED_BASE.search(output)) is not None:
-        return f"The base image {found[1]} cannot be fetched."
+        return base_failure(found[1], output)
     if pushing or _FAILED_PUSH.search(output) is not None:
         return push_failure(code, output)
     if "connection refused" in output or "context deadline exceeded" in output or "certificate" in output:

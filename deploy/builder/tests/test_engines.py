@@ -103,7 +103,8 @@ def test_only_the_registry_of_the_image_is_reached_over_plain_http(
         ),
         (
             "STEP 1/3: FROM example.org/no:1\nError: manifest unknown\n",
-            "The base image example.org/no:1 cannot be fetched.",
+            "The base image example.org/no:1 cannot be fetched: its registry does not have it."
+            " It said: manifest unknown",
         ),
         (
             'STEP 2/3: RUN stress\nKilled\nError: building at STEP "RUN stress": exit status 137\n',
@@ -126,7 +127,19 @@ def test_says_which_step_of_a_buildah_build_has_failed(
 @pytest.mark.parametrize(
     ("output", "message"),
     [
-        ("Error: unauthorized: authentication required\n", "The registry refuses the image"),
+        ("Error: unauthorized: authentication required\n", "The registry refuses the image.* It said: unauthorized"),
+        (
+            'Error: pushing image "r/denied:1" to "docker://r/denied:1": writing blob: initiating layer upload to'
+            " /v2/denied/blobs/uploads/ in r: name unknown\n",
+            "The registry has no such repository, and makes none by itself. It said: initiating .*: name unknown",
+        ),
+        ("Error: x: 413 (Request Entity Too Large)\n", "takes no layer of this size"),
+        ("Error: x: 429 (Too Many Requests)\n", "The registry asks for fewer requests."),
+        (
+            'Get "https://r/v2/": x509: certificate signed by unknown authority\n',
+            "certificate that is not trusted",
+        ),
+        (f'Error: Get "https://u:{"t" * 9}@r/v2/": \n', r"It said: Get .https://r/v2/"),
         ("dial tcp 192.0.2.1:443: connect: connection refused\n", "The registry cannot be reached"),
         ("write /var/tmp/x: no space left on device\n", "There is no room left"),
         ("Error: 4010 layers\n", "Pushing the image failed with exit code 125."),

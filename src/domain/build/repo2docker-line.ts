@@ -40,7 +40,7 @@ export function parseRepo2dockerLine(line: string): Repo2dockerLine {
 
 /** Whether a fatal line says no more than that a step failed: why is in the lines before it. */
 export function isBareFailure(text: string): boolean {
-  return /(?:failed with exit status \d+|was ended by \w+)\.\s*$/.test(text.slice(-80));
+  return /(?:failed with exit (?:status|code) \d+|was ended by \w+)\.\s*$/.test(text.slice(-80));
 }
 
 interface Entry {

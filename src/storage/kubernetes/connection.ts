@@ -9,7 +9,10 @@ import { reread } from '../../util/memo.ts';
 
 type Headers = Record<string, string>;
 
-/** How to reach an API server and prove who we are. Credentials are asked for on every request, so they may rotate. */
+/**
+ * How to reach an API server and prove who we are. Credentials are asked for on every request, so they may rotate; `server` and
+ * `dispatcher` are read after the first of them are there.
+ */
 export interface KubeConnection {
   /** Origin and optional path prefix of the API server, without a slash at the end. */
   readonly server: string;

@@ -75,17 +75,15 @@ export const METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=me
  */
 export class KubeTransport {
   readonly #connection: KubeConnection;
-  readonly #origin: string;
-  readonly #basePath: string;
+  /** Where the connection leads; from the first call on, since only then has it been made. */
+  #way: Way | undefined;
+  #isClosed = false;
   readonly #timeoutMs: number;
   readonly #limiter: RequestLimiter;
 
   constructor(options: KubeTransportOptions) {
     const { connection, timeoutMs = 10_000, requestsPerSecond = 1000, burst = 1000, inFlight = 64 } = options;
-    const { origin, pathname } = new URL(connection.server);
-    this.#connection = { ...connection, dispatcher: connection.dispatcher.compose(writeFence) };
-    this.#origin = origin;
-    this.#basePath = pathname.replace(/\/$/, '');
+    this.#connection = connection;
     this.#timeoutMs = timeoutMs;
     this.#limiter = new RequestLimiter({ requestsPerSecond, burst, inFlight });
   }
@@ -94,8 +92,9 @@ export class KubeTransport {
     return this.#connection.server;
   }
 
-  close(): Promise<void> {
-    return this.#connection.dispatcher.destroy();
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#way?.dispatcher.destroy();
   }
 
   /**
@@ -106,8 +105,8 @@ export class KubeTransport {
   async stream(call: Call, signal: AbortSignal, silenceMs: number): Promise<HttpStream['body']> {
     try {
       return await inTime(this.#timeoutMs, signal, async (either) => {
-        const request = { ...(await this.#request(call, either)), silenceMs };
-        const { status, headers, body } = await send(this.#connection.dispatcher, request);
+        const { dispatcher, request } = await this.#request(call, either);
+        const { status, headers, body } = await send(dispatcher, { ...request, silenceMs });
         // 204 is the log of a pod that has no node yet.
         if (status === 200 || status === 204) return body;
         const text = (await readAll(body, COMPLAINT_BYTES)).toString();
@@ -150,8 +149,8 @@ export class KubeTransport {
   }
 
   async #ask(call: Call, signal: AbortSignal): Promise<unknown> {
-    const request = await this.#request(call, signal);
-    const { status, headers, body } = await ask(this.#connection.dispatcher, request, BODY_BYTES);
+    const { dispatcher, request } = await this.#request(call, signal);
+    const { status, headers, body } = await ask(dispatcher, request, BODY_BYTES);
     const text = body.toString();
     if (status < 200 || status > 299) throw errorFromAnswer(call.target, status, text, headers['retry-after']);
     try {
@@ -162,21 +161,36 @@ export class KubeTransport {
     }
   }
 
-  async #request(call: Call, signal: AbortSignal): Promise<HttpRequest> {
+  async #request(call: Call, signal: AbortSignal) {
     // An exec plugin that hangs must not hold the call beyond its deadline.
     const credentials = await raceAbort(this.#connection.headers(), signal);
+    if (this.#isClosed) throw new TypeError('the client is closed');
+    this.#way ??= wayOf(this.#connection);
+    const { origin, basePath, dispatcher } = this.#way;
     const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
     const headers: Record<string, string> = { ...credentials, accept };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
-    return {
-      origin: this.#origin,
-      path: `${this.#basePath}${call.path}${queryString(call.query ?? {})}`,
+    const request: HttpRequest = {
+      origin,
+      path: `${basePath}${call.path}${queryString(call.query ?? {})}`,
       method: call.method,
       headers,
       body: call.body === undefined ? undefined : JSON.stringify(call.body),
       signal,
     };
+    return { dispatcher, request };
   }
+}
+
+interface Way {
+  readonly origin: string;
+  readonly basePath: string;
+  readonly dispatcher: Dispatcher;
+}
+
+function wayOf({ server, dispatcher }: KubeConnection): Way {
+  const { origin, pathname } = new URL(server);
+  return { origin, basePath: pathname.replace(/\/$/, ''), dispatcher: dispatcher.compose(writeFence) };
 }
 
 /** The lease of this replica is over: another one may be writing. */

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { BuildEvent } from '../../../src/domain/build/build.ts';
 import { Jobs, Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
@@ -214,6 +215,29 @@ describe('a build', () => {
     ]);
     expect(terminal(first)).toMatchObject([{ type: 'failed', reason: 'DeadlineExceeded' }]);
     expect(terminal(second)).toMatchObject([{ type: 'failed', reason: 'PushTimeout' }]);
+  });
+
+  it.each([
+    ['push-denied', 'PushFailed', 'The registry refuses the image', '403 (Forbidden)'],
+    ['push-unknown', 'PushFailed', 'The registry has no such repository', 'name unknown'],
+    ['push-toolarge', 'PushFailed', 'takes no layer of this size', '413 (Request Entity Too Large)'],
+    ['push-tls', 'PushFailed', 'certificate that is not trusted', 'server gave HTTP response to HTTPS client'],
+    ['base404', 'BuildFailed', 'its registry does not have it', 'manifest unknown'],
+    ['base429', 'BuildFailed', 'its registry asks for fewer requests', 'toomanyrequests'],
+  ])('fails for what the builder says: %s is %s', async (recording, reason, sentence, words) => {
+    const text = await readFile(new URL(`builder-output/${recording}.jsonl`, import.meta.url), 'utf8');
+    await set({ scripts: () => ({ lines: text.trim().split('\n'), exitCode: 1 }) });
+    const [end] = terminal(await setting.build());
+    expect(end).toMatchObject({ type: 'failed', reason });
+    expect(end).toMatchObject({ message: expect.stringContaining(sentence) as string });
+    expect(end).toMatchObject({ message: expect.stringContaining(words) as string });
+  });
+
+  it('that a builder of before says no more of than that its push has failed has the words of the registry', async () => {
+    await set({ faults: [{ fault: 'pushFails' }] });
+    const [end] = terminal(await setting.build());
+    expect(end).toMatchObject({ type: 'failed', reason: 'PushFailed' });
+    expect(end).toMatchObject({ message: expect.stringMatching(/authentication required$/) as string });
   });
 
   it('that says it is well and has not pushed is not ready', async () => {

@@ -66,9 +66,9 @@ export class OtherCluster {
     return other;
   }
 
-  executor(capacity = Infinity, sweepMs?: number): Make {
+  executor(capacity = Infinity, sweepMs?: number, connection = this.cluster.connection()): Make {
     return (setting, { onChange, onReady }) => {
-      const client = new KubeClient({ connection: this.cluster.connection(), timeoutMs: 10_000 });
+      const client = new KubeClient({ connection, timeoutMs: 10_000 });
       const scope = { client, namespace: this.namespace, config: setting.config, logger: loggerOf(setting) };
       const shared = { name: 'other', capacity, scope, installation: installationOf(setting), onChange, onReady };
       return new RemoteClusterExecutor({ ...shared, ...(sweepMs === undefined ? {} : { sweepMs }) });

@@ -1,4 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { connectAll } from '../../../src/app/build-executors.ts';
 import type { BuildEvent } from '../../../src/domain/build/build.ts';
 import {
   Jobs,
@@ -7,6 +11,7 @@ import {
   Secrets,
   ServiceAccounts,
 } from '../../../src/storage/kubernetes/resources.ts';
+import { canary } from '../../support/canary.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import type { Fault, OnCall } from '../../support/fault-proxy.ts';
 import { until } from '../support/until.ts';
@@ -54,6 +59,21 @@ async function set(options: BuildSettingOptions & { sweepMs?: number; onCall?: O
 /** The other cluster is seen: builds go there first. */
 async function untilReady(): Promise<void> {
   await until('the other cluster is ready', () => setting.nth(0).pool.places()[0]?.name === 'other');
+}
+
+function aPlugin(script: string) {
+  return { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', script] };
+}
+
+function kubeconfig(user: object, server = 'http://127.0.0.1:1'): string {
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    'current-context': 'there',
+    clusters: [{ name: 'there', cluster: { server, 'insecure-skip-tls-verify': true } }],
+    users: [{ name: 'me', user }],
+    contexts: [{ name: 'there', context: { cluster: 'there', user: 'me' } }],
+  });
 }
 
 /** What happens to the next call of this kind to the other cluster. */
@@ -131,6 +151,38 @@ describe('a build in another cluster', () => {
     here.end();
     expect(terminal(await setting.build())).toMatchObject([{ type: 'ready' }]);
     expect(await other.jobs()).toEqual([]);
+  });
+
+  it.each([
+    ['a kubeconfig that is not there', undefined],
+    ['a kubeconfig that is none', 'users: ['],
+    ['a kubeconfig without a context', JSON.stringify({ clusters: [], users: [], contexts: [] })],
+    ['a plugin that fails', kubeconfig({ exec: aPlugin(`echo ${canary('plugin')} >&2; exit 1`) })],
+    ['a plugin that is not there', kubeconfig({ exec: { ...aPlugin(''), command: '/none/such' } })],
+    ['a plugin that says nothing of use', kubeconfig({ exec: aPlugin(`echo ${canary('plugin')}`) })],
+  ])('waits for its credentials, and all others carry on: %s', async (_what, text) => {
+    const folder = await mkdtemp(join(tmpdir(), 'labwright-executors-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const file = join(folder, 'kubeconfig');
+    if (text !== undefined) await writeFile(file, text);
+    const executor = { kind: 'kubernetes', name: 'other', kubeconfig: file, namespace: 'builds' } as const;
+    const connection = connectAll([executor]).get('other');
+    if (connection === undefined) throw new Error('there is no connection');
+    onTestFinished(() => connection.close());
+    await set({ executors: (each) => executorsOf(other.executor(Infinity, undefined, connection), home())(each) });
+    const message = 'its credentials cannot be had';
+    await until('it is said what is missing', () => setting.builds.outages()[0]?.message === message);
+    await until('the log says so', () => setting.log.some((line) => /the kubeconfig .*will retry/i.test(line)));
+    here.end();
+    expect(terminal(await setting.build())).toMatchObject([{ type: 'ready' }]);
+    await writeFile(file, kubeconfig({ token: other.cluster.token }, other.cluster.server));
+    await untilReady();
+    there.end();
+    const repository = aRepository('ada/second');
+    const { spec } = await setting.request({ repository });
+    expect(terminal(await setting.events(spec.id))).toMatchObject([{ type: 'ready' }]);
+    await until('nothing is left there', () => other.isEmpty());
+    expect(await setting.pods()).toHaveLength(1);
   });
 
   it('that waits begins when the cluster is first seen', async () => {

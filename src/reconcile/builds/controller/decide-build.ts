@@ -297,7 +297,7 @@ function isRunning(situation: Situation): BuildDecision {
   return { do: 'follow', phase: phaseOfLog(log.phase), again: Math.min(silence, push, totalLeft(situation)) };
 }
 
-/** repo2docker's own word; in what it says when it gives up it has begun to build at least. */
+/** repo2docker's own word for what it does. */
 export function phaseOfLog(word: string | null): BuildPhase {
   if (word === null || word === 'fetching') return 'fetching';
   return word === 'pushing' ? 'pushing' : 'building';

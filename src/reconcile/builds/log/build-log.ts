@@ -20,6 +20,7 @@ export interface BuildLogOptions {
 
 /** Longest failure, in characters: it becomes part of a sentence. */
 const MAX_FAILURE = 300;
+const MAX_BEGINNING = 80;
 const ERROR_LINE = /^\s*(?:error|repo2docker: error)\b\s*:/i;
 
 const CONTROL = /\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f]+/g;
@@ -74,7 +75,7 @@ export class BuildLog {
     return this.#events.size;
   }
 
-  /** What repo2docker said last that it does. */
+  /** What repo2docker said last that it does; when it has given up, what it did then. */
   get lastPhase(): string | null {
     return this.#lastPhase;
   }
@@ -100,7 +101,8 @@ export class BuildLog {
   append({ text: raw }: { readonly text: string }): void {
     if (this.ended) return;
     const { text, phase, isFatal } = parseRepo2dockerLine(raw);
-    if (phase !== null && phase !== 'unknown') this.#lastPhase = phase;
+    // What it says when it gives up is no step of the build: the step that has failed is the one before.
+    if (phase !== null && phase !== 'unknown' && !isFatal) this.#lastPhase = phase;
     if (isFatal) this.#fatal = oneLine(text);
     else this.#error = lastErrorOf(text) ?? this.#error;
     this.#lines += 1;
@@ -204,10 +206,12 @@ function lastErrorOf(text: string): string | null {
 
 /** The text as part of a sentence: one line, of bounded length, without what steers a terminal. */
 function oneLine(text: string): string {
-  const line = text
-    .slice(0, 4 * MAX_FAILURE)
+  const most = 4 * MAX_FAILURE;
+  const line = (text.length <= 2 * most ? text : `${text.slice(0, most)}…${text.slice(-most)}`)
     .replaceAll(CONTROL, ' ')
     .replaceAll(/\s+/g, ' ')
     .trim();
-  return line.length <= MAX_FAILURE ? line : `${line.slice(0, MAX_FAILURE - 1)}…`;
+  if (line.length <= MAX_FAILURE) return line;
+  // What was done is at the beginning, and why it has failed at the end.
+  return `${line.slice(0, MAX_BEGINNING)}…${line.slice(line.length - MAX_FAILURE + MAX_BEGINNING + 1)}`;
 }

@@ -15,6 +15,8 @@ export interface LogFollowerOptions {
   readonly logger: Logger;
   /** Once the container has ended, the rest is given up when nothing new has come for so many milliseconds. */
   readonly drainMs?: number;
+  /** After so many milliseconds without a line the log is opened anew, to know whether it is the build that is silent. */
+  readonly silenceMs?: number | undefined;
   readonly clock?: Clock;
 }
 
@@ -30,6 +32,8 @@ export class LogFollower {
   /** Since when it is connected or had its last line, whichever is later, by the monotonic clock; null while it is not connected. */
   #listeningSince: number | null = null;
   #silentMs = 0;
+  /** As much of it as is known to have been silence of the build. */
+  #provedMs = 0;
 
   constructor(options: LogFollowerOptions) {
     this.#options = options;
@@ -46,7 +50,10 @@ export class LogFollower {
     return this.#listeningSince !== null;
   }
 
-  /** For how many milliseconds it has listened since the last line: time without a connection says nothing of the build. */
+  /**
+   * For how many milliseconds it has listened since the last line: time without a connection says nothing of the build, and
+   * neither does that of a connection on which nothing comes through.
+   */
   get silentMs(): number {
     return this.#silentMs + (this.#listeningSince === null ? 0 : this.#clock.monotonic() - this.#listeningSince);
   }
@@ -56,11 +63,13 @@ export class LogFollower {
    * the log then says, or when `signal` aborts. Never rejects.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { open, log, over, onOutput, logger, drainMs } = this.#options;
+    const { open, log, over, onOutput, logger, drainMs, silenceMs } = this.#options;
     const lines = followLog({
       ...{ open, over, signal },
       ...(drainMs === undefined ? {} : { drainMs }),
       onError: (err) => this.#note(err),
+      ...(silenceMs === undefined ? {} : { silenceMs }),
+      onReadThrough: (isWhole) => this.#readThrough(isWhole),
       onConnection: (isConnected) => this.#connected(isConnected),
     });
     try {
@@ -70,7 +79,7 @@ export class LogFollower {
           break;
         }
         this.#failures = 0;
-        this.#silentMs = 0;
+        this.#silentMs = this.#provedMs = 0;
         if (this.isConnected) this.#listeningSince = this.#clock.monotonic();
         log.append(step.value);
         onOutput?.();
@@ -86,6 +95,11 @@ export class LogFollower {
   #connected(isConnected: boolean): void {
     this.#silentMs = this.silentMs;
     this.#listeningSince = isConnected ? this.#clock.monotonic() : null;
+  }
+
+  #readThrough(isWhole: boolean): void {
+    if (isWhole) this.#provedMs = this.#silentMs;
+    else this.#silentMs = this.#provedMs;
   }
 
   #note(err: unknown): void {

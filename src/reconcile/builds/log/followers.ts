@@ -11,6 +11,8 @@ export interface LogFollowersOptions {
   readonly logger: Logger;
   /** The log of this build has come to its end, or repo2docker has begun with something else. */
   readonly onChange: (id: string) => void;
+  /** How long a build may be silent, in milliseconds: it is made sure of some times before that. */
+  readonly noOutputMs?: number | undefined;
   readonly clock?: Clock;
 }
 
@@ -32,6 +34,9 @@ export interface Following {
 
 /** A safety net for changes of runs that nobody has told of, in milliseconds: one timer for all logs. */
 const LOOK_MS = 5_000;
+/** How often a log is read to its end before its build has been silent for too long. */
+const READ_THROUGHS = 4;
+const LONGEST_SILENCE_MS = 300_000;
 
 /** Reads the logs of builds while they run: one stream for each on each replica, however many readers it has. */
 export class LogFollowers implements Component {
@@ -73,7 +78,7 @@ export class LogFollowers implements Component {
   }
 
   #begin(operation: BuildOperation, source: LogSource): void {
-    const { logger, clock = SYSTEM_CLOCK } = this.#options;
+    const { logger, noOutputMs = Infinity, clock = SYSTEM_CLOCK } = this.#options;
     const { spec, log } = operation;
     const abort = new AbortController();
     const over = new AbortController();
@@ -81,6 +86,7 @@ export class LogFollowers implements Component {
     const follower = new LogFollower({
       open: (position, signal) => source.openLog(spec.id, position, signal),
       ...{ log, over: over.signal, logger, clock },
+      silenceMs: Math.min(noOutputMs / READ_THROUGHS, LONGEST_SILENCE_MS),
       onOutput: () => {
         if (log.lastPhase === phase) return;
         phase = log.lastPhase;

@@ -19,7 +19,7 @@ export class Refused extends Error {
 export type Noun = 'lab' | 'build';
 
 /** 403s of the API server that pass by themselves: a controller of its own has not caught up yet. */
-const PASSING = /status unknown for quota|error looking up service account|service account .* not found/i;
+export const PASSING = /status unknown for quota|error looking up service account|service account .* not found/i;
 
 /** A quota is given back by a controller of the cluster's own, which takes its time. */
 const QUOTA_GRACE_MS = 5_000;
@@ -58,7 +58,7 @@ const FORBIDDEN: ReadonlyArray<Forbidden & { readonly pattern: RegExp }> = [
 const UNKNOWN: Forbidden = { reason: 'AdmissionDenied', sentence: NOT_ADMITTED, graceMs: FORBIDDEN_GRACE_MS };
 
 /** Webhooks deny with any status, 400 where they name none, and policies with 422. */
-const DENIED = /admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request/i;
+export const DENIED = /admission webhook .* denied the request|ValidatingAdmissionPolicy .* denied request/i;
 
 /**
  * Why the API server does not accept an object of a lab or a build, or undefined when the same call may succeed later.

@@ -28,6 +28,11 @@ export interface FollowLogOptions {
   readonly silenceMs?: number;
   /** The log could not be opened or broke; it is tried again unless it is gone with its container. */
   readonly onError?: (error: unknown) => void;
+  /**
+   * After a stream that was silent for `silenceMs` the log is read to its present end, without following it. Called with whether
+   * that was possible: only then is it known that nothing was written meanwhile.
+   */
+  readonly onReadThrough?: (isWhole: boolean) => void;
   /** A connection to the log was opened, or has ended. */
   readonly onConnection?: (isConnected: boolean) => void;
 }
@@ -52,7 +57,7 @@ const MOST_START_WAIT_MS = 500;
  * @returns whether all of it was delivered: not when `signal` aborted, the deadline passed or the log is gone
  */
 export async function* followLog(options: FollowLogOptions): AsyncGenerator<LogLine, boolean> {
-  const { over, onError } = options;
+  const { over } = options;
   const isOver = () => over.aborted;
   using life = new Life(options);
   const window = new LogWindow();
@@ -68,6 +73,7 @@ export async function* followLog(options: FollowLogOptions): AsyncGenerator<LogL
         news += 1;
         yield line;
       }
+      if (life.hasReadThrough()) continue;
       quiet = last && news === 0 && !window.isUnsure ? quiet + 1 : 0;
       // An API server ends its answer as well when it loses the kubelet: what did not come as far as before is no end.
       if (quiet > 1 || (quiet === 1 && window.hasSeenLast)) return true;
@@ -75,7 +81,7 @@ export async function* followLog(options: FollowLogOptions): AsyncGenerator<LogL
       if (quiet === 0 && (last || isOver())) continue;
     } catch (error) {
       if (life.hasEnded()) return false;
-      onError?.(error);
+      life.failed(error);
       if (isOver() && isGone(error)) return false;
       failures = news > 0 ? 0 : failures + 1;
       await life.pause(waitAfter(error, failures), last);
@@ -93,7 +99,7 @@ async function* readOnce(
   life: Life,
   { open }: FollowLogOptions,
 ): AsyncGenerator<LogLine> {
-  const stream = await life.open(open, { since: window.since, follow: !last });
+  const stream = await life.open(open, { since: window.since, follow: !last && !life.isDoubtful });
   window.reopen();
   const lines = new LogLines();
   try {
@@ -130,6 +136,7 @@ class Life implements Disposable {
   #stream: { readonly body: Readable; readonly follow: boolean } | undefined;
   #heardAt = 0;
   #letGo = false;
+  #isDoubtful = false;
 
   constructor(options: FollowLogOptions) {
     this.#options = options;
@@ -146,6 +153,26 @@ class Life implements Disposable {
   /** Whether the stream was ended from here: the container has ended, or nothing was heard for too long. */
   get hasLetGo(): boolean {
     return this.#letGo;
+  }
+
+  /** The stream before was silent, perhaps because of what is between here and the container: the log is to be read through. */
+  get isDoubtful(): boolean {
+    return this.#isDoubtful;
+  }
+
+  /** A reading has ended. @returns whether the log was read through, after a silence, and the container has not ended meanwhile */
+  hasReadThrough(): boolean {
+    const { over, onReadThrough } = this.#options;
+    const wasDoubtful = this.#isDoubtful;
+    this.#isDoubtful = this.#letGo && !over.aborted;
+    if (wasDoubtful) onReadThrough?.(!this.#isDoubtful);
+    return wasDoubtful && !this.#isDoubtful && !over.aborted;
+  }
+
+  /** A reading could not begin, or has broken. */
+  failed(error: unknown): void {
+    if (this.#isDoubtful) this.#options.onReadThrough?.(false);
+    this.#options.onError?.(error);
   }
 
   heard(): void {

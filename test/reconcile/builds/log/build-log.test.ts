@@ -278,6 +278,19 @@ describe('the log of a build', () => {
     expect(log.failure).toBe('Failed to clone repository!');
   });
 
+  it('keeps the end of a failure that is too long: why is there', () => {
+    const log = aLog();
+    say(log, `Error: pushing image "${'i'.repeat(2_000)}" to "x": ${'a'.repeat(2_000)}: name unknown`);
+    expect(log.failure).toHaveLength(300);
+    expect(log.failure).toMatch(/^Error: pushing image .*…a+: name unknown$/);
+  });
+
+  it('says what the build did when it failed', () => {
+    const log = aLog();
+    say(log, '{"message": "Pushing x", "phase": "pushing"}', '{"message": "It failed.", "phase": "failed"}');
+    expect(log.lastPhase).toBe('pushing');
+  });
+
   it('refuses what is no event id of a build', () => {
     for (const text of [
       undefined,

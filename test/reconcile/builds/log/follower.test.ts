@@ -1,8 +1,10 @@
+import { Readable } from 'node:stream';
 import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { BuildLog } from '../../../../src/reconcile/builds/log/build-log.ts';
 import { LogFollower, type LogFollowerOptions } from '../../../../src/reconcile/builds/log/follower.ts';
 import { KubeError } from '../../../../src/storage/kubernetes/kube-error.ts';
+import { until } from '../../support/until.ts';
 import { FakeLog } from '../../../storage/support/fake-log.ts';
 
 const NEVER = new AbortController().signal;
@@ -81,6 +83,38 @@ describe('whoever follows the log of a build', () => {
     await follower.run(NEVER);
     expect([...log.text()]).toEqual(['line 1']);
     expect(logged.filter((line) => (JSON.parse(line) as { level: number }).level >= 40)).toHaveLength(warnings);
+  });
+
+  it.each([
+    { what: 'the build, when the log can be read to its end meanwhile', isHeard: true },
+    { what: 'nobody, when nothing comes through', isHeard: false },
+  ])('counts silence as that of $what', async ({ isHeard }) => {
+    const source = new FakeLog();
+    const now = { ms: 0 };
+    const clock = { now: () => now.ms, monotonic: () => now.ms };
+    let connections = 0;
+    // Each connection is silent for a second by this clock.
+    const open: typeof source.open = ({ follow }) => {
+      connections += 1;
+      const body = new Readable({
+        read: () => undefined,
+        destroy(error, done) {
+          if (follow || !isHeard) now.ms += 1_000;
+          done(error);
+        },
+      });
+      if (!follow && isHeard) body.push(null);
+      return Promise.resolve(body);
+    };
+    const { follower } = aFollower(source, { open, clock, silenceMs: 5 });
+    const stop = new AbortController();
+    const done = follower.run(stop.signal);
+    await until('it was opened some times', () => connections >= (isHeard ? 8 : 4));
+    const silent = follower.silentMs;
+    stop.abort();
+    await done;
+    if (isHeard) expect(silent).toBeGreaterThanOrEqual(3_000);
+    else expect(silent).toBeLessThanOrEqual(1_000);
   });
 
   it('stops without a word when it is told to', async () => {

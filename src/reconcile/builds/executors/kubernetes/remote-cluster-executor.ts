@@ -3,6 +3,7 @@ import type { BuildNamespaceObjects } from '../../../../builder/build/build-pod-
 import { BuildPodBuilder } from '../../../../builder/build/build-pod-builder.ts';
 import type { BackendConfig } from '../../../../config/config.ts';
 import type { BuildSpec } from '../../../../domain/build/build.ts';
+import { SetupError } from '../../../../domain/setup-error.ts';
 import { isOutdated, KubeError } from '../../../../storage/kubernetes/kube-error.ts';
 import { refusalOf } from '../../../labs/objects/refusal.ts';
 import type { Controller } from '../../../controller.ts';
@@ -80,6 +81,7 @@ export class RemoteClusterExecutor implements BuildExecutor {
 
   get waitsFor(): string | undefined {
     if (this.#parts === undefined) return 'it is not known yet what is ours there';
+    if (this.lastError?.cause instanceof SetupError) return 'its credentials cannot be had';
     return this.isKnown ? 'its namespace of builds is not prepared yet' : undefined;
   }
 

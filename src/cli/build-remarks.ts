@@ -1,0 +1,35 @@
+import { access, constants } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
+
+/** What can be seen from here that will keep builds from running, though the configuration can be used; a sentence each. */
+export async function remarksOnBuilds({ executors }: BuildsConfig): Promise<string[]> {
+  return (await Promise.all(executors.map(unreadable))).flat();
+}
+
+/** It may be checked elsewhere than where Labwright runs: a file that is missing here is no fault of the configuration. */
+async function unreadable(executor: ExecutorConfig): Promise<string[]> {
+  const missing = await Promise.all(
+    filesOf(executor).map(async (file) => {
+      try {
+        await access(file, constants.R_OK);
+        return [];
+      } catch (error) {
+        return [`${file} (${(error as NodeJS.ErrnoException).code ?? 'unreadable'})`];
+      }
+    }),
+  );
+  const names = missing.flat();
+  if (names.length === 0) return [];
+  return [
+    `the executor "${executor.name}" cannot be used here: ${names.join(', ')} cannot be read. ` +
+      'Where Labwright runs, builds wait or go to other executors until that can be read.',
+  ];
+}
+
+function filesOf(executor: ExecutorConfig): string[] {
+  if (executor.kind === 'kubernetes') return [executor.kubeconfig];
+  if (executor.kind !== 'docker' || executor.tls === undefined) return [];
+  const { tls } = executor;
+  return ['ca.pem', 'cert.pem', 'key.pem'].map((name) => join(tls, name));
+}
