@@ -140,6 +140,21 @@ describe('a connection on which comes', () => {
     expect(isClosed).toBe(true);
   });
 
+  it('a body in thousands of tiny chunks is refused before all of it is read', async () => {
+    const tiny = chunked(`${chunk(' ').repeat(20_000)}${chunk(BODY)}0\r\n\r\n`);
+    const { answers } = await converse(server.address.port, `${tiny}${get('Connection: close\r\n')}`);
+    expect(answers.map(({ status }) => status)).toEqual([413, 200]);
+    expect(answers[0]?.body).toContain('in longer chunks');
+    expect(labs.created).toEqual([]);
+  });
+
+  it('a body in some thousand chunks is read', async () => {
+    const bytes = chunked(`${chunk(' ').repeat(8000)}${chunk(BODY)}0\r\n\r\n${get('Connection: close\r\n')}`);
+    const { answers } = await converse(server.address.port, bytes);
+    expect(answers.map(({ status }) => status)).toEqual([201, 200]);
+    expect(labs.created).toHaveLength(1);
+  });
+
   it('a body that is refused when its time is nearly over is answered once', async () => {
     const half = chunk('x'.repeat(2 ** 19 + 1));
     const { answers, isClosed } = await converse(impatient.address.port, [chunked(half), half], { pauseMs: 300 });
