@@ -177,6 +177,22 @@ describe('requests one behind the other', () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 403]);
   });
 
+  it('are answered up to the thousandth, whose answer says that it is the last one', async () => {
+    const many = get('', '/healthz').repeat(999);
+    const { answers, rest, isClosed } = await converse(server.address.port, `${many}${get()}${HIDDEN}${get()}`);
+    expect({ answers: answers.length, rest, isClosed }).toEqual({ answers: 1000, rest: '', isClosed: true });
+    expect(answers.map(({ headers }) => headers.connection).indexOf('close')).toBe(999);
+    expect(answers.at(-1)?.status).toBe(200);
+    expect(labs.deleted).toEqual([]);
+  });
+
+  it('are answered up to the thousandth where their bodies are not read', async () => {
+    const unread = `POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd`;
+    const { answers, isClosed } = await converse(server.address.port, unread.repeat(3000));
+    expect(answers.map(({ status }) => status)).toEqual(Array<number>(1000).fill(404));
+    expect(isClosed).toBe(true);
+  });
+
   it('are answered up to the one that is broken, which ends the connection', async () => {
     const { answers, isClosed } = await converse(server.address.port, `${get()}${get()}NONSENSE\r\n\r\n${HIDDEN}`);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 400]);
