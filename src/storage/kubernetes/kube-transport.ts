@@ -13,7 +13,7 @@ import {
   textOf,
 } from '../../util/http.ts';
 import { type RunContext, runContext } from '../../util/run-context.ts';
-import type { KubeConnection } from './connection.ts';
+import type { Headers, KubeConnection } from './connection.ts';
 import { errorFromAnswer, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
 import { writeFence } from '../../util/write-fence.ts';
@@ -106,12 +106,13 @@ export class KubeTransport {
   async stream(call: Call, signal: AbortSignal, silenceMs: number): Promise<HttpStream['body']> {
     try {
       return await inTime(this.#timeoutMs, signal, async (either) => {
-        const request = { ...(await this.#request(call, either)), silenceMs };
-        const { status, headers, body } = await send(this.#connection.dispatcher, request);
-        // 204 is the log of a pod that has no node yet.
-        if (status === 200 || status === 204) return body;
-        const text = (await readAll(body, COMPLAINT_BYTES)).toString();
-        throw errorFromAnswer(call.target, status, text, headers['retry-after']);
+        return this.#trusted(call, either, async (plain) => {
+          const { status, headers, body } = await send(this.#connection.dispatcher, { ...plain, silenceMs });
+          // 204 is the log of a pod that has no node yet.
+          if (status === 200 || status === 204) return body;
+          const text = (await readAll(body, COMPLAINT_BYTES)).toString();
+          throw errorFromAnswer(call.target, status, text, headers['retry-after']);
+        });
       });
     } catch (cause) {
       throw asKubeError(call.target, cause);
@@ -140,7 +141,7 @@ export class KubeTransport {
       await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
       try {
         if (call.method !== 'GET' && run?.mayWrite() === false) throw leadershipLost(call.target);
-        return await this.#ask(call, signal);
+        return await this.#trusted(call, signal, (request) => this.#ask(call, request));
       } finally {
         this.#limiter.release();
       }
@@ -149,8 +150,22 @@ export class KubeTransport {
     }
   }
 
-  async #ask(call: Call, signal: AbortSignal): Promise<unknown> {
-    const request = await this.#request(call, signal);
+  /**
+   * Sends a request, and once more with what is read anew where the two do not trust each other: credentials that were
+   * good a moment ago may have been replaced. A server that does not know who asks has done nothing.
+   */
+  async #trusted<T>(call: Call, signal: AbortSignal, sendIt: (request: HttpRequest) => Promise<T>): Promise<T> {
+    // An exec plugin that hangs must not hold the call beyond its deadline.
+    const used = await raceAbort(this.#connection.headers(), signal);
+    try {
+      return await sendIt(this.#request(call, used, signal));
+    } catch (error) {
+      if (!isDistrust(error) || this.#connection.renew?.(used) !== true) throw error;
+      return await sendIt(this.#request(call, await raceAbort(this.#connection.headers(), signal), signal));
+    }
+  }
+
+  async #ask(call: Call, request: HttpRequest): Promise<unknown> {
     const { status, headers, body } = await ask(this.#connection.dispatcher, request, BODY_BYTES);
     const text = body.toString();
     if (status < 200 || status > 299) throw errorFromAnswer(call.target, status, text, headers['retry-after']);
@@ -162,9 +177,7 @@ export class KubeTransport {
     }
   }
 
-  async #request(call: Call, signal: AbortSignal): Promise<HttpRequest> {
-    // An exec plugin that hangs must not hold the call beyond its deadline.
-    const credentials = await raceAbort(this.#connection.headers(), signal);
+  #request(call: Call, credentials: Headers, signal: AbortSignal): HttpRequest {
     const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
     const headers: Record<string, string> = { ...credentials, accept };
     if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
@@ -177,6 +190,12 @@ export class KubeTransport {
       signal,
     };
   }
+}
+
+/** The server refuses our credentials, or a certificate is refused before anything is sent. */
+function isDistrust(error: unknown): boolean {
+  if (error instanceof KubeError) return error.status === 401;
+  return error instanceof HttpFailure && /CERT|ISSUER|SIGNATURE|UNKNOWN_CA/.test(error.code ?? '');
 }
 
 /** The lease of this replica is over: another one may be writing. */
