@@ -5,9 +5,10 @@ import type { BuildExecutor } from '../reconcile/builds/executors/executor.ts';
 import type { Installation } from '../reconcile/builds/executors/installation.ts';
 import { KueueExecutor, LocalExecutor } from '../reconcile/builds/executors/kubernetes/local-executor.ts';
 import { RemoteClusterExecutor } from '../reconcile/builds/executors/kubernetes/remote-cluster-executor.ts';
-import { type KubeConnection, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
-import { lateConnection } from '../storage/kubernetes/late-connection.ts';
+import type { KubeConnection } from '../storage/kubernetes/connection.ts';
 import { KubeClient } from '../storage/kubernetes/kube-client.ts';
+import { kubeconfigConnection } from '../storage/kubernetes/kubeconfig.ts';
+import { lateConnection } from '../storage/kubernetes/late-connection.ts';
 import type { ExecutorSetup } from './build-parts.ts';
 
 /** The connections to other clusters, by name of executor. Credentials that are missing make that executor unavailable. */

@@ -2,7 +2,8 @@ import { type Logger, pino } from 'pino';
 import { requireLoopback, type ServeCommand } from '../cli/index.ts';
 import { type Config, loadConfig } from '../config/index.ts';
 import type { KubeConnection } from '../storage/kubernetes/connection.ts';
-import { inClusterConnection, isInCluster, kubeconfigConnection } from '../storage/kubernetes/connection.ts';
+import { inClusterConnection, isInCluster } from '../storage/kubernetes/connection.ts';
+import { kubeconfigConnection } from '../storage/kubernetes/kubeconfig.ts';
 import type { Cluster, Runtime } from './cluster.ts';
 import { demoRuntime, startSandboxCluster } from './demo.ts';
 

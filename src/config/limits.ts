@@ -21,7 +21,9 @@ export const limits = z.strictObject({
   user: rate(20, 200).describe('Each user.'),
   hub: rate(1000, 10_000).describe('Each hub.'),
   admin: rate(1000, 10_000).describe('Each administrator.'),
-  anonymous: rate(50, 500).describe('Each address, without a credential: probes, documents, paths that do not exist.'),
+  anonymous: rate(50, 500).describe(
+    'Each address, without a credential: documents, paths that do not exist. `/healthz` and `/readyz` are never limited.',
+  ),
   failedAuthentication: rate(5, 100).describe(
     'Credentials of each address that were refused. Beyond it only credentials are looked at that were good a moment ago.',
   ),

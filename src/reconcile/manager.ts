@@ -21,6 +21,8 @@ export interface StopOptions {
 
 /** How long stopping may take if nothing else is said, in milliseconds. */
 export const GRACE_MS = 25_000;
+/** How often caches are asked whether they follow the cluster, in milliseconds. */
+const FRESHNESS_MS = 1_000;
 /** Leadership is handed over within this time, whoever is still being served, in milliseconds. */
 const HANDOVER_MS = 500;
 
@@ -45,6 +47,8 @@ export class Manager {
   readonly #onFailure: (name: string, error: unknown) => void;
   /** Parts that have ended by themselves, with what they threw. */
   readonly #broken = new Map<string, string>();
+  /** Caches of which it has been said that they are stale. */
+  readonly #stale = new Set<string>();
   /** Controllers that run because this replica leads. */
   readonly #led = new Set<string>();
   readonly #names = new Set(['leader']);
@@ -120,7 +124,9 @@ export class Manager {
     const session: Session = { stopping: everywhere.signal, lost: never, mayWrite: () => true };
     for (const each of this.#controllers) if (!each.needsLeader) begin(each.name, () => each.run(session));
     begin('leader', () => this.#election.run(leading.signal, (term) => this.#lead(term, leading.signal)));
+    const freshness = setInterval(() => this.#reportStale(), FRESHNESS_MS);
     await aborted(stopping);
+    clearInterval(freshness);
     const ended = new AbortController();
     const inOrder = async () => {
       const wait = new AbortController();
@@ -138,6 +144,21 @@ export class Manager {
     const names = [...running.keys(), ...this.#led];
     if (names.length > 0) this.#logger.warn({ running: names }, 'stopped before everything had ended');
     for (const each of [leading, everywhere, following]) each.abort();
+  }
+
+  /** Says once that a cache is stale, and once that it is not any more. */
+  #reportStale(): void {
+    for (const cache of this.#caches) {
+      const { component, stale } = cache.health();
+      if (stale === undefined) {
+        if (this.#stale.delete(component)) this.#logger.info({ component }, 'a cache follows the cluster again');
+      } else if (!this.#stale.has(component)) {
+        this.#stale.add(component);
+        const { ms, why, error } = stale;
+        const fields = { component, staleMs: Math.round(ms), why, err: error };
+        this.#logger.warn(fields, 'a cache cannot follow the cluster; until it can, it answers with what it has');
+      }
+    }
   }
 
   /** One term: it ends when every controller has ended its runs. */

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import { kubeconfigConnection } from '../../src/storage/kubernetes/connection.ts';
+import { kubeconfigConnection } from '../../src/storage/kubernetes/kubeconfig.ts';
 import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
 import { Namespaces } from '../../src/storage/kubernetes/resources.ts';
 

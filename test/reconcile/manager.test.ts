@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { Controller, type ControllerOptions } from '../../src/reconcile/controller.ts';
-import type { Cache, Component } from '../../src/reconcile/health.ts';
+import type { Cache, Component, Health } from '../../src/reconcile/health.ts';
 import type { LeaderElection, Term } from '../../src/reconcile/leader.ts';
 import { Manager, type ManagerOptions, type StopOptions } from '../../src/reconcile/manager.ts';
 import { runContext } from '../../src/util/run-context.ts';
@@ -281,6 +281,32 @@ describe('the manager', () => {
       .addComponent(aComponent('component'))
       .addCache(aCache('cache'));
     expect(manager.health().map(({ component }) => component)).toEqual(['cache', 'component', 'leader', 'labs']);
+  });
+
+  it('says once that a cache cannot follow the cluster, why, and when that is over', async () => {
+    const error = new Error('no rights');
+    const stale = { ms: 16_000, why: 'watch Pod: 403 Forbidden', error };
+    let health: Health = { component: 'cache', ready: true, staleMs: 10 };
+    const manager = aManager().addCache({ ...aCache('cache'), health: () => health });
+    const it = start(manager);
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(log).toEqual([]);
+    for (let round = 0; round < 2; round += 1) {
+      health = { ...health, stale };
+      await vi.advanceTimersByTimeAsync(10_000);
+      health = { component: 'cache', ready: true };
+      await vi.advanceTimersByTimeAsync(10_000);
+    }
+    expect(log.map(({ level, component, why }) => [level, component, why])).toEqual([
+      [40, 'cache', 'watch Pod: 403 Forbidden'],
+      [30, 'cache', undefined],
+      [40, 'cache', 'watch Pod: 403 Forbidden'],
+      [30, 'cache', undefined],
+    ]);
+    expect(log[0]).toMatchObject({ staleMs: 16_000, err: { message: 'no rights' } });
+    it.stop();
+    await vi.advanceTimersByTimeAsync(5_000);
+    await it.ended;
   });
 
   it('takes no two parts of one name', () => {

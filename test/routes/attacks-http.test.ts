@@ -140,6 +140,21 @@ describe('a connection on which comes', () => {
     expect(isClosed).toBe(true);
   });
 
+  it('a body in thousands of tiny chunks is refused before all of it is read', async () => {
+    const tiny = chunked(`${chunk(' ').repeat(20_000)}${chunk(BODY)}0\r\n\r\n`);
+    const { answers } = await converse(server.address.port, `${tiny}${get('Connection: close\r\n')}`);
+    expect(answers.map(({ status }) => status)).toEqual([413, 200]);
+    expect(answers[0]?.body).toContain('in longer chunks');
+    expect(labs.created).toEqual([]);
+  });
+
+  it('a body in some thousand chunks is read', async () => {
+    const bytes = chunked(`${chunk(' ').repeat(8000)}${chunk(BODY)}0\r\n\r\n${get('Connection: close\r\n')}`);
+    const { answers } = await converse(server.address.port, bytes);
+    expect(answers.map(({ status }) => status)).toEqual([201, 200]);
+    expect(labs.created).toHaveLength(1);
+  });
+
   it('a body that is refused when its time is nearly over is answered once', async () => {
     const half = chunk('x'.repeat(2 ** 19 + 1));
     const { answers, isClosed } = await converse(impatient.address.port, [chunked(half), half], { pauseMs: 300 });
@@ -160,6 +175,22 @@ describe('requests one behind the other', () => {
     const bytes = get() + get('', '/healthz') + get('Connection: close\r\n', `${API}/labs/bob`);
     const { answers } = await converse(server.address.port, bytes);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 403]);
+  });
+
+  it('are answered up to the thousandth, whose answer says that it is the last one', async () => {
+    const many = get('', '/healthz').repeat(999);
+    const { answers, rest, isClosed } = await converse(server.address.port, `${many}${get()}${HIDDEN}${get()}`);
+    expect({ answers: answers.length, rest, isClosed }).toEqual({ answers: 1000, rest: '', isClosed: true });
+    expect(answers.map(({ headers }) => headers.connection).indexOf('close')).toBe(999);
+    expect(answers.at(-1)?.status).toBe(200);
+    expect(labs.deleted).toEqual([]);
+  });
+
+  it('are answered up to the thousandth where their bodies are not read', async () => {
+    const unread = `POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd`;
+    const { answers, isClosed } = await converse(server.address.port, unread.repeat(3000));
+    expect(answers.map(({ status }) => status)).toEqual(Array<number>(1000).fill(404));
+    expect(isClosed).toBe(true);
   });
 
   it('are answered up to the one that is broken, which ends the connection', async () => {

@@ -75,7 +75,7 @@ describe('a caller that calls too often', () => {
 });
 
 describe('requests without a credential', () => {
-  it.each(['/healthz', '/', '/openapi.json', '/labwright/docs', '/nothing', `${API}/labs/ada`])(
+  it.each(['/', '/openapi.json', '/labwright/docs', '/nothing', `${API}/labs/ada`])(
     'to %s are limited per address',
     async (path) => {
       const { call } = limitedApp({ anonymous: few(2) });
@@ -86,11 +86,28 @@ describe('requests without a credential', () => {
     },
   );
 
+  it.each(['/healthz', '/readyz'])('to %s are answered during a flood from the same address', async (path) => {
+    const { call } = limitedApp({ anonymous: few(1) });
+    const from = '192.0.2.1';
+    expect(await statuses(call, 3, '/openapi.json', { from })).toEqual([200, 429, 429]);
+    expect(await statuses(call, 5, path, { from })).toEqual([200, 200, 200, 200, 200]);
+    expect(await statuses(call, 2, path, { from, method: 'HEAD' })).toEqual([200, 200]);
+  });
+
+  it('to what only looks like a probe are limited per address', async () => {
+    const { call } = limitedApp({ anonymous: few(1) });
+    const from = '192.0.2.1';
+    expect((await call('/healthz', { from, method: 'POST' })).status).toBe(405);
+    expect((await call('/healthz/', { from })).status).toBe(429);
+    expect((await call('/healthz/x', { from })).status).toBe(429);
+    expect((await call('/readyz?x', { from })).status).toBe(200);
+  });
+
   it('of one IPv6 network count together', async () => {
     const { call } = limitedApp({ anonymous: few(2) });
     const from = ['2001:db8::1', '2001:db8::ffff:1', '2001:db8:0:0:1::', '2001:db8:0:1::1'];
     const answers: number[] = [];
-    for (const address of from) answers.push((await call('/healthz', { from: address })).status);
+    for (const address of from) answers.push((await call('/openapi.json', { from: address })).status);
     expect(answers).toEqual([200, 200, 429, 200]);
   });
 
@@ -101,7 +118,7 @@ describe('requests without a credential', () => {
     });
     const { call } = testApp({ config });
     const ask = async (from: string, client: string) =>
-      (await call('/healthz', { from, headers: { 'x-forwarded-for': client } })).status;
+      (await call('/openapi.json', { from, headers: { 'x-forwarded-for': client } })).status;
     expect(await ask('10.0.0.1', '203.0.113.1')).toBe(200);
     expect(await ask('10.0.0.1', '203.0.113.2')).toBe(200);
     expect(await ask('10.0.0.1', '203.0.113.1')).toBe(429);

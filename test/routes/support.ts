@@ -113,6 +113,7 @@ export function fakeLabs(states: readonly LabState[] = [], change: Partial<LabSe
     deleted,
     ready: () => Promise.resolve(),
     isReady: () => true,
+    staleness: undefined,
     runningUsers: () => states.filter(({ status }) => status === 'running').map(({ spec }) => spec.user.username),
     list: () => [...states],
     get,

@@ -15,7 +15,7 @@ import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { type Cached, Reflector } from '../../storage/kubernetes/reflector.ts';
 import { Events, Namespaces, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
 import type { Source } from '../controller.ts';
-import type { Cache, Health } from '../health.ts';
+import { type Cache, type Health, type Staleness, stalenessOf } from '../health.ts';
 import { labSelector, observeNamespace, observePod } from './observe.ts';
 
 export interface LabCacheOptions {
@@ -131,7 +131,13 @@ export class LabCache implements Cache {
     const staleMs = Math.max(...this.#decisive.map((reflector) => reflector.staleMs));
     const error = this.lastError ?? this.#events.lastError;
     const message = error === undefined ? undefined : `A watch fails: ${error.message}`;
-    return { component: this.name, ready: this.isSynced, message, staleMs };
+    const stale = stalenessOf([...this.#decisive, this.#events]);
+    return { component: this.name, ready: this.isSynced, message, staleMs, stale };
+  }
+
+  /** What is to be said with each answer about labs; undefined while the cache follows the cluster. */
+  get staleness(): Staleness | undefined {
+    return stalenessOf(this.#decisive);
   }
 
   /** Follows the cluster until `signal` aborts. Never rejects. */

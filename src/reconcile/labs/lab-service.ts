@@ -9,6 +9,7 @@ import type {
   LabSpec,
   LabState,
 } from '../../domain/lab/lab.ts';
+import type { Staleness } from '../health.ts';
 import type { LabUser, Quota } from '../../domain/user/user.ts';
 
 /** A lab to make: everything about it is validated and resolved. */
@@ -57,6 +58,8 @@ export function tokenSubject({ user, servername }: LabSpec): Parameters<LabToken
  * reconciles, and it need not be this one.
  */
 export interface LabService {
+  /** There when what is known of labs may be old: the cluster cannot be followed at the moment. */
+  readonly staleness: Staleness | undefined;
   /**
    * Resolves when the cluster has been read and, where a lab is named, what is known of that lab is at least as new as
    * whatever another replica has answered so far. That costs a call only for a lab that is not known, or is over.

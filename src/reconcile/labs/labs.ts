@@ -14,6 +14,7 @@ import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
 import { withTimeout } from '../../util/abort.ts';
 import { explainKubeError } from '../explain-kube-error.ts';
+import type { Staleness } from '../health.ts';
 import type { LabCache } from './lab-cache.ts';
 import { isDoubtful, type LabLookup } from './lab-lookup.ts';
 import type { CreateLab, LabService, LabTokens } from './lab-service.ts';
@@ -54,6 +55,10 @@ export class Labs implements LabService {
 
   isReady(): boolean {
     return this.#options.cache.isSynced;
+  }
+
+  get staleness(): Staleness | undefined {
+    return this.#options.cache.staleness;
   }
 
   async ready(key?: LabKey): Promise<void> {

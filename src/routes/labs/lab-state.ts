@@ -1,5 +1,7 @@
 import { z } from '@hono/zod-openapi';
 import type { LabState as DomainLabState } from '../../domain/lab/lab.ts';
+import type { Staleness } from '../../reconcile/health.ts';
+import { Stale, staleBody } from '../server/staleness.ts';
 
 const ResourceQuantity = z
   .object({ cpu: z.number().meta({ description: 'Cores.' }), memory: z.int().meta({ description: 'Bytes.' }) })
@@ -54,6 +56,9 @@ export const DetailedLabState = LabState.extend({
   deadline: z.string().meta({ description: 'A lab that does not run by then has failed.' }),
   started_at: Time,
   finished_at: Time,
+  stale: Stale.nullable().meta({
+    description: 'There when the cluster cannot be followed: then this is what was known so long ago.',
+  }),
 }).meta({ id: 'DetailedLabState' });
 export type DetailedLabState = z.output<typeof DetailedLabState>;
 
@@ -81,7 +86,7 @@ export function labState({ spec, status, internalUrl }: DomainLabState): LabStat
   };
 }
 
-export function detailedLabState(state: DomainLabState): DetailedLabState {
+export function detailedLabState(state: DomainLabState, stale?: Staleness): DetailedLabState {
   const { spec } = state;
   return {
     ...labState(state),
@@ -99,6 +104,7 @@ export function detailedLabState(state: DomainLabState): DetailedLabState {
     deadline: time(spec.deadline),
     started_at: state.startedAt === null ? null : time(state.startedAt),
     finished_at: state.finishedAt === null ? null : time(state.finishedAt),
+    stale: stale === undefined ? null : staleBody(stale),
   };
 }
 

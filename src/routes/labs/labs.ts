@@ -9,6 +9,7 @@ import { eventStream } from './lab-event-stream.ts';
 import { defaultLab, getUserStatus, listLabs, namedLab } from './lab-contract.ts';
 import type { LabSpecification } from './lab-specification.ts';
 import { detailedLabState, labState } from './lab-state.ts';
+import { markStale } from '../server/staleness.ts';
 import { labPath, publicUrl } from '../server/public-url.ts';
 import { STREAM_HEADERS } from '../server/streams/pulled-stream.ts';
 import { resolveLab } from './resolve-lab.ts';
@@ -30,7 +31,13 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
 
   routes.openapi(listLabs, async (c) => {
     await labs.ready();
-    return c.json(c.req.valid('query').detail ? labs.list().map(detailedLabState) : labs.runningUsers(), 200);
+    const { staleness } = labs;
+    markStale(c, staleness);
+    if (!c.req.valid('query').detail) return c.json(labs.runningUsers(), 200);
+    return c.json(
+      labs.list().map((state) => detailedLabState(state, staleness)),
+      200,
+    );
   });
 
   routes.openapi(getUserStatus, async (c) => {
@@ -38,6 +45,7 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
     const key = { username, servername: '' };
     await labs.ready(key);
     const state = labs.get(key);
+    markStale(c, labs.staleness);
     if (state === undefined) throw new LabwrightError('unknown_user', 404, `Unknown user ${username}`);
     return c.json(labState(state), 200);
   });
@@ -47,8 +55,10 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
       const key = c.req.valid('param');
       await labs.ready(key);
       const state = labs.get(key);
+      const { staleness } = labs;
+      markStale(c, staleness);
       if (state === undefined) throw unknownLab(key);
-      return c.json(c.req.valid('query').detail ? detailedLabState(state) : labState(state), 200);
+      return c.json(c.req.valid('query').detail ? detailedLabState(state, staleness) : labState(state), 200);
     });
 
     routes.openapi(create, async (c) => {

@@ -1,5 +1,4 @@
 import type { MiddlewareHandler } from 'hono';
-import { bodyLimit } from 'hono/body-limit';
 import { createMiddleware } from 'hono/factory';
 import { hasAuthorization } from '../../auth/bearer.ts';
 import { CSRF_FIELD, CSRF_HEADER, isFromBrowser, isSafe, requireSameOrigin } from '../../auth/login/csrf.ts';
@@ -8,6 +7,7 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { type AppContext, type AppEnv, authRequest } from '../server/context.ts';
 import { messagePage, PEOPLE_HEADERS } from './login-page.ts';
 import { limitAddress } from '../server/requests/rate-limit.ts';
+import { boundBody } from '../server/requests/request-limits.ts';
 
 const FORM_BYTES = 16 * 1024;
 
@@ -22,12 +22,10 @@ export function preceded<
   return { ...parts, middleware: [begin, ...first, ...parts.middleware] };
 }
 
-const limitForm = bodyLimit({
-  maxSize: FORM_BYTES,
-  onError: () => {
-    throw new LabwrightError('payload_too_large', 413, `The form is longer than ${String(FORM_BYTES)} bytes`);
-  },
-});
+const limitForm = boundBody(
+  FORM_BYTES,
+  new LabwrightError('payload_too_large', 413, `The form is longer than ${String(FORM_BYTES)} bytes`),
+);
 
 /** What the forms of our pages are sent as; other kinds, with files and parts, are not read. */
 const FORM = /^application\/x-www-form-urlencoded *(?:;|$)/i;

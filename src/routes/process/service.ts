@@ -6,6 +6,7 @@ import { DOCS_STYLE, docsPage, type OpenApiDocument } from './docs-page.ts';
 import { ErrorBody, refuseInvalid } from '../server/errors.ts';
 import { open, type OpenOperation } from '../server/permissions.ts';
 import { pageHeaders } from '../server/security-headers.ts';
+import { Stale, staleBody } from '../server/staleness.ts';
 import { json, page } from '../server/responses.ts';
 
 const DESCRIPTION = 'A lab controller that stands beside JupyterHub on Kubernetes';
@@ -16,10 +17,12 @@ const Metadata = z
 const Health = z.object({ status: z.literal('ok') });
 const Readiness = Health.extend({
   components: z
-    .array(z.object({ component: z.string(), ready: z.boolean() }))
+    .array(z.object({ component: z.string(), ready: z.boolean(), stale: Stale.optional() }))
     .optional()
     .meta({
-      description: 'Each part by itself. Those of builds may not be ready while labs are served: builds then say so.',
+      description:
+        'Each part by itself. Those of builds may not be ready while labs are served: builds then say so. A cache that ' +
+        'cannot follow the cluster is stale: it is ready, and answers with what it has.',
     }),
   outages: z
     .array(z.object({ executor: z.string(), message: z.string() }))
@@ -90,7 +93,10 @@ export function processRoutes({ labs, builds, health, stopping, version }: AppDe
     if (!labs.isReady()) throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
     const outages = (builds?.outages() ?? []).map(({ executor, message }) => ({ executor, message }));
     // Without what they have to say: it may name users, and anybody may ask.
-    const parts = health?.().map(({ component, ready }) => ({ component, ready }));
+    const parts = health?.().map(({ component, ready, stale }) => ({
+      ...{ component, ready },
+      ...(stale === undefined ? {} : { stale: staleBody(stale) }),
+    }));
     const components = [
       ...(parts ?? []),
       ...(builds === undefined ? [] : [{ component: 'build-service', ready: builds.isReady() }]),

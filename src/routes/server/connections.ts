@@ -5,6 +5,9 @@ import { type Fault, faultBody, HEADER_TOO_LONG, MALFORMED, NO_METHOD, TOO_SLOW 
 /** How long a refused request may go on arriving, so that its sender gets to read the answer. */
 const LINGER_MS = 500;
 
+/** Requests that one connection may bring; nginx closes its connections after as many. */
+const MOST_REQUESTS = 1000;
+
 interface Exchange {
   readonly incoming: IncomingMessage;
   readonly outgoing: ServerResponse;
@@ -18,7 +21,8 @@ interface Exchange {
  */
 export class Connections {
   readonly #exchanges = new WeakMap<Socket, Set<Exchange>>();
-  /** Those that end with a refusal: what comes behind it on them is nobody's request. */
+  readonly #counts = new WeakMap<Socket, number>();
+  /** Those that end with a refusal, or with the last request they may bring: what comes behind it is nobody's request. */
   readonly #ending = new WeakSet<Socket>();
   /** Those on which a request goes on arriving whose answer is complete. */
   readonly #skipping = new WeakSet<Socket>();
@@ -34,6 +38,7 @@ export class Connections {
   begin(incoming: IncomingMessage, outgoing: ServerResponse, fault?: Fault): boolean {
     const { socket } = incoming;
     if (this.#ending.has(socket)) return false;
+    this.#count(socket, outgoing);
     const exchange: Exchange = { incoming, outgoing, isRefused: fault !== undefined };
     const open = this.#exchanges.get(socket) ?? new Set();
     this.#exchanges.set(socket, open.add(exchange));
@@ -48,6 +53,18 @@ export class Connections {
     this.#ending.add(socket);
     refuseRequest(fault, incoming, outgoing);
     return false;
+  }
+
+  /**
+   * What piles up on a connection is gone with it, and other processes behind the Service get their share of those who
+   * come again. The answer says that it is the last one, and Node closes the connection behind it.
+   */
+  #count(socket: Socket, outgoing: ServerResponse): void {
+    const count = (this.#counts.get(socket) ?? 0) + 1;
+    this.#counts.set(socket, count);
+    if (count < MOST_REQUESTS) return;
+    outgoing.shouldKeepAlive = false;
+    this.#ending.add(socket);
   }
 
   /**

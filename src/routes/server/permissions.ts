@@ -74,13 +74,17 @@ export type OpenOperation = {
 }[Operation];
 export type SecuredOperation = Exclude<Operation, OpenOperation>;
 
-/** Parts of a route that anybody may call, so often from one address. */
+/** Never limited: a pod whose probes are refused during a flood from their address is restarted by the kubelet. */
+const probes: ReadonlySet<OpenOperation> = new Set(['getHealth', 'getReadiness']);
+
+/** Parts of a route that anybody may call: so often from one address, unless it is a probe. */
 export function open(operation: OpenOperation) {
   const begin = createMiddleware<AppEnv>(async function opened(c, next) {
     nameAction(c, operation);
     await next();
   });
-  return { operationId: operation, middleware: [begin, limitAddress] as MiddlewareHandler<AppEnv>[] };
+  const limits = probes.has(operation) ? [] : [limitAddress];
+  return { operationId: operation, middleware: [begin, ...limits] as MiddlewareHandler<AppEnv>[] };
 }
 
 /**

@@ -13,7 +13,7 @@ import {
   textOf,
 } from '../../util/http.ts';
 import { type RunContext, runContext } from '../../util/run-context.ts';
-import type { KubeConnection } from './connection.ts';
+import type { Headers, KubeConnection } from './connection.ts';
 import { errorFromAnswer, KubeError, type Target } from './kube-error.ts';
 import { type Priority, RequestLimiter } from './request-limiter.ts';
 import { writeFence } from '../../util/write-fence.ts';
@@ -105,12 +105,13 @@ export class KubeTransport {
   async stream(call: Call, signal: AbortSignal, silenceMs: number): Promise<HttpStream['body']> {
     try {
       return await inTime(this.#timeoutMs, signal, async (either) => {
-        const { dispatcher, request } = await this.#request(call, either);
-        const { status, headers, body } = await send(dispatcher, { ...request, silenceMs });
-        // 204 is the log of a pod that has no node yet.
-        if (status === 200 || status === 204) return body;
-        const text = (await readAll(body, COMPLAINT_BYTES)).toString();
-        throw errorFromAnswer(call.target, status, text, headers['retry-after']);
+        return this.#trusted(call, either, async (dispatcher, request) => {
+          const { status, headers, body } = await send(dispatcher, { ...request, silenceMs });
+          // 204 is the log of a pod that has no node yet.
+          if (status === 200 || status === 204) return body;
+          const text = (await readAll(body, COMPLAINT_BYTES)).toString();
+          throw errorFromAnswer(call.target, status, text, headers['retry-after']);
+        });
       });
     } catch (cause) {
       throw asKubeError(call.target, cause);
@@ -139,7 +140,7 @@ export class KubeTransport {
       await this.#limiter.acquire(call.options.priority ?? 'interactive', signal);
       try {
         if (call.method !== 'GET' && run?.mayWrite() === false) throw leadershipLost(call.target);
-        return await this.#ask(call, signal);
+        return await this.#trusted(call, signal, (dispatcher, request) => this.#ask(call, dispatcher, request));
       } finally {
         this.#limiter.release();
       }
@@ -148,8 +149,31 @@ export class KubeTransport {
     }
   }
 
-  async #ask(call: Call, signal: AbortSignal): Promise<unknown> {
-    const { dispatcher, request } = await this.#request(call, signal);
+  /**
+   * Sends a request, and once more with what is read anew where the two do not trust each other: credentials that were
+   * good a moment ago may have been replaced. A server that does not know who asks has done nothing.
+   */
+  async #trusted<T>(
+    call: Call,
+    signal: AbortSignal,
+    sendIt: (dispatcher: Dispatcher, request: HttpRequest) => Promise<T>,
+  ): Promise<T> {
+    const sendWith = async (credentials: Headers) => {
+      if (this.#isClosed) throw new TypeError('the client is closed');
+      const way = (this.#way ??= wayOf(this.#connection));
+      return sendIt(way.dispatcher, requestOf(call, way, credentials, signal));
+    };
+    // An exec plugin that hangs must not hold the call beyond its deadline.
+    const used = await raceAbort(this.#connection.headers(), signal);
+    try {
+      return await sendWith(used);
+    } catch (error) {
+      if (!isDistrust(error) || this.#connection.renew?.(used) !== true) throw error;
+      return await sendWith(await raceAbort(this.#connection.headers(), signal));
+    }
+  }
+
+  async #ask(call: Call, dispatcher: Dispatcher, request: HttpRequest): Promise<unknown> {
     const { status, headers, body } = await ask(dispatcher, request, BODY_BYTES);
     const text = body.toString();
     if (status < 200 || status > 299) throw errorFromAnswer(call.target, status, text, headers['retry-after']);
@@ -159,26 +183,6 @@ export class KubeTransport {
       // Without the cause: it quotes the answer, which may be a Secret.
       throw new KubeError(call.target, { status: 0, reason: 'NoAnswer', message: 'the answer is not JSON' });
     }
-  }
-
-  async #request(call: Call, signal: AbortSignal) {
-    // An exec plugin that hangs must not hold the call beyond its deadline.
-    const credentials = await raceAbort(this.#connection.headers(), signal);
-    if (this.#isClosed) throw new TypeError('the client is closed');
-    this.#way ??= wayOf(this.#connection);
-    const { origin, basePath, dispatcher } = this.#way;
-    const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
-    const headers: Record<string, string> = { ...credentials, accept };
-    if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
-    const request: HttpRequest = {
-      origin,
-      path: `${basePath}${call.path}${queryString(call.query ?? {})}`,
-      method: call.method,
-      headers,
-      body: call.body === undefined ? undefined : JSON.stringify(call.body),
-      signal,
-    };
-    return { dispatcher, request };
   }
 }
 
@@ -191,6 +195,26 @@ interface Way {
 function wayOf({ server, dispatcher }: KubeConnection): Way {
   const { origin, pathname } = new URL(server);
   return { origin, basePath: pathname.replace(/\/$/, ''), dispatcher: dispatcher.compose(writeFence) };
+}
+
+function requestOf(call: Call, { origin, basePath }: Way, credentials: Headers, signal: AbortSignal): HttpRequest {
+  const accept = call.accept ?? (call.options.metadataOnly === true ? METADATA : JSON_TYPE);
+  const headers: Record<string, string> = { ...credentials, accept };
+  if (call.body !== undefined) headers['content-type'] = call.contentType ?? JSON_TYPE;
+  return {
+    origin,
+    path: `${basePath}${call.path}${queryString(call.query ?? {})}`,
+    method: call.method,
+    headers,
+    body: call.body === undefined ? undefined : JSON.stringify(call.body),
+    signal,
+  };
+}
+
+/** The server refuses our credentials, or a certificate is refused before anything is sent. */
+function isDistrust(error: unknown): boolean {
+  if (error instanceof KubeError) return error.status === 401;
+  return error instanceof HttpFailure && /CERT|ISSUER|SIGNATURE|UNKNOWN_CA/.test(error.code ?? '');
 }
 
 /** The lease of this replica is over: another one may be writing. */

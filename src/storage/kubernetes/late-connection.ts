@@ -42,6 +42,7 @@ export function lateConnection(what: string, connect: () => Promise<KubeConnecti
         throw new SetupError(sentence(what, cause));
       }
     },
+    renew: (used) => made?.renew?.(used) ?? false,
     async close() {
       isClosed = true;
       await made?.close();

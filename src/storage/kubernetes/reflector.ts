@@ -73,6 +73,7 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   #seenAt = performance.now();
   #lists = 0;
   #lastError: KubeError | undefined;
+  #failingSince: number | undefined;
 
   constructor(options: ReflectorOptions<T, K>) {
     this.#options = options;
@@ -112,6 +113,11 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
     return this.#lastError;
   }
 
+  /** For how long it has failed without a break to hear from the server, in milliseconds; 0 while all is well. */
+  get failingMs(): number {
+    return this.#failingSince === undefined ? 0 : performance.now() - this.#failingSince;
+  }
+
   /**
    * Takes the answer of a write of our own into the store, so that what was just written is read. An answer older than
    * what the watch has already brought, also a deletion, changes nothing.
@@ -136,7 +142,7 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
       this.#heard = false;
       const error = await this.#listAndWatch(signal);
       if (signal.aborted) return;
-      this.#lastError = error;
+      this.#note(error);
       const silent = error?.reason === 'Silent' && !this.#heard;
       const healthy = performance.now() - this.#openedAt >= HEALTHY_MS && !silent;
       if (healthy) this.#failures = 0;
@@ -188,7 +194,7 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
     }
     this.#lists += 1;
     this.#advance(version);
-    this.#lastError = undefined;
+    this.#note(undefined);
     if (this.#isReady) return;
     this.#isReady = true;
     this.#markReady();
@@ -205,16 +211,24 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
       signal,
       onOpen: () => {
         this.#openedAt = performance.now();
-        this.#lastError = undefined;
+        // A server that says nothing any more may still answer that a watch begins.
+        if (this.#lastError?.reason !== 'Silent') this.#note(undefined);
       },
     });
     for await (const { type, object } of events) {
       this.#heard = true;
+      this.#note(undefined);
       const version = object.metadata?.resourceVersion ?? this.#resourceVersion;
       if (type === 'DELETED') this.#remove(keyOf(object), version);
       else if (type !== 'BOOKMARK') this.#set(keyOf(object), object);
       this.#advance(version);
     }
+  }
+
+  #note(error: KubeError | undefined): void {
+    this.#lastError = error;
+    if (error === undefined) this.#failingSince = undefined;
+    else this.#failingSince ??= performance.now();
   }
 
   #advance(version: string): void {

@@ -38,6 +38,39 @@ describe('the probes', () => {
   });
 });
 
+describe('a program that cannot follow the cluster any more', () => {
+  const error = new Error('pods is forbidden: User "system:serviceaccount:labwright:labwright" cannot watch it');
+  const staleness = { ms: 130_900, why: 'watch Pod: 403 Forbidden', error };
+  const stale = { seconds: 130, reason: 'watch Pod: 403 Forbidden' };
+
+  it('stays ready, and says which part is how old and why', async () => {
+    const health = () => [{ component: 'lab-cache', ready: true, stale: staleness, message: 'about ada' }];
+    const response = await testApp({ labs: fakeLabs([], { staleness }), health }).call('/readyz');
+    expect(response.status).toBe(200);
+    expect(await response.json()).toEqual({
+      status: 'ok',
+      components: [{ component: 'lab-cache', ready: true, stale }],
+    });
+  });
+
+  it('answers about labs with what it has, and says how old that is', async () => {
+    const { call } = testApp({ labs: fakeLabs([aLabState()], { staleness }) });
+    for (const path of ['/labs/ada', '/labs', '/labs?detail=true', '/user-status']) {
+      const response = await call(`${API}${path}`, { as: path === '/user-status' ? 'ada' : 'admin' });
+      expect([response.status, response.headers.get('age')]).toEqual([200, '130']);
+    }
+    const detailed = await (await call(`${API}/labs/ada?detail=true`, { as: 'hub' })).json();
+    expect(detailed).toMatchObject({ status: 'running', stale });
+  });
+
+  it('says nothing of the kind while it can', async () => {
+    const { call } = testApp({ labs: fakeLabs([aLabState()]) });
+    const response = await call(`${API}/labs/ada?detail=true`, { as: 'hub' });
+    expect(response.headers.has('age')).toBe(false);
+    expect(await response.json()).toMatchObject({ stale: null });
+  });
+});
+
 describe('an address that leads nowhere', () => {
   it('is answered in the one error format', async () => {
     const response = await testApp().call('/labwright/nope');

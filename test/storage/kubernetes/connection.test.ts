@@ -5,10 +5,10 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   inClusterConnection,
   isInCluster,
-  kubeconfigConnection,
   ownNamespace,
   tokenConnection,
 } from '../../../src/storage/kubernetes/connection.ts';
+import { kubeconfigConnection } from '../../../src/storage/kubernetes/kubeconfig.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
 import { Pods } from '../../../src/storage/kubernetes/resources.ts';
 import { canary } from '../../support/canary.ts';

@@ -214,6 +214,25 @@ describe('a watch that is silent', () => {
     expect(server.watches.slice(0, 3).map(({ query }) => query.get('resourceVersion'))).toEqual(['7', '7', '7']);
   });
 
+  it('goes on failing while the server only says that the next one begins', async () => {
+    const failing: number[] = [];
+    const silenceMs = 1_000;
+    const { reflector } = await follow({
+      silenceMs,
+      list: listOf(7),
+      watch: (exchange) => {
+        failing.push(reflector.failingMs);
+        exchange.open();
+        if (failing.length === 3) exchange.event('BOOKMARK', aMap('', 8));
+      },
+    });
+    await expect.poll(() => failing.length, { timeout: 10_000 }).toBe(3);
+    expect(failing[0]).toBe(0);
+    // Since the end of the first watch: the second one has been silent for all of its time.
+    expect(failing[2]).toBeGreaterThanOrEqual(silenceMs - 1);
+    await expect.poll(() => reflector).toMatchObject({ failingMs: 0, lastError: undefined });
+  });
+
   it('before it has even begun is given up, too', async () => {
     const { reflector } = await follow({
       clientOptions: { timeoutMs: 500 },

@@ -10,7 +10,7 @@ import { withDeadline } from '../../../util/deadline.ts';
 import { type RunContext, runContext } from '../../../util/run-context.ts';
 import { sleep } from '../../../util/sleep.ts';
 import { raceAbort } from '../../../util/abort.ts';
-import type { Cache, Health } from '../../health.ts';
+import { type Cache, type Health, stalenessOf } from '../../health.ts';
 import type { BuildScope } from '../build-scope.ts';
 
 /** What is to become of the slots, given those there are; the same array when nothing is. */
@@ -93,7 +93,8 @@ export class SlotStore implements Cache {
 
   health(): Health {
     const { isReady, lastError, staleMs } = this.#reflector;
-    return { component: this.name, ready: isReady, message: lastError?.message, staleMs };
+    const stale = stalenessOf([this.#reflector]);
+    return { component: this.name, ready: isReady, message: lastError?.message, staleMs, stale };
   }
 
   /** Grows with each change of the slots. */

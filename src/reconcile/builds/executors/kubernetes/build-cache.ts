@@ -11,7 +11,7 @@ import { isQueued } from '../../../../domain/build/build-queue.ts';
 import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.ts';
 import { type Cached, Reflector } from '../../../../storage/kubernetes/reflector.ts';
 import { Events, Jobs, Pods } from '../../../../storage/kubernetes/resources.ts';
-import type { Cache, Health } from '../../../health.ts';
+import { type Cache, type Health, stalenessOf } from '../../../health.ts';
 import { Changes } from '../../../../util/changes.ts';
 import { podFacts } from '../../../labs/observe.ts';
 import type { BuildScope } from '../../build-scope.ts';
@@ -115,6 +115,7 @@ export class BuildCache implements Cache {
       ready: this.isSynced,
       message: failing === undefined ? undefined : 'A watch of Jobs, pods or events of builds fails.',
       staleMs: Math.max(this.#jobs.staleMs, this.#pods.staleMs),
+      stale: stalenessOf([this.#jobs, this.#pods, this.#events]),
     };
   }
 
