@@ -8,12 +8,14 @@ import { BUILDS, Fleet } from './replicas/fleet.ts';
 import { violations } from './replicas/invariants.ts';
 import { seeded } from './replicas/random.ts';
 import { type Routes, Subject } from './replicas/subject.ts';
+import { foreignObjects, killAgainAndAgain, unleash } from './replicas/storm.ts';
 import { Tally } from './replicas/tally.ts';
 import { milliseconds, quantile, type Row, table } from './statistics.ts';
 
-const USAGE = `npm run replicas -- [--minutes N] [--replicas N] [--seed N] [--only NAME,…]
+const USAGE = `npm run replicas -- [--minutes N] [--replicas N] [--seed N] [--only NAME,…] [--storm]
 Runs so many replicas of the controller on a real kube-apiserver with a test kubelet, under 20 spawns and 5 builds a minute, and meanwhile
 restarts, kills and stops them and cuts their connections. Ends with 1 when anything was lost, doubled or answered wrongly.
+With --storm, the leader is killed every seven to ten seconds instead, and an eighth of all calls to the API server fail in every way there is.
 What happens: ${Object.keys(DISTURBANCES).join(', ')}. KUBEBUILDER_ASSETS names the servers' folder.
 `;
 
@@ -23,6 +25,7 @@ const { values } = parseArgs({
     replicas: { type: 'string', default: '3' },
     seed: { type: 'string', default: String(Date.now() % 100_000) },
     only: { type: 'string', default: Object.keys(DISTURBANCES).join(',') },
+    storm: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   },
 });
@@ -51,7 +54,7 @@ const progress = (line: string): void => {
   process.stderr.write(`${((performance.now() - start) / 1000).toFixed(0).padStart(5)} s  ${line}\n`);
 };
 
-const tally = new Tally();
+const tally = new Tally(values.storm);
 const labs: Subject[] = [];
 const builds: Subject[] = [];
 
@@ -96,6 +99,7 @@ async function keepUp(everyMs: number, begin: () => Promise<void>): Promise<void
 }
 
 let isOver = false;
+let injected = 0;
 
 async function liveLab(fleet: Fleet): Promise<void> {
   const subject = new Subject(lab(), fleet.service, tally);
@@ -136,8 +140,15 @@ async function disturb(fleet: Fleet): Promise<Disturbance[]> {
 async function trial(fleet: Fleet): Promise<boolean> {
   progress(`${fleet.running.length} replicas are ready; seed ${values.seed}`);
   const since = (ready = performance.now());
+  const touched = await foreignObjects(fleet.client);
+  const calm = values.storm ? unleash(fleet, random) : () => 0;
   const [seen] = await Promise.all([
-    disturb(fleet),
+    (values.storm ? killAgainAndAgain(fleet, random, () => performance.now() > endsAt()) : disturb(fleet)).then(
+      (all) => {
+        injected = calm();
+        return all;
+      },
+    ),
     keepUp(SPAWN_MS, () => liveLab(fleet)),
     keepUp(BUILD_MS, () => liveBuild(fleet)),
   ]);
@@ -150,7 +161,12 @@ async function trial(fleet: Fleet): Promise<boolean> {
   }
   isOver = true;
   await delay(1_500);
-  const faults = [...tally.faults, ...found, ...takeFindings().map((each) => `a planted credential was seen: ${each}`)];
+  const faults = [
+    ...tally.faults,
+    ...found,
+    ...(await touched()),
+    ...takeFindings().map((each) => `a planted credential was seen: ${each}`),
+  ];
   const writes = fleet.replicas.reduce((sum, replica) => sum + foreignWrites(fleet, replica, since), 0);
   process.stdout.write(
     `${table(`${values.replicas} replicas, ${values.minutes} minutes, seed ${values.seed}`, rows(fleet, seen, writes, since, faults.length), '')}\n`,
@@ -174,11 +190,18 @@ function rows(fleet: Fleet, seen: readonly Disturbance[], writes: number, since:
     { what: 'labs removed', seen: String(tally.removed) },
     { what: 'polls, of which failed', seen: `${tally.polls}, ${tally.failedPolls}`, aim: '0 failed' },
     { what: 'requests without an answer, tried again', seen: String(tally.unanswered) },
+    ...(values.storm
+      ? [
+          { what: 'faults injected', seen: String(injected) },
+          { what: 'replicas killed', seen: String(seen.length) },
+          { what: 'requests answered with 503, tried again', seen: String(tally.refused) },
+        ]
+      : []),
     { what: 'streams that broke and went on', seen: String(tally.resumed) },
     { what: 'longest pause in accepting', seen: milliseconds(Math.max(...tally.pauses)) },
     { what: 'accepting, median', seen: milliseconds(quantile(tally.pauses, 0.5)) },
     { what: 'leader changes', seen: String(Math.max(0, holders.length - 1)) },
-    ...seen.map(({ what, leaderlessMs, writesAfterwards }) => ({
+    ...(values.storm ? [] : seen).map(({ what, leaderlessMs, writesAfterwards }) => ({
       what,
       seen: `${leaderlessMs === undefined ? '-' : milliseconds(leaderlessMs)} without a leader${writesAfterwards > 0 ? `, ${writesAfterwards} writes` : ''}`,
       aim: /SIGTERM of the leader/.test(what) ? '2 s' : /kill|stopped/.test(what) ? '15 s' : '',

@@ -52,7 +52,8 @@ export class Subject {
         return true;
       }
       if (answer === undefined) this.#tally.unanswered += 1;
-      else this.#tally.fail(`create of ${this.routes.name} answered ${answer.status}: ${answer.text.slice(0, 200)}`);
+      else if (!this.#tally.isOutage(answer.status))
+        this.#tally.fail(`create of ${this.routes.name} answered ${answer.status}: ${answer.text.slice(0, 200)}`);
       await delay(RETRY_MS);
     }
     this.#tally.fail(`${this.routes.name} was never accepted`);
@@ -76,7 +77,8 @@ export class Subject {
         }
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
-        if (/answered (404|5\d\d)/.test(message)) this.#tally.fail(`stream: ${message}`);
+        const status = Number(/answered (404|5\d\d)/.exec(message)?.[1] ?? 0);
+        if (status !== 0 && !this.#tally.isOutage(status)) this.#tally.fail(`stream: ${message}`);
       }
       if (ends.length === 0) {
         this.#tally.resumed += 1;
@@ -103,7 +105,7 @@ export class Subject {
     if (!this.#isPolled) return;
     this.#tally.polls += 1;
     if (answer === undefined) this.#tally.unanswered += 1;
-    else if (answer.status !== 200) {
+    else if (answer.status !== 200 && !this.#tally.isOutage(answer.status)) {
       this.#tally.failedPolls += 1;
       this.#tally.fail(`poll of ${this.path} answered ${answer.status}: ${answer.text.slice(0, 200)}`);
     }
@@ -123,8 +125,9 @@ export class Subject {
         return;
       }
       if (answer === undefined) this.#tally.unanswered += 1;
-      else if (answer.status >= 500) this.#tally.fail(`${method} ${this.path} answered ${answer.status}`);
-      else if (answer.status < 300) isAsked = true;
+      else if (answer.status >= 500) {
+        if (!this.#tally.isOutage(answer.status)) this.#tally.fail(`${method} ${this.path} answered ${answer.status}`);
+      } else if (answer.status < 300) isAsked = true;
       await delay(2 * RETRY_MS);
     }
     this.#tally.fail(`${this.path} did not go`);

@@ -7,12 +7,27 @@ export class Tally {
   /** Streams that broke and went on elsewhere. */
   resumed = 0;
   removed = 0;
+  /** Requests that were answered with "try again", which is right while the API server cannot be reached. */
+  refused = 0;
   readonly acceptedBy = new Map<string, number>();
   readonly ends = new Map<string, number>();
   /** Milliseconds from the first request to the acceptance. */
   readonly pauses: number[] = [];
+  readonly #isStorm: boolean;
   readonly #faults: string[] = [];
   #more = 0;
+
+  /** @param isStorm whether the API server fails so often that 503 is an answer like others */
+  constructor(isStorm: boolean) {
+    this.#isStorm = isStorm;
+  }
+
+  /** Whether this answer says nothing but that the API server is not to be had; it is counted then. */
+  isOutage(status: number): boolean {
+    if (!this.#isStorm || status !== 503) return false;
+    this.refused += 1;
+    return true;
+  }
 
   accepted(name: string, ms: number): void {
     this.acceptedBy.set(name, (this.acceptedBy.get(name) ?? 0) + 1);
