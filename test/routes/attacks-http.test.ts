@@ -77,6 +77,10 @@ const REFUSED: readonly (readonly [string, number, string])[] = [
   ['bytes above ASCII in the target', 400, get('', `${API}/labs/\xc3\xa4`)],
   ['a target with a fragment', 400, get('', `${API}/labs/ada#/../bob`)],
   ['a target with backslashes', 400, get('', `${API}\\labs\\ada`)],
+  ...['..', '%2e%2e', '.%2E', '%2e.', '.', '%2E'].map(
+    (name) => [`${name} as a name`, 422, get('', `${API}/labs/ada/servers/${name}/events`)] as const,
+  ),
+  ['.. at the end of the path', 422, get('', `${API}/labs/ada/servers/..?detail=true`)],
   ['a target in absolute form', 400, get('', `http://evil${API}/labs/ada`)],
   ['a target in absolute form with https', 400, get('', `https://x${API}/labs/ada`)],
   ['a target that is an authority', 400, get('', 'evil:80')],
@@ -167,6 +171,16 @@ describe('a connection on which comes', () => {
     const { answers, isClosed } = await converse(server.address.port, bytes + chunk('x'.repeat(2 ** 20)));
     expect(answers.map(({ status }) => status)).toEqual([204]);
     expect(isClosed).toBe(true);
+  });
+});
+
+describe('a name that looks like one that URL parsers take away', () => {
+  it.each(['...', '%252e%252e', '..a', 'a..', '%2e%2e%20'])('%s is a name', async (name) => {
+    const { answers } = await converse(
+      server.address.port,
+      get('Connection: close\r\n', `${API}/labs/ada/servers/${name}?a=/../b`),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([404]);
   });
 });
 
