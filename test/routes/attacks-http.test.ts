@@ -200,13 +200,6 @@ describe('requests one behind the other', () => {
     expect(labs.deleted).toEqual([]);
   });
 
-  it('are answered up to the thousandth where their bodies are not read', async () => {
-    const unread = `POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd`;
-    const { answers, isClosed } = await converse(server.address.port, unread.repeat(3000));
-    expect(answers.map(({ status }) => status)).toEqual(Array<number>(1000).fill(404));
-    expect(isClosed).toBe(true);
-  });
-
   it('are answered up to the one that is broken, which ends the connection', async () => {
     const { answers, isClosed } = await converse(server.address.port, `${get()}${get()}NONSENSE\r\n\r\n${HIDDEN}`);
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 400]);
@@ -254,6 +247,18 @@ describe('requests one behind the other', () => {
       const { answers } = await converse(server.address.port, get(more));
       expect(answers.map(({ status }) => status)).toEqual([200]);
     }
+  });
+});
+
+describe('a request behind one that asks for an upgrade', () => {
+  it.each(['h2c', 'websocket'])('to %s is not left without a sign that it has no answer', async (protocol) => {
+    const asking = get(`Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`);
+    for (const bytes of [`${asking}${HIDDEN}`, [asking, HIDDEN]]) {
+      const { answers, rest, isClosed } = await converse(server.address.port, bytes, { pauseMs: 1 });
+      expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual([[200, 'close']]);
+      expect({ rest, isClosed }).toEqual({ rest: '', isClosed: true });
+    }
+    expect(labs.deleted).toEqual([]);
   });
 });
 
