@@ -16,6 +16,12 @@ export function formatMemory(bytes: number): string {
   return whole % 1024 === 0 ? scale(whole, 1024, BINARY) : scale(whole, 1000, DECIMAL.slice(1));
 }
 
+/** Memory from bytes as people write it: of the exact ways the shortest, `14G` and not `13671875Ki`. */
+export function showMemory(bytes: number): string {
+  const [binary, decimal] = [formatMemory(bytes), scale(Math.round(bytes), 1000, DECIMAL.slice(1))];
+  return decimal.length < binary.length ? decimal : binary;
+}
+
 /** A number as Python writes a float: `1.0`, `0.25`. Labs made for Nublado read `CPU_LIMIT` so. */
 export function formatFloat(value: number): string {
   return Number.isInteger(value) ? `${value}.0` : String(value);

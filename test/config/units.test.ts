@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatCpu, formatFloat, formatMemory } from '../../src/builder/quantities.ts';
+import { formatCpu, formatFloat, formatMemory, showMemory } from '../../src/builder/quantities.ts';
 import { parseCpu, parseDuration, parseMemory } from '../../src/config/units.ts';
 
 describe('durations', () => {
@@ -59,6 +59,21 @@ describe('memory', () => {
     [0, '0'],
   ])('of %d bytes is written %s, as Kubernetes does', (bytes, text) => {
     expect(formatMemory(bytes)).toBe(text);
+  });
+
+  it.each([
+    [14e9, '14G'],
+    [14 * 2 ** 30, '14Gi'],
+    [1536 * 2 ** 20, '1536Mi'],
+    [2.5e9, '2500M'],
+    [1_000_000_000_000, '1T'],
+    [500e6, '500M'],
+    [1000 * 1024, '1024k'],
+    [12_345, '12345'],
+    [0, '0'],
+  ])('%i bytes are shown to people as %s, which is exact', (bytes, text) => {
+    expect(showMemory(bytes)).toBe(text);
+    expect(parseMemory(text)).toBe(bytes);
   });
 });
 

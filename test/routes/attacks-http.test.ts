@@ -77,6 +77,10 @@ const REFUSED: readonly (readonly [string, number, string])[] = [
   ['bytes above ASCII in the target', 400, get('', `${API}/labs/\xc3\xa4`)],
   ['a target with a fragment', 400, get('', `${API}/labs/ada#/../bob`)],
   ['a target with backslashes', 400, get('', `${API}\\labs\\ada`)],
+  ...['..', '%2e%2e', '.%2E', '%2e.', '.', '%2E'].map(
+    (name) => [`${name} as a name`, 422, get('', `${API}/labs/ada/servers/${name}/events`)] as const,
+  ),
+  ['.. at the end of the path', 422, get('', `${API}/labs/ada/servers/..?detail=true`)],
   ['a target in absolute form', 400, get('', `http://evil${API}/labs/ada`)],
   ['a target in absolute form with https', 400, get('', `https://x${API}/labs/ada`)],
   ['a target that is an authority', 400, get('', 'evil:80')],
@@ -170,6 +174,16 @@ describe('a connection on which comes', () => {
   });
 });
 
+describe('a name that looks like one that URL parsers take away', () => {
+  it.each(['...', '%252e%252e', '..a', 'a..', '%2e%2e%20'])('%s is a name', async (name) => {
+    const { answers } = await converse(
+      server.address.port,
+      get('Connection: close\r\n', `${API}/labs/ada/servers/${name}?a=/../b`),
+    );
+    expect(answers.map(({ status }) => status)).toEqual([404]);
+  });
+});
+
 describe('requests one behind the other', () => {
   it('have one answer each, in their order', async () => {
     const bytes = get() + get('', '/healthz') + get('Connection: close\r\n', `${API}/labs/bob`);
@@ -184,13 +198,6 @@ describe('requests one behind the other', () => {
     expect(answers.map(({ headers }) => headers.connection).indexOf('close')).toBe(999);
     expect(answers.at(-1)?.status).toBe(200);
     expect(labs.deleted).toEqual([]);
-  });
-
-  it('are answered up to the thousandth where their bodies are not read', async () => {
-    const unread = `POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nabcd`;
-    const { answers, isClosed } = await converse(server.address.port, unread.repeat(3000));
-    expect(answers.map(({ status }) => status)).toEqual(Array<number>(1000).fill(404));
-    expect(isClosed).toBe(true);
   });
 
   it('are answered up to the one that is broken, which ends the connection', async () => {
@@ -240,6 +247,18 @@ describe('requests one behind the other', () => {
       const { answers } = await converse(server.address.port, get(more));
       expect(answers.map(({ status }) => status)).toEqual([200]);
     }
+  });
+});
+
+describe('a request behind one that asks for an upgrade', () => {
+  it.each(['h2c', 'websocket'])('to %s is not left without a sign that it has no answer', async (protocol) => {
+    const asking = get(`Connection: Upgrade\r\nUpgrade: ${protocol}\r\n`);
+    for (const bytes of [`${asking}${HIDDEN}`, [asking, HIDDEN]]) {
+      const { answers, rest, isClosed } = await converse(server.address.port, bytes, { pauseMs: 1 });
+      expect(answers.map(({ status, headers }) => [status, headers.connection])).toEqual([[200, 'close']]);
+      expect({ rest, isClosed }).toEqual({ rest: '', isClosed: true });
+    }
+    expect(labs.deleted).toEqual([]);
   });
 });
 

@@ -3,7 +3,7 @@ import type { LabConfig } from '../../config/config.ts';
 import { spawnMetadata, type BuildContext } from './context.ts';
 import { homeDirectory } from './home.ts';
 import { LAB_SECRET_NAME } from '../../domain/lab/object-names.ts';
-import { formatFloat, formatMemory } from '../quantities.ts';
+import { formatFloat, showMemory } from '../quantities.ts';
 import { encodeSecret } from '../values.ts';
 
 /** Key of the user's token in the lab's Secret, and name of its file. */
@@ -40,7 +40,7 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
     JUPYTER_IMAGE_SPEC: image.reference,
     IMAGE_DESCRIPTION: image.name,
     IMAGE_DIGEST: image.digest,
-    CONTAINER_SIZE: `${title} (${formatFloat(limits.cpu)} CPU, ${formatMemory(limits.memory)} RAM)`,
+    CONTAINER_SIZE: `${title} (${formatFloat(limits.cpu)} CPU, ${showMemory(limits.memory)} RAM)`,
     CPU_GUARANTEE: formatFloat(requests.cpu),
     CPU_LIMIT: formatFloat(limits.cpu),
     MEM_GUARANTEE: String(requests.memory),

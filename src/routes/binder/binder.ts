@@ -1,6 +1,7 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { hasAuthorization } from '../../auth/bearer.ts';
+import { CSRF_HEADER } from '../../auth/login/csrf.ts';
 import type { BuildService } from '../../reconcile/builds/build-service.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { parseBinderSpec } from '../../domain/git/repository.ts';
@@ -138,10 +139,13 @@ export function binderRoutes(deps: AppDeps): OpenAPIHono<AppEnv> {
 
 /**
  * It is a GET that begins something. A browser sends cookies, and a proxy in front adds who is logged in, whichever page
- * asks for it: without a credential of the request's own it has to come from a page of ours.
+ * asks for it: without a credential of the request's own it has to come from a page of ours. Over plain HTTP browsers do
+ * not say from which page it comes; then a cookie is enough only with a header that no other site's page can send.
  */
 function requireOwnWill(c: AppContext): void {
   const sites = headerValues(c, 'sec-fetch-site');
-  if (hasAuthorization(authRequest(c)) || sites.every((site) => site === 'same-origin')) return;
+  if (hasAuthorization(authRequest(c))) return;
+  const isTold = sites.length > 0 || headerValues(c, 'cookie').length === 0 || headerValues(c, CSRF_HEADER).length > 0;
+  if (isTold && sites.every((site) => site === 'same-origin')) return;
   throw new LabwrightError('permission_denied', 403, 'The request comes from a page of another site');
 }

@@ -38,7 +38,10 @@ export class Connections {
   begin(incoming: IncomingMessage, outgoing: ServerResponse, fault?: Fault): boolean {
     const { socket } = incoming;
     if (this.#ending.has(socket)) return false;
-    this.#count(socket, outgoing);
+    if (this.#isLast(incoming)) {
+      outgoing.shouldKeepAlive = false;
+      this.#ending.add(socket);
+    }
     const exchange: Exchange = { incoming, outgoing, isRefused: fault !== undefined };
     const open = this.#exchanges.get(socket) ?? new Set();
     this.#exchanges.set(socket, open.add(exchange));
@@ -56,15 +59,16 @@ export class Connections {
   }
 
   /**
-   * What piles up on a connection is gone with it, and other processes behind the Service get their share of those who
-   * come again. The answer says that it is the last one, and Node closes the connection behind it.
+   * Whether the answer says that it is the last one, behind which Node closes the connection.
+   *
+   * After many requests: what piles up on a connection is gone with it, and other processes behind the Service get their
+   * share of those who come again. After an `Upgrade`, which nobody here follows: Node's parser may drop what comes behind
+   * it, and its sender is to know that it got no answer.
    */
-  #count(socket: Socket, outgoing: ServerResponse): void {
+  #isLast({ socket, headers }: IncomingMessage): boolean {
     const count = (this.#counts.get(socket) ?? 0) + 1;
     this.#counts.set(socket, count);
-    if (count < MOST_REQUESTS) return;
-    outgoing.shouldKeepAlive = false;
-    this.#ending.add(socket);
+    return count >= MOST_REQUESTS || headers.upgrade !== undefined;
   }
 
   /**

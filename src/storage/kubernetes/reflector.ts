@@ -55,6 +55,7 @@ interface Tombstone {
  * | was ended by the server after a while | watch again from the last version, at once |
  * | broke, was refused, was silent | watch again from the last version, after a delay that doubles |
  * | failed three times in a row, or its version has expired (410) | list again, compare, and watch from there |
+ * | tells of a version that is older than the last one | the same |
  *
  * A list is compared with what was known, so that what vanished during an outage is reported as gone. `ready` resolves
  * with the first complete list; after that the store may be a little old, `staleMs` says by how much.
@@ -64,6 +65,11 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   readonly #options: ReflectorOptions<T, K>;
   readonly #store = new Map<string, K>();
   readonly #tombstones = new Map<string, Tombstone>();
+  /** Keys of what is known from before the versions of the server went back. */
+  readonly #outdated = new Set<string>();
+  /** The newest version that a list or a watch has told of. */
+  #newest = '';
+  #restart = new AbortController();
   #markReady!: () => void;
   #isReady = false;
   #resourceVersion = '';
@@ -123,7 +129,14 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
    * what the watch has already brought, also a deletion, changes nothing.
    */
   observe(object: T): void {
-    this.#set(keyOf(object), object);
+    const key = keyOf(object);
+    const known = this.#store.get(key);
+    // Another object with a version that is older than the one it must have come after: an answer that is very late, or a
+    // server whose versions went back. A list tells.
+    const isOther = known !== undefined && known.uid !== object.metadata?.uid;
+    const isBack = isOther && isNewer(known.resourceVersion, object.metadata?.resourceVersion ?? '');
+    if (isBack && !this.#outdated.has(key)) this.#restart.abort();
+    this.#set(key, object);
   }
 
   /**
@@ -177,20 +190,24 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   async #list(signal: AbortSignal): Promise<void> {
     const { client, resource, select, watchOnly = false } = this.#options;
     const missing = new Set(this.#store.keys());
+    // A list without a version is never older than what the server has told before it was asked for.
+    const newest = this.#newest;
     const pages = client.listPages(resource, { ...select, signal, ...(watchOnly ? { pageSize: 1 } : {}) });
     let version = '';
     for await (const page of pages) {
+      if (version === '' && isNewer(newest, page.resourceVersion)) this.#beginAnew(newest, page.resourceVersion);
       version ||= page.resourceVersion;
       if (watchOnly) break;
       for (const object of page.items) {
         missing.delete(keyOf(object));
-        this.observe(object);
+        this.#set(keyOf(object), object);
       }
     }
     for (const key of missing) {
       const known = this.#store.get(key);
       // What was written while the list was under way is newer than the list and not gone.
-      if (known !== undefined && !isNewer(known.resourceVersion, version)) this.#remove(key, version);
+      const isGone = known !== undefined && !isNewer(known.resourceVersion, version);
+      if (isGone || this.#outdated.has(key)) this.#remove(key, version);
     }
     this.#lists += 1;
     this.#advance(version);
@@ -200,29 +217,57 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
     this.#markReady();
   }
 
+  /**
+   * The server was restored from a copy that is older than what is known. Versions from before then say nothing any more: a
+   * list replaces what is known, whatever version that has.
+   */
+  #beginAnew(before: string, now: string): void {
+    const { resource, logger } = this.#options;
+    logger.warn(
+      { resource: resource.plural, before, now },
+      'the versions of the API server went back; all is read anew',
+    );
+    for (const key of this.#store.keys()) this.#outdated.add(key);
+    this.#tombstones.clear();
+    this.#newest = '';
+  }
+
   async #watch(signal: AbortSignal): Promise<void> {
     const { client, resource, select, watchSeconds = 300, silenceMs = 90_000 } = this.#options;
+    this.#restart = new AbortController();
+    const { signal: restart } = this.#restart;
     const events = client.watch(resource, {
       ...select,
       resourceVersion: this.#resourceVersion,
       // Spread, so that the watches of one controller do not all end in the same moment.
       timeoutSeconds: Math.ceil(jittered(watchSeconds)),
       silenceMs,
-      signal,
+      signal: AbortSignal.any([signal, restart]),
       onOpen: () => {
         this.#openedAt = performance.now();
         // A server that says nothing any more may still answer that a watch begins.
         if (this.#lastError?.reason !== 'Silent') this.#note(undefined);
       },
     });
-    for await (const { type, object } of events) {
-      this.#heard = true;
-      this.#note(undefined);
-      const version = object.metadata?.resourceVersion ?? this.#resourceVersion;
-      if (type === 'DELETED') this.#remove(keyOf(object), version);
-      else if (type !== 'BOOKMARK') this.#set(keyOf(object), object);
-      this.#advance(version);
+    try {
+      for await (const { type, object } of events) {
+        this.#heard = true;
+        this.#note(undefined);
+        const version = object.metadata?.resourceVersion ?? this.#resourceVersion;
+        if (isNewer(this.#resourceVersion, version)) throw this.#expired();
+        if (type === 'DELETED') this.#remove(keyOf(object), version);
+        else if (type !== 'BOOKMARK') this.#set(keyOf(object), object);
+        this.#advance(version);
+      }
+    } catch (error) {
+      if (!restart.aborted) throw error;
     }
+    if (restart.aborted && !signal.aborted) throw this.#expired();
+  }
+
+  #expired(): KubeError {
+    const target = { verb: 'watch', kind: this.#options.resource.kind };
+    return new KubeError(target, { status: 410, reason: 'Expired', message: 'a version is older than one before it' });
   }
 
   #note(error: KubeError | undefined): void {
@@ -233,12 +278,14 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
 
   #advance(version: string): void {
     this.#resourceVersion = version;
+    if (isNewer(version, this.#newest)) this.#newest = version;
     this.#seenAt = performance.now();
   }
 
   #set(key: string, object: T): void {
     const before = this.#store.get(key);
     if (this.#isStale(key, object, before)) return;
+    this.#outdated.delete(key);
     const current = this.#options.project(object);
     if (current === undefined) {
       // It was one of ours and is not any more.
@@ -252,6 +299,7 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   /** The watch brings our own writes once more, and an answer may arrive after what has happened since. */
   #isStale(key: string, { metadata }: T, before: K | undefined): boolean {
     const version = metadata?.resourceVersion ?? '';
+    if (this.#outdated.has(key)) return false;
     if (before !== undefined) return !isNewer(version, before.resourceVersion);
     const tombstone = this.#tombstones.get(key);
     if (tombstone === undefined) return false;
@@ -261,7 +309,9 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   /** @param uid of an object that is certainly gone, and not only out of the selection */
   #remove(key: string, version: string, uid?: string): void {
     const before = this.#store.get(key);
-    if (before !== undefined && isNewer(before.resourceVersion, version)) return;
+    const isKept = before !== undefined && !this.#outdated.has(key) && isNewer(before.resourceVersion, version);
+    if (isKept) return;
+    this.#outdated.delete(key);
     this.#store.delete(key);
     this.#tombstones.delete(key);
     this.#tombstones.set(key, { version, uid });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
 import type { BuildEvent } from '../../../src/domain/build/build.ts';
+import type { IdentityProvider } from '../../../src/auth/identity.ts';
 import { type ErrorCode, LabwrightError } from '../../../src/domain/errors.ts';
 import {
   aBuildState,
@@ -17,7 +18,7 @@ import {
   readChunk,
   until,
 } from '../builds/build-support.ts';
-import { aConfig, type CallOptions, testApp } from '../support.ts';
+import { aConfig, API, type CallOptions, testApp } from '../support.ts';
 
 const SPEC = 'gh/ada/notebooks/main';
 const ACCEPT = { accept: 'text/event-stream' };
@@ -267,6 +268,34 @@ describe('a refusal', () => {
     }
     expect(builds.requests).toEqual([]);
     expect(await (await visit('same-origin')).text()).toContain('"ready"');
+    // Over plain HTTP a browser does not say which site asks, and sends its cookies all the same.
+    const plainly = (headers: Record<string, string>) =>
+      ask(proxied, SPEC, {
+        ...{ as: undefined as never, from: '10.0.0.1' },
+        headers: { 'x-auth-request-user': 'ada', ...headers },
+      });
+    const withCookie = await plainly({ cookie: 'gafaelfawr=1' });
+    expect(await withCookie.text()).toBe(failed(403, 'The request comes from a page of another site\n'));
+    expect(builds.requests).toHaveLength(1);
+    expect(await (await plainly({})).text()).toContain('"ready"');
+    expect(await (await plainly({ cookie: 'gafaelfawr=1', 'x-csrf-token': 'x' })).text()).toContain('"ready"');
+  });
+
+  it('is judged by those who know callers as what changes something, though it is a GET', async () => {
+    const methods: string[] = [];
+    const judge: IdentityProvider = {
+      name: 'judge',
+      matches: () => true,
+      identify: ({ method }) => {
+        methods.push(method);
+        return Promise.reject(new LabwrightError('permission_denied', 403, 'No'));
+      },
+    };
+    const judged = testApp({ identity: [judge] });
+    await judged.call(`${BINDER}/${SPEC}?build_only=true`, { headers: { ...ACCEPT } });
+    await judged.call('/labwright/builds/v1/builds');
+    await judged.call(`${API}/labs/ada`);
+    expect(methods).toEqual(['POST', 'GET', 'GET']);
   });
 
   it('takes the credential as BinderHub does', async () => {

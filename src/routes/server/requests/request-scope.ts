@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { createMiddleware } from 'hono/factory';
 import type { Logger } from 'pino';
 import { identifyCaller } from '../../../auth/identify.ts';
-import type { Identity, IdentityProvider } from '../../../auth/identity.ts';
+import type { AuthRequest, Identity, IdentityProvider } from '../../../auth/identity.ts';
+import { isSafe } from '../../../auth/login/csrf.ts';
 import { LabwrightError } from '../../../domain/errors.ts';
+import { audited } from '../permissions.ts';
 import { type AppContext, type AppEnv, authRequest, type CallLimits, remoteAddress } from '../context.ts';
 
 const REQUEST_ID = /^[\w.-]{1,128}$/;
@@ -61,9 +63,15 @@ export const readablePath = createMiddleware<AppEnv>(async function readablePath
 });
 
 async function identify(providers: readonly IdentityProvider[], c: AppContext): Promise<Identity> {
-  const caller = await identifyCaller(providers, authRequest(c));
+  const caller = await identifyCaller(providers, asMeant(c, authRequest(c)));
   c.set('caller', caller);
   return caller;
+}
+
+/** A GET that changes something is judged as what changes something is: a session needs its CSRF token for it. */
+function asMeant(c: AppContext, request: AuthRequest): AuthRequest {
+  const action = c.get('action') as AppEnv['Variables']['action'] | undefined;
+  return isSafe(request.method) && audited.has(action?.operation ?? '') ? { ...request, method: 'POST' } : request;
 }
 
 /** Longest path that is logged. */

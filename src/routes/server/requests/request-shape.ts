@@ -11,12 +11,15 @@ export interface Fault {
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 /** A fragment, and a slash that only some take for one. */
 const NO_PATH = /#|^[^?]*\\/;
+/** Parts that URL parsers take away, the part before them as well: `/servers/%2e%2e/create` would be `/create`. */
+const DOTS = /^[^?]*\/(?:\.|%2e){1,2}(?:[/?]|$)/i;
 
 export const MALFORMED: Fault = invalid(400, 'The request is not valid HTTP');
 export const HEADER_TOO_LONG: Fault = invalid(431, 'The header section is too long');
 export const TOO_SLOW: Fault = invalid(408, 'The request did not arrive in time');
 const URL_TOO_LONG = invalid(414, 'The URL is too long');
 const FORM_OF_TARGET = invalid(400, 'The request target must be a path');
+const DOTS_AS_NAME = invalid(422, 'A part of the path is "." or "..", which is the name of nothing');
 export const NO_METHOD: Fault = { status: 405, type: 'method_not_allowed', msg: 'Method Not Allowed' };
 const NO_EXPECTATION = invalid(417, 'The expectation cannot be met');
 
@@ -35,6 +38,7 @@ export function faultOf(incoming: IncomingMessage, limits: ShapeLimits): Fault |
   if (url.length > limits.urlLength) return URL_TOO_LONG;
   if (!METHODS.has(method)) return NO_METHOD;
   if (!url.startsWith('/') || NO_PATH.test(url)) return FORM_OF_TARGET;
+  if (DOTS.test(url)) return DOTS_AS_NAME;
   return isAmbiguous(incoming) ? MALFORMED : faultOfBody(incoming, limits);
 }
 
