@@ -8,6 +8,7 @@ export type Reason =
   | 'Abandoned'
   | 'AdmissionDenied'
   | 'BuildFailed'
+  | 'BuilderImageUnavailable'
   | 'Cancelled'
   | 'ContainerConfigError'
   | 'ContainerCreateError'

@@ -16,7 +16,13 @@ export interface HostApi {
 }
 
 /** What the API said: a commit, no such ref, or that it must not be asked for so many milliseconds. */
-export type ApiAnswer = { readonly commit: string | undefined } | { readonly limitedForMs: number };
+export type ApiAnswer =
+  | {
+      readonly commit: string | undefined;
+      /** The host has sent the question on: the repository has another name by now. */
+      readonly isMoved?: true;
+    }
+  | { readonly limitedForMs: number };
 
 interface Known {
   readonly etag: string;
@@ -69,13 +75,14 @@ export class HostApiClient {
       const restMs = restOf(answer, this.#clock.now());
       if (restMs > 0) this.#limitedUntil.set(account, this.#clock.monotonic() + restMs);
       if (isLimited(answer)) return { limitedForMs: Math.max(restMs, 1_000) };
-      if (answer.status === 304 && known !== undefined) return { commit: known.commit };
+      const moved = answer.url.href === new URL(url).href ? {} : { isMoved: true as const };
+      if (answer.status === 304 && known !== undefined) return { commit: known.commit, ...moved };
       const commit = await this.#read(answer, repository, ref, credential);
       const etag = answer.headers.etag;
       if (commit !== undefined && etag !== undefined && etag.length <= ETAG_LENGTH) {
         this.#known.set(key, { etag, commit });
       }
-      return { commit };
+      return { commit, ...moved };
     });
   }
 

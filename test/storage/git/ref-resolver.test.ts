@@ -45,6 +45,32 @@ describe('which repositories may be built', () => {
     expect(host.requests).toEqual([]);
   });
 
+  it.each([{ denied: ['/secret/'] }, { allowed: ['/open/'] }])(
+    'is judged again where a host sends on to: %j',
+    async (lists) => {
+      const host = await scripted((request, response) => {
+        if (!request.url?.startsWith('/open/')) return refs(request, response);
+        response.writeHead(301, { location: request.url.replace('/open/', '/secret/') });
+        response.end();
+      });
+      const asked = resolver({ ...lists, privateHosts: [host.host] });
+      for (const ref of ['main', 'a'.repeat(40)]) {
+        const problem = await problemOf(asked.resolve(git(`${host.url}/open/lab`), ref));
+        expect(problem.reason).toBe('RepositoryNotAllowed');
+      }
+    },
+  );
+
+  it('is the same where a host only adds to the address', async () => {
+    const host = await scripted((request, response) => {
+      if (request.url?.startsWith('/lab.git/') === true) return refs(request, response);
+      response.writeHead(301, { location: request.url?.replace('/lab/', '/lab.git/') });
+      response.end();
+    });
+    const asked = resolver({ allowed: ['/lab$'], denied: ['/other$'], privateHosts: [host.host] });
+    expect(await asked.resolve(git(`${host.url}/lab`), 'main')).toMatchObject({ commit: COMMIT });
+  });
+
   it('is no place that has only private addresses', async () => {
     const host = await scripted(refs);
     const problem = await problemOf(resolver({}).resolve(git(`${host.url}/lab`), 'main'));
