@@ -84,5 +84,9 @@ export const repositories = z.strictObject({
     .prefault({})
     .describe('Zenodo: a DOI must lead there.'),
   timeout: positiveDuration.default(15_000).describe('For resolving one ref.'),
-  refCache: duration.default(10_000).describe('How long a resolved ref is believed without asking again; 0 for never.'),
+  refCache: duration
+    .default(10_000)
+    .describe(
+      'How long a resolved ref is believed without asking again, and twelve times as long that there is none; 0 for never.',
+    ),
 });

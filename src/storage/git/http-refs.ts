@@ -54,6 +54,6 @@ export async function findHttpRef(
 
 /** Anything but this type is a web page or the "dumb" protocol, which has nothing to build from. */
 function expectType({ status, headers }: OutboundAnswer, kind: string, host: string, hasCredential: boolean): void {
-  if (status !== 200) throw problemOfStatus(status, host, hasCredential);
+  if (status !== 200) throw problemOfStatus(status, host, hasCredential, headers['retry-after']);
   if (headers['content-type']?.split(';')[0]?.trim() !== `application/x-${SERVICE}-${kind}`) throw noGit(host);
 }

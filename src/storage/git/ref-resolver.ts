@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
 import { binderSlugOf } from '../../domain/build/binder-slug.ts';
@@ -29,6 +30,9 @@ export interface RefResolverOptions {
 }
 
 const CACHE_SIZE = 10_000;
+/** So many times as long as a commit is believed. */
+const MISSING_FOR = 12;
+const MISSING: ReadonlySet<string> = new Set(['RefNotFound', 'RepositoryNotFound']);
 /** Questions at once, to all hosts together. */
 const MOST_AT_ONCE = 64;
 /** Of these, questions of one user: hosts that never answer, of which anybody can have many, must not take all places. */
@@ -51,6 +55,8 @@ export class RefResolver {
   readonly #gitlab: HostApiClient;
   readonly #patterns: RepositoryPatterns;
   readonly #commits: Memo<string>;
+  /** What was said not to be there, for longer than what is: nobody waits for it, and it is asked for again and again. */
+  readonly #missing: LRUCache<string, BuildProblem> | undefined;
   /** How many questions somebody has under way. */
   readonly #askers = new Map<string, number>();
   readonly #stop = new AbortController();
@@ -65,6 +71,8 @@ export class RefResolver {
     this.#gitlab = new HostApiClient(this.#client, gitlabApi(config.gitlab));
     this.#patterns = new RepositoryPatterns(config);
     this.#commits = new Memo({ keepMs: config.refCache, max: CACHE_SIZE });
+    const ttl = config.refCache * MISSING_FOR;
+    this.#missing = ttl === 0 ? undefined : new LRUCache({ max: CACHE_SIZE, ttl, ttlResolution: 0, perf: performance });
   }
 
   /**
@@ -121,7 +129,14 @@ export class RefResolver {
     const isKnownHost = repository.provider === 'gist' || this.#apiOf(repository) !== undefined;
     if (isCommit(ref) && isKnownHost && this.#patterns.isOpen) return ref;
     const key = JSON.stringify([repository.provider, repository.url, ref]);
-    return this.#commits.get(key, signal, (wanted) => this.#ask(repository, ref, asker, wanted));
+    const missing = this.#missing?.get(key);
+    if (missing !== undefined) throw missing;
+    return this.#commits.get(key, signal, (wanted) =>
+      this.#ask(repository, ref, asker, wanted).catch((problem: BuildProblem) => {
+        if (MISSING.has(problem.reason)) this.#missing?.set(key, problem);
+        throw problem;
+      }),
+    );
   }
 
   /** @param wanted aborts when nobody waits for the answer any more */

@@ -43,8 +43,8 @@ async function github(answer?: ScriptedHost['answer'], token?: string) {
   return { api, git, resolver, lines, repository, addRepository };
 }
 
-function limited(status: number, headers: Readonly<Record<string, string>>): ScriptedHost['answer'] {
-  return (_, response) => response.writeHead(status, headers).end(canary('body'));
+function limited(status: number, headers: Readonly<Record<string, string>>, text = ''): ScriptedHost['answer'] {
+  return (_, response) => response.writeHead(status, headers).end(`${canary('body')}${text}`);
 }
 
 describe('a ref of GitHub', () => {
@@ -117,11 +117,12 @@ describe('a ref of GitHub', () => {
       { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(Math.ceil(Date.now() / 1_000) + 600) },
     ],
     ['secondary', 403, { 'retry-after': '60' }],
+    ['secondary, without a header,', 403, {}, '{"message":"You have exceeded a secondary rate limit. Please wait."}'],
     ['plain', 429, {}],
-  ])(
+  ] as [string, number, Record<string, string>, string?][])(
     'is asked of Git when the API wants to be left alone (%s limit), and the API then is',
-    async (_, status, headers) => {
-      const { api, resolver, repository, addRepository } = await github(limited(status, headers));
+    async (_, status, headers, text) => {
+      const { api, resolver, repository, addRepository } = await github(limited(status, headers, text));
       const commit = await addRepository();
       expect((await resolver.resolve(repository, 'main')).commit).toBe(commit);
       expect((await resolver.resolve(repository, 'HEAD')).commit).toBe(commit);

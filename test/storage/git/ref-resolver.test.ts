@@ -79,6 +79,28 @@ describe('which repositories may be built', () => {
   });
 });
 
+describe('what is not there', () => {
+  it('is one question, however often it is asked for, and for all who ask', async () => {
+    const host = await scripted((request, response) =>
+      request.url?.startsWith('/none') === true ? response.writeHead(404).end() : refs(request, response),
+    );
+    const asked = resolver({ privateHosts: [host.host], refCache: '1m' });
+    for (let ask = 0; ask < 50; ask += 1) {
+      expect((await problemOf(asked.resolve(git(`${host.url}/lab`), 'mian'))).reason).toBe('RefNotFound');
+      expect((await problemOf(asked.resolve(git(`${host.url}/none`), 'main'))).reason).toBe('RepositoryNotFound');
+    }
+    expect(host.requests).toHaveLength(2);
+    expect((await asked.resolve(git(`${host.url}/lab`), 'main')).commit).toBe(COMMIT);
+  });
+
+  it('is asked for again where nothing is to be believed', async () => {
+    const host = await scripted((_, response) => response.writeHead(404).end());
+    const asked = resolver({ privateHosts: [host.host], refCache: '0s' });
+    for (let ask = 0; ask < 2; ask += 1) await problemOf(asked.resolve(git(`${host.url}/none`), 'main'));
+    expect(host.requests).toHaveLength(2);
+  });
+});
+
 describe('many who want one ref', () => {
   it('are one question, and an answer holds for a moment', async () => {
     const host = await scripted(refs);
