@@ -17,7 +17,7 @@ const GIST_ID = /^(?:[0-9a-f]{20,64}|[0-9]{1,19})$/;
 const DOI = /^(?:doi:|https?:\/\/(?:dx\.)?doi\.org\/(?:doi:)?)?(10\.[0-9]{4,9}\/.+)$/i;
 const DOI_NAME = /^10\.[0-9]{4,9}\/[a-z0-9._;()/-]{1,200}$/;
 const ZENODO_RECORD = /^https?:\/\/(?:www\.)?zenodo\.org\/records?\/([0-9]{1,15})\/?$/i;
-const SHORT_NAME = /^[^/:@]+\/[^/:@]+$/;
+const SHORT_NAME = /^[^/:@]+\/[^/:@]+\/*$/;
 /** Schemes by which the known hosts are spoken of; all of them mean the one that is configured. */
 const GIT_SCHEMES = new Set(['https', 'http', 'ssh', 'git']);
 

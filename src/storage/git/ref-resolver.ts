@@ -38,8 +38,8 @@ const MOST_AT_ONCE = 64;
 /** Of these, questions of one user: hosts that never answer, of which anybody can have many, must not take all places. */
 const MOST_OF_ONE = 16;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443', 'ssh:': '22' };
-/** Names that a gist's only branch has had; it is what `HEAD` is. */
-const GIST_BRANCHES = new Set(['main', 'master']);
+/** Names that the first branch of a repository has; of a gist it is the only one. It is what `HEAD` is. */
+const FIRST_BRANCHES = new Set(['main', 'master']);
 
 /**
  * Finds the commit that a ref means. However many ask for one ref at once, its host is asked once, and what it said is
@@ -170,7 +170,7 @@ export class RefResolver {
   async #find(repository: Repository, ref: string, signal: AbortSignal): Promise<string> {
     const { provider, url } = repository;
     if (provider === 'zenodo') return findRecord(this.#client, url, this.#config.zenodo, signal);
-    const wanted = provider === 'gist' && GIST_BRANCHES.has(ref) ? 'HEAD' : ref;
+    const wanted = provider === 'gist' && FIRST_BRANCHES.has(ref) ? 'HEAD' : ref;
     const credential = await this.#credentials.forUrl(url);
     if (isCommit(ref)) {
       await this.#checkReachable(url, credential);
@@ -181,8 +181,8 @@ export class RefResolver {
     }
     const find = (name: string) => this.#findBy(repository, name, credential, signal);
     let commit = await find(wanted);
-    // Links that were made before GitHub called the first branch "main" still say "master"; BinderHub follows them too.
-    if (commit === undefined && provider === 'gh' && ref === 'master') commit = await find('HEAD');
+    // Links say "main" or "master" of repositories whose first branch is called otherwise by now, or still is.
+    if (commit === undefined && provider === 'gh' && FIRST_BRANCHES.has(ref)) commit = await find('HEAD');
     if (commit === undefined) throw refNotFound(ref);
     return commit;
   }

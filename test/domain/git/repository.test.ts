@@ -333,3 +333,11 @@ describe('a GitHub that has an address and no name', () => {
     expect(parseRepository('https://git.example.org/a/b', hosts).provider).toBe('git');
   });
 });
+
+it.each(['ada/notebooks/', 'ada/notebooks//', 'https://github.com/ada/notebooks/'])(
+  '%s is a repository of GitHub',
+  (text) => {
+    const hosts = { github: { url: 'https://github.com' }, gitlab: { url: 'https://gitlab.com' } };
+    expect(parseRepository(text, hosts).url).toBe('https://github.com/ada/notebooks');
+  },
+);

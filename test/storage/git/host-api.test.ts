@@ -100,14 +100,15 @@ describe('a ref of GitHub', () => {
     expect(problem.message + lines.join('')).not.toContain('canary');
   });
 
-  it('is HEAD where "master" is asked for and there is none', async () => {
+  it('is HEAD where "master" or "main" is asked for and there is none', async () => {
     const { api, resolver, repository } = await github((request, response) => {
       if (request.url?.endsWith('/HEAD') === true) response.end(COMMIT);
       else response.writeHead(422).end();
     });
     expect(await resolver.resolve(repository, 'master')).toMatchObject({ ref: 'master', commit: COMMIT });
-    expect((await problemOf(resolver.resolve(repository, 'main'))).reason).toBe('RefNotFound');
-    expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['master', 'HEAD', 'main']);
+    expect(await resolver.resolve(repository, 'main')).toMatchObject({ ref: 'main', commit: COMMIT });
+    expect((await problemOf(resolver.resolve(repository, 'trunk'))).reason).toBe('RefNotFound');
+    expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['master', 'HEAD', 'main', 'HEAD', 'trunk']);
   });
 
   it.each([
