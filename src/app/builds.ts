@@ -2,8 +2,9 @@ import type { Logger } from 'pino';
 import type { BuildsConfig } from '../config/index.ts';
 import { BuildArchive } from '../reconcile/builds/archive/build-archive.ts';
 import type { BuildService } from '../reconcile/builds/build-service.ts';
+import { SetupError } from '../domain/setup-error.ts';
 import { Installation } from '../reconcile/builds/executors/installation.ts';
-import { LogStore } from '../storage/archive/log-store.ts';
+import { LogStore, type LogStoreOptions } from '../storage/archive/log-store.ts';
 import { GitCredentials } from '../storage/git/git-credentials.ts';
 import { RefResolver } from '../storage/git/ref-resolver.ts';
 import { findUserNamespaces } from '../storage/kubernetes/checks/user-namespaces.ts';
@@ -34,12 +35,25 @@ export interface BuildStage extends BuildParts {
   close(): Promise<void>;
 }
 
-/** @throws {SetupError} when the directory for logs cannot be used */
+/**
+ * Where logs are kept. A directory that cannot be written is no reason to be without labs: it is tried for every log, and kept
+ * from when it can be.
+ */
+export async function openLogs(options: LogStoreOptions): Promise<LogStore> {
+  try {
+    return await LogStore.open(options);
+  } catch (err) {
+    if (!(err instanceof SetupError)) throw err;
+    options.logger.error({ err }, 'logs of builds are lost until their directory can be written');
+    return new LogStore(options);
+  }
+}
+
 export async function createBuildStage(options: BuildStageOptions): Promise<BuildStage> {
   const { config, client, controller, logger } = options;
   const namespace = config.namespace ?? `${controller}-builds`;
   const { directory, totalSize, retention } = config.logs;
-  const files = directory === undefined ? undefined : await LogStore.open({ directory, totalSize, retention, logger });
+  const files = directory === undefined ? undefined : await openLogs({ directory, totalSize, retention, logger });
   const archive = new BuildArchive({ files, logger });
   const credentials = new RegistryCredentials({ client, namespace: controller, secret: config.registry.credentials });
   const registry = new RegistryClient({ config: config.registry, credentials: () => credentials.read(), logger });

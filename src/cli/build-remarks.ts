@@ -1,10 +1,18 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
+import { whyMatchesNothing } from '../domain/git/repository-patterns.ts';
 import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
 
 /** What can be seen from here that will keep builds from running, though the configuration can be used; a sentence each. */
-export async function remarksOnBuilds({ executors }: BuildsConfig): Promise<string[]> {
-  return (await Promise.all(executors.map(unreadable))).flat();
+export async function remarksOnBuilds({ executors, repositories }: BuildsConfig): Promise<string[]> {
+  const { allowed, denied } = repositories;
+  const useless = [...allowed, ...denied].flatMap((source) => {
+    const why = whyMatchesNothing(source);
+    return why === undefined
+      ? []
+      : [`the pattern "${source.replaceAll('\\/', '/')}" of repositories matches nothing: ${why}.`];
+  });
+  return [...(await Promise.all(executors.map(unreadable))).flat(), ...useless];
 }
 
 /** It may be checked elsewhere than where Labwright runs: a file that is missing here is no fault of the configuration. */

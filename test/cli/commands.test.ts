@@ -73,6 +73,17 @@ describe('check-config', () => {
     expect(stdout.match(/note:/g)).toHaveLength(2);
   });
 
+  it('says which patterns of repositories can match nothing', async () => {
+    const file = join(folder, 'patterns.yaml');
+    await writeFile(
+      file,
+      JSON.stringify(withBuilds({ repositories: { denied: ['^git@github\\.com:ada/', '/ada/'] } })),
+    );
+    const { stdout } = await run('check-config', file);
+    expect(stdout).toContain('note: the pattern "^git@github\\.com:ada/" of repositories matches nothing');
+    expect(stdout.match(/note:/g)).toHaveLength(1);
+  });
+
   it('fails with everything that is wrong', async () => {
     const file = join(folder, 'wrong.yaml');
     await writeFile(file, 'baseUrl: nowhere\nsurprise: 1\n');

@@ -42,7 +42,7 @@ export function buildCommand(config: BuildsConfig, backend: BackendConfig, spec:
     ...pairs(builder.buildArgs).map((pair) => `--build-arg=${pair}`),
     ...builder.cacheFrom.map((image) => `--cache-from=${image}`),
     ...builder.extraArgs,
-    repository.url,
+    sourceOf(repository),
   ];
   return { command: ['repo2docker'], args, env: { ...config.pod.env, ...environmentOf(config, backend, spec) } };
 }
@@ -80,4 +80,9 @@ function backendEnvironment(backend: BackendConfig): Record<string, string> {
 
 function pairs(values: Readonly<Record<string, string>>): string[] {
   return Object.entries(values).map(([key, value]) => `${key}=${value}`);
+}
+
+/** What repo2docker fetches. The DOI of a project leads to its newest version at any time: what is built is the one that was found. */
+function sourceOf({ provider, url, commit }: BuildSpec['repository']): string {
+  return provider === 'zenodo' ? url.replace(/(?<=\/zenodo\.)[0-9]+$/, commit) : url;
 }

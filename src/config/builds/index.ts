@@ -4,7 +4,7 @@ import { cidr, dnsLabel, egressRule } from '../kubernetes.ts';
 import { duration, positiveDuration } from '../units.ts';
 import { backend, builder, pod } from './builder.ts';
 import { deadlines, executor, logs, queue } from './queue.ts';
-import { naming, registry } from './registry.ts';
+import { hasNamespace, naming, registry } from './registry.ts';
 import { repositories } from './repositories.ts';
 
 const MINUTE = 60_000;
@@ -51,6 +51,16 @@ export const builds = z
       .describe('A build that nobody waits for so long is cancelled, unless it was asked to go on.'),
     retention: positiveDuration.default(60 * MINUTE).describe('How long the Job of a finished build stays.'),
   })
+  .check(
+    crossCheck(['registry', 'naming'], ({ registry, naming }, report) => {
+      if (registry.host === 'docker.io' && !hasNamespace(naming)) {
+        report(
+          ['naming', 'prefix'],
+          'expected the account of Docker Hub and a slash, such as ada/: it keeps images of accounts only',
+        );
+      }
+    }),
+  )
   .check(
     crossCheck(['queue', 'executors'], ({ queue, executors }, report) => {
       if (queue.kueue !== undefined && executors.some(({ kind }) => kind !== 'cluster')) {

@@ -17,9 +17,16 @@ const registryHost = z
     error: 'expected the host of a registry, with a port where it needs one, such as registry.example.com:5000',
   });
 
+/** Docker Hub answers to other names; references to its images begin with one. */
+const HUB = /^(?:index\.|registry-1\.|registry\.hub\.|hub\.|www\.)?docker\.(?:io|com)$/;
+
 /** Where built images are kept. */
 export const registry = z.strictObject({
-  host: registryHost.describe('Host of the registry as image references begin with it; `docker.io` for Docker Hub.'),
+  host: registryHost
+    .refine((host) => host === 'docker.io' || !HUB.test(host), {
+      error: 'expected docker.io, which is the name of Docker Hub',
+    })
+    .describe('Host of the registry as image references begin with it; `docker.io` for Docker Hub.'),
   url: z
     .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
     .transform((url) => url.replace(/\/+$/, ''))
@@ -78,6 +85,11 @@ export const naming = z
       }
     }),
   );
+
+/** Whether every image has a name of several parts: Docker Hub keeps none of one part for anybody but itself. */
+export function hasNamespace({ scheme, prefix, template }: z.output<typeof naming>): boolean {
+  return (scheme === 'template' ? longestName(template, prefix) : prefix).replace(/^\/+/, '').includes('/');
+}
 
 /** What is put in for a word is valid by itself, so that one name tells whether all are. */
 function longestName(template: string, prefix: string): string {

@@ -48,9 +48,15 @@ export const repositories = z.strictObject({
     .array(pattern)
     .default([])
     .describe(
-      'Where there are any, a repository must match one: regular expressions over URLs, found anywhere in them.',
+      'Where there are any, a repository must match one: regular expressions, found anywhere in its URL with or without ' +
+        '`.git`; of GitHub also in `owner/name/ref`, as BinderHub has it.',
     ),
-  denied: z.array(pattern).default([]).describe('No repository that matches one of these; wins over `allowed`.'),
+  denied: z
+    .array(pattern)
+    .default([])
+    .describe(
+      'No repository that matches one of these, in whatever way it can be written, or to which a host sends on; wins over `allowed`.',
+    ),
   privateHosts: z
     .array(host)
     .default([])
@@ -78,5 +84,9 @@ export const repositories = z.strictObject({
     .prefault({})
     .describe('Zenodo: a DOI must lead there.'),
   timeout: positiveDuration.default(15_000).describe('For resolving one ref.'),
-  refCache: duration.default(10_000).describe('How long a resolved ref is believed without asking again; 0 for never.'),
+  refCache: duration
+    .default(10_000)
+    .describe(
+      'How long a resolved ref is believed without asking again, and twelve times as long that there is none; 0 for never.',
+    ),
 });

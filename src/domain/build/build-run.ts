@@ -4,6 +4,7 @@ import {
   findTrouble,
   type Finding,
   type PodSubject,
+  type Reason,
   type Trouble,
 } from '../lab/reasons.ts';
 import type { PodFacts } from '../lab/pod.ts';
@@ -65,7 +66,24 @@ export function runOfPod(pod: PodFacts): PodRun {
   if (isOver) return { ...shared, stage: 'ended', trouble: null, end: endOf(pod, terminated?.exitCode) };
   if (shared.startedAt !== null) return { ...shared, stage: 'running', trouble: null, end: null };
   const stage = pod.node === null ? 'waiting' : 'preparing';
-  return { ...shared, stage, trouble: findTrouble(pod, BUILD_SUBJECT) ?? null, end: null };
+  return { ...shared, stage, trouble: troubleOf(pod), end: null };
+}
+
+/** The images in the pod of a build are those that the site has configured: whoever asked for the build cannot choose others. */
+const OF_IMAGES: ReadonlySet<Reason> = new Set(['ImageNotFound', 'ImagePullError', 'InvalidImageName']);
+
+function troubleOf(pod: PodFacts): Trouble | null {
+  const trouble = findTrouble(pod, BUILD_SUBJECT) ?? null;
+  if (trouble === null || !OF_IMAGES.has(trouble.reason)) return trouble;
+  const isLasting = trouble.reason !== 'ImagePullError';
+  const why = isLasting
+    ? 'it does not exist, or the cluster may not read it. Tell an administrator.'
+    : 'its registry does not give it at the moment.';
+  return {
+    ...trouble,
+    reason: 'BuilderImageUnavailable',
+    message: `The image that builds run in cannot be fetched: ${why}`,
+  };
 }
 
 /** Null when it has done what it should. */

@@ -17,7 +17,7 @@ const GIST_ID = /^(?:[0-9a-f]{20,64}|[0-9]{1,19})$/;
 const DOI = /^(?:doi:|https?:\/\/(?:dx\.)?doi\.org\/(?:doi:)?)?(10\.[0-9]{4,9}\/.+)$/i;
 const DOI_NAME = /^10\.[0-9]{4,9}\/[a-z0-9._;()/-]{1,200}$/;
 const ZENODO_RECORD = /^https?:\/\/(?:www\.)?zenodo\.org\/records?\/([0-9]{1,15})\/?$/i;
-const SHORT_NAME = /^[^/:@]+\/[^/:@]+$/;
+const SHORT_NAME = /^[^/:@]+\/[^/:@]+\/*$/;
 /** Schemes by which the known hosts are spoken of; all of them mean the one that is configured. */
 const GIT_SCHEMES = new Set(['https', 'http', 'ssh', 'git']);
 
@@ -108,7 +108,8 @@ function doiOf(text: string): string | undefined {
 }
 
 function ofGist(address: Address, hosts: KnownHosts): Repository | undefined {
-  if (belowHost(address, gistUrl(hosts)) === undefined) return undefined;
+  const url = gistUrl(hosts);
+  if (url === undefined || belowHost(address, url) === undefined) return undefined;
   const [one = '', two, ...others] = address.path;
   if (others.length > 0) throw invalid('A gist is named by its user and its id.');
   return gist((two ?? one).replace(/(?:\.git)+$/, ''), hosts);
@@ -117,12 +118,16 @@ function ofGist(address: Address, hosts: KnownHosts): Repository | undefined {
 function gist(id: string, hosts: KnownHosts): Repository {
   const lower = id.toLowerCase();
   if (!GIST_ID.test(lower)) throw invalid('This cannot be the id of a gist.');
-  return { provider: 'gist', url: `${gistUrl(hosts)}/${lower}.git` };
+  const url = gistUrl(hosts);
+  if (url === undefined) throw invalid('The GitHub of this site has no gists with a name of their own.');
+  return { provider: 'gist', url: `${url}/${lower}.git` };
 }
 
-function gistUrl({ github }: KnownHosts): string {
+/** Undefined where GitHub has an address and no name, below which there is no other. */
+function gistUrl({ github }: KnownHosts): string | undefined {
   const { protocol, host } = new URL(github.url);
-  return `${protocol}//gist.${host}`;
+  const url = `${protocol}//gist.${host}`;
+  return URL.canParse(url) ? url : undefined;
 }
 
 function ofGitHub(address: Address, { github }: KnownHosts): Repository | undefined {

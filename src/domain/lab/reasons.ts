@@ -14,6 +14,7 @@ export type Reason =
   | 'Abandoned'
   | 'AdmissionDenied'
   | 'BuildFailed'
+  | 'BuilderImageUnavailable'
   | 'Cancelled'
   | 'ContainerConfigError'
   | 'ContainerCreateError'

@@ -25,8 +25,14 @@ const STAGES: Readonly<Partial<Record<BuildPhase, string>>> = {
 
 export const WAITING: BinderEvent = { phase: 'waiting', message: 'Waiting for build to start...\n' };
 
+/**
+ * An EventSource whose reader does not close it asks again when the stream ends, and each question of a build that has failed
+ * begins another one. It is told to wait for a day.
+ */
+const STAY_AWAY = 'retry: 86400000\n\n';
+
 export const BINDER_EVENTS: StreamFormat<BinderEvent> = {
-  format: binderFrame,
+  format: (event) => `${event.phase === 'failed' ? STAY_AWAY : ''}${binderFrame(event)}`,
   isLast: ({ phase }) => phase === 'ready' || phase === 'failed',
   batch: BATCH,
   keepAlive: ':keepalive\n',

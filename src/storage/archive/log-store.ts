@@ -53,7 +53,7 @@ export class LogStore {
   readonly #options: LogStoreOptions;
   readonly #open: OpenFiles;
 
-  private constructor(options: LogStoreOptions) {
+  constructor(options: LogStoreOptions) {
     this.#options = options;
     this.#open = new OpenFiles(options.open ?? OPEN);
   }

@@ -16,7 +16,13 @@ export interface HostApi {
 }
 
 /** What the API said: a commit, no such ref, or that it must not be asked for so many milliseconds. */
-export type ApiAnswer = { readonly commit: string | undefined } | { readonly limitedForMs: number };
+export type ApiAnswer =
+  | {
+      readonly commit: string | undefined;
+      /** The host has sent the question on: the repository has another name by now. */
+      readonly isMoved?: true;
+    }
+  | { readonly limitedForMs: number };
 
 interface Known {
   readonly etag: string;
@@ -69,24 +75,30 @@ export class HostApiClient {
       const restMs = restOf(answer, this.#clock.now());
       if (restMs > 0) this.#limitedUntil.set(account, this.#clock.monotonic() + restMs);
       if (isLimited(answer)) return { limitedForMs: Math.max(restMs, 1_000) };
-      if (answer.status === 304 && known !== undefined) return { commit: known.commit };
-      const commit = await this.#read(answer, repository, ref, credential);
+      const moved = answer.url.href === new URL(url).href ? {} : { isMoved: true as const };
+      if (answer.status === 304 && known !== undefined) return { commit: known.commit, ...moved };
+      const text = (await readAll(answer.body, BODY_BYTES)).toString('utf8');
+      if (saysLimited(answer.status, text)) {
+        this.#limitedUntil.set(account, this.#clock.monotonic() + REST_MS);
+        return { limitedForMs: REST_MS };
+      }
+      const commit = this.#read(answer.status, text, repository, ref, credential);
       const etag = answer.headers.etag;
       if (commit !== undefined && etag !== undefined && etag.length <= ETAG_LENGTH) {
         this.#known.set(key, { etag, commit });
       }
-      return { commit };
+      return { commit, ...moved };
     });
   }
 
-  async #read(
-    { status, body }: OutboundAnswer,
+  #read(
+    status: number,
+    text: string,
     { url }: Repository,
     ref: string,
     credential: GitCredential | undefined,
-  ): Promise<string | undefined> {
+  ): string | undefined {
     const { host } = new URL(url);
-    const text = (await readAll(body, BODY_BYTES)).toString('utf8');
     if (status === 200) {
       const commit = this.#api.commitOf(text);
       if (commit === undefined) throw unavailable(host);
@@ -102,6 +114,11 @@ export class HostApiClient {
 function isLimited({ status, headers }: OutboundAnswer): boolean {
   if (status === 429) return true;
   return status === 403 && (headers['retry-after'] !== undefined || remaining(headers) === '0');
+}
+
+/** GitHub's secondary limits come as a 403 that says so in its text alone. */
+function saysLimited(status: number, body: string): boolean {
+  return status === 403 && /rate limit|abuse detection/i.test(body);
 }
 
 /** Milliseconds for which the API wants to be left alone, as far as it says; 0 when it can be asked on. */

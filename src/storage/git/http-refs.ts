@@ -10,6 +10,14 @@ const REFS_BYTES = 16 * 1024 * 1024;
 const TRAILER_BYTES = 1_024;
 const PROTOCOL = { 'git-protocol': 'version=2' };
 
+export interface HttpQuestion {
+  readonly url: string;
+  readonly ref: string;
+  readonly credential: GitCredential | undefined;
+  /** Hears where the repository is, after redirects, before it is asked for its refs. What it throws ends the question. */
+  readonly onFound?: (url: string) => void;
+}
+
 /**
  * The commit that a ref means in a repository behind "smart HTTP" (gitprotocol-http).
  *
@@ -18,7 +26,7 @@ const PROTOCOL = { 'git-protocol': 'version=2' };
  */
 export async function findHttpRef(
   client: OutboundClient,
-  question: { readonly url: string; readonly ref: string; readonly credential: GitCredential | undefined },
+  question: HttpQuestion,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const { url, ref, credential } = question;
@@ -29,6 +37,7 @@ export async function findHttpRef(
     expectType(answer, 'advertisement', host, credential !== undefined);
     const base = /^(.*)\/info\/refs(?:\?[^/]*)?$/.exec(answer.url.href)?.[1];
     if (base === undefined) throw noGit(host);
+    question.onFound?.(base);
     const advertisement = resumable(answer.body);
     const command = async (body: Buffer) => {
       // Read to its end, the connection serves the second question too.
@@ -45,6 +54,6 @@ export async function findHttpRef(
 
 /** Anything but this type is a web page or the "dumb" protocol, which has nothing to build from. */
 function expectType({ status, headers }: OutboundAnswer, kind: string, host: string, hasCredential: boolean): void {
-  if (status !== 200) throw problemOfStatus(status, host, hasCredential);
+  if (status !== 200) throw problemOfStatus(status, host, hasCredential, headers['retry-after']);
   if (headers['content-type']?.split(';')[0]?.trim() !== `application/x-${SERVICE}-${kind}`) throw noGit(host);
 }

@@ -49,11 +49,28 @@ export function tooManyQuestions(): BuildProblem {
   return new BuildProblem({ reason: 'QueueFull', message }, { transient: true, retryAfterMs: 5_000 });
 }
 
+const REST_MS = 60_000;
+const LONGEST_REST_MS = 60 * 60_000;
+
+/** How long a host asks to be left alone: seconds or a date; a minute where it does not say. */
+function restOf(retryAfter: string | undefined, now: number): number {
+  const seconds = Number(retryAfter ?? Number.NaN);
+  const ms = Number.isFinite(seconds) ? seconds * 1_000 : Date.parse(retryAfter ?? '') - now;
+  return ms > 0 ? Math.min(ms, LONGEST_REST_MS) : REST_MS;
+}
+
 /** What a status of HTTP says of a repository, where it is no success. */
-export function problemOfStatus(status: number, host: string, hasCredential: boolean): BuildProblem {
+export function problemOfStatus(
+  status: number,
+  host: string,
+  hasCredential: boolean,
+  retryAfter?: string,
+  now = Date.now(),
+): BuildProblem {
+  if (status === 429 || (status === 403 && retryAfter !== undefined)) return rateLimited(host, restOf(retryAfter, now));
   if (status === 401 || status === 403) return hasCredential ? accessDenied(host) : repositoryNotFound(host);
   if (status === 404 || status === 410 || status === 451) return repositoryNotFound(host);
-  if (status === 429 || status >= 500) return unavailable(host);
+  if (status >= 500) return unavailable(host);
   return noGit(host);
 }
 

@@ -1,9 +1,12 @@
+import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
 import { binderSlugOf } from '../../domain/build/binder-slug.ts';
 import type { BuildProblem, Repository, ResolvedRepository } from '../../domain/build/build.ts';
 import type { GitCredential } from '../../domain/git/git-credential.ts';
 import { isCommit } from '../../domain/git/git-ref.ts';
+import { parseRepository } from '../../domain/git/repository.ts';
+import { RepositoryPatterns } from '../../domain/git/repository-patterns.ts';
 import { raceAbort } from '../../util/abort.ts';
 import { inTime } from '../../util/http.ts';
 import { Memo } from '../../util/memo.ts';
@@ -11,7 +14,7 @@ import { AddressGuard } from '../outbound/address-guard.ts';
 import { OutboundClient } from '../outbound/outbound-client.ts';
 import type { GitCredentials } from './git-credentials.ts';
 import { HostApiClient } from './host-api.ts';
-import { findHttpRef } from './http-refs.ts';
+import { findHttpRef, type HttpQuestion } from './http-refs.ts';
 import { githubApi, gitlabApi } from './known-apis.ts';
 import { notAllowed, rateLimited, refNotFound, tooManyQuestions, toProblem, unavailable } from './problems.ts';
 import { findRecord } from './zenodo.ts';
@@ -27,13 +30,16 @@ export interface RefResolverOptions {
 }
 
 const CACHE_SIZE = 10_000;
+/** So many times as long as a commit is believed. */
+const MISSING_FOR = 12;
+const MISSING: ReadonlySet<string> = new Set(['RefNotFound', 'RepositoryNotFound']);
 /** Questions at once, to all hosts together. */
 const MOST_AT_ONCE = 64;
 /** Of these, questions of one user: hosts that never answer, of which anybody can have many, must not take all places. */
 const MOST_OF_ONE = 16;
 const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443', 'ssh:': '22' };
-/** Names that a gist's only branch has had; it is what `HEAD` is. */
-const GIST_BRANCHES = new Set(['main', 'master']);
+/** Names that the first branch of a repository has; of a gist it is the only one. It is what `HEAD` is. */
+const FIRST_BRANCHES = new Set(['main', 'master']);
 
 /**
  * Finds the commit that a ref means. However many ask for one ref at once, its host is asked once, and what it said is
@@ -47,9 +53,10 @@ export class RefResolver {
   readonly #client: OutboundClient;
   readonly #github: HostApiClient;
   readonly #gitlab: HostApiClient;
-  readonly #allowed: readonly RegExp[];
-  readonly #denied: readonly RegExp[];
+  readonly #patterns: RepositoryPatterns;
   readonly #commits: Memo<string>;
+  /** What was said not to be there, for longer than what is: nobody waits for it, and it is asked for again and again. */
+  readonly #missing: LRUCache<string, BuildProblem> | undefined;
   /** How many questions somebody has under way. */
   readonly #askers = new Map<string, number>();
   readonly #stop = new AbortController();
@@ -62,9 +69,10 @@ export class RefResolver {
     this.#client = new OutboundClient(this.#guard, { timeoutMs: config.timeout });
     this.#github = new HostApiClient(this.#client, githubApi(config.github));
     this.#gitlab = new HostApiClient(this.#client, gitlabApi(config.gitlab));
-    this.#allowed = config.allowed.map((source) => new RegExp(source, 'i'));
-    this.#denied = config.denied.map((source) => new RegExp(source, 'i'));
+    this.#patterns = new RepositoryPatterns(config);
     this.#commits = new Memo({ keepMs: config.refCache, max: CACHE_SIZE });
+    const ttl = config.refCache * MISSING_FOR;
+    this.#missing = ttl === 0 ? undefined : new LRUCache({ max: CACHE_SIZE, ttl, ttlResolution: 0, perf: performance });
   }
 
   /**
@@ -82,7 +90,7 @@ export class RefResolver {
     asker?: string,
   ): Promise<ResolvedRepository> {
     signal?.throwIfAborted();
-    this.#checkAllowed(repository);
+    this.#checkAllowed(repository, ref);
     const commit = await this.#commitOf(repository, ref, asker, signal);
     return { ...repository, ref, commit, binderSlug: binderSlugOf(repository, commit) };
   }
@@ -95,14 +103,20 @@ export class RefResolver {
   }
 
   /** @throws {BuildProblem} */
-  #checkAllowed({ provider, url }: Repository): void {
-    if (!this.#config.providers.includes(provider)) {
+  #checkAllowed(repository: Repository, ref: string): void {
+    if (!this.#config.providers.includes(repository.provider)) {
       throw notAllowed('Repositories of this kind are not built here.');
     }
-    const isAllowed = this.#allowed.length === 0 || this.#allowed.some((pattern) => pattern.test(url));
-    if (!isAllowed || this.#denied.some((pattern) => pattern.test(url))) {
+    if (!this.#patterns.admits(repository, ref)) {
       throw notAllowed('This repository may not be built here. Ask an administrator.');
     }
+  }
+
+  /** Where a host sends on to is held to the same rules: a repository that is denied may have an old name. */
+  #checkMoved(from: string, to: string, ref: string): void {
+    const [before, now] = [from, to].map((url) => url.replace(/^http:/, 'https:'));
+    if (before === now || this.#patterns.isOpen) return;
+    this.#checkAllowed(parseRepository(to, this.#config), ref);
   }
 
   async #commitOf(
@@ -112,9 +126,17 @@ export class RefResolver {
     signal: AbortSignal | undefined,
   ): Promise<string> {
     // The known hosts are those of the configuration; any other may be none that a build may reach.
-    if (isCommit(ref) && (repository.provider === 'gist' || this.#apiOf(repository) !== undefined)) return ref;
+    const isKnownHost = repository.provider === 'gist' || this.#apiOf(repository) !== undefined;
+    if (isCommit(ref) && isKnownHost && this.#patterns.isOpen) return ref;
     const key = JSON.stringify([repository.provider, repository.url, ref]);
-    return this.#commits.get(key, signal, (wanted) => this.#ask(repository, ref, asker, wanted));
+    const missing = this.#missing?.get(key);
+    if (missing !== undefined) throw missing;
+    return this.#commits.get(key, signal, (wanted) =>
+      this.#ask(repository, ref, asker, wanted).catch((problem: BuildProblem) => {
+        if (MISSING.has(problem.reason)) this.#missing?.set(key, problem);
+        throw problem;
+      }),
+    );
   }
 
   /** @param wanted aborts when nobody waits for the answer any more */
@@ -148,16 +170,19 @@ export class RefResolver {
   async #find(repository: Repository, ref: string, signal: AbortSignal): Promise<string> {
     const { provider, url } = repository;
     if (provider === 'zenodo') return findRecord(this.#client, url, this.#config.zenodo, signal);
-    const wanted = provider === 'gist' && GIST_BRANCHES.has(ref) ? 'HEAD' : ref;
+    const wanted = provider === 'gist' && FIRST_BRANCHES.has(ref) ? 'HEAD' : ref;
     const credential = await this.#credentials.forUrl(url);
     if (isCommit(ref)) {
       await this.#checkReachable(url, credential);
+      // Where it leads is asked only where that matters.
+      if (!this.#patterns.isOpen && !url.startsWith('ssh:'))
+        await this.#findByHttp({ url, ref: 'HEAD', credential }, signal);
       return ref;
     }
     const find = (name: string) => this.#findBy(repository, name, credential, signal);
     let commit = await find(wanted);
-    // Links that were made before GitHub called the first branch "main" still say "master"; BinderHub follows them too.
-    if (commit === undefined && provider === 'gh' && ref === 'master') commit = await find('HEAD');
+    // Links say "main" or "master" of repositories whose first branch is called otherwise by now, or still is.
+    if (commit === undefined && provider === 'gh' && FIRST_BRANCHES.has(ref)) commit = await find('HEAD');
     if (commit === undefined) throw refNotFound(ref);
     return commit;
   }
@@ -181,7 +206,8 @@ export class RefResolver {
   ): Promise<string | undefined> {
     const { url } = repository;
     const answer = await this.#apiOf(repository)?.find(repository, ref, credential, signal);
-    if (answer !== undefined && 'commit' in answer) return answer.commit;
+    if (answer !== undefined && 'commit' in answer && (answer.isMoved !== true || this.#patterns.isOpen))
+      return answer.commit;
     if (url.startsWith('ssh:')) {
       if (credential?.kind !== 'ssh') throw noKey(url);
       // Loaded by those who need it: it takes 15 MB.
@@ -189,13 +215,19 @@ export class RefResolver {
       return findSshRef(this.#guard, { url, ref, credential }, signal);
     }
     try {
-      return await findHttpRef(this.#client, { url, ref, credential }, signal);
+      return await this.#findByHttp({ url, ref, credential }, signal);
     } catch (error) {
       // Git itself knows no such limit, so that it is asked where the API is not; if it does not answer either, wait.
       const { host } = new URL(url);
-      if (answer !== undefined && toProblem(error, host).transient) throw rateLimited(host, answer.limitedForMs);
+      if (answer !== undefined && 'limitedForMs' in answer && toProblem(error, host).transient)
+        throw rateLimited(host, answer.limitedForMs);
       throw error;
     }
+  }
+
+  #findByHttp(question: HttpQuestion, signal: AbortSignal): Promise<string | undefined> {
+    const { url, ref } = question;
+    return findHttpRef(this.#client, { ...question, onFound: (found) => this.#checkMoved(url, found, ref) }, signal);
   }
 }
 

@@ -1,7 +1,7 @@
 import { BuildProblem } from '../../domain/build/build.ts';
 import type { BuildsConfig } from '../../config/index.ts';
 import type { OutboundClient } from '../outbound/outbound-client.ts';
-import { repositoryNotFound, unavailable } from './problems.ts';
+import { problemOfStatus, repositoryNotFound } from './problems.ts';
 
 /**
  * The record of Zenodo that a DOI leads to. The DOI of a project leads to its newest version, that of a version to itself.
@@ -19,7 +19,9 @@ export function findRecord(
   return client.ask(target, { headers, signal }, (answer) => {
     const host = answer.url.host;
     if (answer.status === 404 || answer.status === 410) throw repositoryNotFound(host);
-    if (answer.status === 429 || answer.status >= 500) throw unavailable(host);
+    if (answer.status === 429 || answer.status >= 500) {
+      throw problemOfStatus(answer.status, host, false, answer.headers['retry-after']);
+    }
     const record = /^\/records?\/([0-9]{1,15})\/?$/.exec(
       answer.url.pathname.slice(new URL(url).pathname.length - 1),
     )?.[1];

@@ -25,10 +25,15 @@ export type Reading = { readonly digest: string | null } | 'ask with GET';
 export function readManifestAnswer(
   answer: RegistryAnswer,
   method: 'GET' | 'HEAD',
-  context: { readonly host: string; readonly isHub: boolean; readonly shown: 'nothing' | 'credentials' | 'token' },
+  context: {
+    readonly host: string;
+    readonly isHub: boolean;
+    readonly shown: 'nothing' | 'credentials' | 'token';
+    readonly hasCredential: boolean;
+  },
 ): Reading {
   const { status, headers } = answer;
-  const { host, isHub, shown } = context;
+  const { host, isHub, shown, hasCredential } = context;
   if (status === 200) return readFound(answer, method, host);
   if (method === 'HEAD' && (status === 404 || status === 400 || status === 405 || status === 501))
     return 'ask with GET';
@@ -37,7 +42,7 @@ export function readManifestAnswer(
     throw unavailable(host, 'is not where it should be (404 from something else)');
   }
   if (status === 401 && isHub && shown === 'token') return { digest: null };
-  if (status === 401 || status === 403) throw denied(host, shown !== 'nothing');
+  if (status === 401 || status === 403) throw denied(host, hasCredential);
   throw unavailable(host, `answers with ${status}`, {
     retryAfterMs: retryAfterMs(headers),
     transient: isOutage(status),

@@ -13,7 +13,7 @@ import { parseDockerConfig, type RegistryCredential } from './docker-config.ts';
 import { MANIFEST_TYPES, readManifestAnswer } from './manifest-answer.ts';
 import { unavailable } from './problems.ts';
 import { type RegistryAnswer, RegistryHttp } from './registry-http.ts';
-import { basicHeader, RegistryTokens } from './registry-tokens.ts';
+import { basicHeader, deniesPush, RegistryTokens } from './registry-tokens.ts';
 
 export interface RegistryClientOptions {
   readonly config: BuildsConfig['registry'];
@@ -119,10 +119,30 @@ export class RegistryClient {
     const { host } = this.#options.config;
     for (const method of ['HEAD', 'GET'] as const) {
       const { answer, shown } = await this.#show(question, method);
-      const reading = readManifestAnswer(answer, method, { host, isHub: host === DOCKER_HUB, shown });
+      const context = { host, isHub: host === DOCKER_HUB, shown, hasCredential: question.credential !== undefined };
+      const isTokenShort = isDenied(answer) && shown === 'token' && context.hasCredential;
+      const pushing = isTokenShort ? await this.#showToPush(question) : undefined;
+      if (pushing !== undefined && isDenied(pushing)) return null;
+      const [read, by] = pushing === undefined ? [answer, method] : ([pushing, 'GET'] as const);
+      const reading = readManifestAnswer(read, by, context);
       if (reading !== 'ask with GET') return reading.digest;
     }
     throw unavailable(host, 'says nothing of the image', { transient: false });
+  }
+
+  /**
+   * An image that may not be seen by somebody who may push it is not there: so it is with accounts that may push and not read,
+   * and with repositories that are made by the first push.
+   *
+   * @returns the answer to a token for pushing; undefined where that is none
+   */
+  async #showToPush(question: Question): Promise<RegistryAnswer | undefined> {
+    const { reference, credential, signal } = question;
+    if (this.#challenge?.scheme !== 'bearer') return undefined;
+    const request = { challenge: this.#challenge, repository: reference.repository, credential, push: true, signal };
+    this.#tokens.forget(request);
+    const token = await this.#tokens.fetch(request);
+    return deniesPush(token) ? undefined : this.#send(question, 'GET', { authorization: `Bearer ${token}` });
   }
 
   /** Asks with what the registry wanted to see last, and when it wants to see something else, with that. */
@@ -187,6 +207,10 @@ export class RegistryClient {
       return answer;
     }
   }
+}
+
+function isDenied({ status }: RegistryAnswer): boolean {
+  return status === 401 || status === 403;
 }
 
 /** A registry that need not be encrypted is asked first as if it were, as every client does. */

@@ -11,6 +11,8 @@ export interface TokenRequest {
   readonly challenge: Challenge;
   readonly repository: string;
   readonly credential: RegistryCredential | undefined;
+  /** To push to the repository as well. */
+  readonly push?: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -30,8 +32,8 @@ const USED = 0.75;
 const CLIENT = 'labwright';
 
 const tokenAnswer = z.object({
-  token: z.string().optional(),
-  access_token: z.string().optional(),
+  token: z.string().nullish(),
+  access_token: z.string().nullish(),
   expires_in: z.number().positive().optional().catch(undefined),
 });
 /** What a header can carry. */
@@ -89,7 +91,8 @@ export class RegistryTokens {
 
   #keep(key: string, body: Buffer): string {
     const parsed = tokenAnswer.safeParse(parseJson(body));
-    const token = parsed.data?.token ?? parsed.data?.access_token ?? '';
+    const { token: own, access_token: oauth } = parsed.data ?? {};
+    const token = [own, oauth].find((each) => typeof each === 'string' && each !== '') ?? '';
     if (!HEADER_TEXT.test(token)) throw unavailable(this.#options.host, 'gives no token that can be used');
     const seconds = Math.min(parsed.data?.expires_in ?? LIFE_S, LONGEST_LIFE_S);
     this.#tokens.set(key, { token, until: performance.now() + seconds * 1000 * USED });
@@ -116,15 +119,27 @@ export function basicHeader(credential: RegistryCredential | undefined): { autho
 }
 
 /** The scope is the registry's, which may know the repository by another name; ours where it names none. */
-function parametersOf({ challenge, repository }: Pick<TokenRequest, 'challenge' | 'repository'>) {
-  const { service, scope = `repository:${repository}:pull` } = challenge.parameters;
-  return { ...(service === undefined ? {} : { service }), scope };
+function parametersOf({ challenge, repository, push = false }: Omit<TokenRequest, 'signal'>) {
+  const { service, scope } = challenge.parameters;
+  const pull = scope === undefined || scope.trim() === '' ? `repository:${repository}:pull` : scope;
+  return { ...(service === undefined ? {} : { service }), scope: push ? pull.replace(/:pull$/, ':pull,push') : pull };
+}
+
+/** Whether a token says that it is not for pushing. Tokens that cannot be read say nothing. */
+export function deniesPush(token: string): boolean {
+  const claims = parseJson(Buffer.from(token.split('.')[1] ?? '', 'base64url'));
+  const { access } = (claims ?? {}) as { readonly access?: unknown };
+  if (!Array.isArray(access)) return false;
+  return !access.some((entry: { readonly actions?: unknown } | null) => {
+    const actions = entry?.actions;
+    return Array.isArray(actions) && (actions.includes('push') || actions.includes('*'));
+  });
 }
 
 /** Not by the scope: who looks for a token has not been told one. */
-function keyOf({ challenge, repository, credential }: Omit<TokenRequest, 'signal'>): string {
+function keyOf({ challenge, repository, credential, push = false }: Omit<TokenRequest, 'signal'>): string {
   const { realm, service } = challenge.parameters;
-  return JSON.stringify([realm, service, repository, credential]);
+  return JSON.stringify([realm, service, repository, credential, push]);
 }
 
 function parseJson(body: Buffer): unknown {

@@ -24,3 +24,18 @@ it.each([
   const run = runOfPod(pod);
   expect([run.stage, run.end?.reason]).toEqual(['ended', reason]);
 });
+
+it.each(['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName', 'ErrImageNeverPull'])(
+  'says of %s that it is the image of the builder, and no matter of whoever asked',
+  (reason) => {
+    const container = { name: 'builder', init: false, restarts: 0, runningSince: null, imageDigest: null };
+    const { trouble } = runOfPod({
+      ...ended(0, false),
+      phase: 'Pending',
+      containers: [{ ...container, terminated: null, waiting: { reason, message: 'manifest unknown' } }],
+    });
+    expect(trouble).toMatchObject({ reason: 'BuilderImageUnavailable' });
+    expect(trouble?.message).toMatch(/^The image that builds run in .* Tell an administrator\.$/);
+    expect(trouble?.message).not.toContain('name and tag');
+  },
+);

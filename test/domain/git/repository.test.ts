@@ -320,3 +320,24 @@ describe('a directory in a repository', () => {
     },
   );
 });
+
+describe('a GitHub that has an address and no name', () => {
+  const hosts = { github: { url: 'http://127.0.0.1:3000' }, gitlab: { url: 'https://gitlab.com' } };
+
+  it.each(['http://127.0.0.1:3000/ada/a', 'ada/a'])('has the repository %s', (text) => {
+    expect(parseRepository(text, hosts)).toEqual({ provider: 'gh', url: 'http://127.0.0.1:3000/ada/a' });
+  });
+
+  it('has no gists, and other hosts have repositories', () => {
+    expect(problemOf(() => parseBinderSpec('gist', `ada/${'a'.repeat(20)}`, hosts)).reason).toBe('RepositoryInvalid');
+    expect(parseRepository('https://git.example.org/a/b', hosts).provider).toBe('git');
+  });
+});
+
+it.each(['ada/notebooks/', 'ada/notebooks//', 'https://github.com/ada/notebooks/'])(
+  '%s is a repository of GitHub',
+  (text) => {
+    const hosts = { github: { url: 'https://github.com' }, gitlab: { url: 'https://gitlab.com' } };
+    expect(parseRepository(text, hosts).url).toBe('https://github.com/ada/notebooks');
+  },
+);

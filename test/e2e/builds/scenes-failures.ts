@@ -54,7 +54,7 @@ export async function podDeleted(scene: BuildScene): Promise<void> {
 export async function cannotStart(scene: BuildScene): Promise<void> {
   const { cluster, baseImage } = scene;
   const image = baseImage.replace(/:[^:/]*$/, ':no-such-tag');
-  await holdTrouble(scene, 'image', { builder: { image } }, 'ImageNotFound', async (labwright) => {
+  await holdTrouble(scene, 'image', { builder: { image } }, 'BuilderImageUnavailable', async (labwright) => {
     const waiting = (await podsOf(scene, labwright)).flatMap(reasonsOf);
     return waiting.some((reason) => reason === 'ErrImagePull' || reason === 'ImagePullBackOff');
   });

@@ -207,8 +207,8 @@ describe('a watch of pods that is behind that of Jobs', () => {
 
 describe('what keeps a build from running', () => {
   it.each<{ fault: KubeletFault; reason: string }>([
-    { fault: { fault: 'imagePull' }, reason: 'ImageNotFound' },
-    { fault: { fault: 'imagePull', reason: 'unauthorized' }, reason: 'ImageNotFound' },
+    { fault: { fault: 'imagePull' }, reason: 'BuilderImageUnavailable' },
+    { fault: { fault: 'imagePull', reason: 'unauthorized' }, reason: 'BuilderImageUnavailable' },
     { fault: { fault: 'unschedulable' }, reason: 'Unschedulable' },
     { fault: { fault: 'mount', volume: 'secrets' }, reason: 'VolumeMountFailed' },
   ])('is told as soon as the API shows it: $fault.fault $fault.reason', async ({ fault, reason }) => {

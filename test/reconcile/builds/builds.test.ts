@@ -179,7 +179,7 @@ describe('a build', () => {
   });
 
   it.each([
-    ['imagePull', 'ImageNotFound'],
+    ['imagePull', 'BuilderImageUnavailable'],
     ['unschedulable', 'Unschedulable'],
     ['oom', 'OOMKilled'],
     ['evict', 'Evicted'],

@@ -78,14 +78,14 @@ describe('the stream of BinderHub', () => {
       `${WAITING}data: {"message": "hi\\n", "phase": "building"}\n\n` +
         'data: {"message": "part of a line", "phase": "building"}\n\n' +
         'data: {"message": "boom\\n", "phase": "building"}\n\n' +
-        `data: {"phase": "failed", "message": "The build has failed: boom\\n", "reason": "BuildFailed", "buildId": "${BUILD_ID}"}\n\n`,
+        `retry: 86400000\n\ndata: {"phase": "failed", "message": "The build has failed: boom\\n", "reason": "BuildFailed", "buildId": "${BUILD_ID}"}\n\n`,
     );
   });
 
   it('of a build that was cancelled ends with a failure', async () => {
     const end: BuildEvent = { id: 'c', type: 'cancelled', reason: 'Cancelled', message: 'ada has cancelled it' };
     expect(await textOf(withEvents([end]))).toBe(
-      `${WAITING}data: {"phase": "failed", "message": "ada has cancelled it\\n", "reason": "Cancelled", "buildId": "${BUILD_ID}"}\n\n`,
+      `${WAITING}retry: 86400000\n\ndata: {"phase": "failed", "message": "ada has cancelled it\\n", "reason": "Cancelled", "buildId": "${BUILD_ID}"}\n\n`,
     );
   });
 

@@ -43,8 +43,8 @@ async function github(answer?: ScriptedHost['answer'], token?: string) {
   return { api, git, resolver, lines, repository, addRepository };
 }
 
-function limited(status: number, headers: Readonly<Record<string, string>>): ScriptedHost['answer'] {
-  return (_, response) => response.writeHead(status, headers).end(canary('body'));
+function limited(status: number, headers: Readonly<Record<string, string>>, text = ''): ScriptedHost['answer'] {
+  return (_, response) => response.writeHead(status, headers).end(`${canary('body')}${text}`);
 }
 
 describe('a ref of GitHub', () => {
@@ -100,14 +100,15 @@ describe('a ref of GitHub', () => {
     expect(problem.message + lines.join('')).not.toContain('canary');
   });
 
-  it('is HEAD where "master" is asked for and there is none', async () => {
+  it('is HEAD where "master" or "main" is asked for and there is none', async () => {
     const { api, resolver, repository } = await github((request, response) => {
       if (request.url?.endsWith('/HEAD') === true) response.end(COMMIT);
       else response.writeHead(422).end();
     });
     expect(await resolver.resolve(repository, 'master')).toMatchObject({ ref: 'master', commit: COMMIT });
-    expect((await problemOf(resolver.resolve(repository, 'main'))).reason).toBe('RefNotFound');
-    expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['master', 'HEAD', 'main']);
+    expect(await resolver.resolve(repository, 'main')).toMatchObject({ ref: 'main', commit: COMMIT });
+    expect((await problemOf(resolver.resolve(repository, 'trunk'))).reason).toBe('RefNotFound');
+    expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['master', 'HEAD', 'main', 'HEAD', 'trunk']);
   });
 
   it.each([
@@ -117,11 +118,12 @@ describe('a ref of GitHub', () => {
       { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(Math.ceil(Date.now() / 1_000) + 600) },
     ],
     ['secondary', 403, { 'retry-after': '60' }],
+    ['secondary, without a header,', 403, {}, '{"message":"You have exceeded a secondary rate limit. Please wait."}'],
     ['plain', 429, {}],
-  ])(
+  ] as [string, number, Record<string, string>, string?][])(
     'is asked of Git when the API wants to be left alone (%s limit), and the API then is',
-    async (_, status, headers) => {
-      const { api, resolver, repository, addRepository } = await github(limited(status, headers));
+    async (_, status, headers, text) => {
+      const { api, resolver, repository, addRepository } = await github(limited(status, headers, text));
       const commit = await addRepository();
       expect((await resolver.resolve(repository, 'main')).commit).toBe(commit);
       expect((await resolver.resolve(repository, 'HEAD')).commit).toBe(commit);

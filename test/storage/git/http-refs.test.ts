@@ -172,7 +172,19 @@ describe('a ref of a Git repository over HTTP', () => {
     expect(message).not.toContain('canary');
   });
 
-  it.each([500, 502, 503, 429])('may be found later when the host answers %d', async (status) => {
+  it.each([
+    [429, {}, 60_000],
+    [429, { 'retry-after': '90' }, 90_000],
+    [403, { 'retry-after': '30' }, 30_000],
+    [403, { 'retry-after': 'Fri, 31 Dec 2100 23:59:59 GMT' }, 3_600_000],
+    [429, { 'retry-after': 'soon' }, 60_000],
+  ])('is left alone for as long as the host says with %d and %j', async (status, headers, retryAfterMs) => {
+    const host = await scripted((_, response) => response.writeHead(status, headers).end());
+    const problem = await problemOf(resolver([host]).resolve(git(`${host.url}/lab`), 'main'));
+    expect(problem).toMatchObject({ reason: 'RateLimited', transient: true, retryAfterMs });
+  });
+
+  it.each([500, 502, 503])('may be found later when the host answers %d', async (status) => {
     const host = await scripted((_, response) => response.writeHead(status).end());
     const problem = await problemOf(resolver([host]).resolve(git(`${host.url}/lab`), 'main'));
     expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });

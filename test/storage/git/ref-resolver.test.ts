@@ -45,11 +45,59 @@ describe('which repositories may be built', () => {
     expect(host.requests).toEqual([]);
   });
 
+  it.each([{ denied: ['/secret/'] }, { allowed: ['/open/'] }])(
+    'is judged again where a host sends on to: %j',
+    async (lists) => {
+      const host = await scripted((request, response) => {
+        if (!request.url?.startsWith('/open/')) return refs(request, response);
+        response.writeHead(301, { location: request.url.replace('/open/', '/secret/') });
+        response.end();
+      });
+      const asked = resolver({ ...lists, privateHosts: [host.host] });
+      for (const ref of ['main', 'a'.repeat(40)]) {
+        const problem = await problemOf(asked.resolve(git(`${host.url}/open/lab`), ref));
+        expect(problem.reason).toBe('RepositoryNotAllowed');
+      }
+    },
+  );
+
+  it('is the same where a host only adds to the address', async () => {
+    const host = await scripted((request, response) => {
+      if (request.url?.startsWith('/lab.git/') === true) return refs(request, response);
+      response.writeHead(301, { location: request.url?.replace('/lab/', '/lab.git/') });
+      response.end();
+    });
+    const asked = resolver({ allowed: ['/lab$'], denied: ['/other$'], privateHosts: [host.host] });
+    expect(await asked.resolve(git(`${host.url}/lab`), 'main')).toMatchObject({ commit: COMMIT });
+  });
+
   it('is no place that has only private addresses', async () => {
     const host = await scripted(refs);
     const problem = await problemOf(resolver({}).resolve(git(`${host.url}/lab`), 'main'));
     expect(problem).toMatchObject({ reason: 'RepositoryNotAllowed', transient: false });
     expect(host.requests).toEqual([]);
+  });
+});
+
+describe('what is not there', () => {
+  it('is one question, however often it is asked for, and for all who ask', async () => {
+    const host = await scripted((request, response) =>
+      request.url?.startsWith('/none') === true ? response.writeHead(404).end() : refs(request, response),
+    );
+    const asked = resolver({ privateHosts: [host.host], refCache: '1m' });
+    for (let ask = 0; ask < 50; ask += 1) {
+      expect((await problemOf(asked.resolve(git(`${host.url}/lab`), 'mian'))).reason).toBe('RefNotFound');
+      expect((await problemOf(asked.resolve(git(`${host.url}/none`), 'main'))).reason).toBe('RepositoryNotFound');
+    }
+    expect(host.requests).toHaveLength(2);
+    expect((await asked.resolve(git(`${host.url}/lab`), 'main')).commit).toBe(COMMIT);
+  });
+
+  it('is asked for again where nothing is to be believed', async () => {
+    const host = await scripted((_, response) => response.writeHead(404).end());
+    const asked = resolver({ privateHosts: [host.host], refCache: '0s' });
+    for (let ask = 0; ask < 2; ask += 1) await problemOf(asked.resolve(git(`${host.url}/none`), 'main'));
+    expect(host.requests).toHaveLength(2);
   });
 });
 

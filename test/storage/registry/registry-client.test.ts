@@ -160,6 +160,45 @@ describe('an image that is not there', () => {
     expect(registry.lines.at(-1)).toBe('HEAD /v2/ada/none/manifests/1');
   });
 
+  it('is 401 for an account that may push, and is given a token for that', async () => {
+    registry.answer(({ url }) => {
+      if (url.startsWith('/token')) return json({ token: 'opaque' });
+      return { status: 401, headers: { 'www-authenticate': `Bearer realm="${registry.url}/token"` } };
+    });
+    expect(await find(withPassword())).toBeNull();
+    const asked = registry.lines.filter((line) => line.startsWith('GET /token'));
+    expect(asked.at(-1)).toBe('GET /token?scope=repository:labs/a:pull,push');
+  });
+
+  it('is 403 after a token as well', async () => {
+    registry.answer(({ url, headers }) => {
+      if (url.startsWith('/token')) return json({ token: url.includes('push') ? 'all' : 'some' });
+      if (headers.authorization !== undefined) return { status: 403 };
+      return { status: 401, headers: { 'www-authenticate': `Bearer realm="${registry.url}/token",scope=""` } };
+    });
+    expect(await find(withPassword())).toBeNull();
+  });
+
+  it('is a denial where the token for pushing says that it is none, or is refused', async () => {
+    const claims = Buffer.from(JSON.stringify({ access: [{ actions: ['pull'] }] })).toString('base64url');
+    for (const answer of [json({ token: `a.${claims}.c` }), { status: 403 }]) {
+      registry.answer(({ url }) => {
+        if (url.startsWith('/token')) return url.includes('push') ? answer : json({ token: 'some' });
+        return { status: 401, headers: { 'www-authenticate': `Bearer realm="${registry.url}/token"` } };
+      });
+      expect(await problemOf(find(withPassword()))).toMatchObject({ reason: 'RegistryDenied' });
+    }
+  });
+
+  it('is found where the token for pushing shows it', async () => {
+    registry.answer(({ url, headers }) => {
+      if (url.startsWith('/token')) return json({ token: url.includes('push') ? 'all' : 'some' });
+      if (headers.authorization === 'Bearer all') return FOUND;
+      return { status: 401, headers: { 'www-authenticate': `Bearer realm="${registry.url}/token"` } };
+    });
+    expect(await find(withPassword())).toBe(DIGEST);
+  });
+
   it('is a denial anywhere else', async () => {
     bearer('', json({ token: 'tok' }), 'another');
     expect(await problemOf(find(connect()))).toMatchObject({ reason: 'RegistryDenied', transient: false });
@@ -182,11 +221,27 @@ describe('a registry that asks who is asking', () => {
     [',service="s"', 'GET /token?service=s&scope=repository:labs/a:pull'],
     [',scope="repository:virtual/a:pull"', 'GET /token?scope=repository:virtual/a:pull'],
     ['', 'GET /token?scope=repository:labs/a:pull'],
+    [',scope=""', 'GET /token?scope=repository:labs/a:pull'],
   ])('gets a token for the challenge %s', async (parameters, line) => {
     bearer(parameters, json({ token: 'tok' }));
     expect(await find(withPassword())).toBe(DIGEST);
     expect(registry.lines).toEqual([`HEAD ${PATH}`, line, `HEAD ${PATH}`]);
     expect(registry.seen[1]?.headers.authorization).toBe(BASIC);
+  });
+
+  it.each([
+    { token: null, access_token: 'tok' },
+    { token: '', access_token: 'tok' },
+    { token: 'tok', access_token: null },
+  ])('gives its token as %o', async (answer) => {
+    bearer('', json(answer));
+    expect(await find(withPassword())).toBe(DIGEST);
+  });
+
+  it('and refuses without a word of how to ask is not said to miss a credential that there is', async () => {
+    registry.answer(() => ({ status: 401 }));
+    expect((await problemOf(find(withPassword()))).message).toContain('does not accept the credentials');
+    expect((await problemOf(find(connect()))).message).toContain('has none for it');
   });
 
   it('gets a token for nobody where it has given no password', async () => {

@@ -43,6 +43,7 @@ _ADVICE: dict[str, tuple[Affair, str]] = {
     "Abandoned": (Affair.USER, "Start it again."),
     "AdmissionDenied": (Affair.SITE, ASK),
     "BuildFailed": (Affair.USER, "Look at what the repository asks for, or choose another image."),
+    "BuilderImageUnavailable": (Affair.SITE, ASK),
     "Cancelled": (Affair.USER, "Start it again when you need it."),
     "ContainerConfigError": (Affair.SITE, ASK),
     "ContainerCreateError": (Affair.SITE, f"Choose another image, or: {ASK[0].lower()}{ASK[1:]}"),
