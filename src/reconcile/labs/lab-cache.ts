@@ -180,7 +180,7 @@ export class LabCache implements Cache {
    * Every replica finds this out for itself.
    */
   hasSeenPod({ slug, spec }: ObservedIntent): boolean {
-    return this.#seenPods.get(slug) === spec.spawnId;
+    return spec.adopted === true || this.#seenPods.get(slug) === spec.spawnId;
   }
 
   /** A namespace that a lab has from before: one to be kept for good if there are several. */

@@ -115,6 +115,7 @@ describe('something of ours from before', () => {
     const setting = await clusters.setting();
     const first = await setting.spawn(aLab());
     await setting.stop();
+    await setting.forgetSpec();
     await setting.client.delete(Secrets, setting.intentRef());
     await setting.start();
     const second = await setting.spawn(aLab());
