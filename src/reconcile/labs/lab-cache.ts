@@ -206,6 +206,10 @@ export class LabCache implements Cache {
     this.#intents.forget(this.#intentKey(slug), uid);
   }
 
+  forgetPod({ namespace, uid }: Pick<ObservedPod, 'namespace' | 'uid'>): void {
+    this.#pods.forget(`${namespace}/${POD_NAME}`, uid);
+  }
+
   #intentKey(slug: string): string {
     return `${this.#options.controller}/${intentName(slug)}`;
   }
