@@ -171,8 +171,7 @@ describe('what the cluster refuses', () => {
     const conflicts = new Map<string, number>();
     setting.proxy.onCall = (_n, { verb, resource, namespace }) => {
       const count = (conflicts.get(resource) ?? 0) + 1;
-      if (verb !== 'create' || namespace === setting.controller || resource === 'namespaces' || count > 2)
-        return 'pass';
+      if (verb !== 'create' || namespace === setting.controller || resource !== 'secrets' || count > 4) return 'pass';
       conflicts.set(resource, count);
       const message = 'Operation cannot be fulfilled on resourcequotas "site": the object has been modified';
       return { status: 409, reason: 'Conflict', message };

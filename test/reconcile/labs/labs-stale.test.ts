@@ -57,8 +57,8 @@ describe.concurrent('a controller whose caches are behind', () => {
       await until('the other one has it running', () => other.get(aKey())?.status === 'running');
       const uid = (await setting.pod())?.metadata?.uid;
       await until(
-        'this one has heard of it',
-        () => ![undefined, spec.spawnId].includes(setting.labs.get(aKey())?.spec.spawnId),
+        'this one knows that its spawn is over',
+        () => setting.labs.get(aKey())?.spec.spawnId !== spec.spawnId,
       );
       expect((await setting.pod())?.metadata).toMatchObject({ uid });
       expect((await setting.pod())?.metadata?.deletionTimestamp).toBeUndefined();
