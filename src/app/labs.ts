@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { BuildService } from '../reconcile/builds/build-service.ts';
 import type { Controller } from '../reconcile/controller.ts';
 import type { Cache, Component } from '../reconcile/health.ts';
+import { LabAdoption } from '../reconcile/labs/adoption.ts';
 import type { LabTimings } from '../reconcile/labs/decide.ts';
 import { ImageBuilds, labImagesController } from '../reconcile/labs/image-builds.ts';
 import { ImageFollowers } from '../reconcile/labs/image-followers.ts';
@@ -79,6 +80,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
   };
   const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller });
   const teardown = new LabTeardown(shared);
+  const adoption = new LabAdoption(shared);
   const images = builds === undefined ? undefined : new ImageBuilds({ ...shared, teardown, builds });
   const imagesController = images === undefined ? undefined : labImagesController(images, cache, logger);
   const followers =
@@ -95,13 +97,13 @@ export function createLabs(options: LabPartsOptions): LabParts {
     longestGrace: patience.longestGrace,
   });
   return {
-    labs: new Labs({ ...shared, builder, reporter, lookup: new LabLookup({ ...shared }) }),
+    labs: new Labs({ ...shared, adoption, builder, reporter, lookup: new LabLookup({ ...shared }) }),
     caches: [cache],
     components: followers === undefined ? [] : [followers],
     controllers: [
       labEventsController(reporter, cache, logger),
       labsController(reconciler, cache, { concurrency: config.kubernetes.concurrency, logger }),
-      labOrphansController(new LabOrphans({ ...shared, teardown }), cache, logger),
+      labOrphansController(new LabOrphans({ ...shared, teardown, adoption }), cache, logger),
       ...(imagesController === undefined ? [] : [imagesController]),
       ...(tokens === undefined ? [] : [labTokensController(new TokenRenewal({ ...shared, tokens }), cache, logger)]),
     ],

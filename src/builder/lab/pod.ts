@@ -15,7 +15,7 @@ import { addressingOf, type BuildContext, spawnMetadata } from './context.ts';
 import { buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { writeAddressing } from '../../domain/lab/internal-url.ts';
-import { ADDRESSING_ANNOTATION, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
+import { ADDRESSING_ANNOTATION, LAB_SPEC_ANNOTATION, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
 import { formatCpu, formatMemory } from '../quantities.ts';
 import { copyOf, defined, some } from '../values.ts';
 import { buildLabMounts, buildVolumes, scratchMounts } from './volumes.ts';
@@ -32,6 +32,7 @@ export function buildPod(context: BuildContext): V1Pod {
       annotations: {
         ...metadata.annotations,
         [SPAWN_LABEL]: spawnId,
+        [LAB_SPEC_ANNOTATION]: JSON.stringify(context.lab),
         [ADDRESSING_ANNOTATION]: writeAddressing(addressingOf(context.config)),
       },
     },

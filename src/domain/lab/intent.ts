@@ -1,10 +1,16 @@
 import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
 import type { LabKey, LabSecrets, LabSpec } from './lab.ts';
-import { isLabSpec, unreadableSpec } from './lab-spec.ts';
+import { readLabSpec, unreadableSpec } from './lab-spec.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../names.ts';
 import type { LabBuild, LabBuiltImage, LabFailure, ObservedIntent } from './observed.ts';
 import { parseAnnotation } from '../annotation.ts';
-import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION } from './object-names.ts';
+import {
+  intentName,
+  LAB_INTENT_KIND,
+  LAB_SPEC_ANNOTATION,
+  SERVERNAME_ANNOTATION,
+  USERNAME_ANNOTATION,
+} from './object-names.ts';
 
 /**
  * The intent: one Secret per lab in the controller's own namespace. Its name follows from the lab's key, so that the API
@@ -22,7 +28,6 @@ import { intentName, LAB_INTENT_KIND, SERVERNAME_ANNOTATION, USERNAME_ANNOTATION
  *
  * A token that Labwright signs is not in here: it is made anew whenever it is needed.
  */
-const SPEC = 'labwright.dev/spec';
 const DELETING = 'labwright.dev/deleting';
 const FAILURE = 'labwright.dev/failure';
 const CLEANED = 'labwright.dev/cleaned';
@@ -61,7 +66,7 @@ export function buildIntent(
       annotations: {
         [USERNAME_ANNOTATION]: key.username,
         [SERVERNAME_ANNOTATION]: key.servername,
-        [SPEC]: JSON.stringify(spec),
+        [LAB_SPEC_ANNOTATION]: JSON.stringify(spec),
       },
     },
     type: INTENT_TYPE,
@@ -70,6 +75,16 @@ export function buildIntent(
       ...(secrets.token === null ? {} : { [TOKEN_KEY]: encode(secrets.token) }),
     },
   };
+}
+
+/** The intent of a lab whose pod is there, from what that says. An image that was built for it is there. */
+export function adoptedIntent(spec: LabSpec, namespace: string): V1Secret {
+  const intent = buildIntent({ ...spec, adopted: true }, { env: {}, token: null }, namespace);
+  if (spec.source === undefined) return intent;
+  const { reference, digest } = spec.image;
+  const image: LabBuiltImage = { reference, digest, at: spec.createdAt };
+  const annotations = { ...intent.metadata.annotations, [IMAGE]: JSON.stringify(image) };
+  return { ...intent, metadata: { ...intent.metadata, annotations } };
 }
 
 /** Merge patch: the lab is to go. Its secrets go with this call; `uid` makes sure that it is this lab. */
@@ -115,23 +130,23 @@ export function imageOfLabPatch({ uid, resourceVersion }: IntentVersion, image: 
 export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent | undefined {
   const annotations = metadata?.annotations ?? {};
   const name = metadata?.name;
-  const isOne = metadata?.labels?.[KIND_LABEL] === LAB_INTENT_KIND || annotations[SPEC] !== undefined;
+  const isOne = metadata?.labels?.[KIND_LABEL] === LAB_INTENT_KIND || annotations[LAB_SPEC_ANNOTATION] !== undefined;
   if (metadata === undefined || name === undefined || !isOne || !name.startsWith(intentName(''))) return undefined;
   const slug = name.slice(intentName('').length);
-  const spec = parseAnnotation<unknown>(annotations[SPEC]);
+  const spec = readLabSpec(annotations[LAB_SPEC_ANNOTATION]);
   return {
     slug,
     name,
     uid: metadata.uid ?? '',
     resourceVersion: metadata.resourceVersion ?? '',
-    spec: isLabSpec(spec)
-      ? spec
-      : unreadableSpec(slug, {
-          username: annotations[USERNAME_ANNOTATION],
-          servername: annotations[SERVERNAME_ANNOTATION],
-          createdAt: new Date(metadata.creationTimestamp ?? 0).getTime(),
-        }),
-    damaged: !isLabSpec(spec),
+    spec:
+      spec ??
+      unreadableSpec(slug, {
+        username: annotations[USERNAME_ANNOTATION],
+        servername: annotations[SERVERNAME_ANNOTATION],
+        createdAt: new Date(metadata.creationTimestamp ?? 0).getTime(),
+      }),
+    damaged: spec === undefined,
     deleting: annotations[DELETING] !== undefined,
     failure: annotations[FAILURE] === undefined ? null : readFailure(annotations[FAILURE]),
     cleaned: annotations[CLEANED] !== undefined,

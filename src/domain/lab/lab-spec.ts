@@ -1,3 +1,4 @@
+import { parseAnnotation } from '../annotation.ts';
 import { labSlug } from '../names.ts';
 import type { LabSpec } from './lab.ts';
 
@@ -59,6 +60,12 @@ const IS_LAB_SPEC = object({
 /** Whether a lab can be made, and told of, from it: it comes from an annotation, which somebody may have edited. */
 export function isLabSpec(value: unknown): value is LabSpec {
   return IS_LAB_SPEC(value);
+}
+
+/** The specification in an annotation; undefined where it is not there or damaged. */
+export function readLabSpec(annotation: string | undefined): LabSpec | undefined {
+  const spec = parseAnnotation<unknown>(annotation);
+  return isLabSpec(spec) ? spec : undefined;
 }
 
 /**

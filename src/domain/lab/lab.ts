@@ -75,6 +75,8 @@ export interface LabSpec {
   readonly earlierSpawns?: readonly string[];
   /** There and true when the lab's token is one that Labwright signs and renews. */
   readonly signedToken?: true;
+  /** There and true when the intent was lost and written anew from the pod. What was secret in it is not known any more. */
+  readonly adopted?: true;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** Milliseconds since the epoch; a lab that does not run by then has failed. */

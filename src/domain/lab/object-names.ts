@@ -34,6 +34,10 @@ export const PERMANENT_ANNOTATION = 'labwright.dev/permanent';
 export const KEPT_SINCE_ANNOTATION = 'labwright.dev/kept-since';
 /** Annotation of a pod: the cluster IP of its lab's Service, where labs are reached by it. */
 export const SERVICE_IP_ANNOTATION = 'labwright.dev/service-ip';
+/** Annotation of an intent and of the pod that was made for it: what was asked for, without what is secret. */
+export const LAB_SPEC_ANNOTATION = 'labwright.dev/spec';
+/** Annotation of a namespace: the last spawn that was ended in it. */
+export const ENDED_SPAWN_ANNOTATION = 'labwright.dev/ended-spawn';
 /** Annotation of a pod: how its lab is reached, as it was made. */
 export const ADDRESSING_ANNOTATION = 'labwright.dev/addressing';
 /** Annotations of every object: the identity as the hub writes it. */

@@ -186,7 +186,7 @@ export class LabCache implements Cache {
    * Every replica finds this out for itself.
    */
   hasSeenPod({ slug, spec }: ObservedIntent): boolean {
-    return this.#seenPods.get(slug) === spec.spawnId;
+    return spec.adopted === true || this.#seenPods.get(slug) === spec.spawnId;
   }
 
   /** A namespace that a lab has from before: one to be kept for good if there are several. */
@@ -210,6 +210,10 @@ export class LabCache implements Cache {
 
   forgetIntent({ slug, uid }: Pick<ObservedIntent, 'slug' | 'uid'>): void {
     this.#intents.forget(this.#intentKey(slug), uid);
+  }
+
+  forgetPod({ namespace, uid }: Pick<ObservedPod, 'namespace' | 'uid'>): void {
+    this.#pods.forget(`${namespace}/${POD_NAME}`, uid);
   }
 
   #intentKey(slug: string): string {

@@ -7,6 +7,7 @@ import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { Controller, type Run } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
 import { decideOrphan, type LabTimings, type OrphanDecision } from './decide.ts';
+import type { LabAdoption } from './adoption.ts';
 import type { LabCache } from './lab-cache.ts';
 import { relabelled } from './lab-lookup.ts';
 import type { LabTeardown } from './lab-teardown.ts';
@@ -17,6 +18,7 @@ export interface LabOrphansOptions {
   readonly client: KubeClient;
   readonly cache: LabCache;
   readonly teardown: LabTeardown;
+  readonly adoption: Pick<LabAdoption, 'adopt'>;
   readonly timings: LabTimings;
   /** The controller's own namespace. */
   readonly controller: string;
@@ -50,6 +52,8 @@ export class LabOrphans {
       this.#leftovers.delete(slug);
       return {};
     }
+    // A leftover is what cannot be adopted.
+    if (await this.#options.adoption.adopt(slug)) return {};
     const now = this.#clock.monotonic();
     const since = this.#sinceOf(slug, observed) ?? now;
     const decision = decideOrphan(observed, now - since, this.#options.timings, this.#clock.now());

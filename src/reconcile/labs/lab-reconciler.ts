@@ -3,10 +3,11 @@ import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabConfig } from '../../config/config.ts';
 import { parseIntent, parseSecrets } from '../../domain/lab/intent.ts';
 import type { LabSecrets, LabSpec } from '../../domain/lab/lab.ts';
+import { POD_NAME } from '../../domain/lab/object-names.ts';
 import { currentPod, labSpecOf, type ObservedIntent } from '../../domain/lab/observed.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
-import { Secrets } from '../../storage/kubernetes/resources.ts';
+import { Pods, Secrets } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { Controller } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
@@ -58,18 +59,40 @@ export class LabReconciler {
 
   /** One run for one lab. It throws what may pass: the queue comes back to it. */
   async reconcile(slug: string): Promise<Result> {
+    const first = this.#decide(slug);
+    if (first === undefined || !ENDS.has(first.decision.do)) return this.#act(first);
+    // The cache may be behind, as after an outage: what ends something is decided on what the API server says now.
+    await this.#look(first.lab);
+    return this.#act(this.#decide(slug));
+  }
+
+  #decide(slug: string): Decided | undefined {
     const { cache, operations, timings } = this.#options;
     const { intent, ...rest } = cache.observe(slug);
-    if (intent === undefined) return {};
+    if (intent === undefined) return undefined;
     const lab: WantedLab = { intent, ...rest };
     const operation = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
     const at = this.#clock.monotonic();
     operation.notePod(currentPod(lab), at);
     const memory = { podSeen: cache.hasSeenPod(intent), trouble: operation.condition(at) };
-    return this.#act(lab, operation, decide(lab, memory, timings, this.#clock.now()));
+    return { lab, operation, decision: decide(lab, memory, timings, this.#clock.now()) };
   }
 
-  async #act(lab: WantedLab, operation: Operation, decision: Decision): Promise<Result> {
+  /** Brings the cache up to the API server's word about the intent and the pod of this lab. @throws KubeError */
+  async #look({ intent, pod }: WantedLab): Promise<void> {
+    const { client, cache } = this.#options;
+    const { namespace } = intent.spec;
+    const [found] = await Promise.all([
+      namespace === '' ? undefined : client.get(Pods, { namespace, name: POD_NAME }),
+      this.#confirm(intent),
+    ]);
+    if (found !== undefined) cache.observePod(found);
+    if (pod !== undefined && pod.uid !== found?.metadata?.uid) cache.forgetPod(pod);
+  }
+
+  async #act(decided: Decided | undefined): Promise<Result> {
+    if (decided === undefined) return {};
+    const { lab, operation, decision } = decided;
     const { teardown, buildsImages } = this.#options;
     switch (decision.do) {
       case 'nothing':
@@ -196,6 +219,15 @@ export function labsController(
     logger,
   });
 }
+
+interface Decided {
+  readonly lab: WantedLab;
+  readonly operation: Operation;
+  readonly decision: Decision;
+}
+
+/** What takes a pod away, or leads to that. */
+const ENDS: ReadonlySet<Decision['do']> = new Set(['fail', 'remove-leftover-pod']);
 
 const NO_BUILDS: Finding = {
   reason: 'BuildFailed',

@@ -4,6 +4,7 @@ import type { LabConfig } from '../../config/config.ts';
 import { cleanedPatch, failurePatch } from '../../domain/lab/intent.ts';
 import { endStatus } from '../../domain/lab/lab-state.ts';
 import {
+  ENDED_SPAWN_ANNOTATION,
   KEPT_SINCE_ANNOTATION,
   POD_NAME,
   RETAIN_LABEL,
@@ -191,6 +192,7 @@ export class LabTeardown {
     const complete = cache.hasSeenPod(intent) || (namespace.keptSince !== null && intent.failure === null);
     const annotations = {
       [KEPT_SINCE_ANNOTATION]: new Date(this.#clock.now()).toISOString(),
+      [ENDED_SPAWN_ANNOTATION]: intent.spec.spawnId,
       ...(complete ? {} : { [SPEC_HASH_ANNOTATION]: null }),
     };
     try {

@@ -14,6 +14,7 @@ import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
 import { withTimeout } from '../../util/abort.ts';
 import { explainKubeError } from '../explain-kube-error.ts';
+import type { LabAdoption } from './adoption.ts';
 import type { Staleness } from '../health.ts';
 import type { LabCache } from './lab-cache.ts';
 import { isDoubtful, type LabLookup } from './lab-lookup.ts';
@@ -26,6 +27,7 @@ export interface LabsOptions {
   readonly client: KubeClient;
   readonly cache: LabCache;
   readonly lookup: LabLookup;
+  readonly adoption: LabAdoption;
   readonly builder: LabBuilder;
   readonly reporter: LabEventReporter;
   readonly operations: Operations;
@@ -62,7 +64,7 @@ export class Labs implements LabService {
   }
 
   async ready(key?: LabKey): Promise<void> {
-    const { cache, lookup, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
+    const { cache, lookup, adoption, readyTimeoutMs = READY_TIMEOUT_MS } = this.#options;
     if (!cache.isSynced) {
       const message = 'Labwright does not know the state of the cluster yet; try again in a moment';
       await withTimeout(
@@ -73,7 +75,8 @@ export class Labs implements LabService {
     }
     const slug = key === undefined ? undefined : labSlug(key);
     if (slug === undefined || !isDoubtful(cache, slug)) return;
-    await lookup.refresh(slug).catch((error: unknown) => {
+    const look = lookup.refresh(slug).then(() => adoption.adopt(slug));
+    await look.catch((error: unknown) => {
       // What is known is better than no answer; that nothing is known of a lab does not mean that there is none.
       if (cache.intentOf(slug) === undefined) explainKubeError(error);
     });
@@ -160,7 +163,7 @@ export class Labs implements LabService {
    * @throws {LabwrightError} when there is a lab that is not over
    */
   async #findReplaceable(key: LabKey, slug: string): Promise<ObservedIntent | undefined> {
-    const { cache, lookup } = this.#options;
+    const { cache, lookup, adoption } = this.#options;
     const isInTheWay = () => {
       const status = this.#state(slug)?.status;
       // What is reported as over can be replaced at once, also in the moment before that is written down.
@@ -168,6 +171,8 @@ export class Labs implements LabService {
     };
     // Another replica may have seen the end of it already.
     if (isInTheWay()) await lookup.refresh(slug).catch(explainKubeError);
+    // A lab that runs is one, also when its intent is gone.
+    await adoption.adopt(slug).catch(explainKubeError);
     if (isInTheWay()) throw this.#conflict(key);
     return cache.intentOf(slug);
   }

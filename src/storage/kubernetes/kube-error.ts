@@ -59,6 +59,14 @@ export function isKubeError(error: unknown, status: number): error is KubeError 
 }
 
 /**
+ * Whether an object of that name is there. A create may also be answered with 409 `Conflict`, as when somebody else has
+ * changed the quota that it counts on: that says nothing of the name, and passes.
+ */
+export function isAlreadyThere(error: unknown): boolean {
+  return isKubeError(error, 409) && error.reason !== 'Conflict';
+}
+
+/**
  * Whether what a write was meant for is not there any more, or not as it was: gone (404), of another version (409), or
  * replaced by another of its name (a patch with a foreign uid is answered with 422, a delete with 409).
  */

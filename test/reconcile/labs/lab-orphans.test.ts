@@ -35,7 +35,8 @@ it('gives a leftover its whole grace period in a new term, also one that was see
   const logger = pino({ level: 'silent' });
   const shared = { cache: cache as unknown as LabCache, client: client as unknown as KubeClient, logger, clock };
   const timings = { leftoverGrace: GRACE_MS, namespaceRetention: 0, clockSkew: 0 } as LabTimings;
-  const orphans = new LabOrphans({ ...shared, timings, controller: 'hub', teardown: {} as LabTeardown });
+  const adoption = { adopt: () => Promise.resolve(false) };
+  const orphans = new LabOrphans({ ...shared, timings, controller: 'hub', teardown: {} as LabTeardown, adoption });
   const controller = labOrphansController(orphans, shared.cache, logger);
   const aTerm = async () => {
     const [lost, before] = [new AbortController(), looks];

@@ -1,5 +1,6 @@
 import type { KubernetesObject, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
 import { describe, expect, it } from 'vitest';
+import type { FaultProxy } from '../../support/fault-proxy.ts';
 import { itNeedsControllers } from '../../support/cluster-needs.ts';
 import * as resources from '../../../src/storage/kubernetes/resources.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
@@ -115,6 +116,7 @@ describe('something of ours from before', () => {
     const setting = await clusters.setting();
     const first = await setting.spawn(aLab());
     await setting.stop();
+    await setting.forgetSpec();
     await setting.client.delete(Secrets, setting.intentRef());
     await setting.start();
     const second = await setting.spawn(aLab());
@@ -140,6 +142,58 @@ describe('what the cluster refuses', () => {
       message: 'The lab needs more than your quota leaves. Choose a smaller size.',
     });
     await setting.untilCleaned();
+  });
+
+  it.each(['persistentvolumeclaims', 'secrets', 'services', 'networkpolicies'])(
+    'does not hinder a lab when it is there already: %s',
+    async (refused) => {
+      const volumes = [
+        { name: 'home', persistentVolumeClaim: { storage: '1Gi', storageClassName: 'none', retain: true } },
+      ];
+      const volumeMounts = [{ name: 'home', mountPath: '/data' }];
+      const setting = await clusters.setting({ config: aConfig({ volumes, volumeMounts }) });
+      await setting.labs.create(aLab());
+      await setting.untilPhase('running');
+      if (refused === 'secrets') {
+        // The answers to the first creates are lost, and from then on the quota is full.
+        setting.proxy.onCall = refusing(setting, refused, true);
+        await setting.spawn(aLab({ username: 'bob' }));
+      } else {
+        await setting.labs.delete(aKey());
+        setting.proxy.onCall = refusing(setting, refused, false);
+        await setting.spawn(aLab());
+      }
+    },
+  );
+
+  it('for a conflict over something else than the name is tried again', async () => {
+    const setting = await clusters.setting();
+    const conflicts = new Map<string, number>();
+    setting.proxy.onCall = (_n, { verb, resource, namespace }) => {
+      const count = (conflicts.get(resource) ?? 0) + 1;
+      if (verb !== 'create' || namespace === setting.controller || resource !== 'secrets' || count > 4) return 'pass';
+      conflicts.set(resource, count);
+      const message = 'Operation cannot be fulfilled on resourcequotas "site": the object has been modified';
+      return { status: 409, reason: 'Conflict', message };
+    };
+    await setting.spawn(aLab());
+    expect(conflicts.get('secrets')).toBe(4);
+  });
+
+  it('in the controller’s own namespace is said at once, and not to be tried again', async () => {
+    const setting = await clusters.setting();
+    setting.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'create' && resource === 'secrets'
+        ? { status: 403, reason: 'Forbidden', message: EXCEEDED('count/secrets') }
+        : 'pass';
+    await expect(setting.labs.create(aLab())).rejects.toMatchObject({
+      status: 503,
+      message: expect.stringContaining('quota "site" of Labwright') as string,
+    });
+    const message = 'Secret "lab-ada" is invalid: data: Too long: may not be more than 1048576 bytes';
+    setting.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'create' && resource === 'secrets' ? { status: 422, reason: 'Invalid', message } : 'pass';
+    await expect(setting.labs.create(aLab())).rejects.toMatchObject({ status: 413 });
   });
 
   it('does not hinder a lab that is started again right after its end', async () => {
@@ -184,6 +238,19 @@ describe('what the cluster refuses', () => {
     expect(copy?.data?.['licence']).toBe('bGljZW5jZQ==');
   });
 });
+
+const EXCEEDED = (what: string) =>
+  `x "y" is forbidden: exceeded quota: site, requested: ${what}=1, used: ${what}=1, limited: ${what}=1`;
+
+/** Refuses creates in namespaces of labs for want of quota; `lost`: the first of each name arrive, and their answers do not. */
+function refusing(setting: Setting, refused: string, lost: boolean): FaultProxy['onCall'] {
+  let first = 2;
+  return (_n, { verb, resource, namespace }) => {
+    if (verb !== 'create' || resource !== refused || namespace === setting.controller) return 'pass';
+    if (lost && first-- > 0) return 'reset-after';
+    return { status: 403, reason: 'Forbidden', message: EXCEEDED(refused) };
+  };
+}
 
 /** Room for one small lab. */
 const QUOTA = { cpu: 1, memory: 2 ** 30, spawn: true };

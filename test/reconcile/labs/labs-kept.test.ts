@@ -140,6 +140,7 @@ describe('a leftover', () => {
     const setting = await clusters.setting({ leftoverGrace: grace });
     await setting.spawn(aLab());
     await setting.stop();
+    await setting.forgetSpec();
     await setting.client.delete(Secrets, setting.intentRef());
     await setting.start();
     expect(setting.labs.get(aKey())).toBeUndefined();
@@ -154,6 +155,7 @@ describe('a leftover', () => {
     const setting = await clusters.setting({ leftoverGrace: grace });
     await setting.spawn(aLab());
     await setting.stop();
+    await setting.forgetSpec();
     await setting.client.delete(Secrets, setting.intentRef());
     await setting.start();
     const uid = (await setting.namespace())?.metadata?.uid;

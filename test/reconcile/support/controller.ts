@@ -270,6 +270,11 @@ export class Setting {
     );
   }
 
+  /** Makes the pod one from before pods said what was asked for: it cannot be adopted. */
+  async forgetSpec(key: LabKey = aKey()): Promise<void> {
+    await this.client.patch(Pods, this.podRef(key), { metadata: { annotations: { 'labwright.dev/spec': null } } });
+  }
+
   untilPod(key: LabKey = aKey()): Promise<V1Pod> {
     return until('the pod is there', () => this.pod(key));
   }

@@ -13,7 +13,7 @@ import {
 } from '../../../domain/lab/object-names.ts';
 import type { ObservedNamespace } from '../../../domain/lab/observed.ts';
 import { type KubeClient, METADATA_ONLY } from '../../../storage/kubernetes/kube-client.ts';
-import { isKubeError, KubeError } from '../../../storage/kubernetes/kube-error.ts';
+import { isAlreadyThere, KubeError } from '../../../storage/kubernetes/kube-error.ts';
 import {
   ConfigMaps,
   LimitRanges,
@@ -57,6 +57,7 @@ export interface WriteRequest {
  * | is ours, and as it should be | it is used |
  * | is ours, and differs | it is replaced; a volume claim is used as it is, and a pod of an earlier spawn is waited for |
  * | is ours, and on its way out | an error that is tried again |
+ * | is ours, and the create was refused (a quota, a limit, a webhook) | as if it had been answered with "already exists" |
  * | is somebody else's | `Refused` with `NameTaken`; it stays untouched |
  *
  * In a namespace kept from before with the right hash, only the secrets, the pod, and what isolates and exposes the lab
@@ -95,12 +96,15 @@ export class LabObjectsWriter {
     const wanted = objects.namespace;
     const name = wanted.metadata?.name ?? '';
     if (namespace === undefined) {
+      let refused: KubeError;
       try {
         return await this.#client.create(Namespaces, wanted, METADATA_ONLY);
       } catch (error) {
-        if (!isKubeError(error, 409)) throw error;
+        if (!mayBeThere(error)) throw error;
+        refused = error;
       }
       const found = await this.#client.get(Namespaces, { name });
+      if (found === undefined && !isAlreadyThere(refused)) throw refused;
       if (found !== undefined && !isOurs(found, this.#controller, slug)) throw nameTaken('namespace', name);
       // It is ours, and the watch has not told yet: the next run finds it.
       throw notYet('Namespace', undefined, name);
@@ -167,18 +171,23 @@ export class LabObjectsWriter {
     try {
       await this.#client.create(resource, object, METADATA_ONLY);
     } catch (error) {
-      if (!isKubeError(error, 409)) throw error;
+      if (isAlreadyThere(error)) return;
+      const { namespace, name = '' } = object.metadata ?? {};
+      if (!mayBeThere(error) || (await this.#client.get(resource, { namespace, name })) === undefined) throw error;
     }
   }
 
   async #ensure<T extends KubernetesObject>(resource: Resource<T>, object: T, slug: string): Promise<T> {
     const { namespace, name = '' } = object.metadata ?? {};
+    let refused: KubeError;
     try {
       return await this.#client.create(resource, object, METADATA_ONLY);
     } catch (error) {
-      if (!isKubeError(error, 409)) throw error;
+      if (!mayBeThere(error)) throw error;
+      refused = error;
     }
     const found = await this.#client.get(resource, { namespace, name });
+    if (found === undefined && !isAlreadyThere(refused)) throw refused;
     if (found === undefined) return this.#client.create(resource, object, METADATA_ONLY);
     if (!isOurs(found, this.#controller, slug)) throw nameTaken(resource.kind, `${namespace}/${name}`);
     if (found.metadata?.deletionTimestamp !== undefined) throw notYet(resource.kind, namespace, name);
@@ -202,14 +211,15 @@ export class LabObjectsWriter {
     const where = namespace.metadata?.name ?? '';
     const ours = oneLabSelector(this.#controller, slug);
     const secrets = [envSecret, secret, pullSecret].filter((each) => each !== undefined);
-    let taken = await this.#createSecrets(secrets);
+    let taken = await this.#createSecrets(secrets, mayBeThere);
     if (taken.length === 0 || !(await confirm())) return;
     await this.#client.deleteCollection(Secrets, where, `${ours},${SPAWN_LABEL}!=${spawnId}`);
-    taken = await this.#createSecrets(taken);
-    if (taken.length === 0) return;
     // The right to delete a collection is enough to be told what is in it.
     const found = await this.#client.deleteCollection(Secrets, where, ours, { dryRun: true });
     const spawnOf = new Map(found.map(({ metadata }) => [metadata?.name, metadata?.labels?.[SPAWN_LABEL]]));
+    // What this spawn has made already needs no room in a quota.
+    taken = await this.#createSecrets(taken.filter(({ metadata }) => spawnOf.get(metadata?.name ?? '') !== spawnId));
+    if (taken.length === 0) return;
     for (const { metadata } of taken) {
       const name = metadata?.name ?? '';
       if (!spawnOf.has(name)) throw nameTaken('Secret', `${where}/${name}`);
@@ -218,11 +228,14 @@ export class LabObjectsWriter {
   }
 
   /** @returns those whose name is taken */
-  async #createSecrets(secrets: readonly V1Secret[]): Promise<V1Secret[]> {
+  async #createSecrets(
+    secrets: readonly V1Secret[],
+    isTaken: (error: unknown) => boolean = isAlreadyThere,
+  ): Promise<V1Secret[]> {
     const write = (each: V1Secret) => this.#client.create(Secrets, each, METADATA_ONLY);
     const results = await Promise.allSettled(secrets.map(write));
     for (const result of results) {
-      if (result.status === 'rejected' && !isKubeError(result.reason, 409)) throw result.reason;
+      if (result.status === 'rejected' && !isTaken(result.reason)) throw result.reason;
     }
     return secrets.filter((_, index) => results[index]?.status === 'rejected');
   }
@@ -237,12 +250,15 @@ export class LabObjectsWriter {
 
   async #writePod(pod: V1Pod, slug: string): Promise<V1Pod> {
     const { namespace, name = '' } = pod.metadata ?? {};
+    let refused: KubeError;
     try {
       return await this.#client.create(Pods, pod, METADATA_ONLY);
     } catch (error) {
-      if (!isKubeError(error, 409)) throw error;
+      if (!mayBeThere(error)) throw error;
+      refused = error;
     }
     const found = await this.#client.get(Pods, { namespace, name });
+    if (found === undefined && !isAlreadyThere(refused)) throw refused;
     if (found !== undefined && !isOurs(found, this.#controller, slug)) throw nameTaken('Pod', `${namespace}/${name}`);
     if (found?.metadata?.labels?.[SPAWN_LABEL] === pod.metadata?.labels?.[SPAWN_LABEL] && found !== undefined) {
       return found;
@@ -250,6 +266,14 @@ export class LabObjectsWriter {
     // A leftover that the watch is about to tell of, or one that has gone since.
     throw notYet('Pod', namespace, name);
   }
+}
+
+/**
+ * Whether the object may be there already: an API server looks at quotas, limits and webhooks before it looks whether the
+ * name is taken, so that it may refuse what would need nothing new.
+ */
+function mayBeThere(error: unknown): error is KubeError {
+  return isAlreadyThere(error) || (error instanceof KubeError && refusalOf(error) !== undefined);
 }
 
 /**

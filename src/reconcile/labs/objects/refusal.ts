@@ -28,7 +28,7 @@ const FORBIDDEN_GRACE_MS = 30_000;
 
 interface Forbidden {
   readonly reason: Reason;
-  readonly sentence: (noun: Noun) => string;
+  readonly sentence: (noun: Noun, text: string) => string;
   readonly graceMs: number;
 }
 
@@ -39,8 +39,15 @@ const FORBIDDEN: ReadonlyArray<Forbidden & { readonly pattern: RegExp }> = [
   {
     pattern: /exceeded quota/i,
     reason: 'QuotaExceeded',
-    sentence: (noun) => `The ${noun} needs more than your quota leaves. Choose a smaller size.`,
+    sentence: (noun, text) => quotaSentence(noun, text),
     graceMs: QUOTA_GRACE_MS,
+  },
+  {
+    pattern: /(?:maximum|minimum) \S+ usage per|limit to request ratio per/i,
+    reason: 'AdmissionDenied',
+    sentence: (noun) =>
+      `A limit of the namespace (LimitRange) does not admit the ${noun} in this size. Choose another size, or tell an administrator.`,
+    graceMs: 0,
   },
   {
     pattern: /violates PodSecurity/i,
@@ -76,5 +83,22 @@ export function refusalOf(error: unknown, noun: Noun = 'lab'): Refused | undefin
   if (error.status !== 403 || PASSING.test(error.message)) return undefined;
   const known = FORBIDDEN.find(({ pattern }) => pattern.test(error.message));
   const { reason, sentence, graceMs } = known ?? UNKNOWN;
-  return new Refused(reason, sentence(noun), { cause: error, graceMs });
+  return new Refused(reason, sentence(noun, error.message), { cause: error, graceMs });
+}
+
+/** What a smaller size needs less of. */
+const SIZE = /^(?:(?:limits|requests)\.)?(?:cpu|memory)$/;
+
+/**
+ * Which quota refuses and what it counts, from what the API server says of it: `exceeded quota: lab, requested:
+ * limits.memory=3Gi, used: limits.memory=0, limited: limits.memory=2Gi`. The API server's text is for nobody, its amounts are.
+ */
+function quotaSentence(noun: Noun, text: string): string {
+  const [, quota, requested = '', , limited = ''] =
+    /exceeded quota: ([\w.-]{1,253}), requested: (\S+), used: (\S+), limited: ([^\s"]+)/.exec(text) ?? [];
+  const counted = requested.split(',').map((amount) => amount.split('=')[0] ?? '');
+  if (quota === undefined || counted.every((what) => SIZE.test(what))) {
+    return `The ${noun} needs more than your quota leaves. Choose a smaller size.`;
+  }
+  return `The ${noun} needs more than the quota "${quota}" of its namespace leaves (${limited.replaceAll(',', ', ')}). Tell an administrator.`;
 }

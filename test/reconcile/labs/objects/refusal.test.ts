@@ -119,3 +119,33 @@ describe('what the API server may accept later', () => {
     expect(refusalOf(error)).toBeUndefined();
   });
 });
+
+describe('a quota that leaves too little', () => {
+  const exceeded = (requested: string, limited: string) =>
+    refusalOf(
+      forbidden(
+        `x "y" is forbidden: exceeded quota: site, requested: ${requested}, used: ${requested}, limited: ${limited}`,
+      ),
+    )?.message;
+
+  it('asks for a smaller size only where that needs less', () => {
+    expect(exceeded('limits.cpu=2,requests.memory=1Gi', 'limits.cpu=1,requests.memory=1Gi')).toContain('smaller size');
+    for (const [requested, limited] of [
+      ['persistentvolumeclaims=1', 'persistentvolumeclaims=1'],
+      ['pods=1,limits.cpu=1', 'pods=0,limits.cpu=4'],
+      ['requests.storage=10Gi', 'requests.storage=5Gi'],
+      ['count/secrets=1', 'count/secrets=3'],
+    ] as const) {
+      const message = exceeded(requested, limited);
+      expect(message).toContain('"site"');
+      expect(message).toContain(limited.split(',')[0]!);
+      expect(message).toContain('Tell an administrator.');
+      expect(message).not.toContain('smaller');
+    }
+  });
+
+  it('is told by the amounts only, whatever else is in the answer', () => {
+    const text = 'exceeded quota: site, requested: pods=1, used: pods=1, limited: pods=1 and a secret';
+    expect(refusalOf(forbidden(text))?.message).not.toContain('secret');
+  });
+});
