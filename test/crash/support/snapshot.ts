@@ -18,10 +18,14 @@ const KINDS: readonly resources.Resource<KubernetesObject>[] = [
 /** What differs between two labs or two moments and means nothing. */
 const VOLATILE_METADATA = new Set(['uid', 'resourceVersion', 'creationTimestamp', 'managedFields', 'generation']);
 /**
- * When the namespace was last left, and whether all in it was known to be complete by then: a delete that was cut short
+ * When and by which spawn the namespace was last left, and whether all in it was known to be complete by then: a delete that was cut short
  * does not know, and leaves it to the next spawn to look at every object.
  */
-const VOLATILE_ANNOTATIONS = new Set(['labwright.dev/kept-since', 'labwright.dev/spec-hash']);
+const VOLATILE_ANNOTATIONS = new Set([
+  'labwright.dev/kept-since',
+  'labwright.dev/ended-spawn',
+  'labwright.dev/spec-hash',
+]);
 const VOLATILE_FIELDS = new Set(['status', 'clusterIP', 'clusterIPs']);
 /** In the specification, which is JSON inside of JSON. */
 const TIME = /(\\"(?:createdAt|deadline)\\":)\d+/g;
