@@ -274,6 +274,8 @@ describe('a replica whose watches lag behind', () => {
       gracePeriodSeconds: 0,
     });
     await setting.untilPhase('failed');
+    // The leader says so before it has written it down, which is what other replicas can know.
+    await setting.untilCleaned();
     // It learns of the failure by asking about what it does not know.
     await expect(labs.create(aLab())).resolves.toBeUndefined();
     await setting.untilPhase('running');
