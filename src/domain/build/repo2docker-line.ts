@@ -40,6 +40,8 @@ export function parseRepo2dockerLine(line: string): Repo2dockerLine {
 
 /** Whether a fatal line says no more than that a step failed: why is in the lines before it. */
 export function isBareFailure(text: string): boolean {
+  // A command of the repository that fails is the cause itself.
+  if (/^\s*Step \d+\/\d+: RUN /.test(text)) return false;
   return /(?:failed with exit (?:status|code) \d+|was ended by \w+)\.\s*$/.test(text.slice(-80));
 }
 
