@@ -2,21 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
 import { ConfigMaps, Namespaces, type Resource, Secrets } from '../../src/storage/kubernetes/resources.ts';
-import type { Fault, OnCall } from '../../test/support/fault-proxy.ts';
+import { callFaults, WATCH_FAULTS } from '../../test/support/every-fault.ts';
+import type { OnCall } from '../../test/support/fault-proxy.ts';
 import type { Disturbance } from './disturbances.ts';
 import { type Fleet, NAMESPACE } from './fleet.ts';
 
-const CALL_FAULTS: readonly Fault[] = [
-  { status: 500, reason: 'InternalError' },
-  { status: 503, reason: 'ServiceUnavailable' },
-  { status: 429, reason: 'TooManyRequests', retryAfter: 1 },
-  'reset-before',
-  'reset-after',
-  'duplicate',
-  { delayMs: 500 },
-  'stall',
-];
-const WATCH_FAULTS = ['truncate', 'reset', 'end', 'gone', 'garbage'] as const;
+const CALL_FAULTS = callFaults(500);
 const CALL_SHARE = 0.12;
 const WATCH_SHARE = 0.5;
 const MOST_FRAMES = 40;

@@ -1,13 +1,12 @@
 import type { Logger } from 'pino';
 import { BuildPodBuilder } from '../builder/build/build-pod-builder.ts';
 import type { BuildsConfig } from '../config/index.ts';
-import type { Repository, ResolvedRepository } from '../domain/build/build.ts';
+import type { Repository } from '../domain/build/build.ts';
 import { rankNodes } from '../domain/build/rendezvous-hash.ts';
-import type { BuildArchive } from '../reconcile/builds/archive/build-archive.ts';
-import { archiveController } from '../reconcile/builds/archive/build-archive.ts';
+import { archiveController, type BuildArchive } from '../reconcile/builds/archive/build-archive.ts';
 import { FinishedLogs } from '../reconcile/builds/archive/finished-logs.ts';
 import { BuildLookup } from '../reconcile/builds/build-lookup.ts';
-import { BuildRequests } from '../reconcile/builds/build-requests.ts';
+import { type BuildQuestions, BuildRequests } from '../reconcile/builds/build-requests.ts';
 import type { BuildService } from '../reconcile/builds/build-service.ts';
 import { Builds } from '../reconcile/builds/builds.ts';
 import { BuildEvents } from '../reconcile/builds/controller/build-events.ts';
@@ -29,16 +28,7 @@ import type { Cache, Component } from '../reconcile/health.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 
 /** What a build needs from outside of the cluster. */
-export interface BuildSources {
-  /** @param requester user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
-  readonly resolve: (
-    repository: Repository,
-    ref: string,
-    signal?: AbortSignal,
-    requester?: string,
-  ) => Promise<ResolvedRepository>;
-  /** Digest of an image in the registry, or null. @throws BuildProblem */
-  readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
+export interface BuildSources extends BuildQuestions {
   /** What the build of a repository is given in secret. @throws BuildProblem */
   readonly readSecrets: (repository: Repository) => Promise<BuildSecrets>;
 }

@@ -1,3 +1,4 @@
+import { capitalize } from '../../util/capitalize.ts';
 import type { V1EnvVar, V1Secret } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
 import { spawnMetadata, type BuildContext } from './context.ts';
@@ -19,15 +20,14 @@ const SERVICE_URL = 'JUPYTERHUB_SERVICE_URL';
 const LOOPBACK = /^(https?:\/\/)(?:127(?:\.\d+){3}|localhost|\[::1\]|)(?=[:/])/;
 
 /**
- * The environment of a lab, by rising precedence: what the hub sent, verbatim but for where to listen; what the request and the image say; the
- * configuration. It holds the API token that the hub gave to the lab, so all of it is kept in a Secret. The names are those
- * that labs written for Nublado and for KubeSpawner read.
+ * The environment of a lab, by rising precedence: what the hub sent, verbatim but for where to listen; what the request and
+ * the image say; the configuration. It holds the API token that the hub gave to the lab, so all of it is kept in a Secret. The
+ * names are those that labs written for Nublado and for KubeSpawner read.
  */
 export function buildEnvironment(context: BuildContext): Record<string, string> {
   const { config, secrets, lab, image, baseUrl, user } = context;
   const { limits, requests } = lab.resources;
   const size = lab.options.size;
-  const title = `${size.slice(0, 1).toUpperCase()}${size.slice(1)}`;
   return {
     ...secrets.env,
     ...listenWhereReached(secrets.env, config.port),
@@ -40,7 +40,7 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
     JUPYTER_IMAGE_SPEC: image.reference,
     IMAGE_DESCRIPTION: image.name,
     IMAGE_DIGEST: image.digest,
-    CONTAINER_SIZE: `${title} (${formatFloat(limits.cpu)} CPU, ${showMemory(limits.memory)} RAM)`,
+    CONTAINER_SIZE: `${capitalize(size)} (${formatFloat(limits.cpu)} CPU, ${showMemory(limits.memory)} RAM)`,
     CPU_GUARANTEE: formatFloat(requests.cpu),
     CPU_LIMIT: formatFloat(limits.cpu),
     MEM_GUARANTEE: String(requests.memory),

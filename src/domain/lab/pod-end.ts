@@ -1,5 +1,6 @@
+import { capitalize } from '../../util/capitalize.ts';
 import type { ObservedContainer, PodFacts } from './pod.ts';
-import { capitalized, describeContainer, LAB_SUBJECT, type PodSubject, roleOf } from './pod-subject.ts';
+import { describeContainer, LAB_SUBJECT, type PodSubject, roleOf } from './pod-subject.ts';
 import type { Finding } from './reasons.ts';
 
 /** The container was made, and its command could not be run: not there, or not executable. */
@@ -126,7 +127,7 @@ function findExitOfOther(container: ObservedContainer, terminated: Terminated, s
         : `failed with exit code ${terminated.exitCode}`;
   const reason = container.init ? 'InitContainerFailed' : 'SidecarFailed';
   const said = START_REASONS.has(terminated.reason) ? '' : plainText(terminated.message);
-  const message = `${capitalized(describeContainer(container, subject))} ${how}${said === '' ? '.' : `: ${said}`}`;
+  const message = `${capitalize(describeContainer(container, subject))} ${how}${said === '' ? '.' : `: ${said}`}`;
   return { reason, message };
 }
 

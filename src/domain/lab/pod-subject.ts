@@ -33,8 +33,3 @@ export function describeContainer(container: ObservedContainer, subject: PodSubj
     sidecar: `the helper container "${container.name}" of the ${noun}`,
   }[roleOf(container, subject)];
 }
-
-/** As the beginning of a sentence. */
-export function capitalized(text: string): string {
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
-}

@@ -1,6 +1,7 @@
+import { capitalize } from '../../util/capitalize.ts';
 import { imageTrouble } from './image-trouble.ts';
 import type { ObservedContainer, PodFacts } from './pod.ts';
-import { capitalized, describeContainer, LAB_SUBJECT, type PodSubject, roleOf } from './pod-subject.ts';
+import { describeContainer, LAB_SUBJECT, type PodSubject, roleOf } from './pod-subject.ts';
 import { schedulingTrouble } from './scheduling-trouble.ts';
 
 export { deletedExternally, findEnd } from './pod-end.ts';
@@ -167,7 +168,7 @@ function troubleOf(
         : {
             // It is restarted by the kubelet, and may have to wait for something itself.
             reason: 'SidecarFailed',
-            message: `${capitalized(whose)} ends again and again. Tell an administrator if it stays so.`,
+            message: `${capitalize(whose)} ends again and again. Tell an administrator if it stays so.`,
             afterMs: Number.POSITIVE_INFINITY,
           };
     default:

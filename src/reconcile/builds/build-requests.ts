@@ -16,13 +16,8 @@ import type { QueueOrder } from './queue/queue-order.ts';
 import { RequestBounds } from './queue/request-bounds.ts';
 import type { SlotStore } from './queue/slot-store.ts';
 
-export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'config' | 'namespace'> {
-  readonly cache: BuildCache;
-  readonly slotStore: SlotStore;
-  readonly order: QueueOrder;
-  readonly builder: BuildPodBuilder;
-  /** Told when the namespace of builds is found missing. */
-  readonly buildNamespace: Pick<BuildNamespace, 'namespaceMissing'>;
+/** What is asked of Git hosts and of the registry. */
+export interface BuildQuestions {
   /** @param requester user for whom it is asked, unless it is somebody who asks for many. @throws BuildProblem */
   readonly resolve: (
     repository: Repository,
@@ -32,6 +27,15 @@ export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'confi
   ) => Promise<ResolvedRepository>;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
+}
+
+export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'config' | 'namespace'>, BuildQuestions {
+  readonly cache: BuildCache;
+  readonly slotStore: SlotStore;
+  readonly order: QueueOrder;
+  readonly builder: BuildPodBuilder;
+  /** Told when the namespace of builds is found missing. */
+  readonly buildNamespace: Pick<BuildNamespace, 'namespaceMissing'>;
   /** The node to prefer for a repository, where builds of one repository should meet. */
   readonly nodeFor: (repository: string) => string | undefined;
   readonly clock?: Clock;

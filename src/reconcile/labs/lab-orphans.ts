@@ -73,20 +73,17 @@ export class LabOrphans {
           this.#leftovers.set(slug, { what: identityOf(observed), since: this.#clock.monotonic() });
         }
         return { requeueAfterMs: decision.again };
-      case 'remove-leftover-pod':
+      case 'remove-leftover-pod': {
+        const { namespace, spawnId } = decision.pod;
         if (await this.#hasIntent(slug)) return {};
-        logger.warn({ lab: slug, namespace: decision.pod.namespace }, 'removing a pod without an intent');
+        logger.warn({ lab: slug, namespace }, 'removing a pod without an intent');
         await teardown.deletePod(decision.pod);
         // No more than those of its spawn: a new lab may be asked for in any moment.
-        await client.deleteCollection(
-          Secrets,
-          decision.pod.namespace,
-          oneSpawnSelector(controller, slug, decision.pod.spawnId),
-          {
-            priority: 'background',
-          },
-        );
+        await client.deleteCollection(Secrets, namespace, oneSpawnSelector(controller, slug, spawnId), {
+          priority: 'background',
+        });
         return { requeueAfterMs: CLEANUP_AGAIN_MS };
+      }
       case 'collect-namespace': {
         const { name, uid, resourceVersion } = decision.namespace;
         // The cache may be old: confirmed against the API server before the namespace is deleted.

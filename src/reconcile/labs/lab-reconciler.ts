@@ -1,3 +1,4 @@
+import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabConfig } from '../../config/config.ts';
@@ -124,33 +125,35 @@ export class LabReconciler {
     const { cache, config, logger, teardown } = this.#options;
     const { slug } = intent;
     const spec = labSpecOf(intent);
+    const isWanted = () => isCurrent(cache.intentOf(slug), spec.spawnId);
+    let written: V1Pod | undefined;
     try {
       const secrets = operation.secrets ?? (await this.#readSecrets(intent));
       if (secrets === undefined) return {};
       operation.keepSecrets(secrets);
-      const written = await this.#writer.write({
+      written = await this.#writer.write({
         slug,
         spawnId: spec.spawnId,
         objects: await this.#buildObjects(spec, secrets),
         namespace,
         onNamespace: (found) => cache.observeNamespace(found),
-        isWanted: () => isCurrent(cache.intentOf(slug), spec.spawnId),
+        isWanted,
         confirm: () => this.#confirm(intent),
         noteServiceIp: config.internalUrl === 'serviceIp',
       });
       operation.noteAccepted();
       if (written !== undefined) cache.observePod(written);
-      if (!isCurrent(cache.intentOf(slug), spec.spawnId)) return await teardown.takeBack(intent, written);
-      return { requeueAfterMs: Math.max(0, spec.deadline - this.#clock.now()) };
     } catch (error) {
       // Whatever the error is about, nothing comes back to a lab that nobody wants any more.
-      if (!isCurrent(cache.intentOf(slug), spec.spawnId)) return await teardown.takeBack(intent, undefined);
+      if (!isWanted()) return teardown.takeBack(intent, undefined);
       const refused = refusalOf(error);
       if (refused === undefined || this.#mayPass(refused, operation)) throw error;
       logger.warn({ err: error, lab: slug }, 'the cluster refuses a lab');
       operation.noteCleanup(null);
       return teardown.fail(intent, refused.finding);
     }
+    if (!isWanted()) return teardown.takeBack(intent, written);
+    return { requeueAfterMs: Math.max(0, spec.deadline - this.#clock.now()) };
   }
 
   async #buildObjects(spec: LabSpec, secrets: LabSecrets) {

@@ -1,3 +1,4 @@
+import { capitalize } from '../../util/capitalize.ts';
 import type { Config, LabSizeConfig } from '../../config/index.ts';
 import type { Quota } from '../../domain/user/user.ts';
 import { Html, markup } from '../pages/html.ts';
@@ -160,8 +161,4 @@ export function formatBytes(bytes: number): string {
 
 function check(on: boolean): Html | null {
   return on ? markup` checked` : null;
-}
-
-export function capitalize(word: string): string {
-  return `${word.charAt(0).toUpperCase()}${word.slice(1)}`;
 }

@@ -2,7 +2,8 @@ import type { LabState } from '../../domain/lab/lab.ts';
 import { CSRF_FIELD } from '../../auth/login/csrf.ts';
 import { phaseWords, sinceWords, timeWords } from './account-text.ts';
 import { type Html, markup } from './html.ts';
-import { capitalize, formatBytes } from '../labs/lab-form.ts';
+import { formatBytes } from '../labs/lab-form.ts';
+import { capitalize } from '../../util/capitalize.ts';
 import { htmlPage } from './login-page.ts';
 
 /** What the page shows, and where it leads. */

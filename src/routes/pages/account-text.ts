@@ -1,3 +1,4 @@
+import { capitalize } from '../../util/capitalize.ts';
 import type { LabPhase, LabState } from '../../domain/lab/lab.ts';
 
 /** What a phase means for the person whose lab it is. */
@@ -18,7 +19,7 @@ const PHASES: Readonly<Record<LabPhase, string>> = {
 /** The state in two words or a sentence; the rest of the sentence, where there is one, stands apart. */
 export function phaseWords({ phase }: Pick<LabState, 'phase'>): { readonly state: string; readonly detail: string } {
   const [state = '', detail = ''] = PHASES[phase].split(': ');
-  return { state, detail: detail === '' ? '' : `${detail.charAt(0).toUpperCase()}${detail.slice(1)}.` };
+  return { state, detail: detail === '' ? '' : `${capitalize(detail)}.` };
 }
 
 /** Since when it is as it is. */

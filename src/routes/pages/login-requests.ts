@@ -24,7 +24,7 @@ export function preceded<
 
 const limitForm = boundBody(
   FORM_BYTES,
-  new LabwrightError('payload_too_large', 413, `The form is longer than ${String(FORM_BYTES)} bytes`),
+  () => new LabwrightError('payload_too_large', 413, `The form is longer than ${String(FORM_BYTES)} bytes`),
 );
 
 /** What the forms of our pages are sent as; other kinds, with files and parts, are not read. */

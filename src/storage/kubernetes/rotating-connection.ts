@@ -63,12 +63,17 @@ export function rotatingConnection({ server, read, first, connect }: RotatingOpt
 
 function rotatingPool(connect: (tls: TlsOptions) => Dispatcher) {
   const pools = new Set<Dispatcher>();
-  let current: { readonly pool: Dispatcher; readonly key: string } | undefined;
+  let current: { readonly pool: Dispatcher; readonly key: string; tls: TlsOptions } | undefined;
   const use = (tls: TlsOptions) => {
+    // Asked before each request, and read anew now and then.
+    if (current?.tls === tls) return;
     const key = keyOf(tls);
-    if (current?.key === key) return;
+    if (current?.key === key) {
+      current.tls = tls;
+      return;
+    }
     const before = current?.pool;
-    current = { pool: connect(tls), key };
+    current = { pool: connect(tls), key, tls };
     pools.add(current.pool);
     void before?.close().then(() => pools.delete(before));
   };

@@ -5,13 +5,13 @@ import type { Fault as KubeletFault } from '../../../sandbox/index.ts';
 import { ConfigMaps, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import type { KubeRequest } from '../../support/cluster-requests.ts';
+import { callFaults, WATCH_FAULTS } from '../../support/every-fault.ts';
 import type { Fault } from '../../support/fault-proxy.ts';
 import { onCluster, until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
 import { aRepository, BuildSetting, type BuildSettingOptions } from './setting.ts';
 
-const REAL = process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver';
-const RUNS = REAL ? 40 : 120;
+const RUNS = onCluster(120, 40);
 const LINES = 60;
 /** What the API shows is passed on by then; it takes milliseconds on a machine that has nothing else to do. */
 const VISIBLE_MS = 5_000;
@@ -56,18 +56,7 @@ function numbers(seed: number): () => number {
   };
 }
 
-const CALL_FAULTS: readonly Fault[] = [
-  { status: 500, reason: 'InternalError' },
-  { status: 503, reason: 'ServiceUnavailable' },
-  { status: 429, reason: 'TooManyRequests', retryAfter: 1 },
-  'reset-before',
-  'reset-after',
-  'duplicate',
-  { delayMs: 200 },
-  'stall',
-];
-/** One that falls silent is noticed after a minute and a half; that is tested where time can be set. */
-const WATCH_FAULTS = ['truncate', 'reset', 'end', 'gone', 'garbage'] as const;
+const CALL_FAULTS = callFaults(200);
 /** The rest of a log is given up after half a minute in which no reading of it came to an end. */
 const MOST_LOG_FAULTS = 4;
 const LOG_FAULTS = ['truncate', 'reset'] as const;

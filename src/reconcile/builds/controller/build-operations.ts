@@ -42,7 +42,7 @@ export interface LogBounds {
 export class BuildOperations {
   readonly #current = new Map<string, BuildOperation>();
   /** Those whose Job has been replaced by another of the same id, until their readers are told how they ended. */
-  readonly #replaced = new Map<string, Set<BuildOperation>>();
+  readonly #replaced = new Set<BuildOperation>();
   readonly #logs: LogBounds;
 
   constructor(logs: LogBounds) {
@@ -59,14 +59,14 @@ export class BuildOperations {
 
   /** Operations on earlier Jobs of this id whose readers still have to be told how they ended. */
   replaced(id: string): Iterable<BuildOperation> {
-    return [...(this.#replaced.get(id) ?? [])];
+    return [...this.#replaced].filter(({ spec }) => spec.id === id);
   }
 
   /** The operation on this build. One before it, of another Job, is put by: see `replaced`. */
   resume({ spec, uid, result }: ObservedBuild): BuildOperation {
     const before = this.#current.get(spec.id);
     if (before?.uid === uid) return before;
-    if (before !== undefined) this.#replaced.set(spec.id, new Set([...this.replaced(spec.id), before]));
+    if (before !== undefined) this.#replaced.add(before);
     const operation: BuildOperation = {
       spec,
       uid,
@@ -91,9 +91,7 @@ export class BuildOperations {
     following?.abort.abort();
     log.discard();
     if (this.#current.get(spec.id) === operation) this.#current.delete(spec.id);
-    const replaced = this.#replaced.get(spec.id);
-    replaced?.delete(operation);
-    if (replaced?.size === 0) this.#replaced.delete(spec.id);
+    this.#replaced.delete(operation);
   }
 
   /** The Job is gone: readers who still wait get their terminal event. */

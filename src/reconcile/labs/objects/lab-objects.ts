@@ -96,15 +96,8 @@ export class LabObjectsWriter {
     const wanted = objects.namespace;
     const name = wanted.metadata?.name ?? '';
     if (namespace === undefined) {
-      let refused: KubeError;
-      try {
-        return await this.#client.create(Namespaces, wanted, METADATA_ONLY);
-      } catch (error) {
-        if (!mayBeThere(error)) throw error;
-        refused = error;
-      }
-      const found = await this.#client.get(Namespaces, { name });
-      if (found === undefined && !isAlreadyThere(refused)) throw refused;
+      const { created, found } = await this.#createOrFind(Namespaces, wanted);
+      if (created !== undefined) return created;
       if (found !== undefined && !isOurs(found, this.#controller, slug)) throw nameTaken('namespace', name);
       // It is ours, and the watch has not told yet: the next run finds it.
       throw notYet('Namespace', undefined, name);
@@ -177,17 +170,32 @@ export class LabObjectsWriter {
     }
   }
 
-  async #ensure<T extends KubernetesObject>(resource: Resource<T>, object: T, slug: string): Promise<T> {
+  /**
+   * Creates an object, or finds the one that has its name: see `mayBeThere`.
+   *
+   * @returns neither where that one has gone since
+   * @throws the refusal where nothing is there
+   */
+  async #createOrFind<T extends KubernetesObject>(
+    resource: Resource<T>,
+    object: T,
+  ): Promise<{ readonly created?: T; readonly found?: T }> {
     const { namespace, name = '' } = object.metadata ?? {};
-    let refused: KubeError;
     try {
-      return await this.#client.create(resource, object, METADATA_ONLY);
+      return { created: await this.#client.create(resource, object, METADATA_ONLY) };
     } catch (error) {
       if (!mayBeThere(error)) throw error;
-      refused = error;
+      const found = await this.#client.get(resource, { namespace, name });
+      if (found !== undefined) return { found };
+      if (!isAlreadyThere(error)) throw error;
+      return {};
     }
-    const found = await this.#client.get(resource, { namespace, name });
-    if (found === undefined && !isAlreadyThere(refused)) throw refused;
+  }
+
+  async #ensure<T extends KubernetesObject>(resource: Resource<T>, object: T, slug: string): Promise<T> {
+    const { namespace, name = '' } = object.metadata ?? {};
+    const { created, found } = await this.#createOrFind(resource, object);
+    if (created !== undefined) return created;
     if (found === undefined) return this.#client.create(resource, object, METADATA_ONLY);
     if (!isOurs(found, this.#controller, slug)) throw nameTaken(resource.kind, `${namespace}/${name}`);
     if (found.metadata?.deletionTimestamp !== undefined) throw notYet(resource.kind, namespace, name);
@@ -250,15 +258,8 @@ export class LabObjectsWriter {
 
   async #writePod(pod: V1Pod, slug: string): Promise<V1Pod> {
     const { namespace, name = '' } = pod.metadata ?? {};
-    let refused: KubeError;
-    try {
-      return await this.#client.create(Pods, pod, METADATA_ONLY);
-    } catch (error) {
-      if (!mayBeThere(error)) throw error;
-      refused = error;
-    }
-    const found = await this.#client.get(Pods, { namespace, name });
-    if (found === undefined && !isAlreadyThere(refused)) throw refused;
+    const { created, found } = await this.#createOrFind(Pods, pod);
+    if (created !== undefined) return created;
     if (found !== undefined && !isOurs(found, this.#controller, slug)) throw nameTaken('Pod', `${namespace}/${name}`);
     if (found?.metadata?.labels?.[SPAWN_LABEL] === pod.metadata?.labels?.[SPAWN_LABEL] && found !== undefined) {
       return found;

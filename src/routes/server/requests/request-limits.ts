@@ -24,17 +24,17 @@ export function limitDeclaredBody(bytes: number) {
  */
 export const limitBody = createMiddleware<AppEnv>(async function limitBody(c, next) {
   const bytes = (c.get('bodySize') as number | undefined) ?? BODY_BYTES;
-  return boundBody(bytes, tooLarge(bytes))(c, next);
+  return boundBody(bytes, () => tooLarge(bytes))(c, next);
 });
 
 /**
  * Reads the body, so that whoever asks for it later has all of it.
  *
- * @param refusal what is thrown when the body is longer
+ * @param refusal makes what is thrown when the body is longer
  */
-export function boundBody(bytes: number, refusal: LabwrightError): MiddlewareHandler<AppEnv> {
+export function boundBody(bytes: number, refusal: () => LabwrightError): MiddlewareHandler<AppEnv> {
   const onError = () => {
-    throw refusal;
+    throw refusal();
   };
   const withoutSocket = bodyLimit({ maxSize: bytes, onError });
   return createMiddleware<AppEnv>(async function boundBody(c, next) {
@@ -49,12 +49,12 @@ export function boundBody(bytes: number, refusal: LabwrightError): MiddlewareHan
 /** Where the adapter looks for a body that has been read already. */
 type WithBody = IncomingMessage & { rawBody?: Buffer };
 
-async function read(incoming: IncomingMessage, bytes: number, refusal: LabwrightError): Promise<Buffer> {
+async function read(incoming: IncomingMessage, bytes: number, refusal: () => LabwrightError): Promise<Buffer> {
   try {
     return await readBody(incoming, bytes);
   } catch (error) {
     if (!(error instanceof BodyTooLarge)) throw error;
-    throw error.limit === 'bytes' ? refusal : tooManyPieces();
+    throw error.limit === 'bytes' ? refusal() : tooManyPieces();
   }
 }
 

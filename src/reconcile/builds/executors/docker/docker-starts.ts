@@ -73,7 +73,7 @@ export class DockerStarts {
     // It outlives the run of the controller that asks for it, but not the leadership of that run.
     const mayWrite = runContext.getStore()?.mayWrite ?? (() => true);
     const run = { id: `start ${id}`, signal: start.stopped.signal, mayWrite };
-    start.done = runContext.run(run, () => this.#run(start, secrets, before, mayWrite));
+    start.done = runContext.run(run, () => this.#run(start, secrets, before));
   }
 
   /** Stops the start of this attempt, if there is one, and waits until nothing of it goes on. */
@@ -92,7 +92,7 @@ export class DockerStarts {
     await Promise.all([...this.#current.values()].map(({ done }) => done));
   }
 
-  async #run(start: Start, secrets: BuildSecrets, before: Start | undefined, mayWrite: () => boolean): Promise<void> {
+  async #run(start: Start, secrets: BuildSecrets, before: Start | undefined): Promise<void> {
     const { spec, stopped } = start;
     const signal = AbortSignal.any([stopped.signal, this.#over.signal]);
     try {
@@ -101,7 +101,7 @@ export class DockerStarts {
       await this.#options.start(spec, secrets, signal);
     } catch (error) {
       // Where another replica leads by now, it begins anew: that is no fault of the engine.
-      if (!signal.aborted && mayWrite())
+      if (!signal.aborted && runContext.getStore()?.mayWrite() !== false)
         this.#failed.set(spec.id, { createdAt: spec.createdAt, error: error as Error });
     }
     if (this.#current.get(spec.id) === start) this.#current.delete(spec.id);
