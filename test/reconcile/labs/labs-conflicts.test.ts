@@ -42,6 +42,12 @@ async function halfMade(): Promise<Setting> {
   return setting;
 }
 
+/** The labels of a lab's Secrets, as of an earlier spawn. */
+async function labelsOfSecrets(setting: Setting): Promise<Record<string, string>> {
+  const { metadata } = (await setting.namespace()) ?? {};
+  return { ...metadata?.labels, 'labwright.dev/spawn': 'interrupted' };
+}
+
 async function failedWith(setting: Setting, reason: string): Promise<void> {
   await setting.labs.create(aLab());
   expect(await setting.untilPhase('failed')).toMatchObject({ reason });
@@ -110,6 +116,28 @@ describe('something of ours from before', () => {
     const found = await setting.client.get(resource, ref);
     expect(found?.metadata?.uid).not.toBe(odd.metadata?.uid);
     expect(found).not.toMatchObject(spec);
+  });
+
+  it('that another replica makes of a Secret in this moment is used', async () => {
+    const setting = await halfMade();
+    const namespace = setting.namespaceOf();
+    const labels = await labelsOfSecrets(setting);
+    // Of a spawn that was interrupted: the name is taken at the first try.
+    await setting.client.create(Secrets, { metadata: { namespace, name: 'lab-env', labels } });
+    let looks = 0;
+    setting.proxy.onCall = (_n, { verb, resource }) => {
+      if (verb !== 'deletecollection' || resource !== 'secrets') return 'pass';
+      looks += 1;
+      // The one before was to remove it; this one says that nothing is there.
+      return looks === 2 ? 'hold-after' : 'pass';
+    };
+    await setting.labs.create(aLab());
+    const look = await setting.proxy.nextHeld(20_000);
+    const { spawnId } = setting.state().spec;
+    const metadata = { namespace, name: 'lab-env', labels: { ...labels, 'labwright.dev/spawn': spawnId } };
+    await setting.client.create(Secrets, { metadata });
+    look.release();
+    await setting.untilPhase('running');
   });
 
   it('that is a pod of an earlier spawn is ended first', async () => {

@@ -223,11 +223,16 @@ export class LabObjectsWriter {
     if (taken.length === 0 || !(await confirm())) return;
     await this.#client.deleteCollection(Secrets, where, `${ours},${SPAWN_LABEL}!=${spawnId}`);
     // The right to delete a collection is enough to be told what is in it.
-    const found = await this.#client.deleteCollection(Secrets, where, ours, { dryRun: true });
-    const spawnOf = new Map(found.map(({ metadata }) => [metadata?.name, metadata?.labels?.[SPAWN_LABEL]]));
+    const look = async () => {
+      const found = await this.#client.deleteCollection(Secrets, where, ours, { dryRun: true });
+      return new Map(found.map(({ metadata }) => [metadata?.name, metadata?.labels?.[SPAWN_LABEL]]));
+    };
     // What this spawn has made already needs no room in a quota.
-    taken = await this.#createSecrets(taken.filter(({ metadata }) => spawnOf.get(metadata?.name ?? '') !== spawnId));
+    const made = await look();
+    taken = await this.#createSecrets(taken.filter(({ metadata }) => made.get(metadata?.name ?? '') !== spawnId));
     if (taken.length === 0) return;
+    // Another replica may have made them between that look and this try.
+    const spawnOf = await look();
     for (const { metadata } of taken) {
       const name = metadata?.name ?? '';
       if (!spawnOf.has(name)) throw nameTaken('Secret', `${where}/${name}`);
