@@ -140,6 +140,28 @@ describe('something of ours from before', () => {
     await setting.untilPhase('running');
   });
 
+  it('that another replica removes in this moment is made', async () => {
+    const setting = await halfMade();
+    const namespace = setting.namespaceOf();
+    const labels = await labelsOfSecrets(setting);
+    const earlier = { metadata: { namespace, name: 'lab-env', labels } };
+    await setting.client.create(Secrets, earlier);
+    setting.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'deletecollection' && resource === 'secrets' ? 'hold-after' : 'pass';
+    await setting.labs.create(aLab());
+    // Removed, and made again by a replica that was late with it.
+    const removal = await setting.proxy.nextHeld(20_000);
+    await setting.client.create(Secrets, earlier);
+    setting.proxy.onCall = (_n, { verb, resource, namespace: where }) =>
+      verb === 'create' && resource === 'secrets' && where === namespace ? 'hold-after' : 'pass';
+    removal.release();
+    const refused = await setting.proxy.nextHeld(20_000);
+    await setting.client.delete(Secrets, { namespace, name: 'lab-env' });
+    setting.proxy.onCall = () => 'pass';
+    refused.release();
+    await setting.untilPhase('running');
+  });
+
   it('that is a pod of an earlier spawn is ended first', async () => {
     const setting = await clusters.setting();
     const first = await setting.spawn(aLab());

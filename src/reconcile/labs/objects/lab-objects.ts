@@ -235,7 +235,8 @@ export class LabObjectsWriter {
     const spawnOf = await look();
     for (const { metadata } of taken) {
       const name = metadata?.name ?? '';
-      if (!spawnOf.has(name)) throw nameTaken('Secret', `${where}/${name}`);
+      // Or have removed one of an earlier spawn between this try and this look.
+      if (!spawnOf.has(name)) throw nameTaken('Secret', `${where}/${name}`, SECRET_GRACE_MS);
       if (spawnOf.get(name) !== spawnId) throw notYet('Secret', where, name);
     }
   }
@@ -274,6 +275,9 @@ export class LabObjectsWriter {
   }
 }
 
+/** For how long a Secret that is there and cannot be seen may be one that is being replaced; several replicas may do that. */
+const SECRET_GRACE_MS = 3_000;
+
 /**
  * Whether the object may be there already: an API server looks at quotas, limits and webhooks before it looks whether the
  * name is taken, so that it may refuse what would need nothing new.
@@ -293,11 +297,9 @@ async function allEnded<T>(calls: ReadonlyArray<T | Promise<T>>): Promise<T[]> {
   return results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
 }
 
-function nameTaken(kind: string, name: string): Refused {
-  return new Refused(
-    'NameTaken',
-    `The name of the lab's ${kind} (${name}) is taken by something that is not Labwright's.`,
-  );
+function nameTaken(kind: string, name: string, graceMs = 0): Refused {
+  const message = `The name of the lab's ${kind} (${name}) is taken by something that is not Labwright's.`;
+  return new Refused('NameTaken', message, { graceMs });
 }
 
 /** Something is in between two states; the next try finds it settled. */
