@@ -4,6 +4,7 @@ import type { Config } from '../config/config.ts';
 import type { BuildService } from '../reconcile/builds/build-service.ts';
 import type { Controller } from '../reconcile/controller.ts';
 import type { Cache, Component } from '../reconcile/health.ts';
+import { LabAdmission } from '../reconcile/labs/admission/lab-admission.ts';
 import { LabAdoption } from '../reconcile/labs/adoption.ts';
 import type { LabTimings } from '../reconcile/labs/decide.ts';
 import { ImageBuilds, labImagesController } from '../reconcile/labs/image-builds.ts';
@@ -55,6 +56,8 @@ export interface LabParts {
   readonly controllers: readonly Controller[];
 }
 
+/** Most questions a second about labs that may be gone, before their user is refused another. */
+const ADMISSION_LOOKUPS = 20;
 const LEFTOVER_GRACE_MS = 5 * 60_000;
 
 export function createLabs(options: LabPartsOptions): LabParts {
@@ -81,6 +84,12 @@ export function createLabs(options: LabPartsOptions): LabParts {
   const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller });
   const teardown = new LabTeardown(shared);
   const adoption = new LabAdoption(shared);
+  const admission = new LabAdmission({
+    ...shared,
+    lookup: new LabLookup({ ...shared, perSecond: ADMISSION_LOOKUPS }),
+    labsPerUser: config.limits.labsPerUser,
+    spawnTimeout: config.lab.spawnTimeout,
+  });
   const images = builds === undefined ? undefined : new ImageBuilds({ ...shared, teardown, builds });
   const imagesController = images === undefined ? undefined : labImagesController(images, cache, logger);
   const followers =
@@ -90,6 +99,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
   const reporter = new LabEventReporter({ ...shared, followers });
   const reconciler = new LabReconciler({
     ...shared,
+    admission,
     teardown,
     builder,
     sources: new SourceSecrets(client, config.lab, controller),
@@ -97,7 +107,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
     longestGrace: patience.longestGrace,
   });
   return {
-    labs: new Labs({ ...shared, adoption, builder, reporter, lookup: new LabLookup({ ...shared }) }),
+    labs: new Labs({ ...shared, adoption, admission, builder, reporter, lookup: new LabLookup({ ...shared }) }),
     caches: [cache],
     components: followers === undefined ? [] : [followers],
     controllers: [

@@ -27,6 +27,11 @@ export const limits = z.strictObject({
   failedAuthentication: rate(5, 100).describe(
     'Credentials of each address that were refused. Beyond it only credentials are looked at that were good a moment ago.',
   ),
+  labsPerUser: z
+    .int()
+    .min(1)
+    .default(100)
+    .describe('Labs that one user has at once, with all named servers and over all replicas.'),
   streamsPerUser: z.int().min(1).default(20).describe('Event streams that one user has open at once.'),
   bodySize: memory
     .default(2 ** 20)

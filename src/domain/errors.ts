@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'not_found'
   | 'not_ready'
   | 'operation_in_progress'
+  | 'overloaded'
   | 'payload_too_large'
   | 'permission_denied'
   | 'registry_unavailable'

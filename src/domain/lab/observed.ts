@@ -72,6 +72,9 @@ export interface ObservedLab {
   readonly pod: ObservedPod | undefined;
 }
 
+/** A lab that somebody has asked for. */
+export type WantedLab = ObservedLab & { readonly intent: ObservedIntent };
+
 /** The pod of the spawn that the intent asks for; a pod of an earlier spawn is a leftover. */
 export function currentPod({ intent, pod }: ObservedLab): ObservedPod | undefined {
   return pod !== undefined && pod.spawnId === intent?.spec.spawnId ? pod : undefined;

@@ -6,6 +6,7 @@ import {
   type ObservedIntent,
   type ObservedLab,
   type ObservedNamespace,
+  type WantedLab,
 } from '../../domain/lab/observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from '../../domain/lab/pod.ts';
 import {
@@ -36,9 +37,6 @@ export interface LabMemory {
   /** What is wrong with the pod and for how long, in milliseconds. */
   readonly trouble: (Trouble & { readonly forMs: number }) | null;
 }
-
-/** A lab that somebody has asked for. */
-export type WantedLab = ObservedLab & { readonly intent: ObservedIntent };
 
 /** The one next thing to do for a lab. `again` is in milliseconds: look once more by then even if nothing changes. */
 export type Decision =
@@ -78,14 +76,24 @@ const LOUD_AFTER_MS = 10_000;
  * ```
  *
  * @param now milliseconds since the epoch
+ * @param exceeded what the lab exceeds of what its user may have at once; of no account once it runs
  */
-export function decide(observed: WantedLab, memory: LabMemory, timings: LabTimings, now: number): Decision {
+export function decide(
+  observed: WantedLab,
+  memory: LabMemory,
+  timings: LabTimings,
+  now: number,
+  exceeded?: Finding,
+): Decision {
   const { intent } = observed;
   if (intent.deleting) return { do: 'clean-up', intent };
   if (intent.failure !== null) return decideFailed(intent, timings, now);
   if (intent.damaged) return { do: 'fail', finding: DAMAGED };
-  if (awaitsImage(intent)) return { do: 'await-image' };
   const pod = currentPod(observed);
+  const isOver = pod === undefined ? memory.podSeen : findEnd(pod) !== undefined;
+  const runs = pod !== undefined && isRunning(pod);
+  if (exceeded !== undefined && !isOver && !runs) return { do: 'fail', finding: exceeded };
+  if (awaitsImage(intent)) return { do: 'await-image' };
   return pod === undefined
     ? decideWithoutPod(observed, memory, timings, now)
     : decideWithPod(intent, pod, memory, timings, now);

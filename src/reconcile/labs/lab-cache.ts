@@ -7,6 +7,7 @@ import {
   type ObservedIntent,
   type ObservedLab,
   type ObservedNamespace,
+  type WantedLab,
 } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import { CONTROLLER_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
@@ -14,6 +15,7 @@ import { describeOutage } from '../../storage/kubernetes/checks/outage.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { type Cached, Reflector } from '../../storage/kubernetes/reflector.ts';
 import { Events, Namespaces, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
+import { MultiMap } from '../../util/multi-map.ts';
 import type { Source } from '../controller.ts';
 import { type Cache, type Health, type Staleness, stalenessOf } from '../health.ts';
 import { labSelector, observeNamespace, observePod } from './observe.ts';
@@ -53,7 +55,9 @@ export class LabCache implements Cache {
   readonly #listeners = new Set<SlugListener>();
   readonly #eventListeners = new Set<EventListener>();
   /** Names of the namespaces of each lab: more than one only after the configured prefix has changed. */
-  readonly #namespacesOf = new Map<string, Set<string>>();
+  readonly #namespacesOf = new MultiMap();
+  /** Slugs of the labs of each user. */
+  readonly #slugsOf = new MultiMap();
   /** By slug: the spawn whose pod was seen last. */
   readonly #seenPods = new Map<string, string>();
 
@@ -71,6 +75,8 @@ export class LabCache implements Cache {
       project: ({ metadata }) => parseIntent(metadata),
       onChange: (key, now, before) => {
         if (now === undefined) this.#seenPods.delete(before?.slug ?? '');
+        if (before !== undefined) this.#slugsOf.delete(before.spec.user.username, before.slug);
+        if (now !== undefined) this.#slugsOf.add(now.spec.user.username, now.slug);
         changed(key, now, before);
       },
     });
@@ -170,6 +176,22 @@ export class LabCache implements Cache {
     return { ...intent, spec: { ...intent.spec, namespace: this.namespaceOf(slug) ?? '' } };
   }
 
+  /** Every lab that somebody has asked for. */
+  *labs(): Generator<WantedLab, void> {
+    for (const { slug } of this.#intents.values()) {
+      const { intent, ...rest } = this.observe(slug);
+      if (intent !== undefined) yield { intent, ...rest };
+    }
+  }
+
+  /** Every lab that this user has asked for. */
+  labsOf(username: string): WantedLab[] {
+    return [...this.#slugsOf.get(username)].flatMap((slug) => {
+      const { intent, ...rest } = this.observe(slug);
+      return intent === undefined ? [] : [{ intent, ...rest }];
+    });
+  }
+
   /** What the cluster says about one lab. */
   observe(slug: string): ObservedLab {
     const intent = this.intentOf(slug);
@@ -191,7 +213,7 @@ export class LabCache implements Cache {
 
   /** A namespace that a lab has from before: one to be kept for good if there are several. */
   namespaceOf(slug: string): string | undefined {
-    const names = [...(this.#namespacesOf.get(slug) ?? [])];
+    const names = [...this.#namespacesOf.get(slug)];
     return names.find((name) => this.#namespaces.get(name)?.permanent) ?? names[0];
   }
 
@@ -232,11 +254,8 @@ export class LabCache implements Cache {
 
   #index(name: string, now: ObservedNamespace | undefined, before: ObservedNamespace | undefined): void {
     const slug = (now ?? before)?.slug ?? '';
-    const names = this.#namespacesOf.get(slug) ?? new Set();
-    if (now === undefined) names.delete(name);
-    else names.add(name);
-    if (names.size === 0) this.#namespacesOf.delete(slug);
-    else this.#namespacesOf.set(slug, names);
+    if (now === undefined) this.#namespacesOf.delete(slug, name);
+    else this.#namespacesOf.add(slug, name);
   }
 
   #tell(event: CoreV1Event): void {

@@ -1,10 +1,10 @@
 import type { CoreV1Event } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
-import { currentPod } from '../../domain/lab/observed.ts';
+import { currentPod, type WantedLab } from '../../domain/lab/observed.ts';
 import { eventText, findEventTrouble } from '../../domain/lab/reasons.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { Controller } from '../controller.ts';
-import { decide, type LabTimings, type WantedLab } from './decide.ts';
+import { decide, type LabTimings } from './decide.ts';
 import type { ImageFollowers } from './image-followers.ts';
 import type { LabCache } from './lab-cache.ts';
 import { type Operation, type Operations, subjectOf } from './operations.ts';

@@ -5,14 +5,15 @@ import type { LabConfig } from '../../config/config.ts';
 import { parseIntent, parseSecrets } from '../../domain/lab/intent.ts';
 import type { LabSecrets, LabSpec } from '../../domain/lab/lab.ts';
 import { POD_NAME } from '../../domain/lab/object-names.ts';
-import { currentPod, labSpecOf, type ObservedIntent } from '../../domain/lab/observed.ts';
+import { currentPod, labSpecOf, type ObservedIntent, type WantedLab } from '../../domain/lab/observed.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { Pods, Secrets } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { Controller } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
-import { type Decision, decide, type LabTimings, type WantedLab } from './decide.ts';
+import type { LabAdmission } from './admission/lab-admission.ts';
+import { type Decision, decide, type LabTimings } from './decide.ts';
 import type { LabCache } from './lab-cache.ts';
 import { type LabTokens, tokenSubject } from './lab-service.ts';
 import type { LabTeardown } from './lab-teardown.ts';
@@ -25,6 +26,7 @@ export interface LabReconcilerOptions {
   readonly client: KubeClient;
   readonly cache: LabCache;
   readonly operations: Operations;
+  readonly admission: Pick<LabAdmission, 'judge'>;
   readonly teardown: LabTeardown;
   readonly builder: LabBuilder;
   readonly sources: SourceSecrets;
@@ -68,7 +70,7 @@ export class LabReconciler {
   }
 
   #decide(slug: string): Decided | undefined {
-    const { cache, operations, timings } = this.#options;
+    const { cache, operations, timings, admission } = this.#options;
     const { intent, ...rest } = cache.observe(slug);
     if (intent === undefined) return undefined;
     const lab: WantedLab = { intent, ...rest };
@@ -76,7 +78,8 @@ export class LabReconciler {
     const at = this.#clock.monotonic();
     operation.notePod(currentPod(lab), at);
     const memory = { podSeen: cache.hasSeenPod(intent), trouble: operation.condition(at) };
-    return { lab, operation, decision: decide(lab, memory, timings, this.#clock.now()) };
+    const decision = decide(lab, memory, timings, this.#clock.now(), admission.judge(lab));
+    return { lab, operation, decision };
   }
 
   /** Brings the cache up to the API server's word about the intent and the pod of this lab. @throws KubeError */

@@ -75,7 +75,8 @@ export interface LabService {
   /**
    * Resolves once the intent is durable; the lab then comes up without anybody asking again.
    *
-   * @throws {LabwrightError} `lab_exists` or `operation_in_progress` (409), `not_ready` (503) while no token can be signed
+   * @throws {LabwrightError} `lab_exists` or `operation_in_progress` (409), `not_ready` (503) while no token can be signed,
+   * `insufficient_quota` (403), `overloaded` (503, with retryAfter)
    */
   create(request: CreateLab): Promise<void>;
   /**

@@ -11,7 +11,7 @@ import {
   SPEC_HASH_ANNOTATION,
   volumeClaimName,
 } from '../../domain/lab/object-names.ts';
-import type { ObservedIntent } from '../../domain/lab/observed.ts';
+import type { ObservedIntent, WantedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
@@ -19,7 +19,6 @@ import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts'
 import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import type { Result } from '../work-queue.ts';
-import type { WantedLab } from './decide.ts';
 import type { LabCache } from './lab-cache.ts';
 import { oneLabSelector, oneSpawnSelector, spawnSelector } from './observe.ts';
 import { CLEANUP_AGAIN_MS, type Operation } from './operations.ts';

@@ -14,6 +14,7 @@ import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Secrets } from '../../storage/kubernetes/resources.ts';
 import { withTimeout } from '../../util/abort.ts';
 import { explainKubeError } from '../explain-kube-error.ts';
+import type { LabAdmission } from './admission/lab-admission.ts';
 import type { LabAdoption } from './adoption.ts';
 import type { Staleness } from '../health.ts';
 import type { LabCache } from './lab-cache.ts';
@@ -28,6 +29,7 @@ export interface LabsOptions {
   readonly cache: LabCache;
   readonly lookup: LabLookup;
   readonly adoption: LabAdoption;
+  readonly admission: LabAdmission;
   readonly builder: LabBuilder;
   readonly reporter: LabEventReporter;
   readonly operations: Operations;
@@ -97,10 +99,16 @@ export class Labs implements LabService {
   }
 
   async create(request: CreateLab): Promise<void> {
-    const { cache, operations, config, tokens } = this.#options;
-    const slug = labSlug(request.key);
-    const existing = await this.#findReplaceable(request.key, slug);
+    const { admission, tokens } = this.#options;
+    const existing = await this.#findReplaceable(request.key, labSlug(request.key));
     await tokens?.ready();
+    await admission.admit(request, () => this.#accept(request, existing));
+  }
+
+  /** @param existing the intent of a lab that is over, which it replaces */
+  async #accept(request: CreateLab, existing: ObservedIntent | undefined): Promise<void> {
+    const { cache, operations, config } = this.#options;
+    const slug = labSlug(request.key);
     const createdAt = Date.now();
     const { key, secrets: requested, ...rest } = request;
     // Of what the caller has, the lab gets no more than is configured.

@@ -27,7 +27,7 @@ const refused = {
   401: json(ErrorBody, 'No valid credential'),
   403: json(ErrorBody, 'Not allowed'),
   422: json(ErrorBody, 'The request is not valid'),
-  503: json(ErrorBody, 'The cluster has not been read yet'),
+  503: json(ErrorBody, 'The cluster has not been read yet, or, for a create, does not keep up'),
 };
 const unknown = { 404: json(ErrorBody, 'No such lab') };
 

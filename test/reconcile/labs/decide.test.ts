@@ -64,6 +64,19 @@ describe('a lab that is wanted', () => {
     expect(decideAt(1_000, lab).do).toBe(decision);
   });
 
+  it.each<[string, Partial<ObservedLab>, Partial<LabMemory>, Decision['do'], string?]>([
+    ['waits for its objects', { intent: anIntent() }, {}, 'fail', 'QuotaExceeded'],
+    ['has a pod on its way', withPod({}), { podSeen: true }, 'fail', 'QuotaExceeded'],
+    ['runs', withPod({ ...RUNNING, ready: true }), { podSeen: true }, 'report-running'],
+    ['has ended', withPod({ phase: 'Failed', reason: 'Evicted' }), { podSeen: true }, 'fail', 'Evicted'],
+    ['has lost its pod', { intent: anIntent() }, { podSeen: true }, 'fail', 'DeletedExternally'],
+  ])('and exceeds what its user may have, and %s', (_what, lab, memory, what, reason) => {
+    const observed = { namespace: undefined, pod: undefined, ...lab, intent: lab.intent ?? anIntent() };
+    const exceeded = { reason: 'QuotaExceeded', message: 'It is too much.' } as const;
+    const decision = decide(observed, { ...NOTHING, ...memory }, TIMINGS, CREATED + 1_000, exceeded);
+    expect(decision).toMatchObject({ do: what, ...(reason === undefined ? {} : { finding: { reason } }) });
+  });
+
   it('and had a pod that is gone was stopped from outside', () => {
     expect(decideAt(1_000, { intent: anIntent(), namespace: aNamespace() }, { podSeen: true })).toMatchObject({
       do: 'fail',
