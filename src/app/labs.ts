@@ -42,6 +42,8 @@ export interface LabPartsOptions {
 export interface LabPatience {
   /** How long something with our labels and without an intent is left alone. */
   readonly leftoverGrace?: number;
+  /** For how long the cluster may fail what a lab needs before readers are told. */
+  readonly noteAfter?: number;
   /** How far the clocks of two replicas may be apart. */
   readonly clockSkew?: number;
   /** The longest that a refusal of the cluster which may pass is waited for. */
@@ -58,6 +60,7 @@ export interface LabParts {
 
 /** Most questions a second about labs that may be gone, before their user is refused another. */
 const ADMISSION_LOOKUPS = 20;
+const NOTE_AFTER_MS = 5_000;
 const LEFTOVER_GRACE_MS = 5 * 60_000;
 
 export function createLabs(options: LabPartsOptions): LabParts {
@@ -105,6 +108,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
     sources: new SourceSecrets(client, config.lab, controller),
     buildsImages: images !== undefined,
     longestGrace: patience.longestGrace,
+    noteAfter: patience.noteAfter ?? NOTE_AFTER_MS,
   });
   return {
     labs: new Labs({ ...shared, adoption, admission, builder, reporter, lookup: new LabLookup({ ...shared }) }),

@@ -85,10 +85,11 @@ export class LabBuilder {
    * What the objects of a lab say about it.
    *
    * @param podSeen whether the pod of this spawn has been there: then one that is not there has been deleted
+   * @param now milliseconds since the epoch; what only shows with time is not told without it
    * @returns undefined when there is no such lab
    */
-  recreateLabState(observed: ObservedLab, podSeen = false): LabState | undefined {
-    return recreateLabState(observed, this.#addressing, podSeen);
+  recreateLabState(observed: ObservedLab, podSeen = false, now?: number): LabState | undefined {
+    return recreateLabState(observed, this.#addressing, podSeen, now);
   }
 
   /** All objects of a lab, in the form in which Kubernetes writes them back. */

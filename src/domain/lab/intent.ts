@@ -4,6 +4,7 @@ import { readLabSpec, unreadableSpec } from './lab-spec.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, labSlug, MANAGED_BY, MANAGED_BY_LABEL } from '../names.ts';
 import type { LabBuild, LabBuiltImage, LabFailure, ObservedIntent } from './observed.ts';
 import { parseAnnotation } from '../annotation.ts';
+import type { Finding } from './reasons.ts';
 import {
   intentName,
   LAB_INTENT_KIND,
@@ -24,6 +25,7 @@ import {
  * | the lab is over, and why | annotation `failure` | yes |
  * | pod and secrets of a failed lab are gone | annotation `cleaned` | yes |
  * | the build whose image it waits for, and that image | annotations `image-build`, `image` | yes |
+ * | what the cluster does not do for it at the moment | annotation `hindrance` | yes |
  * | when a token that Labwright signs was renewed | annotation `token-renewed` | yes |
  *
  * A token that Labwright signs is not in here: it is made anew whenever it is needed.
@@ -31,6 +33,7 @@ import {
 const DELETING = 'labwright.dev/deleting';
 const FAILURE = 'labwright.dev/failure';
 const CLEANED = 'labwright.dev/cleaned';
+const HINDRANCE = 'labwright.dev/hindrance';
 const TOKEN_RENEWED = 'labwright.dev/token-renewed';
 const IMAGE_BUILD = 'labwright.dev/image-build';
 /** What that annotation was called before; intents that were written then are still read. */
@@ -105,6 +108,17 @@ export function cleanedPatch({ uid, resourceVersion }: IntentVersion): object {
   return { metadata: { uid, resourceVersion, annotations: { [CLEANED]: 'true' } } };
 }
 
+/** Merge patch: what the cluster does not do for the lab at the moment. For this version, as above. */
+export function hindrancePatch({ uid, resourceVersion }: IntentVersion, { reason, message }: Finding): object {
+  return {
+    metadata: {
+      uid,
+      resourceVersion,
+      annotations: { [HINDRANCE]: JSON.stringify({ reason, message }) },
+    },
+  };
+}
+
 /**
  * Merge patch: the lab has a token that was made at this time. For this version: a lab that is over, or was asked for anew,
  * has another.
@@ -152,6 +166,7 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
     cleaned: annotations[CLEANED] !== undefined,
     build: readObject<LabBuild>(annotations[IMAGE_BUILD] ?? annotations[IMAGE_BUILD_BEFORE], ['id']),
     builtImage: readObject<LabBuiltImage>(annotations[IMAGE], ['reference', 'digest', 'at']),
+    hindrance: readFinding(annotations[HINDRANCE]),
     tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
   };
 }
@@ -191,6 +206,11 @@ export function parseSecrets(intent: V1Secret): LabSecrets {
 function readObject<T extends object>(annotation: string | undefined, keys: ReadonlyArray<keyof T>): T | null {
   const value = parseAnnotation<T | null>(annotation) ?? null;
   return typeof value === 'object' && value !== null && keys.every((key) => key in value) ? value : null;
+}
+
+function readFinding(annotation: string | undefined): Finding | null {
+  const finding = readObject<Finding>(annotation, ['reason', 'message']);
+  return typeof finding?.reason === 'string' && typeof finding.message === 'string' ? finding : null;
 }
 
 /** A failure that can be told: otherwise only that there was one. */

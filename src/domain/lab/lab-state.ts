@@ -2,6 +2,7 @@ import type { LabPhase, LabState } from './lab.ts';
 import { awaitsImage, currentPod, isRunning, labSpecOf, type ObservedIntent, type ObservedLab } from './observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from './pod.ts';
 import { DAMAGED, deletedExternally, type Finding, findEnd, findTrouble } from './reasons.ts';
+import { stuckPod } from './stuck-pod.ts';
 import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
 
 /**
@@ -9,17 +10,19 @@ import { buildInternalUrl, type LabAddressing } from './internal-url.ts';
  * was found after a restart, and one whose pod has died.
  *
  * @param podSeen whether the pod of this spawn has been there: then one that is not there has been deleted
+ * @param now milliseconds since the epoch; what only shows with time is not told without it
  * @returns undefined when there is no such lab
  */
 export function recreateLabState(
   observed: ObservedLab,
   addressing: LabAddressing,
   podSeen = false,
+  now?: number,
 ): LabState | undefined {
   const { intent } = observed;
   if (intent === undefined) return undefined;
   const pod = currentPod(observed);
-  const { status, phase, finding = null } = judge(intent, observed, pod, podSeen);
+  const { status, phase, finding = null } = judge(intent, observed, pod, podSeen, now ?? 0);
   const alive = pod !== undefined && (status === 'running' || status === 'pending');
   const run = describeRun(pod);
   return {
@@ -51,15 +54,31 @@ interface Verdict {
   readonly finding?: Finding | undefined;
 }
 
-function judge(intent: ObservedIntent, observed: ObservedLab, pod: ObservedPod | undefined, podSeen: boolean): Verdict {
-  if (intent.deleting) return { status: 'terminating', phase: 'deleting' };
+function judge(
+  intent: ObservedIntent,
+  observed: ObservedLab,
+  pod: ObservedPod | undefined,
+  podSeen: boolean,
+  now: number,
+): Verdict {
+  if (intent.deleting) {
+    const stuck = observed.pod && stuckPod(observed.pod, 'the lab', now);
+    return { status: 'terminating', phase: 'deleting', finding: stuck };
+  }
   if (intent.failure !== null) {
     return { status: intent.failure.status, phase: intent.failure.status, finding: intent.failure };
   }
   if (intent.damaged) return { status: 'failed', phase: 'failed', finding: DAMAGED };
   if (pod === undefined && podSeen) return { status: 'failed', phase: 'failed', finding: deletedExternally() };
   if (awaitsImage(intent)) return { status: 'pending', phase: 'building' };
-  if (pod === undefined) return { status: 'pending', phase: phaseWithoutPod(observed) };
+  if (pod === undefined) {
+    const stuck = observed.pod && stuckPod(observed.pod, 'an earlier lab', now);
+    return {
+      status: 'pending',
+      phase: phaseWithoutPod(observed),
+      finding: stuck ?? intent.hindrance ?? undefined,
+    };
+  }
   const end = findEnd(pod);
   if (end !== undefined) {
     const status = endStatus(end);

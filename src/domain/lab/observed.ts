@@ -45,6 +45,8 @@ export interface ObservedIntent {
   readonly build: LabBuild | null;
   /** The image that was built; null before it is there, and for a lab whose image was named. */
   readonly builtImage: LabBuiltImage | null;
+  /** What the cluster has not done for the lab so far, and why; of no account once its pod is there. */
+  readonly hindrance: Finding | null;
   /** When the signed token of the lab was last renewed, in milliseconds since the epoch; null when it never was. */
   readonly tokenRenewedAt: number | null;
 }

@@ -21,13 +21,21 @@ export interface ObservedContainer {
   readonly imageDigest: string | null;
 }
 
+/** What the cluster says of how a pod goes. */
+export interface EndingFacts {
+  /** Whether it is being deleted, by us or by somebody else. */
+  readonly terminating: boolean;
+  /** When a pod that is being deleted should be gone at the latest, in milliseconds since the epoch. */
+  readonly goneBy: number | null;
+  /** Who has to do something before a deleted pod goes. */
+  readonly finalizers: readonly string[];
+}
+
 /** What the cluster says of any pod. */
-export interface PodFacts {
+export interface PodFacts extends EndingFacts {
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
   /** Condition `Ready`: it also turns false when the node is lost. */
   readonly ready: boolean;
-  /** Whether it is being deleted, by us or by somebody else. */
-  readonly terminating: boolean;
   readonly node: string | null;
   readonly podIp: string | null;
   /** `status.reason`: `Evicted`, `NodeLost`, … */

@@ -17,6 +17,7 @@ import {
   findEnd,
   type Trouble,
 } from '../../domain/lab/reasons.ts';
+import { stuckPod } from '../../domain/lab/stuck-pod.ts';
 
 /** All times in milliseconds. */
 export interface LabTimings {
@@ -141,7 +142,13 @@ function decideWithoutPod(
   const spec = labSpecOf(intent);
   if (podSeen) return { do: 'fail', finding: deletedExternally() };
   const left = spec.deadline + clockSkew - now;
-  if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, undefined) };
+  if (left <= 0) {
+    const stuck = leftover && stuckPod(leftover, 'an earlier lab', now);
+    return {
+      do: 'fail',
+      finding: tooLate(spec, stuck ?? trouble ?? intent.hindrance, undefined),
+    };
+  }
   if (leftover !== undefined) return { do: 'remove-leftover-pod', pod: leftover, again: left };
   if (namespace?.terminating === true) return { do: 'wait-for-namespace', again: left };
   return { do: 'make-objects' };

@@ -2,6 +2,7 @@ import type { CoreV1Event } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import { currentPod, type WantedLab } from '../../domain/lab/observed.ts';
 import { eventText, findEventTrouble } from '../../domain/lab/reasons.ts';
+import { stuckAt, stuckPod } from '../../domain/lab/stuck-pod.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { Controller } from '../controller.ts';
 import { decide, type LabTimings } from './decide.ts';
@@ -66,8 +67,19 @@ export class LabEventReporter {
     operation.noteEvent(eventText(reason, message), trouble, this.#clock.monotonic());
   }
 
+  /** After how many milliseconds there may be something to tell although nothing has changed; undefined for never. */
+  nextLook(slug: string): number | undefined {
+    const { intent, pod } = this.#options.cache.observe(slug);
+    const at = intent === undefined || pod === undefined ? undefined : stuckAt(pod);
+    const left = at === undefined ? 0 : at - this.#clock.now();
+    return left > 0 ? left : undefined;
+  }
+
   #reportDelete({ pod }: WantedLab, { log }: Operation): void {
-    if (pod !== undefined) log.info('Shutting down Kubernetes pod', PROGRESS.stopping);
+    if (pod === undefined) return;
+    log.info('Shutting down Kubernetes pod', PROGRESS.stopping);
+    const stuck = stuckPod(pod, 'the lab', this.#clock.now());
+    if (stuck !== undefined) log.info(stuck.message);
   }
 
   #reportSpawn(slug: string, lab: WantedLab, operation: Operation): void {
@@ -83,6 +95,10 @@ export class LabEventReporter {
       log.info('Waiting for the namespace of an earlier lab to go', PROGRESS.waiting);
     } else if (decision.do === 'remove-leftover-pod') {
       log.info('Waiting for the pod of an earlier lab to go', PROGRESS.waiting);
+      const stuck = stuckPod(decision.pod, 'an earlier lab', this.#clock.now());
+      if (stuck !== undefined) log.info(stuck.message);
+    } else if (decision.do === 'make-objects') {
+      if (lab.intent.hindrance !== null) log.info(lab.intent.hindrance.message);
     } else if (decision.do === 'follow-pod') {
       if (condition !== null) log.info(condition.message);
     } else if (decision.do === 'report-running') {
@@ -105,7 +121,8 @@ export function labEventsController(reporter: LabEventReporter, cache: LabCache,
     keys: () => cache.slugs(),
     reconcile(slug) {
       reporter.report(slug);
-      return Promise.resolve();
+      const next = reporter.nextLook(slug);
+      return Promise.resolve(next === undefined ? undefined : { requeueAfterMs: next });
     },
     logger,
   });

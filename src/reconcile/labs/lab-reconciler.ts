@@ -2,12 +2,13 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabConfig } from '../../config/config.ts';
-import { parseIntent, parseSecrets } from '../../domain/lab/intent.ts';
+import { hindrancePatch, parseIntent, parseSecrets } from '../../domain/lab/intent.ts';
 import type { LabSecrets, LabSpec } from '../../domain/lab/lab.ts';
 import { POD_NAME } from '../../domain/lab/object-names.ts';
 import { currentPod, labSpecOf, type ObservedIntent, type WantedLab } from '../../domain/lab/observed.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
+import { isOutdated } from '../../storage/kubernetes/kube-error.ts';
 import { Pods, Secrets } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { Controller } from '../controller.ts';
@@ -18,7 +19,7 @@ import type { LabCache } from './lab-cache.ts';
 import { type LabTokens, tokenSubject } from './lab-service.ts';
 import type { LabTeardown } from './lab-teardown.ts';
 import { LabObjectsWriter } from './objects/lab-objects.ts';
-import { refusalOf, Refused } from './objects/refusal.ts';
+import { hindranceOf, refusalOf, Refused } from './objects/refusal.ts';
 import type { SourceSecrets } from './objects/source-secrets.ts';
 import { CLEANUP_AGAIN_MS, type Operation, type Operations, subjectOf } from './operations.ts';
 
@@ -40,6 +41,8 @@ export interface LabReconcilerOptions {
   readonly buildsImages: boolean;
   /** The longest that a refusal which may pass is waited for, in milliseconds; tests shorten it. */
   readonly longestGrace?: number | undefined;
+  /** For how long the cluster may fail what a lab needs before that is noted for readers, in milliseconds. */
+  readonly noteAfter: number;
   readonly logger: Logger;
   readonly clock?: Clock;
 }
@@ -150,7 +153,10 @@ export class LabReconciler {
       // Whatever the error is about, nothing comes back to a lab that nobody wants any more.
       if (!isWanted()) return teardown.takeBack(intent, undefined);
       const refused = refusalOf(error);
-      if (refused === undefined || this.#mayPass(refused, operation)) throw error;
+      if (refused === undefined || this.#mayPass(refused, operation)) {
+        await this.#noteHindrance(intent, error, operation);
+        throw error;
+      }
       logger.warn({ err: error, lab: slug }, 'the cluster refuses a lab');
       operation.noteCleanup(null);
       return teardown.fail(intent, refused.finding);
@@ -168,6 +174,21 @@ export class LabReconciler {
       secrets: { ...secrets, token: await this.#tokenOf(spec, secrets), data: copied.data },
       pullSecret: copied.pullSecret,
     });
+  }
+
+  /** Notes in the intent what the cluster has failed for some seconds, where it is not noted yet: every replica tells its readers. */
+  async #noteHindrance(intent: ObservedIntent, error: unknown, operation: Operation): Promise<void> {
+    const { client, cache, controller, noteAfter, logger } = this.#options;
+    const hindrance = hindranceOf(error);
+    if (hindrance === undefined || hindrance.message === intent.hindrance?.message) return;
+    if (operation.refusedFor(hindrance.reason, this.#clock.monotonic()) < noteAfter) return;
+    try {
+      const ref = { namespace: controller, name: intent.name };
+      cache.observeIntent(await client.patch(Secrets, ref, hindrancePatch(intent, hindrance), METADATA_ONLY));
+    } catch (err) {
+      // The error of the run counts; this is noted by a later one, or the lab is over by then.
+      if (!isOutdated(err)) logger.warn({ err, lab: intent.slug }, 'what a lab waits for cannot be noted');
+    }
   }
 
   /** Whether a refusal may be about what passes by itself, and has not lasted longer than that takes. */

@@ -82,9 +82,11 @@ export interface LabService {
   /**
    * Resolves when the lab can be created again.
    *
+   * @param options.force takes the pod out of the API server's records without waiting for its machine: on a machine that is only
+   * cut off it runs on, and may write to the volumes of the next lab
    * @throws {LabwrightError} `unknown_user` (404), `delete_failed` (500)
    */
-  delete(key: LabKey): Promise<void>;
+  delete(key: LabKey, options?: { readonly force?: boolean }): Promise<void>;
   /**
    * The events of the lab's current or last operation from the start, or from after `lastEventId`, and then as they
    * come, until one is terminal or `signal` aborts.

@@ -6,12 +6,12 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { buildIntent, deletingPatch, INTENT_TYPE, parseIntent } from '../../domain/lab/intent.ts';
 import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../../domain/lab/lab.ts';
-import { buildObjectNames, LAB_INTENT_KIND } from '../../domain/lab/object-names.ts';
+import { buildObjectNames, LAB_INTENT_KIND, POD_NAME } from '../../domain/lab/object-names.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
 import { KIND_LABEL, labSlug } from '../../domain/names.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
-import { Secrets } from '../../storage/kubernetes/resources.ts';
+import { Pods, Secrets } from '../../storage/kubernetes/resources.ts';
 import { withTimeout } from '../../util/abort.ts';
 import { explainKubeError } from '../explain-kube-error.ts';
 import type { LabAdmission } from './admission/lab-admission.ts';
@@ -131,7 +131,7 @@ export class Labs implements LabService {
     await promised.catch(explainKubeError);
   }
 
-  async delete(key: LabKey): Promise<void> {
+  async delete(key: LabKey, { force = false } = {}): Promise<void> {
     const { operations, cache, config, logger } = this.#options;
     const marked = await this.#markDeleting(key).catch(explainKubeError);
     const slug = labSlug(key);
@@ -140,12 +140,29 @@ export class Labs implements LabService {
     // The watch may have told of its end before the answer to the write was here.
     if (cache.intentOf(slug)?.uid !== marked.intent.uid) return;
     const operation = operations.resume('delete', subjectOf(marked.intent));
+    if (force) await this.#forcePod(key).catch(explainKubeError);
     const deadline = AbortSignal.timeout(config.deleteTimeout);
     for await (const event of operation.log.read(undefined, deadline)) {
       if (event.type === 'complete') return;
     }
     logger.warn({ lab: slug }, 'a delete takes too long; it goes on in the background');
-    throw new LabwrightError('delete_failed', 500, 'Failed to delete lab: it takes too long, and goes on');
+    const message = withCause('Failed to delete lab: it takes too long, and goes on', this.get(key));
+    throw new LabwrightError('delete_failed', 500, message);
+  }
+
+  /** Takes the pod of a lab that is to go out of the API server's records, whether its machine has ended it or not. */
+  async #forcePod(key: LabKey): Promise<void> {
+    const { client, cache, logger } = this.#options;
+    const { pod } = cache.observe(labSlug(key));
+    if (pod === undefined) return;
+    logger.warn(
+      { lab: pod.slug, namespace: pod.namespace, node: pod.node },
+      'deleting a pod by force: it may still run',
+    );
+    const only = { uid: pod.uid, gracePeriodSeconds: 0 };
+    await client.delete(Pods, { namespace: pod.namespace, name: POD_NAME }, only).catch((error: unknown) => {
+      if (!isOutdated(error)) throw error;
+    });
   }
 
   events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined {
@@ -162,7 +179,7 @@ export class Labs implements LabService {
     const { cache, builder } = this.#options;
     const observed = cache.observe(slug);
     const podSeen = observed.intent !== undefined && cache.hasSeenPod(observed.intent);
-    return builder.recreateLabState(observed, podSeen);
+    return builder.recreateLabState(observed, podSeen, Date.now());
   }
 
   /**
@@ -241,10 +258,11 @@ export class Labs implements LabService {
   }
 
   #conflict(key: LabKey): LabwrightError {
-    const status = this.get(key)?.status;
-    if (status === 'running') return new LabwrightError('lab_exists', 409, `Lab already exists for ${key.username}`);
-    const kind = status === 'terminating' ? 'delete' : 'spawn';
-    const message = `An operation for ${key.username} is in progress: ${kind}`;
+    const state = this.get(key);
+    if (state?.status === 'running')
+      return new LabwrightError('lab_exists', 409, `Lab already exists for ${key.username}`);
+    const kind = state?.status === 'terminating' ? 'delete' : 'spawn';
+    const message = withCause(`An operation for ${key.username} is in progress: ${kind}`, state);
     return new LabwrightError('operation_in_progress', 409, message);
   }
 }
@@ -268,6 +286,11 @@ function earlierSpawns(replaced: ObservedIntent | undefined): Pick<LabSpec, 'ear
   const { earlierSpawns: before, spawnId } = replaced.spec;
   // What was made before secrets were labelled is found by the lab alone.
   return before === undefined ? {} : { earlierSpawns: [...before, spawnId].slice(-EARLIER_SPAWNS) };
+}
+
+/** A sentence, and after it what the lab waits for, if that is known. */
+function withCause(sentence: string, state: LabState | undefined): string {
+  return state?.message === undefined || state.message === null ? sentence : `${sentence}. ${state.message}`;
 }
 
 function unknownUser({ username }: LabKey): LabwrightError {

@@ -1,8 +1,14 @@
-import type { KubernetesObject, V1Container, V1ContainerStatus, V1Pod } from '@kubernetes/client-node';
+import type { KubernetesObject, V1Container, V1ContainerStatus, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
 import { parseAddressing } from '../../domain/lab/internal-url.ts';
 import type { ObservedIntent, ObservedNamespace } from '../../domain/lab/observed.ts';
-import { LAB_CONTAINER, type ObservedContainer, type ObservedPod, type PodFacts } from '../../domain/lab/pod.ts';
+import {
+  type EndingFacts,
+  LAB_CONTAINER,
+  type ObservedContainer,
+  type ObservedPod,
+  type PodFacts,
+} from '../../domain/lab/pod.ts';
 import {
   ADDRESSING_ANNOTATION,
   KEPT_SINCE_ANNOTATION,
@@ -112,7 +118,7 @@ export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
   return {
     phase: (status.phase ?? 'Pending') as PodFacts['phase'],
     ready: condition('Ready')?.status === 'True',
-    terminating: metadata?.deletionTimestamp !== undefined,
+    ...endingFacts(metadata),
     node: spec?.nodeName ?? null,
     podIp: status.podIP ?? null,
     reason: status.reason ?? null,
@@ -125,6 +131,14 @@ export function podFacts({ metadata, spec, status = {} }: V1Pod): PodFacts {
       ),
       ...(status.containerStatuses ?? []).map((container) => observeContainer(container, false)),
     ],
+  };
+}
+
+function endingFacts({ deletionTimestamp, finalizers }: V1ObjectMeta = {}): EndingFacts {
+  return {
+    terminating: deletionTimestamp !== undefined,
+    goneBy: time(deletionTimestamp),
+    finalizers: finalizers ?? [],
   };
 }
 

@@ -23,6 +23,19 @@ const Detail = z.object({
     .meta({ param: { name: 'detail', in: 'query' }, description: 'Everything that is known.' }),
 });
 
+const Force = z.object({
+  force: z
+    .enum(['true', 'false'], { error: 'Input should be a valid boolean' })
+    .default('false')
+    .transform((value) => value === 'true')
+    .meta({
+      param: { name: 'force', in: 'query' },
+      description:
+        'For administrators: take the pod out of the records of the cluster without waiting for its machine. On a machine that is only cut off it ' +
+        'runs on, and writes to its volumes beside the next lab.',
+    }),
+});
+
 const refused = {
   401: json(ErrorBody, 'No valid credential'),
   403: json(ErrorBody, 'Not allowed'),
@@ -88,7 +101,7 @@ function routesOf(
       path,
       summary: 'Delete a lab',
       description: 'The answer comes when the lab can be created again.',
-      request: { params },
+      request: { params, query: Force },
       responses: {
         204: { description: 'Gone' },
         500: json(ErrorBody, 'It could not be deleted'),

@@ -72,8 +72,15 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
 
     routes.openapi(remove, async (c) => {
       const key = c.req.valid('param');
+      const { force } = c.req.valid('query');
+      if (force && c.var.identity.role !== 'admin') {
+        const message = 'Only administrators delete by force: what still runs may write to the volumes of the next lab';
+        throw new LabwrightError('permission_denied', 403, message, {
+          loc: ['query', 'force'],
+        });
+      }
       await labs.ready(key);
-      await labs.delete(key).catch((error: unknown) => {
+      await labs.delete(key, { force }).catch((error: unknown) => {
         throw error instanceof LabwrightError && error.code === 'unknown_user' ? unknownLab(key, error) : error;
       });
       return c.body(null, 204);

@@ -7,7 +7,7 @@ function ended(exitCode: number, terminating: boolean, reason = 'Error'): PodFac
   const container = { name: 'builder', init: false, restarts: 0, waiting: null, runningSince: null, imageDigest: null };
   return {
     ...{ phase: 'Failed', ready: false, terminating, node: 'n', podIp: null, reason: null, message: null },
-    ...{ unschedulable: null, disruption: null },
+    ...{ unschedulable: null, disruption: null, goneBy: null, finalizers: [] },
     containers: [{ ...container, terminated: { reason, exitCode, message: '', finishedAt: 1 } }],
   };
 }

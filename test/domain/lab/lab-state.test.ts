@@ -7,7 +7,8 @@ import {
   writeAddressing,
 } from '../../../src/domain/lab/internal-url.ts';
 import { recreateLabState } from '../../../src/domain/lab/lab-state.ts';
-import type { ObservedLab } from '../../../src/domain/lab/observed.ts';
+import type { ObservedIntent, ObservedLab } from '../../../src/domain/lab/observed.ts';
+import type { ObservedPod } from '../../../src/domain/lab/pod.ts';
 import { anyLab } from '../../reconcile/support/any-lab.ts';
 import { aContainer, anIntent, aNamespace, aPod, aSpec, CREATED, ended } from '../../reconcile/support/observed.ts';
 
@@ -18,6 +19,7 @@ function stateOf(lab: Partial<ObservedLab>, addressing = DNS) {
   return recreateLabState({ intent: anIntent(), namespace: undefined, pod: undefined, ...lab }, addressing);
 }
 
+const RUNS = { phase: 'Running', node: 'n', ready: true } as const;
 const waiting = (reason: string, message = '') => aContainer({ waiting: { reason, message } });
 const up = aContainer({ runningSince: CREATED, imageDigest: 'sha256:1', restarts: 1 });
 
@@ -26,6 +28,44 @@ describe('the state of a lab', () => {
     const lab = { intent: anIntent(), namespace: aNamespace(), pod: undefined };
     expect(recreateLabState(lab, DNS, true)).toMatchObject({ status: 'failed', reason: 'DeletedExternally' });
     expect(recreateLabState(lab, DNS, false)).toMatchObject({ status: 'pending', reason: null });
+  });
+
+  it.each<[string, Partial<ObservedPod>, string]>([
+    ['because of a finalizer', { finalizers: ['example.org/hold'] }, 'the finalizer "example.org/hold" holds it'],
+    ['because its machine says nothing', { node: 'node-7' }, 'its machine (node-7) does not confirm that it has ended'],
+  ])('whose pod does not go %s says so, half a minute after its grace period', (_why, pod, words) => {
+    const deleted = aPod({
+      ...RUNS,
+      ...pod,
+      terminating: true,
+      goneBy: CREATED,
+    });
+    const at = (intent: ObservedIntent, now: number) =>
+      recreateLabState({ intent, namespace: aNamespace(), pod: deleted }, DNS, true, now);
+    const ending = anIntent({ deleting: true });
+    expect(at(ending, CREATED + 29_999)).toMatchObject({
+      status: 'terminating',
+      reason: null,
+    });
+    expect(at(ending, CREATED + 30_000)).toMatchObject({
+      status: 'terminating',
+      reason: 'PodStuck',
+    });
+    expect(at(ending, CREATED + 30_000)?.message).toContain(`The pod of the lab does not go: ${words}`);
+    // The next one waits for it.
+    const next = anIntent({ spec: aSpec({ spawnId: 'next' }) });
+    const state = recreateLabState(
+      { intent: next, namespace: aNamespace(), pod: deleted },
+      DNS,
+      false,
+      CREATED + 30_000,
+    );
+    expect(state).toMatchObject({
+      status: 'pending',
+      phase: 'waiting_for_namespace',
+      reason: 'PodStuck',
+    });
+    expect(state?.message).toContain(`The pod of an earlier lab does not go: ${words}`);
   });
 
   it.each<[string, Partial<ObservedLab>, string, string, string | null]>([

@@ -145,6 +145,31 @@ describe('a lab that does not come up in time', () => {
     });
   });
 
+  it('because an earlier pod does not go, or the cluster does not do something, ends with that cause', () => {
+    const hindrance = {
+      reason: 'ClusterUnavailable',
+      message: 'A webhook does not answer.',
+    } as const;
+    expect(decideAt(600_000, { intent: anIntent({ hindrance }) })).toMatchObject({
+      finding: {
+        reason: 'ClusterUnavailable',
+        message: expect.stringContaining('A webhook') as string,
+      },
+    });
+    const stuck = withPod({
+      spawnId: 'earlier',
+      terminating: true,
+      goneBy: CREATED,
+      node: 'n',
+    });
+    expect(decideAt(600_000, { ...stuck, intent: anIntent({ hindrance }) })).toMatchObject({
+      finding: {
+        reason: 'PodStuck',
+        message: expect.stringContaining('its machine (n)') as string,
+      },
+    });
+  });
+
   it('waits for each thing as long as the settings say, whatever the trouble itself would give it', () => {
     const timings = { ...TIMINGS, patience: { machine: 1_000, image: 2_000, container: 3_000 } };
     for (const [waitsFor, longest] of Object.entries(timings.patience)) {

@@ -36,6 +36,10 @@ class Replica {
     clock: { now: () => CREATED + 1_000, monotonic: () => 1_000 },
   });
 
+  nextLook(): number | undefined {
+    return this.#reporter.nextLook(SLUG);
+  }
+
   show(lab: Partial<ObservedLab>): OperationLog | undefined {
     this.#shown = { ...NOBODY, ...lab };
     if (lab.pod !== undefined) this.#seen.add(lab.pod.spawnId);
@@ -58,6 +62,21 @@ const messages = (events: readonly LabEvent[]) => events.map(({ message }) => me
 const running = aPod({ phase: 'Running', ready: true, started: true, node: 'n' });
 
 describe('what a replica tells of a lab', () => {
+  it('whose pod does not go is told without any change of the pod', async () => {
+    const replica = new Replica();
+    const intent = anIntent({ deleting: true });
+    const going = (goneBy: number) => ({
+      intent,
+      pod: aPod({ ...running, terminating: true, goneBy, node: 'node-7' }),
+    });
+    const log = replica.show(going(CREATED));
+    expect(messages(await read(log))).toEqual(['Shutting down Kubernetes pod']);
+    expect(replica.nextLook()).toBe(29_000);
+    replica.show(going(CREATED - 29_000));
+    expect(replica.nextLook()).toBeUndefined();
+    expect(messages(await read(log)).at(-1)).toContain('its machine (node-7) does not confirm');
+  });
+
   it('follows from what its cache shows, in the order of a spawn', async () => {
     const replica = new Replica();
     replica.show({ intent: anIntent(), namespace: aNamespace({ terminating: true }) });

@@ -37,6 +37,7 @@ export function anIntent(changes: Partial<ObservedIntent> = {}): ObservedIntent 
     cleaned: false,
     build: null,
     builtImage: null,
+    hindrance: null,
     tokenRenewedAt: null,
     ...changes,
   };
@@ -86,6 +87,8 @@ export function aPod(changes: Partial<ObservedPod> = {}): ObservedPod {
     ready: false,
     started: false,
     terminating: false,
+    goneBy: null,
+    finalizers: [],
     node: null,
     podIp: null,
     serviceIp: null,

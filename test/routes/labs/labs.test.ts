@@ -134,6 +134,22 @@ describe('deleting a lab', () => {
     expect(labs.deleted).toEqual([{ username: 'ada', servername: '' }]);
   });
 
+  it('is by force for administrators alone', async () => {
+    const asked: unknown[] = [];
+    const labs = fakeLabs([aLabState()], {
+      delete: (_key, options) => Promise.resolve(void asked.push(options)),
+    });
+    const { call } = testApp({ labs });
+    const remove = (as: 'admin' | 'hub' | 'ada', query: string) =>
+      call(`${API}/labs/ada${query}`, { as, method: 'DELETE' }).then(({ status }) => status);
+    expect(await remove('admin', '?force=true')).toBe(204);
+    expect(await remove('admin', '?force=maybe')).toBe(422);
+    expect(await remove('hub', '?force=true')).toBe(403);
+    expect(await remove('ada', '?force=true')).toBe(403);
+    expect(await remove('ada', '?force=false')).toBe(204);
+    expect(asked).toEqual([{ force: true }, { force: false }]);
+  });
+
   it('deletes a named server', async () => {
     const labs = fakeLabs([]);
     await testApp({ labs }).call(`${API}/labs/ada/servers/gpu`, { as: 'ada', method: 'DELETE' });

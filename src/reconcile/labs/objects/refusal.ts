@@ -86,6 +86,25 @@ export function refusalOf(error: unknown, noun: Noun = 'lab'): Refused | undefin
   return new Refused(reason, sentence(noun, error.message), { cause: error, graceMs });
 }
 
+const WEBHOOK = /failed calling webhook "([\w.-]{1,253})"/;
+
+/** What keeps the cluster from making an object of a lab, as long as it may pass. The API server's text is for the log. */
+export function hindranceOf(error: unknown): Finding | undefined {
+  const refused = refusalOf(error);
+  if (refused !== undefined) return refused.finding;
+  if (!(error instanceof KubeError) || error.isNamespaceTerminating) return undefined;
+  const { kind } = error.target;
+  const [, webhook] = WEBHOOK.exec(error.message) ?? [];
+  const why =
+    webhook !== undefined
+      ? `the admission webhook "${webhook}" does not answer`
+      : error.status === 0
+        ? 'the Kubernetes API does not answer'
+        : `the Kubernetes API answers with status ${error.status}`;
+  const message = `The cluster does not take the ${kind} of the lab at the moment: ${why}. Labwright goes on trying.`;
+  return { reason: 'ClusterUnavailable', message };
+}
+
 /** What a smaller size needs less of. */
 const SIZE = /^(?:(?:limits|requests)\.)?(?:cpu|memory)$/;
 
