@@ -74,6 +74,9 @@ export function buildService(context: BuildContext): V1Service {
     spec: {
       type: 'ClusterIP',
       selector: labLabels(context),
+      // The address is programmed on every machine while the lab's server still comes up, and not after that: a browser that is
+      // sent there at once would be refused. There is one pod; where it does not listen, it refuses itself.
+      publishNotReadyAddresses: true,
       ports: [{ name: 'http', port, protocol: 'TCP', targetPort: port }],
     },
   };
