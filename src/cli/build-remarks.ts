@@ -1,10 +1,12 @@
 import { access, constants } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replacedVariables } from '../builder/build/build-command.ts';
 import { whyMatchesNothing } from '../domain/git/repository-patterns.ts';
 import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
 
 /** What can be seen from here that will keep builds from running, though the configuration can be used; a sentence each. */
-export async function remarksOnBuilds({ executors, repositories }: BuildsConfig): Promise<string[]> {
+export async function remarksOnBuilds(config: BuildsConfig): Promise<string[]> {
+  const { executors, repositories } = config;
   const { allowed, denied } = repositories;
   const useless = [...allowed, ...denied].flatMap((source) => {
     const why = whyMatchesNothing(source);
@@ -12,7 +14,17 @@ export async function remarksOnBuilds({ executors, repositories }: BuildsConfig)
       ? []
       : [`the pattern "${source.replaceAll('\\/', '/')}" of repositories matches nothing: ${why}.`];
   });
-  return [...(await Promise.all(executors.map(unreadable))).flat(), ...useless];
+  return [...(await Promise.all(executors.map(unreadable))).flat(), ...useless, ...replaced(config)];
+}
+
+/** What is set to no purpose, at any of the places where builds run. */
+function replaced(config: BuildsConfig): string[] {
+  const backends = [config.backend, ...config.executors.flatMap((each) => ('backend' in each ? [each.backend] : []))];
+  const names = new Set(backends.flatMap((backend) => replacedVariables(config, backend ?? config.backend)));
+  if (names.size === 0) return [];
+  return [
+    `builds.pod.env: ${[...names].join(', ')} ${names.size === 1 ? 'is' : 'are'} replaced by what Labwright sets.`,
+  ];
 }
 
 /** It may be checked elsewhere than where Labwright runs: a file that is missing here is no fault of the configuration. */

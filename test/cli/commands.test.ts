@@ -73,6 +73,18 @@ describe('check-config', () => {
     expect(stdout.match(/note:/g)).toHaveLength(2);
   });
 
+  it('says which variables of builds are replaced', async () => {
+    const file = join(folder, 'env.yaml');
+    const env = { HTTPS_PROXY: 'http://proxy:3128', DOCKER_CONFIG: '/root', DOCKER_HOST: 'tcp://engine:2375' };
+    await writeFile(file, JSON.stringify(withBuilds({ pod: { env } })));
+    const { stdout } = await run('check-config', file);
+    expect(stdout).toContain('note: builds.pod.env: DOCKER_CONFIG is replaced by what Labwright sets.');
+    expect(stdout.match(/note:/g)).toHaveLength(1);
+    const executors = [{ kind: 'docker', name: 'socket', address: 'unix:///run/engine.sock' }];
+    await writeFile(file, JSON.stringify(withBuilds({ pod: { env }, backend: { kind: 'socket' }, executors })));
+    expect((await run('check-config', file)).stdout).toContain('note: builds.pod.env: DOCKER_CONFIG, DOCKER_HOST are');
+  });
+
   it('says which patterns of repositories can match nothing', async () => {
     const file = join(folder, 'patterns.yaml');
     await writeFile(

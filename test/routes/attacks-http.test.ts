@@ -126,6 +126,7 @@ describe('a connection on which comes', () => {
     expect({ statuses: answers.map((answer) => answer.status), rest, isClosed }).toEqual({
       ...{ statuses: [status], rest: '', isClosed: true },
     });
+    expect(answers[0]?.headers['allow'] !== undefined).toBe(status === 405);
     const type = { 405: 'method_not_allowed', 413: 'payload_too_large' }[status] ?? 'invalid_request';
     expect(JSON.parse(answers[0]?.body ?? '')).toEqual({ detail: [{ msg: expect.any(String) as string, type }] });
     expect(answers[0]?.headers.connection).toBe('close');

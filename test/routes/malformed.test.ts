@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import '../support/leaks.ts';
 import { ErrorBody } from '../../src/routes/server/errors.ts';
 import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
+import { undocumented } from './documented.ts';
 import { CANARY, malformedBytes, malformedRequest, moreHeaders } from './malformed-requests.ts';
 import { aConfig, aLabState, eventsOf, fakeLabs, IMAGE, testApp } from './support.ts';
 
@@ -32,17 +33,20 @@ function count(statuses: Map<number, number>, status: number): void {
 describe('a malformed request', () => {
   it(`gets a 4xx in the one error format: ${String(IN_PROCESS)} of them`, { timeout: 120_000 }, async () => {
     const statuses = new Map<number, number>();
+    const faultOf = undocumented(await (await app.request('/openapi.json')).json());
     await fc.assert(
       fc.asyncProperty(malformedRequest, moreHeaders, async (malformed, more) => {
         const { method, path, query, authorization, contentType, body } = malformed;
         const headers = { ...more, authorization, ...(contentType === '' ? {} : { 'content-type': contentType }) };
         const init = method === 'GET' || method === 'HEAD' ? { method, headers } : { method, headers, body };
-        const response = await app.fetch(new Request(`http://localhost${path}${query}`, init), {});
+        const request = new Request(`http://localhost${path}${query}`, init);
+        const response = await app.fetch(request, {});
         const text = await response.text();
         count(statuses, response.status);
         expect(response.status).toBeLessThan(500);
         expect(text).not.toContain(CANARY);
         expect(text).not.toMatch(STACK);
+        expect(faultOf(method, request.url, response)).toBeUndefined();
         if (response.status < 400 || method === 'HEAD') return;
         expect(response.headers.get('content-type')).toBe('application/json');
         expect(ErrorBody.safeParse(JSON.parse(text)).success).toBe(true);

@@ -20,6 +20,8 @@ export interface JupyterhubOptions {
   readonly userModels: boolean;
 }
 
+/** The scope of whoever may use a service of the hub, and that service's name. */
+const ACCESS = /^access:services!service=([\w.-]{1,100})$/;
 const HIGHEST_FIRST: readonly Role[] = ['admin', 'hub', 'user'];
 
 /**
@@ -54,11 +56,21 @@ export function hubIdentity(
   { scopes, userModels }: Pick<JupyterhubOptions, 'scopes' | 'userModels'>,
 ): Omit<Identity, 'provider' | 'token'> {
   const role = HIGHEST_FIRST.find((candidate) => scopes[candidate].some((scope) => held.has(scope)));
-  if (role === undefined) throw noRole();
+  if (role === undefined) throw ofOtherService(held) ?? noRole();
   if (kind === 'service') return { role, subject: `service ${name}`, username: null, facts: null };
   if (!isIdentityName(name)) {
     throw new LabwrightError('permission_denied', 403, 'There can be no labs for a user of this name');
   }
   const known = { ...noFacts(name), groups: groups?.map((group) => ({ name: group, id: null })) ?? null };
   return { role, subject: name, username: name, facts: userModels ? null : { source: 'hub', user: known } };
+}
+
+/** A token that is for a service: most likely Labwright, which has another name at that hub than it is looked for here. */
+function ofOtherService(held: ReadonlySet<string>): LabwrightError | undefined {
+  const [scope, service] = [...held].map((each) => ACCESS.exec(each)).find((found) => found !== null) ?? [];
+  if (scope === undefined || service === undefined) return undefined;
+  const message =
+    `The token is for the service "${service}" of the hub, and here it gives no role. Where Labwright has that name there, ` +
+    `\`auth.jupyterhub.scopes.user\` has to say so: ${scope}`;
+  return new LabwrightError('permission_denied', 403, message);
 }

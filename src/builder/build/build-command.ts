@@ -44,12 +44,18 @@ export function buildCommand(config: BuildsConfig, backend: BackendConfig, spec:
     ...builder.extraArgs,
     sourceOf(repository),
   ];
-  return { command: ['repo2docker'], args, env: { ...config.pod.env, ...environmentOf(config, backend, spec) } };
+  return { command: ['repo2docker'], args, env: { ...config.pod.env, ...environmentOf(config, backend, spec.image) } };
 }
 
-function environmentOf(config: BuildsConfig, backend: BackendConfig, spec: BuildSpec): Record<string, string> {
+/** Names that are not what `pod.env` says they are, whatever is built. */
+export function replacedVariables(config: BuildsConfig, backend: BackendConfig): string[] {
+  const ours = environmentOf(config, backend, '');
+  return Object.keys(config.pod.env).filter((name) => name in ours);
+}
+
+function environmentOf(config: BuildsConfig, backend: BackendConfig, image: string): Record<string, string> {
   return {
-    LABWRIGHT_IMAGE: spec.image,
+    LABWRIGHT_IMAGE: image,
     ...(config.registry.insecure ? { LABWRIGHT_REGISTRY_INSECURE: '1' } : {}),
     DOCKER_CONFIG: SECRETS_DIRECTORY,
     REGISTRY_AUTH_FILE: `${SECRETS_DIRECTORY}/config.json`,

@@ -39,7 +39,12 @@ export const pod = z.strictObject({
   cpuRequest: cpu.default(0.5).describe('CPU kept free on the node.'),
   memoryRequest: memory.default(2 ** 30).describe('Memory kept free on the node.'),
   ephemeralStorageRequest: memory.default(2 * 2 ** 30).describe('Disk kept free on the node.'),
-  env: z.record(variable, z.string()).default({}).describe('Environment of repo2docker, such as that of a proxy.'),
+  env: z
+    .record(variable, z.string())
+    .default({})
+    .describe(
+      'Environment of repo2docker, such as that of a proxy. Where registry, Git and engine are is said by Labwright, whatever is set here.',
+    ),
   nodeSelector: labels.default({}).describe('Labels a node must have.'),
   tolerations: z.array(toleration).default([]).describe('Tolerations, as in a Pod.'),
   affinity: affinity.optional().describe('Affinity, as in a Pod; replaces that of `placement`.'),

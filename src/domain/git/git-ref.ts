@@ -1,11 +1,18 @@
 import { BuildProblem } from '../build/build.ts';
-import { CONTROL } from './repository-url.ts';
 
-/** What a file system and so Git can hold in one name. */
-const REF_LENGTH = 244;
+const CONTROLS = String.raw`\u0000-\u001f\u007f-\u009f\u2028\u2029`;
+/**
+ * What Git lets a ref be called (git-check-ref-format), as long as a file system and so Git can hold it in one name. The
+ * empty text is none.
+ */
+export const REF = new RegExp(
+  String.raw`^(?!@$|[-/.]|.*[/.]$|.*(?:\.\.|@\{|//|/\.|\.lock(?:/|$)))[^${CONTROLS} ~^:?*[\\]{1,244}$`,
+);
 const PATH_LENGTH = 1_000;
-/** What Git forbids anywhere in a ref (git-check-ref-format), control characters apart. */
-const FORBIDDEN = /[ ~^:?*[\\]|\.\.|@\{|\/\/|\/\.|\.lock(?:\/|$)/;
+/** A directory in a repository, with any slashes around it: no part is empty, `.` or `..`, and it is no option. */
+export const BUILD_PATH = new RegExp(
+  String.raw`^/*(?:(?![-/]|(?:.*/)?\.{1,2}(?:/|$))[^${CONTROLS}\\/]+(?:/[^${CONTROLS}\\/]+)*)?/*$`,
+);
 
 /**
  * Branch, tag or commit, by the rules of git-check-ref-format.
@@ -15,14 +22,8 @@ const FORBIDDEN = /[ ~^:?*[\\]|\.\.|@\{|\/\/|\/\.|\.lock(?:\/|$)/;
  */
 export function parseRef(text: string): string {
   if (text === '') return 'HEAD';
-  const isRef =
-    text.length <= REF_LENGTH &&
-    text !== '@' &&
-    text.isWellFormed() &&
-    !/^[-/.]|[/.]$/.test(text) &&
-    !FORBIDDEN.test(text) &&
-    !CONTROL.test(text);
-  if (!isRef) throw new BuildProblem({ reason: 'RefNotFound', message: 'No branch or tag can have this name.' });
+  if (!REF.test(text) || !text.isWellFormed())
+    throw new BuildProblem({ reason: 'RefNotFound', message: 'No branch or tag can have this name.' });
   return isCommit(text.toLowerCase()) ? text.toLowerCase() : text;
 }
 
@@ -46,14 +47,7 @@ export function refCandidates(ref: string): string[] {
 export function parseBuildPath(text: string): string {
   const path = text.replace(/^\/+|\/+$/g, '');
   if (path === '') return '';
-  const isPath =
-    path.length <= PATH_LENGTH &&
-    path.isWellFormed() &&
-    !path.startsWith('-') &&
-    !path.includes('\\') &&
-    !CONTROL.test(path) &&
-    path.split('/').every((part) => part !== '' && part !== '.' && part !== '..');
-  if (isPath) return path;
+  if (path.length <= PATH_LENGTH && path.isWellFormed() && BUILD_PATH.test(path)) return path;
   const message = 'The directory must be a path inside the repository, such as "courses/intro".';
   throw new BuildProblem({ reason: 'RepositoryInvalid', message });
 }

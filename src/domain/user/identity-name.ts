@@ -1,6 +1,9 @@
 /** Longest name of a user or of a server, in bytes of UTF-8: what JupyterHub's own database columns hold. */
 export const IDENTITY_NAME_BYTES = 255;
 
+/** Its form, as far as a regular expression says it. */
+export const IDENTITY_NAME = /^(?!\.{1,2}$)[^/\u0000-\u001f\u007f-\u009f]+$/;
+
 /**
  * Whether a text can name a user or a named server.
  *
@@ -9,12 +12,5 @@ export const IDENTITY_NAME_BYTES = 255;
  * home directory), and control characters, which would break the lines of passwd files, headers and logs.
  */
 export function isIdentityName(name: string): boolean {
-  return (
-    name !== '' &&
-    name !== '.' &&
-    name !== '..' &&
-    name.isWellFormed() &&
-    !/[/\p{Cc}]/u.test(name) &&
-    Buffer.byteLength(name) <= IDENTITY_NAME_BYTES
-  );
+  return IDENTITY_NAME.test(name) && name.isWellFormed() && Buffer.byteLength(name) <= IDENTITY_NAME_BYTES;
 }

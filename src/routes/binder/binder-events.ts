@@ -1,15 +1,26 @@
+import { z } from '@hono/zod-openapi';
 import { pinned } from '../../domain/image/image-reference.ts';
 import type { BuildEvent, BuildPhase, BuildState } from '../../domain/build/build.ts';
 import { BATCH } from '../builds/build-events.ts';
 import { digestOf } from '../builds/build-state.ts';
+import { eventFrame } from '../server/streams/event-frame.ts';
 import type { StreamFormat } from '../server/streams/pulled-stream.ts';
 import { pythonObject } from '../server/streams/python-json.ts';
 
-/** One object of BinderHub's stream, in the order of its keys. */
-export type BinderEvent = Readonly<Record<string, string | number | boolean | undefined>> & {
-  readonly message: string;
-  readonly phase?: string;
-};
+/** One object of BinderHub's stream; each event has its own order of the keys. */
+const Data = z.object({
+  message: z.string(),
+  phase: z.string().optional().meta({ description: '`ready` and `failed` end the stream.' }),
+  status_code: z.int().optional().meta({ description: 'Of a refusal: the status that it would have had.' }),
+  reason: z.string().optional().meta({ description: 'Word for why a build has failed.' }),
+  imageName: z.string().optional(),
+  imageDigest: z.string().optional(),
+  buildId: z.string().optional(),
+  cached: z.boolean().optional(),
+});
+export type BinderEvent = Readonly<z.output<typeof Data>>;
+
+export const BinderEventFrame = eventFrame(['message'], Data).meta({ id: 'BinderEvent' });
 
 /** Words of repo2docker that its lines are forwarded with. Any other would end the stream for its reader, or mislead it. */
 const LINE_PHASES: ReadonlySet<string> = new Set(['fetching', 'building', 'pushing']);

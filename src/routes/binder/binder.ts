@@ -9,6 +9,7 @@ import { accepts } from '../server/accept.ts';
 import {
   BINDER_EVENTS,
   type BinderEvent,
+  BinderEventFrame,
   binderEvents,
   binderFrame,
   foundEvent,
@@ -16,6 +17,8 @@ import {
 } from './binder-events.ts';
 import { inBinderWords, refusalOf } from './binder-refusals.ts';
 import { readyBuilds, requesterOf } from '../builds/build-access.ts';
+import { ALWAYS_200 } from '../server/documented-refusals.ts';
+import { events } from '../server/responses.ts';
 import { noBuilds, reading } from '../builds/build-errors.ts';
 import { type AppContext, type AppEnv, authRequest, headerValues } from '../server/context.ts';
 import type { AppDeps } from '../server/deps.ts';
@@ -34,28 +37,29 @@ const CORS = { 'Access-Control-Allow-Headers': 'cache-control' };
 const HEADERS = { ...STREAM_HEADERS, ...CORS, 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache' };
 
 const params = z.object({
-  provider: z.string().meta({ example: 'gh' }),
+  provider: z.string().meta({ enum: [...PROVIDERS], example: 'gh' }),
   spec: z.string().meta({ description: 'With its slashes as they are.', example: 'ada/notebooks/main' }),
 });
 
 const streamBuild = createRoute({
   ...secured('streamBuild', limitStreams),
+  tags: [ALWAYS_200],
   method: 'get',
   path: PATH,
   summary: 'Ask for the image of a repository and follow how it is built, as at a BinderHub',
-  description: 'The status is always 200. A refusal is one event with the phase `failed`, and `status_code`.',
+  description:
+    'Whoever asks must accept `text/event-stream`. The status is 200 whatever there is to say: a refusal, also of who is ' +
+    'not known, is one event with the phase `failed` and a `status_code`.',
   request: {
     params,
     query: z.object({ build_only: z.string().optional().meta({ description: 'Must be `true`.' }) }),
-    headers: z.object({ accept: z.string().meta({ description: 'Must take `text/event-stream`.' }) }),
   },
-  responses: {
-    200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: z.string() } } },
-  },
+  responses: { 200: events(BinderEventFrame) },
 });
 
 const preflightBuild = createRoute({
   ...open('preflightBuild'),
+  tags: [ALWAYS_200],
   method: 'options',
   path: PATH,
   summary: 'Which headers scripts may send there',

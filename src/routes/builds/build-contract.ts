@@ -5,20 +5,19 @@ import { ErrorBody } from '../server/errors.ts';
 import { secured } from '../server/permissions.ts';
 import { limitStreams } from '../server/requests/rate-limit.ts';
 import { limitBody } from '../server/requests/request-limits.ts';
-import { json } from '../server/responses.ts';
+import { REPOSITORY } from '../../domain/git/repository-forms.ts';
+import { BuildEventFrame } from './build-events.ts';
+import { events, json } from '../server/responses.ts';
 
 const PAGE = 100;
 const LONGEST_PAGE = 1000;
 /** Any string to the compiler: the answer is a stream, and no text that is made at once. */
 const PLAIN_TEXT: string = 'text/plain';
 
-const params = z.object({ id: z.string().meta({ example: '3f1c9a7e5b2d4f6081a3c5e7092b4d6f8a1c3e50' }) });
-const refused = {
-  401: json(ErrorBody, 'No valid credential'),
-  403: json(ErrorBody, 'Not allowed'),
-  422: json(ErrorBody, 'The request is not valid'),
-  503: json(ErrorBody, 'The cluster has not been read yet'),
-};
+const params = z.object({
+  // Anything else is the id of no build.
+  id: z.string().meta({ pattern: '^[0-9a-f]{40}$', example: '3f1c9a7e5b2d4f6081a3c5e7092b4d6f8a1c3e50' }),
+});
 const unknown = { 404: json(ErrorBody, 'No such build, or none can be made here') };
 const stateHeaders = { headers: z.object({ Location: z.string().meta({ description: 'Address of the build.' }) }) };
 
@@ -35,10 +34,7 @@ export const createBuild = createRoute({
     200: { ...json(BuildState, 'The image is there, or a build of it was under way'), ...stateHeaders },
     201: { ...json(BuildState, 'A build was begun'), ...stateHeaders },
     404: json(ErrorBody, 'No such repository or ref, or no builds are configured'),
-    413: json(ErrorBody, 'The body is too large'),
-    415: json(ErrorBody, 'The body is not JSON'),
-    429: json(ErrorBody, 'Too many builds wait'),
-    ...refused,
+    429: json(ErrorBody, 'Too many builds wait, or too many requests'),
   },
 });
 
@@ -50,7 +46,10 @@ export const listBuilds = createRoute({
   request: {
     query: z.object({
       user: z.string().optional().meta({ description: 'Who asked for them.' }),
-      repository: z.string().optional().meta({ description: 'As in a create.' }),
+      repository: z
+        .string()
+        .optional()
+        .meta({ description: 'As in a create.', pattern: `^(?:${REPOSITORY})$` }),
       phase: z.enum(BUILD_PHASES).optional(),
       limit: z
         .string()
@@ -79,7 +78,6 @@ export const listBuilds = createRoute({
       }),
       'The builds',
     ),
-    ...refused,
     ...unknown,
   },
 });
@@ -90,7 +88,7 @@ export const getBuild = createRoute({
   path: '/builds/{id}',
   summary: 'State of a build',
   request: { params },
-  responses: { 200: json(BuildState, 'The build'), ...refused, ...unknown },
+  responses: { 200: json(BuildState, 'The build'), ...unknown },
 });
 
 export const cancelBuild = createRoute({
@@ -103,7 +101,6 @@ export const cancelBuild = createRoute({
   responses: {
     202: { description: 'It ends; its events tell when it has' },
     204: { description: 'It was over already, and stays as it is' },
-    ...refused,
     ...unknown,
   },
 });
@@ -119,9 +116,8 @@ export const followBuild = createRoute({
     headers: z.object({ 'last-event-id': z.string().optional().meta({ description: 'Where to go on.' }) }),
   },
   responses: {
-    200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: z.string() } } },
-    429: json(ErrorBody, 'Too many streams are open'),
-    ...refused,
+    200: events(BuildEventFrame),
+    429: json(ErrorBody, 'Too many streams are open, or too many requests'),
     ...unknown,
   },
 });
@@ -134,8 +130,7 @@ export const getBuildLog = createRoute({
   request: { params },
   responses: {
     200: { description: 'The lines', content: { [PLAIN_TEXT]: { schema: z.string() } } },
-    429: json(ErrorBody, 'Too many streams are open'),
-    ...refused,
+    429: json(ErrorBody, 'Too many streams are open, or too many requests'),
     ...unknown,
   },
 });

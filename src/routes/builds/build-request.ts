@@ -1,6 +1,5 @@
 import { z } from '@hono/zod-openapi';
 import type { Repository } from '../../domain/build/build.ts';
-import { isIdentityName } from '../../domain/user/identity-name.ts';
 import {
   type KnownHosts,
   parseBinderSpec,
@@ -8,13 +7,20 @@ import {
   parseRef,
   parseRepository,
 } from '../../domain/git/repository.ts';
+import { BUILD_PATH, REF } from '../../domain/git/git-ref.ts';
+import { BINDER_SPECS, REPOSITORY } from '../../domain/git/repository-forms.ts';
 import { reading } from './build-errors.ts';
-import { expecting, refusal } from '../server/errors.ts';
+import { expecting, identityName, refusal } from '../server/errors.ts';
 
 /** Longer than what any host gives as a name. */
 const TEXT_LENGTH = 2048;
 
 const text = z.string(expecting('a valid string')).max(TEXT_LENGTH);
+
+/** What the parsers of the domain take, as the description of the API has it. */
+const pattern = (source: string) => ({ type: 'string', pattern: `^(?:${source})$` });
+const REF_OR_NONE = { anyOf: [{ const: '' }, { type: 'string', pattern: REF.source }] };
+const path = { type: 'string', pattern: BUILD_PATH.source };
 
 /** Body of a create. Unknown keys are ignored. */
 export const BuildSpecification = z
@@ -22,20 +28,17 @@ export const BuildSpecification = z
     {
       repository: text.optional().meta({
         description: 'URL of the repository, `owner/name` of GitHub, or a DOI.',
-        example: 'ada/notebooks',
       }),
       provider: text
         .optional()
         .meta({ description: 'With `spec`, instead of `repository`: as in addresses of BinderHub.' }),
-      spec: text.optional().meta({ example: 'ada/notebooks/main' }),
-      ref: text.optional().meta({ description: 'Branch, tag or commit; `HEAD` when absent.', example: 'main' }),
+      spec: text.optional(),
+      ref: text.optional().meta({ description: 'Branch, tag or commit; `HEAD` when absent.' }),
       path: text.optional().meta({ description: 'Directory in the repository; the whole when absent.' }),
       detached: z.boolean(expecting('a valid boolean')).default(false).meta({
         description: 'Go on if nobody waits for it.',
       }),
-      username: z
-        .string(expecting('a valid string'))
-        .refine(isIdentityName, { error: 'Value error, not a name' })
+      username: identityName
         .optional()
         .meta({ description: 'For whom; the caller when absent. Users can only ask for themselves.' }),
     },
@@ -49,7 +52,20 @@ export const BuildSpecification = z
     }
     if (isBinder && ref !== undefined) context.addIssue(refusal('The ref is part of the spec', ['ref']));
   })
-  .meta({ id: 'BuildSpecification' });
+  .meta({
+    id: 'BuildSpecification',
+    anyOf: [
+      {
+        required: ['repository'],
+        properties: { repository: pattern(REPOSITORY), provider: false, spec: false, ref: REF_OR_NONE, path },
+      },
+      ...Object.entries(BINDER_SPECS).map(([provider, spec]) => ({
+        required: ['provider', 'spec'],
+        properties: { provider: { const: provider }, spec: pattern(spec), repository: false, ref: false, path },
+      })),
+    ],
+    example: { repository: 'ada/notebooks', ref: 'main' },
+  });
 export type BuildSpecification = z.output<typeof BuildSpecification>;
 
 /** What is to be built, in canonical form. */

@@ -1,19 +1,18 @@
 import { createRoute, z } from '@hono/zod-openapi';
-import { isIdentityName } from '../../domain/user/identity-name.ts';
 import type { LabKey } from '../../domain/lab/lab.ts';
-import { ErrorBody } from '../server/errors.ts';
+import { ErrorBody, identityName } from '../server/errors.ts';
+import { LabEventFrame } from './lab-event-stream.ts';
 import { DetailedLabState, LabState } from './lab-state.ts';
 import { LabSpecification } from './lab-specification.ts';
 import { type SecuredOperation, secured } from '../server/permissions.ts';
 import { limitStreams } from '../server/requests/rate-limit.ts';
 import { limitBody } from '../server/requests/request-limits.ts';
-import { json, page } from '../server/responses.ts';
+import { events, json, page } from '../server/responses.ts';
 
-const name = z.string().refine(isIdentityName, { error: 'Value error, not a name' });
-const username = name.meta({ example: 'ada' });
+const username = identityName.meta({ example: 'ada' });
 const defaultServer = z.object({ username }).transform(({ username }): LabKey => ({ username, servername: '' }));
 const namedServer = z
-  .object({ username, server: name.meta({ example: 'gpu' }) })
+  .object({ username, server: identityName.meta({ example: 'gpu' }) })
   .transform(({ username, server }): LabKey => ({ username, servername: server }));
 const Detail = z.object({
   detail: z
@@ -36,12 +35,6 @@ const Force = z.object({
     }),
 });
 
-const refused = {
-  401: json(ErrorBody, 'No valid credential'),
-  403: json(ErrorBody, 'Not allowed'),
-  422: json(ErrorBody, 'The request is not valid'),
-  503: json(ErrorBody, 'The cluster has not been read yet, or, for a create, does not keep up'),
-};
 const unknown = { 404: json(ErrorBody, 'No such lab') };
 
 export const listLabs = createRoute({
@@ -50,7 +43,7 @@ export const listLabs = createRoute({
   path: '/labs',
   summary: 'Users whose lab is running; with `detail`, every lab there is',
   request: { query: Detail },
-  responses: { 200: json(z.union([z.array(z.string()), z.array(DetailedLabState)]), 'The labs'), ...refused },
+  responses: { 200: json(z.union([z.array(z.string()), z.array(DetailedLabState)]), 'The labs') },
 });
 
 export const getUserStatus = createRoute({
@@ -58,7 +51,7 @@ export const getUserStatus = createRoute({
   method: 'get',
   path: '/user-status',
   summary: 'State of the lab of the caller',
-  responses: { 200: json(LabState, 'The lab'), ...refused, ...unknown },
+  responses: { 200: json(LabState, 'The lab'), ...unknown },
 });
 
 /** The four routes of one lab; named servers have the same ones on a longer path. */
@@ -74,7 +67,7 @@ function routesOf(
       path,
       summary: 'State of a lab',
       request: { params, query: Detail },
-      responses: { 200: json(z.union([LabState, DetailedLabState]), 'The lab'), ...refused, ...unknown },
+      responses: { 200: json(z.union([LabState, DetailedLabState]), 'The lab'), ...unknown },
     }),
     create: createRoute({
       ...secured(operations.create, limitBody),
@@ -88,11 +81,8 @@ function routesOf(
           ...json(z.null(), 'Accepted'),
           headers: z.object({ Location: z.string().meta({ description: 'Address of the lab.' }) }),
         },
-        400: json(ErrorBody, 'No such image'),
+        400: json(ErrorBody, 'No such image, or the path is not percent-encoded UTF-8'),
         409: json(ErrorBody, 'There is a lab, or an operation on it'),
-        413: json(ErrorBody, 'The body is too large'),
-        415: json(ErrorBody, 'The body is not JSON'),
-        ...refused,
       },
     }),
     delete: createRoute({
@@ -105,7 +95,6 @@ function routesOf(
       responses: {
         204: { description: 'Gone' },
         500: json(ErrorBody, 'It could not be deleted'),
-        ...refused,
         ...unknown,
       },
     }),
@@ -120,8 +109,7 @@ function routesOf(
         headers: z.object({ 'last-event-id': z.string().optional().meta({ description: 'Where to go on.' }) }),
       },
       responses: {
-        200: { description: 'Server-sent events', content: { 'text/event-stream': { schema: z.string() } } },
-        ...refused,
+        200: events(LabEventFrame),
         ...unknown,
       },
     }),
@@ -134,7 +122,7 @@ export const getLabForm = createRoute({
   path: '/lab-form/{username}',
   summary: 'The form that asks which lab to start, as a fragment of HTML',
   request: { params: z.object({ username }) },
-  responses: { 200: page('The form'), ...refused },
+  responses: { 200: page('The form') },
 });
 
 export const defaultLab = routesOf('/labs/{username}', defaultServer, {

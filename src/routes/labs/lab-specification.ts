@@ -21,7 +21,8 @@ const ENV_VALUE_BYTES = 128 * 1024 - 256;
 const ENV_BYTES = 512 * 1024;
 /** As Kubernetes names variables that come from a Secret: the key is the name. */
 const ENV_NAME = /^(?!\.\.?$|\.\.)[-._a-zA-Z][-._a-zA-Z0-9]{0,252}$/;
-const SERVICE_PREFIX_VALUE = /^\/[^\s?#\\\p{Cc}]*$/u;
+const ENV_VALUE = /^[^\u0000]*$/;
+const SERVICE_PREFIX_VALUE = /^\/[^\s?#\\\u0000-\u001f\u007f-\u009f]*$/;
 
 const text = z.string(expecting('a valid string')).max(OPTION_LENGTH);
 const selector = text.optional().transform((value) => (value === '' ? undefined : value));
@@ -42,7 +43,7 @@ export interface ImageChoice {
 const LabRequestOptions = z
   .object(
     {
-      size: formField('size', text).meta({ description: 'Name of a lab size, in any case.', example: 'small' }),
+      size: formField('size', text).meta({ description: 'Name of a lab size, in any case.' }),
       enable_debug: formField('enable_debug', flag.default(false)).meta({ description: 'Set DEBUG in the lab.' }),
       reset_user_env: formField('reset_user_env', flag.default(false)).meta({ description: 'Set RESET_USER_ENV.' }),
       image_list: formField('image_list', selector).meta({
@@ -54,8 +55,9 @@ const LabRequestOptions = z
       }),
       image_tag: formField('image_tag', selector).meta({ description: 'The image with this tag.' }),
       image_repo: formField('image_repo', selector).meta({
-        description: 'A repository that the image is built from, where it is not there already: a URL or a DOI.',
-        example: 'https://hub.example.org/ada/notebooks.git',
+        description:
+          'A repository that the image is built from, where it is not there already: a URL such as ' +
+          '`https://hub.example.org/ada/notebooks.git`, a DOI, or `owner/name` of GitHub.',
       }),
       image_ref: formField('image_ref', selector).meta({
         description: 'Its branch, tag or commit; `HEAD` when absent.',
@@ -86,6 +88,13 @@ const Env = z
   })
   .meta({
     description: `The environment of the lab, verbatim. \`${SERVICE_PREFIX}\` is required.`,
+    required: [SERVICE_PREFIX],
+    properties: {
+      [SERVICE_PREFIX]: { type: 'string', pattern: SERVICE_PREFIX_VALUE.source, maxLength: OPTION_LENGTH },
+    },
+    additionalProperties: { type: 'string', pattern: ENV_VALUE.source, maxLength: ENV_VALUE_BYTES },
+    propertyNames: { pattern: ENV_NAME.source },
+    maxProperties: ENV_COUNT,
     example: { [SERVICE_PREFIX]: '/user/ada/' },
   });
 
@@ -124,7 +133,7 @@ function faultOf(env: Readonly<Record<string, string>>): ReturnType<typeof refus
     if (!ENV_NAME.test(name)) return refusal('Environment has a name that no variable can have');
     const bytes = Buffer.byteLength(value);
     if (bytes > ENV_VALUE_BYTES) return refusal('Value is too long', [name]);
-    if (value.includes('\0') || !value.isWellFormed()) return refusal('Value is no valid text', [name]);
+    if (!ENV_VALUE.test(value) || !value.isWellFormed()) return refusal('Value is no valid text', [name]);
     size += name.length + bytes;
   }
   if (size > ENV_BYTES) return refusal('Environment is too large');

@@ -4,16 +4,15 @@ import type { People } from '../../auth/jupyterhub/service.ts';
 import { publicAddress } from '../../auth/login/cookie.ts';
 import type { Config } from '../../config/index.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import { isIdentityName } from '../../domain/user/identity-name.ts';
 import type { LabKey } from '../../domain/lab/lab.ts';
 import type { LabService } from '../../reconcile/labs/lab-service.ts';
 import { accountPage } from './account-page.ts';
 import { type AppContext, type AppEnv, authRequest, headerValues } from '../server/context.ts';
-import { refuseInvalid } from '../server/errors.ts';
+import { identityName, refuseInvalid } from '../server/errors.ts';
 import { PEOPLE_HEADERS } from './login-page.ts';
-import { forPeople, pageForm, preceded } from './login-requests.ts';
+import { FORM_TYPE, forPeople, pageForm, preceded } from './login-requests.ts';
 import { secured } from '../server/permissions.ts';
-import { page } from '../server/responses.ts';
+import { page, refusal } from '../server/responses.ts';
 
 export interface AccountRoutesDeps {
   readonly labs: LabService;
@@ -28,7 +27,7 @@ export interface AccountRoutesDeps {
 
 const STOP_WAIT_MS = 3_000;
 const StopForm = z.object({
-  server: z.string().refine((name) => name === '' || isIdentityName(name), { error: 'Value error, not a name' }),
+  server: z.union([z.literal(''), identityName], { error: 'Value error, not a name' }),
 });
 
 /** The page where people see their labs, and stop them. To be mounted at the path prefix. */
@@ -46,9 +45,6 @@ export function accountRoutes(deps: AccountRoutesDeps): OpenAPIHono<AppEnv> {
     responses: {
       200: page('The page'),
       303: { description: 'To the login, for browsers' },
-      401: page('No valid credential'),
-      403: page('Not allowed'),
-      503: page('The cluster has not been read yet'),
     },
   });
   const stopOwnLab = createRoute({
@@ -56,13 +52,11 @@ export function accountRoutes(deps: AccountRoutesDeps): OpenAPIHono<AppEnv> {
     method: 'post',
     path: '/account/stop',
     summary: 'Stop a lab of the caller, from the page',
-    request: { body: { required: true, content: { 'application/x-www-form-urlencoded': { schema: StopForm } } } },
+    request: { body: { required: true, content: { [FORM_TYPE]: { schema: StopForm } } } },
     responses: {
       303: { description: 'To the page' },
-      401: page('No valid credential'),
-      403: page('Not allowed, or not from the page'),
-      500: page('It could not be stopped'),
-      503: page('The cluster has not been read yet'),
+      403: refusal('Not allowed, or not from the page'),
+      500: refusal('It could not be stopped'),
     },
   });
 

@@ -6,7 +6,9 @@ import type { PublicAddress } from '../../auth/login/cookie.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { type AppContext, type AppEnv, authRequest } from '../server/context.ts';
 import { messagePage, PEOPLE_HEADERS } from './login-page.ts';
-import { limitAddress } from '../server/requests/rate-limit.ts';
+import { PAGES } from '../server/documented-refusals.ts';
+import { type Operation, permissions } from '../server/permissions.ts';
+import { hasCredential, limitAddress } from '../server/requests/rate-limit.ts';
 import { boundBody } from '../server/requests/request-limits.ts';
 
 const FORM_BYTES = 16 * 1024;
@@ -19,7 +21,7 @@ export function preceded<
     c.set('action', { operation: parts.operationId });
     await next();
   });
-  return { ...parts, middleware: [begin, ...first, ...parts.middleware] };
+  return { ...parts, tags: [PAGES], middleware: [begin, ...first, ...parts.middleware] };
 }
 
 const limitForm = boundBody(
@@ -28,6 +30,7 @@ const limitForm = boundBody(
 );
 
 /** What the forms of our pages are sent as; other kinds, with files and parts, are not read. */
+export const FORM_TYPE = 'application/x-www-form-urlencoded';
 const FORM = /^application\/x-www-form-urlencoded *(?:;|$)/i;
 
 /**
@@ -43,9 +46,9 @@ const FORM = /^application\/x-www-form-urlencoded *(?:;|$)/i;
 export function pageForm({ origin }: PublicAddress): MiddlewareHandler<AppEnv>[] {
   const readToken = createMiddleware<AppEnv>(async function formToken(c, next) {
     const request = authRequest(c);
-    if (isFromBrowser(request) || !hasAuthorization(request)) requireSameOrigin(request, origin);
+    if (isFromBrowser(request) || (!hasAuthorization(request) && !isNobody(c))) requireSameOrigin(request, origin);
     if (!FORM.test(c.req.header('content-type') ?? '')) {
-      const message = 'The body must be application/x-www-form-urlencoded';
+      const message = `The body must be ${FORM_TYPE}`;
       throw new LabwrightError('unsupported_media_type', 415, message);
     }
     if (request.headers(CSRF_HEADER).length === 0) {
@@ -55,6 +58,11 @@ export function pageForm({ origin }: PublicAddress): MiddlewareHandler<AppEnv>[]
     await next();
   });
   return [limitAddress, limitForm, readToken];
+}
+
+/** No credential at all, where one is needed: that is what its sender is told. */
+function isNobody(c: AppContext): boolean {
+  return !hasCredential(c) && permissions[c.var.action.operation as Operation] !== 'open';
 }
 
 function setHeader(c: AppContext, name: string, value: string): void {

@@ -1,5 +1,5 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import { requireCsrfToken } from '../../auth/login/csrf.ts';
+import { CSRF_FIELD, requireCsrfToken } from '../../auth/login/csrf.ts';
 import type { People } from '../../auth/jupyterhub/service.ts';
 import { publicAddress } from '../../auth/login/cookie.ts';
 import type { Config } from '../../config/index.ts';
@@ -7,9 +7,9 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { type AppEnv, authRequest } from '../server/context.ts';
 import { refuseInvalid } from '../server/errors.ts';
 import { messagePage, PEOPLE_HEADERS } from './login-page.ts';
-import { forPeople, pageForm, preceded } from './login-requests.ts';
+import { FORM_TYPE, forPeople, pageForm, preceded } from './login-requests.ts';
 import { open } from '../server/permissions.ts';
-import { page } from '../server/responses.ts';
+import { page, refusal } from '../server/responses.ts';
 
 export interface LoginRoutesDeps {
   readonly config: Pick<Config, 'baseUrl' | 'pathPrefix'>;
@@ -17,6 +17,7 @@ export interface LoginRoutesDeps {
   readonly people: People | undefined;
 }
 
+const LogoutForm = z.object({ [CSRF_FIELD]: z.string().optional() });
 const NO_STORE = { 'Cache-Control': 'no-store' };
 
 /**
@@ -36,7 +37,12 @@ export function loginRoutes({ config, people }: LoginRoutesDeps): OpenAPIHono<Ap
     path: '/login',
     summary: 'Log in with a browser',
     request: { query: z.object({ next: z.string().optional().meta({ description: 'Page to go to afterwards.' }) }) },
-    responses: { 303: { description: 'To the hub' }, 404: page('Nobody can log in here') },
+    responses: {
+      303: { description: 'To the hub' },
+      404: refusal('Nobody can log in here'),
+      502: refusal('The hub does not answer'),
+      503: refusal('The keys of sessions cannot be read'),
+    },
   });
   const finishLogin = createRoute({
     ...preceded(open('finishLogin'), pages),
@@ -45,9 +51,11 @@ export function loginRoutes({ config, people }: LoginRoutesDeps): OpenAPIHono<Ap
     summary: 'Where the hub sends a browser back that logs in',
     responses: {
       303: { description: 'To the page that was asked for, with a session' },
-      400: page('No such login is under way'),
-      403: page('The hub does not allow it, or gives no role here'),
-      502: page('The hub does not answer'),
+      400: refusal('No such login is under way'),
+      403: refusal('The hub does not allow it, or gives no role here'),
+      404: refusal('Nobody can log in here'),
+      502: refusal('The hub does not answer'),
+      503: refusal('The keys of sessions cannot be read'),
     },
   });
   const logOut = createRoute({
@@ -55,7 +63,13 @@ export function loginRoutes({ config, people }: LoginRoutesDeps): OpenAPIHono<Ap
     method: 'post',
     path: '/logout',
     summary: 'End a session',
-    responses: { 200: page('It has ended'), 403: page('The request does not come from a page of the session') },
+    request: { body: { required: true, content: { [FORM_TYPE]: { schema: LogoutForm } } } },
+    responses: {
+      200: page('It has ended'),
+      403: refusal('The request does not come from a page of the session'),
+      404: refusal('Nobody can log in here'),
+      503: refusal('The keys of sessions cannot be read'),
+    },
   });
 
   routes.openapi(logIn, async (c) => {

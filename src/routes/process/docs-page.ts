@@ -1,13 +1,9 @@
-import type { OpenAPIHono } from '@hono/zod-openapi';
 import { Html, markup } from '../pages/html.ts';
-
-export type OpenApiDocument = ReturnType<OpenAPIHono['getOpenAPI31Document']>;
+import { METHODS, type OpenApiDocument } from '../server/documented-refusals.ts';
 
 type Path = NonNullable<OpenApiDocument['paths']>[string];
 type Route = NonNullable<Path['get']>;
 type Content = Readonly<Record<string, { readonly schema?: unknown }>>;
-
-const METHODS = ['get', 'post', 'put', 'patch', 'delete'] as const;
 
 export const DOCS_STYLE = `
 :root { color-scheme: light dark; }

@@ -8,7 +8,8 @@ import { buildRoutes } from '../builds/builds.ts';
 import type { AppEnv } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import { discoveryRoute } from '../labs/discovery.ts';
-import type { OpenApiDocument } from '../process/docs-page.ts';
+import { documentRefusals, type OpenApiDocument } from './documented-refusals.ts';
+import { documentOptions } from '../labs/documented-options.ts';
 import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
 import { keyRoutes } from '../process/jwks.ts';
 import { getLabForm } from '../labs/lab-contract.ts';
@@ -51,7 +52,12 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   app.onError(handleError);
   app.notFound((c) => answerUnrouted(app, c));
 
-  const document = once(() => app.getOpenAPI31Document(documentHead(deps)));
+  const document = once(() => {
+    const made = app.getOpenAPI31Document(documentHead(deps));
+    documentRefusals(made);
+    documentOptions(made, config);
+    return made;
+  });
   // Below the prefix, or at the root where there is none.
   const root = pathPrefix || '/';
   app.route('/', processRoutes(deps));

@@ -116,6 +116,7 @@ function refuseRequest(fault: Fault, incoming: IncomingMessage, outgoing: Server
     'Content-Type': 'application/json',
     'Content-Length': Buffer.byteLength(body),
     Connection: 'close',
+    ...(fault.allow === undefined ? {} : { Allow: fault.allow }),
   });
   if (incoming.complete || incoming.method === 'HEAD') {
     outgoing.end(body);
@@ -154,6 +155,7 @@ function rawAnswer(fault: Fault): string {
   const body = faultBody(fault);
   return (
     `HTTP/1.1 ${String(fault.status)} ${STATUS_CODES[fault.status] ?? ''}\r\nContent-Type: application/json\r\n` +
-    `Content-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n\r\n${body}`
+    `Content-Length: ${String(Buffer.byteLength(body))}\r\nConnection: close\r\n` +
+    `${fault.allow === undefined ? '' : `Allow: ${fault.allow}\r\n`}\r\n${body}`
   );
 }

@@ -2,6 +2,7 @@ import { type OpenAPIHono, z } from '@hono/zod-openapi';
 import { HTTPException } from 'hono/http-exception';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { LabwrightError } from '../../domain/errors.ts';
+import { IDENTITY_NAME, IDENTITY_NAME_BYTES, isIdentityName } from '../../domain/user/identity-name.ts';
 import type { AppContext, AppEnv } from './context.ts';
 
 /** Most errors one answer lists: a body with a million faults gets no longer answer than one with a few. */
@@ -12,6 +13,7 @@ const PYDANTIC_TYPES: Readonly<Record<string, string>> = {
   invalid_value: 'enum',
   too_big: 'string_too_long',
 };
+const NO_NAME = 'Value error, not a name';
 const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'];
 
 const ErrorDetail = z
@@ -45,6 +47,13 @@ export function expecting(what: string): { error: (issue: { input?: unknown }) =
   return { error: (issue) => (issue.input === undefined ? 'Field required' : `Input should be ${what}`) };
 }
 
+/** A name of a user or of a named server. */
+export const identityName = z
+  .string(expecting('a valid string'))
+  .max(IDENTITY_NAME_BYTES, { error: NO_NAME, abort: true })
+  .regex(IDENTITY_NAME, { error: NO_NAME, abort: true })
+  .refine(isIdentityName, { error: NO_NAME });
+
 type ValidationResult = { success: true } | { success: false; target: string; error: z.core.$ZodError };
 
 /**
@@ -63,6 +72,7 @@ export function refuseInvalid(result: ValidationResult, c: AppContext): Response
 }
 
 function typeOf(issue: z.core.$ZodIssue): string {
+  if (issue.message.startsWith('Value error, ') && issue.code !== 'custom') return 'value_error';
   if (issue.message === 'Field required') return 'missing';
   if (issue.code === 'invalid_type') return issue.expected === 'string' ? 'string_type' : 'dict_type';
   if (issue.code === 'custom') return typeof issue.params?.type === 'string' ? issue.params.type : 'value_error';
@@ -111,7 +121,8 @@ export function answerUnrouted(app: OpenAPIHono<AppEnv>, c: AppContext): Respons
   return answer(c, 404, { msg: 'Not Found', type: 'not_found' });
 }
 
-function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
+/** The methods that some route at this path takes. */
+export function methodsOf(app: OpenAPIHono<AppEnv>, path: string): string[] {
   return METHODS.filter((method) => app.router.match(method, path)[0].some(([[, route]]) => route.method === method));
 }
 

@@ -77,13 +77,17 @@ export type SecuredOperation = Exclude<Operation, OpenOperation>;
 /** Never limited: a pod whose probes are refused during a flood from their address is restarted by the kubelet. */
 const probes: ReadonlySet<OpenOperation> = new Set(['getHealth', 'getReadiness']);
 
+export function isProbe(operation: Operation): boolean {
+  return (probes as ReadonlySet<Operation>).has(operation);
+}
+
 /** Parts of a route that anybody may call: so often from one address, unless it is a probe. */
 export function open(operation: OpenOperation) {
   const begin = createMiddleware<AppEnv>(async function opened(c, next) {
     nameAction(c, operation);
     await next();
   });
-  const limits = probes.has(operation) ? [] : [limitAddress];
+  const limits = isProbe(operation) ? [] : [limitAddress];
   return { operationId: operation, middleware: [begin, ...limits] as MiddlewareHandler<AppEnv>[] };
 }
 

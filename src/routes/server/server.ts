@@ -7,7 +7,8 @@ import { FloodGuard } from '../../auth/limits/flood-guard.ts';
 import { DEFAULT_LIMITS, type Limits } from '../../config/limits.ts';
 import type { createApp } from './app.ts';
 import { Connections, refuseTunnel } from './connections.ts';
-import { faultBody, faultOf, MALFORMED, type ShapeLimits } from './requests/request-shape.ts';
+import { methodsOf } from './errors.ts';
+import { type Fault, faultBody, faultOf, MALFORMED, NO_METHOD, type ShapeLimits } from './requests/request-shape.ts';
 
 /** Longer than the 60 s for which proxies keep idle connections: the one that closes first must not be us. */
 const KEEP_ALIVE_MS = 65_000;
@@ -59,7 +60,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   server.maxHeadersCount = 0;
 
   function receive(incoming: IncomingMessage, outgoing: ServerResponse): void {
-    const fault = faultOf(incoming, limits);
+    const fault = faultFor(app, incoming, limits);
     const isWanted = connections.begin(incoming, outgoing, fault);
     // An answer that ends while the server closes leaves an idle connection, which nobody would close before its time.
     outgoing.once('close', () => stopped.signal.aborted && setImmediate(() => server.closeIdleConnections()));
@@ -82,6 +83,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
       return close(server, graceMs);
     },
   };
+}
+
+/** A method that nobody here knows is refused before the app sees it, which knows those of the path. */
+function faultFor(app: ServerOptions['app'], incoming: IncomingMessage, limits: ServerLimits): Fault | undefined {
+  const fault = faultOf(incoming, limits);
+  if (fault !== NO_METHOD) return fault;
+  const path = incoming.url?.split('?', 1)[0] ?? '';
+  return { ...fault, allow: methodsOf(app, path).join(', ') };
 }
 
 function nodeOptions({ headerSize, headersTimeout, requestTimeout }: ServerLimits) {

@@ -107,6 +107,15 @@ describe('a token of the hub', () => {
     },
   );
 
+  it('for a service of another name is refused with that name, and with the setting that is for it', async () => {
+    const { hub, ask } = await setUp();
+    hub.holders.set('canary-of-eve', { name: 'eve', scopes: ['access:services!service=labs', 'read:users!user=eve'] });
+    const message =
+      'The token is for the service "labs" of the hub, and here it gives no role. Where Labwright has that name there, ' +
+      '`auth.jupyterhub.scopes.user` has to say so: access:services!service=labs';
+    await expect(ask('canary-of-eve')).rejects.toMatchObject({ code: 'permission_denied', status: 403, message });
+  });
+
   it('of an administrator of the hub gives no role by that alone', async () => {
     const { hub, ask } = await setUp();
     hub.holders.set('canary-of-root', { ...ADA, admin: true } as never);

@@ -103,9 +103,13 @@ function callerKey({ role, subject }: Identity): string {
   return `${role} ${subject}`;
 }
 
+export function hasCredential(c: AppContext): boolean {
+  return CREDENTIALS.some((name) => headerValues(c, name).length > 0);
+}
+
 /** @returns undefined when the request has no credential at all */
 function fingerprint(c: AppContext): string | undefined {
+  if (!hasCredential(c)) return undefined;
   const values = CREDENTIALS.map((name) => headerValues(c, name));
-  if (values.every(({ length }) => length === 0)) return undefined;
   return createHash('sha256').update(JSON.stringify(values)).digest('base64');
 }

@@ -6,6 +6,8 @@ export interface Fault {
   readonly status: number;
   readonly type: string;
   readonly msg: string;
+  /** Methods that there are instead, for the header of that name. */
+  readonly allow?: string;
 }
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
@@ -20,7 +22,7 @@ export const TOO_SLOW: Fault = invalid(408, 'The request did not arrive in time'
 const URL_TOO_LONG = invalid(414, 'The URL is too long');
 const FORM_OF_TARGET = invalid(400, 'The request target must be a path');
 const DOTS_AS_NAME = invalid(422, 'A part of the path is "." or "..", which is the name of nothing');
-export const NO_METHOD: Fault = { status: 405, type: 'method_not_allowed', msg: 'Method Not Allowed' };
+export const NO_METHOD: Fault = { status: 405, type: 'method_not_allowed', msg: 'Method Not Allowed', allow: '' };
 const NO_EXPECTATION = invalid(417, 'The expectation cannot be met');
 
 export type ShapeLimits = Pick<Limits, 'headerCount' | 'urlLength' | 'bodySize'>;
