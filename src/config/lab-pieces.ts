@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { explainResourceName } from '../domain/kubernetes/rules/containers.ts';
 import { crossCheck } from './cross-check.ts';
 import { dnsLabel, objectName, qualifiedName } from './kubernetes.ts';
 import { cpu, memory } from './units.ts';
@@ -64,7 +65,9 @@ export const labSize = z
     memoryRequest: memory.optional().describe('Memory kept free on the node; the limit when absent.'),
     extendedResources: z
       .record(
-        qualifiedName.regex(/\//, { error: 'expected the name of an extended resource, such as nvidia.com/gpu' }),
+        qualifiedName.refine((name) => name.includes('/') && explainResourceName(name) === undefined, {
+          error: 'expected the name of an extended resource, such as nvidia.com/gpu',
+        }),
         z.int().min(0).transform(String),
       )
       .default({})
@@ -194,6 +197,7 @@ export const copiedSecret = z.strictObject({
   secretKey: z
     .string()
     .regex(SECRET_KEY, { error: 'expected a key of a Secret: letters, digits, - _ and .' })
+    .refine((key) => !key.startsWith('..') && key !== '.', { error: 'expected a key that does not begin with ..' })
     .refine((key) => key !== 'token', { error: 'expected another key than token, which holds the token of the user' })
     .describe('Key to copy; it keeps its name, so no two entries can share one.'),
   env: envName.optional().describe('Environment variable that holds it.'),
