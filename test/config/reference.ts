@@ -23,7 +23,7 @@ const AS_IN_KUBERNETES = 'as in Kubernetes';
 const INTRODUCTION = `# Configuration
 
 One YAML file, read at start (\`labwright serve --config FILE\`); \`labwright check-config FILE\` says everything that is
-wrong with one. Unknown keys are refused. [minimal.yaml](../deploy/examples/minimal.yaml) has what must be there,
+wrong with one, and with \`--cluster\` also what the cluster would refuse of a lab of each size. Unknown keys are refused. [minimal.yaml](../deploy/examples/minimal.yaml) has what must be there,
 [full.yaml](../deploy/examples/full.yaml) everything that can be.
 
 - A **duration** is written \`90s\`, \`10m\`, \`1h30m\`, or as a number of seconds.
