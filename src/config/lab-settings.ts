@@ -174,6 +174,14 @@ export const labSettings = z.strictObject({
     .check(uniqueBy('name'))
     .default([])
     .describe('Containers that run before the lab.'),
+  fsGroup: z
+    .enum(['ownClaims', 'always', 'never'])
+    .default('ownClaims')
+    .describe(
+      'Where the pod gets the gid of the user as `fsGroup`, by which machines hand the files of a volume to that group. `ownClaims`: where ' +
+        'a claim is mounted that only one machine at a time may use (`ReadWriteOnce`, `ReadWriteOncePod`). It is for the pod as a whole: ' +
+        'where a shared volume is mounted beside such a claim, whether its files change hands too is up to its driver (`fsGroupPolicy`).',
+    ),
   home: homeSettings.prefault({}).describe('The home directory.'),
   tmp: z
     .strictObject({

@@ -204,6 +204,29 @@ describe('the pod', () => {
   });
 });
 
+describe('the group that volumes are handed to', () => {
+  const claim = (modes: string, retain = 'false') =>
+    `volumes: [{ name: v, persistentVolumeClaim: { accessModes: [${modes}], storage: 1Gi, retain: ${retain} } }]`;
+  const mounted = 'volumeMounts: [{ name: v, mountPath: /v }]';
+  const step = 'initContainers: [{ name: i, image: "example.org/i:1", volumeMounts: [{ name: v, mountPath: /v }] }]';
+
+  it.each([
+    ['a mounted claim of one machine', `${claim('ReadWriteOnce')}\n${mounted}`, 1101],
+    ['a mounted claim of one pod', `${claim('ReadWriteOncePod')}\n${mounted}`, 1101],
+    ['the home directory', `${claim('ReadWriteOnce')}\nhome: { volume: v }`, 1101],
+    ['a claim that an init container mounts', `${claim('ReadWriteOnce')}\n${step}`, 1101],
+    ['a claim that nobody mounts', claim('ReadWriteOnce'), undefined],
+    ['a mounted claim that is shared', `${claim('ReadWriteMany')}\n${mounted}`, undefined],
+    ['a mounted claim that may be shared', `${claim('ReadWriteOnce, ReadWriteMany')}\n${mounted}`, undefined],
+    ['a mounted claim, never', `${claim('ReadWriteOnce')}\n${mounted}\nfsGroup: never`, undefined],
+    ['no claim, always', 'fsGroup: always', 1101],
+  ])('is set for %s', (_, lab, fsGroup) => {
+    const { securityContext } = buildWith(configWithLab(lab)).pod.spec!;
+    expect(securityContext?.fsGroup).toBe(fsGroup);
+    expect(securityContext?.fsGroupChangePolicy).toBe(fsGroup === undefined ? undefined : 'OnRootMismatch');
+  });
+});
+
 describe('the network policy', () => {
   it('is not there when it is turned off', () => {
     expect(buildWith(configWithLab('networkPolicy: { enabled: false }')).networkPolicy).toBeUndefined();
