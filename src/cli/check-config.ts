@@ -1,6 +1,7 @@
 import { ConfigError, loadConfig } from '../config/index.ts';
 import { remarksOnBuilds } from './build-remarks.ts';
 import { askCluster, checkLabs, type TryInCluster } from './check-labs.ts';
+import { remarksOnLabs } from './lab-remarks.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 
 /**
@@ -15,7 +16,7 @@ export async function checkConfig(file: string, tryInCluster?: TryInCluster): Pr
     const wrong = checkLabs(config);
     if (wrong.length === 0 && tryInCluster !== undefined) wrong.push(...(await askCluster(config, tryInCluster)));
     if (wrong.length > 0) return refused([`${file} cannot be used:`, ...wrong].join('\n  '));
-    const remarks = builds === undefined ? [] : await remarksOnBuilds(builds);
+    const remarks = [...remarksOnLabs(config), ...(builds === undefined ? [] : await remarksOnBuilds(builds))];
     const sizes = lab.sizes.map(({ name }) => name).join(', ');
     const asked = tryInCluster === undefined ? '' : ' The cluster takes a lab of each size.';
     return printed(

@@ -56,6 +56,19 @@ describe('check-config', () => {
     });
   });
 
+  it('says where hub and proxy are expected where the configuration does not say it', async () => {
+    const hubAt = async (auth: object) => {
+      const file = join(folder, 'hub.yaml');
+      await writeFile(file, JSON.stringify({ ...withBuilds({}), auth }));
+      return (await run('check-config', file)).stdout;
+    };
+    const tokens = [{ sha256: '0'.repeat(64), role: 'hub' }];
+    expect(await hubAt({ tokens })).toContain('note: hub and proxy reach labs from the namespace of Labwright');
+    expect(await hubAt({ jupyterhub: { apiUrl: 'http://hub.jhub:8081/hub/api' } })).toContain(
+      'from namespace jhub only',
+    );
+  });
+
   it('says which executors of builds have credentials that cannot be read here', async () => {
     const file = join(folder, 'builds.yaml');
     await writeFile(join(folder, 'there.kubeconfig'), '');
@@ -70,7 +83,7 @@ describe('check-config', () => {
     expect(exitCode).toBe(0);
     expect(stdout).toContain(`note: the executor "big" cannot be used here: ${folder}/none.kubeconfig (ENOENT)`);
     expect(stdout).toContain(`note: the executor "engine" cannot be used here: ${folder}/none/ca.pem (ENOENT)`);
-    expect(stdout.match(/note:/g)).toHaveLength(2);
+    expect(stdout.match(/note: the executor/g)).toHaveLength(2);
   });
 
   it('says which patterns of repositories can match nothing', async () => {
@@ -81,7 +94,7 @@ describe('check-config', () => {
     );
     const { stdout } = await run('check-config', file);
     expect(stdout).toContain('note: the pattern "^git@github\\.com:ada/" of repositories matches nothing');
-    expect(stdout.match(/note:/g)).toHaveLength(1);
+    expect(stdout.match(/note: the pattern/g)).toHaveLength(1);
   });
 
   it('fails with everything that is wrong', async () => {

@@ -83,13 +83,18 @@ function policyOrigin(rules: LabConfig['networkPolicy'], direction: Part | undef
   if (direction === 'ingress') {
     if (rule > 0) return write([...key, 'ingress', rule - 1, ...rest.slice(1)]);
     if (side !== 'from' || typeof peer !== 'number') return write(key);
-    const beyond = peer - rules.hub.length;
-    return write(beyond < 0 ? [...key, 'hub', peer, ...more] : [...key, 'proxy', beyond, ...more]);
+    const hubs = rules.hub?.length ?? rules.hubNamespaces?.length ?? 1;
+    return peer < hubs ? hubOrigin(rules, 'hub', peer, more) : hubOrigin(rules, 'proxy', peer - hubs, more);
   }
   const own = rules.internet ? 3 : 2;
   if (rule >= own) return write([...key, 'egress', rule - own, ...rest.slice(1)]);
-  if (rule === 0 && typeof peer === 'number') return write([...key, 'hub', peer, ...more]);
+  if (rule === 0 && typeof peer === 'number') return hubOrigin(rules, 'hub', peer, more);
   return write(rule === 2 ? [...key, 'blocked'] : key);
+}
+
+function hubOrigin(rules: LabConfig['networkPolicy'], who: 'hub' | 'proxy', peer: number, rest: Path): string {
+  const key = ['lab', 'networkPolicy'];
+  return rules[who] === undefined ? write([...key, 'hubNamespaces']) : write([...key, who, peer, ...rest]);
 }
 
 /** An entry of a list that begins with the entries of the configuration; the others are Labwright's own. */

@@ -237,8 +237,39 @@ describe('the network policy', () => {
     expect(networkPolicy?.spec?.egress).toHaveLength(2);
   });
 
+  it('lets the lab ask for names at any address, where clouds have their DNS: pods, link-local, that of the metadata service', () => {
+    const { networkPolicy } = buildWith(configWithLab('networkPolicy: { internet: false, blocked: [10.0.0.0/8] }'));
+    const [, dns] = networkPolicy?.spec?.egress ?? [];
+    expect(dns).toEqual({
+      to: [{ namespaceSelector: {} }, { ipBlock: { cidr: '0.0.0.0/0' } }, { ipBlock: { cidr: '::/0' } }],
+      ports: [
+        { protocol: 'UDP', port: 53 },
+        { protocol: 'TCP', port: 53 },
+      ],
+    });
+  });
+
+  it.each([
+    ['of Labwright where nothing says more', 'enabled: true', ['labwright']],
+    ['that are set', 'hubNamespaces: [one, two]', ['one', 'two']],
+  ])('takes for the hub only what is labelled so in the namespaces %s', (_, rules, namespaces) => {
+    const { networkPolicy } = buildWith(configWithLab(`networkPolicy: { ${rules} }`));
+    const [hub] = networkPolicy?.spec?.egress ?? [];
+    const peers = (component: string) =>
+      namespaces.map((namespace) => ({
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+        podSelector: { matchLabels: { app: 'jupyterhub', component } },
+      }));
+    expect(hub?.to).toEqual(peers('hub'));
+    // The library calls `from` by another name.
+    expect(networkPolicy?.spec?.ingress).toEqual([
+      { from: [...peers('hub'), ...peers('proxy')], ports: [{ protocol: 'TCP', port: 8888 }] },
+    ]);
+  });
+
   it('never lets the lab reach a metadata service', () => {
-    const text = JSON.stringify(buildWith(configWithLab('networkPolicy: { blocked: [10.0.0.0/8] }')).networkPolicy);
+    const { networkPolicy } = buildWith(configWithLab('networkPolicy: { blocked: [10.0.0.0/8] }'));
+    const text = JSON.stringify(networkPolicy?.spec?.egress?.filter(({ ports }) => ports === undefined));
     const blocks = text.match(/"cidr":"0\.0\.0\.0\/0","except":\[[^\]]*\]/g) ?? [];
     expect(blocks.length).toBeGreaterThan(0);
     for (const block of blocks) expect(block).toContain('169.254.169.254/32');
