@@ -118,7 +118,13 @@ const volumeSources = {
         .exactOptional()
         .describe('Storage class; the default class of the cluster when absent.'),
       readOnly: z.boolean().exactOptional().describe('Mount the claim read-only.'),
-      retain: z.boolean().default(false).describe('Keep the claim, and its namespace, when the lab ends.'),
+      retain: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Keep the claim, and its namespace, when the lab ends. `false` deletes it, and what was written to it, with each lab that ends, ' +
+            'whether it was stopped or has failed.',
+        ),
     })
     .exactOptional()
     .describe('A claim of the lab itself, made in its namespace.'),

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { explainUsage, parseArguments, runCommand, type CommandResult } from '../../src/cli/index.ts';
 
 const EXAMPLES = new URL('../../deploy/examples/', import.meta.url).pathname;
@@ -51,7 +51,7 @@ describe('check-config', () => {
     const file = `${EXAMPLES}full.yaml`;
     expect(await run('check-config', file)).toEqual({
       exitCode: 0,
-      stdout: `${file} can be used: sizes small, large, gpu; 4 image(s); Pod Security privileged.\n`,
+      stdout: `${file} can be used: sizes small, large, gpu; 4 image(s); Pod Security privileged.\nnote: the claim of the volume "staging" is deleted whenever a lab ends, with everything that was written to it (retain: false).\n`,
       stderr: '',
     });
   });
@@ -67,6 +67,19 @@ describe('check-config', () => {
     expect(await hubAt({ jupyterhub: { apiUrl: 'http://hub.jhub:8081/hub/api' } })).toContain(
       'from namespace jhub only',
     );
+  });
+
+  it.each([
+    ['{ volumes: [], home: {} }', true],
+    ['{ volumes: [{ name: v, emptyDir: {} }], home: { volume: v } }', true],
+    ['{ volumes: [{ name: v, nfs: { server: s, path: / } }], home: { volume: v } }', false],
+    ['{ volumes: [{ name: v, nfs: { server: s, path: / } }], volumeMounts: [{ name: v, mountPath: /home }] }', false],
+    ['{ volumes: [{ name: v, persistentVolumeClaim: { storage: 1Gi } }], home: { volume: v } }', false],
+  ])('says whether home directories end with the lab: %s', async (lab, ends) => {
+    const file = join(folder, 'home.yaml');
+    const settings = { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }], ...(parse(lab) as object) };
+    await writeFile(file, JSON.stringify({ ...withBuilds({}), lab: settings }));
+    expect((await run('check-config', file)).stdout.includes('home directories are empty at each start')).toBe(ends);
   });
 
   it('says which executors of builds have credentials that cannot be read here', async () => {
