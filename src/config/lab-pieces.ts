@@ -195,7 +195,17 @@ export const initContainer = z.strictObject({
   env: z.record(z.string().regex(ENV_NAME), z.string()).default({}).describe('Environment on top of that of the lab.'),
   runAsRoot: z.boolean().default(false).describe('Run as uid 0. Needs Pod Security `baseline`.'),
   privileged: z.boolean().default(false).describe('Run as privileged root. Needs Pod Security `privileged`.'),
-  volumeMounts: z.array(volumeMount).default([]).describe('Volumes it sees besides the home directory and `/tmp`.'),
+  sees: z
+    .enum(['home', 'lab'])
+    .default('home')
+    .describe(
+      '`home`: the home directory, `/tmp` and its own `volumeMounts`. `lab`: all that the lab sees: `lab.volumeMounts`, `lab.files`, ' +
+        '/etc/passwd and /etc/group, secrets as files and as environment, the token, and `runtimeMountsDir`.',
+    ),
+  volumeMounts: z
+    .array(volumeMount)
+    .default([])
+    .describe('Volumes of its own; each takes the place of what it would see at that path.'),
 });
 
 export const copiedSecret = z.strictObject({

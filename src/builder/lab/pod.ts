@@ -130,7 +130,8 @@ function buildNotebook(context: BuildContext): V1Container {
 }
 
 function buildInitContainer(context: BuildContext, container: InitContainerConfig): V1Container {
-  const { config, user } = context;
+  const { config, user, secrets } = context;
+  const seesLab = container.sees === 'lab';
   const env = {
     NUBLADO_HOME: homeDirectory(config, user),
     NUBLADO_UID: String(user.uid),
@@ -144,10 +145,15 @@ function buildInitContainer(context: BuildContext, container: InitContainerConfi
     command: container.command && [...container.command],
     args: container.args && [...container.args],
     envFrom: environmentOf(context),
-    env: Object.entries(env).map(([name, value]) => ({ name, value })),
+    env: [
+      ...(seesLab ? buildReferences(config, secrets.token).filter(({ name }) => !(name in env)) : []),
+      ...Object.entries(env).map(([name, value]) => ({ name, value })),
+    ],
     resources: buildResources(context),
     securityContext: initSecurity(context, container),
-    volumeMounts: scratchMounts(context, container.volumeMounts),
+    volumeMounts: seesLab
+      ? buildLabMounts(context, container.volumeMounts)
+      : scratchMounts(context, container.volumeMounts),
   });
 }
 

@@ -204,6 +204,45 @@ describe('the pod', () => {
   });
 });
 
+describe('an init container', () => {
+  const lab = `
+runtimeMountsDir: /etc/nublado
+token: { source: signed }
+files: { /opt/settings: x }
+secrets: [{ secretName: s, secretKey: key, path: /etc/labs/key, env: LAB_KEY }]
+volumes: [{ name: data, nfs: { server: s, path: /data } }, { name: startup, emptyDir: {} }]
+volumeMounts: [{ name: data, mountPath: /data }, { name: startup, mountPath: /startup, readOnly: true }]
+initContainers:
+  - { name: step, image: "example.org/step:1", env: { LAB_KEY: mine }, SEES, volumeMounts: [{ name: startup, mountPath: /startup }] }
+`;
+  const containersWith = (sees: string) => {
+    const { spec } = buildWith(configWithLab(lab.replace('SEES', sees)), { data: { key: 'a2V5' } }).pod;
+    return [spec!.initContainers![0]!, spec!.containers[0]!] as const;
+  };
+
+  it('sees the home directory, /tmp and what it mounts itself', () => {
+    const [step] = containersWith('sees: home');
+    expect(step.volumeMounts?.map(({ mountPath }) => mountPath)).toEqual(['/startup', '/home/rachel', '/tmp']);
+    expect(step.env?.map(({ name }) => name)).toEqual(['NUBLADO_HOME', 'NUBLADO_UID', 'NUBLADO_GID', 'LAB_KEY']);
+  });
+
+  it('sees what the lab sees where it is to, with its own mounts and environment before that', () => {
+    const [step, notebook] = containersWith('sees: lab');
+    const others = (mounts = notebook.volumeMounts) =>
+      mounts?.filter(({ mountPath }) => mountPath !== '/startup').sort((a, b) => (a.mountPath < b.mountPath ? -1 : 1));
+    expect(others(step.volumeMounts)).toEqual(others());
+    expect(others()?.map(({ mountPath }) => mountPath)).toEqual(
+      expect.arrayContaining(['/etc/passwd', '/opt/settings', '/data', '/etc/labs/key', '/etc/nublado/secrets']),
+    );
+    expect(step.volumeMounts).toContainEqual({ name: 'startup', mountPath: '/startup' });
+    expect(step.env?.filter(({ name }) => name === 'LAB_KEY')).toEqual([{ name: 'LAB_KEY', value: 'mine' }]);
+    const fromLab = (notebook.env ?? []).filter(({ name }) => name !== 'LAB_KEY');
+    expect(fromLab.length).toBeGreaterThan(2);
+    expect(step.env).toEqual(expect.arrayContaining(fromLab));
+    expect(step.envFrom).toEqual(notebook.envFrom);
+  });
+});
+
 describe('the group that volumes are handed to', () => {
   const claim = (modes: string, retain = 'false') =>
     `volumes: [{ name: v, persistentVolumeClaim: { accessModes: [${modes}], storage: 1Gi, retain: ${retain} } }]`;
