@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-import { resolveRuntime } from './app/runtime.ts';
+import { connectTo, resolveRuntime } from './app/runtime.ts';
 import { serve } from './app/serve.ts';
+import { tryInCluster } from './app/try-in-cluster.ts';
 import { explainUsage, parseArguments, runCommand, UsageError } from './cli/index.ts';
 import { ConfigError } from './config/index.ts';
 import { SetupError } from './domain/setup-error.ts';
@@ -20,7 +21,14 @@ function stopOnSignals(): AbortSignal {
 async function main(args: readonly string[]): Promise<number> {
   const command = parseArguments(args);
   if (command.command !== 'serve') {
-    const { exitCode, stdout, stderr } = await runCommand(command);
+    const { exitCode, stdout, stderr } = await runCommand(command, async (config, labs) => {
+      const connection = await connectTo(config);
+      try {
+        return await tryInCluster(connection, labs);
+      } finally {
+        await connection.close();
+      }
+    });
     process.stdout.write(stdout);
     process.stderr.write(stderr);
     return exitCode;

@@ -3,11 +3,12 @@ import type { JsonObject, KubeObject } from '../objects.ts';
 import type { Cause } from '../resource-type.ts';
 import { cause } from '../status.ts';
 import { coreType, listAt, objectAt, specOf, textAt } from './common.ts';
+import { checkByRules } from './kubernetes-rules.ts';
 
 export const networkPolicies = {
   ...coreType(
     { plural: 'networkpolicies', singular: 'networkpolicy', kind: 'NetworkPolicy' },
-    { defaults: withDefaults, validate: checkBlocks },
+    { defaults: withDefaults, validate: checkPeers },
   ),
   group: 'networking.k8s.io',
 };
@@ -28,6 +29,30 @@ function withDefaults(object: KubeObject): KubeObject {
 function withProtocol(rule: JsonObject): JsonObject {
   if (!('ports' in rule)) return rule;
   return { ...rule, ports: listAt(rule, 'ports').map((port) => ({ protocol: 'TCP', ...port })) };
+}
+
+/** A wrong address block in the server's own words; then everything else. */
+function checkPeers(object: KubeObject): Cause[] {
+  const causes = checkBlocks(object);
+  return causes.length > 0 ? causes : checkRules(object);
+}
+
+function checkRules(object: KubeObject): Cause[] {
+  const spec = specOf(object);
+  return (['ingress', 'egress'] as const).flatMap((direction) =>
+    listAt(spec, direction).flatMap((rule, index) => {
+      const at = `spec.${direction}[${String(index)}]`;
+      const side = direction === 'ingress' ? 'from' : 'to';
+      return [
+        ...listAt(rule, side).flatMap((peer, i) =>
+          checkByRules('NetworkPolicyPeer', peer, `${at}.${side}[${String(i)}]`),
+        ),
+        ...listAt(rule, 'ports').flatMap((port, i) =>
+          checkByRules('NetworkPolicyPort', port, `${at}.ports[${String(i)}]`),
+        ),
+      ];
+    }),
+  );
 }
 
 function checkBlocks(object: KubeObject): Cause[] {

@@ -1,6 +1,7 @@
 import type { JsonObject, KubeObject } from '../objects.ts';
 import { quantity } from '../quantity.ts';
 import { coreType, listAt, objectAt, specOf, textAt } from './common.ts';
+import { checkByRules } from './kubernetes-rules.ts';
 import { checkPodSpec, checkPodUpdate } from './pod-rules.ts';
 
 export const pods = coreType(
@@ -18,7 +19,10 @@ export const pods = coreType(
       metadata: { ...object.metadata, generation: 1 },
       status: { phase: 'Pending', qosClass: qualityOfService(specOf(object)) },
     }),
-    validate: (object) => checkPodSpec(specOf(object)),
+    validate: (object) => {
+      const causes = checkPodSpec(specOf(object));
+      return causes.length > 0 ? causes : checkByRules('PodSpec', specOf(object), 'spec');
+    },
     validateUpdate: checkPodUpdate,
   },
 );

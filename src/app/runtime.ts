@@ -1,5 +1,5 @@
 import { type Logger, pino } from 'pino';
-import { requireLoopback, type ServeCommand } from '../cli/index.ts';
+import { requireLoopback, type ServeCommand, UsageError } from '../cli/index.ts';
 import { type Config, loadConfig } from '../config/index.ts';
 import type { KubeConnection } from '../storage/kubernetes/connection.ts';
 import { inClusterConnection, isInCluster } from '../storage/kubernetes/connection.ts';
@@ -15,6 +15,18 @@ export async function resolveRuntime(command: ServeCommand): Promise<Runtime> {
   if (command.withLocalLabs) requireLoopback(listen.host);
   const logger = pino({ level: config.logLevel });
   return { config, listen, logger, banner: '', cluster: await connect(command, config, logger) };
+}
+
+/**
+ * The cluster of a configuration, for a command that is there for as long as its answer takes.
+ *
+ * @throws UsageError where none is configured and this is no pod
+ */
+export async function connectTo({ kubernetes }: Config): Promise<KubeConnection> {
+  const { kubeconfig, context } = kubernetes;
+  if (kubeconfig !== undefined) return kubeconfigConnection(kubeconfig, context);
+  if (isInCluster(process.env)) return inClusterConnection(process.env);
+  throw new UsageError('--cluster: expected kubernetes.kubeconfig in the configuration, or to run in a pod');
 }
 
 /** The configured cluster, the one this process runs in, or else the sandbox. */

@@ -6,7 +6,7 @@ export const USAGE = `Usage: labwright [COMMAND] [OPTIONS]
 
 Commands:
   serve                  run the controller (the default)
-  check-config FILE      say whether a configuration file can be used
+  check-config FILE      say whether a configuration file can be used; with --cluster, ask its cluster too
   render                 print the Kubernetes objects of a lab as YAML
   render-build           print the Kubernetes objects of a build as YAML
   help, version
@@ -19,6 +19,9 @@ Options of serve:
                          may create a lab runs commands as this account. Needs a loopback address to listen on
   --host ADDRESS         address to listen on, instead of the configured one
   --port PORT            port to listen on, instead of the configured one
+
+Options of check-config:
+  --cluster              have the configured cluster judge a lab of each size (a dry run, in a namespace that is made for it)
 
 Options of render:
   --user NAME            user the lab is for (required)
@@ -54,6 +57,8 @@ export interface ServeCommand {
 export interface CheckConfigCommand {
   readonly command: 'check-config';
   readonly file: string;
+  /** Ask the cluster of the configuration, too. */
+  readonly cluster: boolean;
 }
 
 export interface RenderCommand {
@@ -164,10 +169,10 @@ export function requireLoopback(host: string): void {
 }
 
 function parseCheckConfig(args: readonly string[]): CheckConfigCommand {
-  const { positionals } = read(args, {}, true);
+  const { positionals, values } = read(args, { cluster: { type: 'boolean', default: false } }, true);
   const [file] = positionals;
   if (file === undefined || positionals.length > 1) throw new UsageError('check-config: expected one file');
-  return { command: 'check-config', file };
+  return { command: 'check-config', file, cluster: values.cluster };
 }
 
 function parseRender(args: readonly string[]): RenderCommand {

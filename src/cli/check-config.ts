@@ -1,15 +1,26 @@
 import { ConfigError, loadConfig } from '../config/index.ts';
 import { remarksOnBuilds } from './build-remarks.ts';
+import { askCluster, checkLabs, type TryInCluster } from './check-labs.ts';
+import { remarksOnLabs } from './lab-remarks.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 
-/** `labwright check-config FILE`: says what is wrong with a configuration, all of it, or that nothing is. */
-export async function checkConfig(file: string): Promise<CommandResult> {
+/**
+ * `labwright check-config FILE`: says what is wrong with a configuration, all of it, or that nothing is.
+ *
+ * @param tryInCluster where the cluster is to be asked as well
+ */
+export async function checkConfig(file: string, tryInCluster?: TryInCluster): Promise<CommandResult> {
   try {
-    const { lab, images, builds } = await loadConfig(file);
-    const remarks = builds === undefined ? [] : await remarksOnBuilds(builds);
+    const config = await loadConfig(file);
+    const { lab, images, builds } = config;
+    const wrong = checkLabs(config);
+    if (wrong.length === 0 && tryInCluster !== undefined) wrong.push(...(await askCluster(config, tryInCluster)));
+    if (wrong.length > 0) return refused([`${file} cannot be used:`, ...wrong].join('\n  '));
+    const remarks = [...remarksOnLabs(config), ...(builds === undefined ? [] : await remarksOnBuilds(builds))];
     const sizes = lab.sizes.map(({ name }) => name).join(', ');
+    const asked = tryInCluster === undefined ? '' : ' The cluster takes a lab of each size.';
     return printed(
-      `${file} can be used: sizes ${sizes}; ${images.list.length} image(s); Pod Security ${lab.podSecurity}.\n` +
+      `${file} can be used: sizes ${sizes}; ${images.list.length} image(s); Pod Security ${lab.podSecurity}.${asked}\n` +
         remarks.map((remark) => `note: ${remark}\n`).join(''),
     );
   } catch (error) {

@@ -2,6 +2,7 @@
 import type { Command, ServeCommand } from './arguments.ts';
 import { USAGE } from './arguments.ts';
 import { checkConfig } from './check-config.ts';
+import type { TryInCluster } from './check-labs.ts';
 import { render } from './render.ts';
 import { renderBuild } from './render-build.ts';
 import { printed, refused, type CommandResult } from './result.ts';
@@ -17,13 +18,21 @@ export {
   type ServeCommand,
 } from './arguments.ts';
 export { readVersion } from './version.ts';
+export type { Refusal, TryInCluster } from './check-labs.ts';
 export type { CommandResult } from './result.ts';
 
-/** Runs any command but `serve`. */
-export async function runCommand(command: Exclude<Command, ServeCommand>): Promise<CommandResult> {
+/**
+ * Runs any command but `serve`.
+ *
+ * @param tryInCluster what `check-config --cluster` asks
+ */
+export async function runCommand(
+  command: Exclude<Command, ServeCommand>,
+  tryInCluster?: TryInCluster,
+): Promise<CommandResult> {
   switch (command.command) {
     case 'check-config':
-      return checkConfig(command.file);
+      return checkConfig(command.file, command.cluster ? tryInCluster : undefined);
     case 'render':
       return render(command);
     case 'render-build':

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { repeated } from '../util/repeated.ts';
 
 /** Reports a fault of one setting; `path` is relative to the object that is checked. */
 export type Report = (path: readonly (string | number)[], message: string) => void;
@@ -19,17 +20,6 @@ export function crossCheck<T extends object>(
     },
     { when: ({ issues }) => !issues.some(({ path }) => path === undefined || keys.some((key) => key === path[0])) },
   );
-}
-
-/** The positions of entries whose name was already taken by an earlier one. */
-export function repeated(names: readonly (string | undefined)[]): number[] {
-  const seen = new Set<string>();
-  return names.flatMap((name, index) => {
-    if (name === undefined) return [];
-    if (seen.has(name)) return [index];
-    seen.add(name);
-    return [];
-  });
 }
 
 /** A list whose entries each have their own name. It also looks at entries that are wrong in something else. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { explainResourceName } from '../domain/kubernetes/rules/containers.ts';
 import { crossCheck } from './cross-check.ts';
 import { dnsLabel, objectName, qualifiedName } from './kubernetes.ts';
 import { cpu, memory } from './units.ts';
@@ -64,7 +65,9 @@ export const labSize = z
     memoryRequest: memory.optional().describe('Memory kept free on the node; the limit when absent.'),
     extendedResources: z
       .record(
-        qualifiedName.regex(/\//, { error: 'expected the name of an extended resource, such as nvidia.com/gpu' }),
+        qualifiedName.refine((name) => name.includes('/') && explainResourceName(name) === undefined, {
+          error: 'expected the name of an extended resource, such as nvidia.com/gpu',
+        }),
         z.int().min(0).transform(String),
       )
       .default({})
@@ -115,7 +118,13 @@ const volumeSources = {
         .exactOptional()
         .describe('Storage class; the default class of the cluster when absent.'),
       readOnly: z.boolean().exactOptional().describe('Mount the claim read-only.'),
-      retain: z.boolean().default(false).describe('Keep the claim, and its namespace, when the lab ends.'),
+      retain: z
+        .boolean()
+        .default(true)
+        .describe(
+          'Keep the claim, and its namespace, when the lab ends. `false` deletes it, and what was written to it, with each lab that ends, ' +
+            'whether it was stopped or has failed.',
+        ),
     })
     .exactOptional()
     .describe('A claim of the lab itself, made in its namespace.'),
@@ -186,7 +195,17 @@ export const initContainer = z.strictObject({
   env: z.record(z.string().regex(ENV_NAME), z.string()).default({}).describe('Environment on top of that of the lab.'),
   runAsRoot: z.boolean().default(false).describe('Run as uid 0. Needs Pod Security `baseline`.'),
   privileged: z.boolean().default(false).describe('Run as privileged root. Needs Pod Security `privileged`.'),
-  volumeMounts: z.array(volumeMount).default([]).describe('Volumes it sees besides the home directory and `/tmp`.'),
+  sees: z
+    .enum(['home', 'lab'])
+    .default('home')
+    .describe(
+      '`home`: the home directory, `/tmp` and its own `volumeMounts`. `lab`: all that the lab sees: `lab.volumeMounts`, `lab.files`, ' +
+        '/etc/passwd and /etc/group, secrets as files and as environment, the token, and `runtimeMountsDir`.',
+    ),
+  volumeMounts: z
+    .array(volumeMount)
+    .default([])
+    .describe('Volumes of its own; each takes the place of what it would see at that path.'),
 });
 
 export const copiedSecret = z.strictObject({
@@ -194,6 +213,7 @@ export const copiedSecret = z.strictObject({
   secretKey: z
     .string()
     .regex(SECRET_KEY, { error: 'expected a key of a Secret: letters, digits, - _ and .' })
+    .refine((key) => !key.startsWith('..') && key !== '.', { error: 'expected a key that does not begin with ..' })
     .refine((key) => key !== 'token', { error: 'expected another key than token, which holds the token of the user' })
     .describe('Key to copy; it keeps its name, so no two entries can share one.'),
   env: envName.optional().describe('Environment variable that holds it.'),

@@ -70,12 +70,25 @@ const networkRules = z.strictObject({
   hub: z
     .array(networkPeer)
     .min(1)
-    .default([{ namespaceSelector: {}, podSelector: { matchLabels: { app: 'jupyterhub', component: 'hub' } } }])
-    .describe('Where the hub is: it may reach the lab, and the lab always may reach it.'),
+    .optional()
+    .describe(
+      'Where the hub is: it may reach the lab, and the lab always may reach it. Pods labelled `app: jupyterhub` and `component: hub` in ' +
+        '`hubNamespaces` when absent.',
+    ),
   proxy: z
     .array(networkPeer)
-    .default([{ namespaceSelector: {}, podSelector: { matchLabels: { app: 'jupyterhub', component: 'proxy' } } }])
-    .describe('Where the proxy is: it may reach the lab.'),
+    .optional()
+    .describe(
+      'Where the proxy is: it may reach the lab. Pods labelled `app: jupyterhub` and `component: proxy` in `hubNamespaces` when absent.',
+    ),
+  hubNamespaces: z
+    .array(dnsLabel())
+    .min(1)
+    .optional()
+    .describe(
+      'Namespaces of hub and proxy. When absent, those that `auth.serviceAccounts.hub` and `auth.jupyterhub.apiUrl` name ' +
+        '(`http://hub.NAMESPACE:8081/…`), and where they name none, the namespace of Labwright.',
+    ),
   ingress: z
     .array(
       z.strictObject({
@@ -89,12 +102,14 @@ const networkRules = z.strictObject({
   internet: z
     .boolean()
     .default(true)
-    .describe('Let the lab reach every address but the blocked ones. Without it: hub, DNS and the `egress` rules.'),
+    .describe(
+      'Let the lab reach every address but the blocked ones. Without it: hub, DNS (port 53 of any address) and the `egress` rules.',
+    ),
   blocked: z
     .array(cidr)
     .default([])
     .describe(
-      'Address blocks taken out of `internet`, besides 169.254.169.254/32 and fd00:ec2::254/128, which always are.',
+      'Address blocks taken out of `internet`, besides 169.254.169.254/32 and fd00:ec2::254/128, which always are. Their port 53 stays open.',
     ),
 });
 
@@ -174,6 +189,14 @@ export const labSettings = z.strictObject({
     .check(uniqueBy('name'))
     .default([])
     .describe('Containers that run before the lab.'),
+  fsGroup: z
+    .enum(['ownClaims', 'always', 'never'])
+    .default('ownClaims')
+    .describe(
+      'Where the pod gets the gid of the user as `fsGroup`, by which machines hand the files of a volume to that group. `ownClaims`: where ' +
+        'a claim is mounted that only one machine at a time may use (`ReadWriteOnce`, `ReadWriteOncePod`). It is for the pod as a whole: ' +
+        'where a shared volume is mounted beside such a claim, whether its files change hands too is up to its driver (`fsGroupPolicy`).',
+    ),
   home: homeSettings.prefault({}).describe('The home directory.'),
   tmp: z
     .strictObject({

@@ -1,10 +1,13 @@
 import type { z } from 'zod';
 import { TOKEN_DIRECTORY } from '../domain/lab/lab.ts';
+import { repeated } from '../util/repeated.ts';
 import { crossCheck, type Report } from './cross-check.ts';
 import { labSettings } from './lab-settings.ts';
 
 type Settings = z.output<typeof labSettings>;
 type PodSecurity = 'restricted' | 'baseline' | 'privileged';
+/** A ConfigMap takes a mebibyte. */
+const FILES_BYTES = 1000 * 1024;
 const LEVELS: readonly PodSecurity[] = ['restricted', 'baseline', 'privileged'];
 
 /** How labs are made. */
@@ -13,6 +16,8 @@ export const lab = labSettings
     crossCheck(['sizes', 'defaultSize'], checkDefaultSize),
     crossCheck(['volumes', 'volumeMounts', 'home', 'initContainers'], checkMounts),
     crossCheck(['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir', 'token'], checkPaths),
+    crossCheck(['files'], checkFileSizes),
+    crossCheck(['topologySpreadConstraints'], checkSpread),
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'pullTimeout', 'containerTimeout', 'spawnTimeout'], checkTimeouts),
@@ -81,6 +86,23 @@ function checkPaths(settings: Settings, report: Report): void {
       claim(mountPath, ['initContainers', at, 'volumeMounts', index, 'mountPath'], among);
     });
   });
+}
+
+/** They are one ConfigMap, beside passwd and group. */
+function checkFileSizes({ files }: Settings, report: Report): void {
+  const bytes = Object.values(files).reduce((sum, content) => sum + Buffer.byteLength(content), 0);
+  if (bytes > FILES_BYTES)
+    report(['files'], 'expected no more than 1000 KiB in all: larger files belong into a volume');
+}
+
+function checkSpread({ topologySpreadConstraints }: Settings, report: Report): void {
+  const kinds = topologySpreadConstraints.map((each) => `${each.topologyKey} ${each.whenUnsatisfiable}`);
+  for (const index of repeated(kinds)) {
+    report(
+      ['topologySpreadConstraints', index],
+      'expected another topologyKey or whenUnsatisfiable than the one before',
+    );
+  }
 }
 
 function checkSecretEnv({ env, secrets }: Settings, report: Report): void {

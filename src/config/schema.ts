@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { uniqueBy } from './cross-check.ts';
+import { findHubNamespaces } from './hub-namespaces.ts';
 import { builds } from './builds/index.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
@@ -37,49 +38,55 @@ const image = z.strictObject({
 });
 
 /** The whole configuration file. */
-export const configSchema = z.strictObject({
-  listen: z
-    .strictObject({
-      host: z.string().min(1).default('0.0.0.0').describe('Address to listen on.'),
-      port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on; 0 for any that is free.'),
-    })
-    .prefault({})
-    .describe('Where the API listens.'),
-  baseUrl,
-  pathPrefix,
-  logLevel: z
-    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
-    .default('info')
-    .describe('Least level that is logged.'),
-  kubernetes: z
-    .strictObject({
-      namespace: dnsLabel()
-        .optional()
-        .describe('Namespace of the controller; that of its pod, or `labwright`, when absent.'),
-      kubeconfig: z.string().min(1).optional().describe('Kubeconfig file; the credentials of the pod when absent.'),
-      context: z.string().min(1).optional().describe('Context of the kubeconfig; its current one when absent.'),
-      requestTimeout: positiveDuration.default(10_000).describe('Most one call may take.'),
-      requestsPerSecond: z.number().min(1).default(1000).describe('Calls per second, on average.'),
-      burst: z.int().min(1).default(1000).describe('Calls at once after a quiet time.'),
-      concurrency: z.int().min(1).max(1000).default(16).describe('Labs worked on at once.'),
-    })
-    .prefault({})
-    .describe('The cluster.'),
-  leadership: leadership.describe('Which of several replicas reconciles.'),
-  auth: auth.describe('Who may call: at least one of these.'),
-  users: users.prefault({}).describe('What is known of the users.'),
-  images: z
-    .strictObject({
-      list: z
-        .array(image)
-        .min(1, { error: 'expected at least one image' })
-        .check(uniqueBy('reference'), uniqueBy('class'))
-        .describe('Images in the form, in this order.'),
-      allowOther: z.boolean().default(false).describe('Let users name any other image.'),
-    })
-    .describe('What labs can run.'),
-  quotas: quotas.prefault({}).describe('What users may have at once.'),
-  lab: lab.describe('How labs are made.'),
-  builds: builds.optional().describe('Building images from repositories; none are built when absent.'),
-  limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
-});
+export const configSchema = z
+  .strictObject({
+    listen: z
+      .strictObject({
+        host: z.string().min(1).default('0.0.0.0').describe('Address to listen on.'),
+        port: z.int().min(0).max(65_535).default(8080).describe('Port to listen on; 0 for any that is free.'),
+      })
+      .prefault({})
+      .describe('Where the API listens.'),
+    baseUrl,
+    pathPrefix,
+    logLevel: z
+      .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal'])
+      .default('info')
+      .describe('Least level that is logged.'),
+    kubernetes: z
+      .strictObject({
+        namespace: dnsLabel()
+          .optional()
+          .describe('Namespace of the controller; that of its pod, or `labwright`, when absent.'),
+        kubeconfig: z.string().min(1).optional().describe('Kubeconfig file; the credentials of the pod when absent.'),
+        context: z.string().min(1).optional().describe('Context of the kubeconfig; its current one when absent.'),
+        requestTimeout: positiveDuration.default(10_000).describe('Most one call may take.'),
+        requestsPerSecond: z.number().min(1).default(1000).describe('Calls per second, on average.'),
+        burst: z.int().min(1).default(1000).describe('Calls at once after a quiet time.'),
+        concurrency: z.int().min(1).max(1000).default(16).describe('Labs worked on at once.'),
+      })
+      .prefault({})
+      .describe('The cluster.'),
+    leadership: leadership.describe('Which of several replicas reconciles.'),
+    auth: auth.describe('Who may call: at least one of these.'),
+    users: users.prefault({}).describe('What is known of the users.'),
+    images: z
+      .strictObject({
+        list: z
+          .array(image)
+          .min(1, { error: 'expected at least one image' })
+          .check(uniqueBy('reference'), uniqueBy('class'))
+          .describe('Images in the form, in this order.'),
+        allowOther: z.boolean().default(false).describe('Let users name any other image.'),
+      })
+      .describe('What labs can run.'),
+    quotas: quotas.prefault({}).describe('What users may have at once.'),
+    lab: lab.describe('How labs are made.'),
+    builds: builds.optional().describe('Building images from repositories; none are built when absent.'),
+    limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
+  })
+  .transform((config) => {
+    const { networkPolicy } = config.lab;
+    const hubNamespaces = networkPolicy.hubNamespaces ?? findHubNamespaces(config.auth);
+    return { ...config, lab: { ...config.lab, networkPolicy: { ...networkPolicy, hubNamespaces } } };
+  });

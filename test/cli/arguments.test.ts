@@ -46,7 +46,10 @@ describe('the command line', () => {
   });
 
   it('names the file to check', () => {
-    expect(parseArguments(['check-config', 'config.yaml'])).toEqual({ command: 'check-config', file: 'config.yaml' });
+    expect(parseArguments(['check-config', 'config.yaml'])).toEqual({
+      ...{ command: 'check-config', file: 'config.yaml', cluster: false },
+    });
+    expect(parseArguments(['check-config', '--cluster', 'config.yaml'])).toMatchObject({ cluster: true });
   });
 
   it('describes the lab to render', () => {

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { explainUsage, parseArguments, runCommand, type CommandResult } from '../../src/cli/index.ts';
 
 const EXAMPLES = new URL('../../deploy/examples/', import.meta.url).pathname;
@@ -51,9 +51,35 @@ describe('check-config', () => {
     const file = `${EXAMPLES}full.yaml`;
     expect(await run('check-config', file)).toEqual({
       exitCode: 0,
-      stdout: `${file} can be used: sizes small, large, gpu; 4 image(s); Pod Security privileged.\n`,
+      stdout: `${file} can be used: sizes small, large, gpu; 4 image(s); Pod Security privileged.\nnote: the claim of the volume "staging" is deleted whenever a lab ends, with everything that was written to it (retain: false).\n`,
       stderr: '',
     });
+  });
+
+  it('says where hub and proxy are expected where the configuration does not say it', async () => {
+    const hubAt = async (auth: object) => {
+      const file = join(folder, 'hub.yaml');
+      await writeFile(file, JSON.stringify({ ...withBuilds({}), auth }));
+      return (await run('check-config', file)).stdout;
+    };
+    const tokens = [{ sha256: '0'.repeat(64), role: 'hub' }];
+    expect(await hubAt({ tokens })).toContain('note: hub and proxy reach labs from the namespace of Labwright');
+    expect(await hubAt({ jupyterhub: { apiUrl: 'http://hub.jhub:8081/hub/api' } })).toContain(
+      'from namespace jhub only',
+    );
+  });
+
+  it.each([
+    ['{ volumes: [], home: {} }', true],
+    ['{ volumes: [{ name: v, emptyDir: {} }], home: { volume: v } }', true],
+    ['{ volumes: [{ name: v, nfs: { server: s, path: / } }], home: { volume: v } }', false],
+    ['{ volumes: [{ name: v, nfs: { server: s, path: / } }], volumeMounts: [{ name: v, mountPath: /home }] }', false],
+    ['{ volumes: [{ name: v, persistentVolumeClaim: { storage: 1Gi } }], home: { volume: v } }', false],
+  ])('says whether home directories end with the lab: %s', async (lab, ends) => {
+    const file = join(folder, 'home.yaml');
+    const settings = { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }], ...(parse(lab) as object) };
+    await writeFile(file, JSON.stringify({ ...withBuilds({}), lab: settings }));
+    expect((await run('check-config', file)).stdout.includes('home directories are empty at each start')).toBe(ends);
   });
 
   it('says which executors of builds have credentials that cannot be read here', async () => {
@@ -70,7 +96,7 @@ describe('check-config', () => {
     expect(exitCode).toBe(0);
     expect(stdout).toContain(`note: the executor "big" cannot be used here: ${folder}/none.kubeconfig (ENOENT)`);
     expect(stdout).toContain(`note: the executor "engine" cannot be used here: ${folder}/none/ca.pem (ENOENT)`);
-    expect(stdout.match(/note:/g)).toHaveLength(2);
+    expect(stdout.match(/note: the executor/g)).toHaveLength(2);
   });
 
   it('says which variables of builds are replaced', async () => {
@@ -93,7 +119,7 @@ describe('check-config', () => {
     );
     const { stdout } = await run('check-config', file);
     expect(stdout).toContain('note: the pattern "^git@github\\.com:ada/" of repositories matches nothing');
-    expect(stdout.match(/note:/g)).toHaveLength(1);
+    expect(stdout.match(/note: the pattern/g)).toHaveLength(1);
   });
 
   it('fails with everything that is wrong', async () => {

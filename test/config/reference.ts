@@ -17,10 +17,13 @@ interface Node {
 
 const schema = z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any', reused: 'inline' }) as Node;
 
+/** Title of what is checked by the types of Kubernetes. */
+const AS_IN_KUBERNETES = 'as in Kubernetes';
+
 const INTRODUCTION = `# Configuration
 
 One YAML file, read at start (\`labwright serve --config FILE\`); \`labwright check-config FILE\` says everything that is
-wrong with one. Unknown keys are refused. [minimal.yaml](../deploy/examples/minimal.yaml) has what must be there,
+wrong with one, and with \`--cluster\` also what the cluster would refuse of a lab of each size. Unknown keys are refused. [minimal.yaml](../deploy/examples/minimal.yaml) has what must be there,
 [full.yaml](../deploy/examples/full.yaml) everything that can be.
 
 - A **duration** is written \`90s\`, \`10m\`, \`1h30m\`, or as a number of seconds.
@@ -39,13 +42,13 @@ export function writeReference(parsed: unknown): string {
   return `${INTRODUCTION}${section(schema, '', parsed).join('')}`;
 }
 
-/** Paths of keys that nobody described, below the keys that are described as Kubernetes' own. */
+/** Paths of keys that nobody described. */
 export function undescribedKeys(node: Node = schema, path = ''): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
     const here = path === '' ? key : `${path}.${key}`;
     const inner = objectOf(child);
     if (child.description === undefined) return [here];
-    return inner === undefined || isKubernetes(inner) ? [] : undescribedKeys(inner, here);
+    return inner === undefined ? [] : undescribedKeys(inner, here);
   });
 }
 
@@ -60,7 +63,7 @@ function section(node: Node, path: string, parsed: unknown): string[] {
   const table = `\n${heading}\n\n| key | type | default | meaning |\n|---|---|---|---|\n${rows.join('')}`;
   const inner = entries.flatMap(([key, child]) => {
     const object = objectOf(child);
-    if (object === undefined || isKubernetes(object)) return [];
+    if (object === undefined) return [];
     const here = `${path === '' ? '' : `${path}.`}${key}${child.items === undefined ? '' : '[]'}${child.additionalProperties ? '.<name>' : ''}`;
     return section(object, here, object === child ? (parsed as Record<string, unknown> | undefined)?.[key] : undefined);
   });
@@ -74,14 +77,9 @@ function objectOf(node: Node): Node | undefined {
   return entry?.properties === undefined ? undefined : entry;
 }
 
-function isKubernetes(node: Node): boolean {
-  return Object.values(node.properties ?? {}).every(({ description }) => description === undefined);
-}
-
 function writeType(node: Node): string {
   const object = objectOf(node);
-  if (object !== undefined && isKubernetes(object))
-    return node.items === undefined ? 'as in Kubernetes' : 'list, as in Kubernetes';
+  if (node.items?.title === AS_IN_KUBERNETES) return `list, ${AS_IN_KUBERNETES}`;
   if (node.title !== undefined) return node.title;
   if (node.enum !== undefined) return node.enum.map((value) => `\`${value}\``).join(', ');
   if (node.items !== undefined) return object === undefined ? `list of ${writeType(node.items)}` : 'list';

@@ -1,6 +1,6 @@
 import type { V1NetworkPolicy, V1ObjectMeta } from '@kubernetes/client-node';
 import type { BuildsConfig } from '../../config/config.ts';
-import { DNS_PORTS, everywhereBut, METADATA_SERVICES, type NetworkRule } from '../network-peers.ts';
+import { dnsRule, everywhereBut, METADATA_SERVICES, type NetworkRule } from '../network-peers.ts';
 import { copyOf } from '../values.ts';
 
 /** What is not the internet: the services above, other pods, the API server, the site. */
@@ -19,8 +19,7 @@ export function buildEgressPolicy(
 ): V1NetworkPolicy | undefined {
   if (!rules.enabled) return undefined;
   const egress: NetworkRule[] = [
-    // Cluster DNS is a pod for some network plugins and an address for others; none of them is the metadata service.
-    { to: [{ namespaceSelector: {} }, ...everywhereBut(METADATA_SERVICES)], ports: [...DNS_PORTS] },
+    dnsRule(),
     { to: everywhereBut(CLOSED) },
     ...(rules.allowed.length === 0 ? [] : [{ to: rules.allowed.map((cidr) => ({ ipBlock: { cidr } })) }]),
     ...copyOf<NetworkRule[]>(rules.egress),

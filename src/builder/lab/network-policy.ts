@@ -1,6 +1,7 @@
 import type { V1NetworkPolicy, V1NetworkPolicyPeer } from '@kubernetes/client-node';
+import type { LabConfig } from '../../config/config.ts';
 import { labMetadata, labLabels, type BuildContext } from './context.ts';
-import { DNS_PORTS, everywhereBut, METADATA_SERVICES, type NetworkRule } from '../network-peers.ts';
+import { dnsRule, everywhereBut, METADATA_SERVICES, type NetworkRule } from '../network-peers.ts';
 import { copyOf } from '../values.ts';
 
 /**
@@ -11,20 +12,14 @@ export function buildNetworkPolicy(context: BuildContext): V1NetworkPolicy | und
   const { config, names } = context;
   const rules = config.networkPolicy;
   if (!rules.enabled) return undefined;
-  const hub = copyOf<V1NetworkPolicyPeer[]>(rules.hub);
-  const proxy = copyOf<V1NetworkPolicyPeer[]>(rules.proxy);
-  const anywhere = everywhereBut(METADATA_SERVICES);
+  const { hub, proxy } = findPeers(rules, context.controller);
   const ingress: NetworkRule[] = [
     { from: [...hub, ...proxy], ports: [{ protocol: 'TCP', port: config.port }] },
     ...copyOf<NetworkRule[]>(rules.ingress),
   ];
   const egress: NetworkRule[] = [
     { to: hub },
-    // Some network plugins match address blocks against pods and some do not, so cluster DNS is named both ways.
-    {
-      to: [{ namespaceSelector: {} }, ...anywhere],
-      ports: [...DNS_PORTS],
-    },
+    dnsRule(),
     ...(rules.internet ? [{ to: everywhereBut([...METADATA_SERVICES, ...rules.blocked]) }] : []),
     ...copyOf<NetworkRule[]>(rules.egress),
   ];
@@ -33,5 +28,26 @@ export function buildNetworkPolicy(context: BuildContext): V1NetworkPolicy | und
     kind: 'NetworkPolicy',
     metadata: labMetadata(context, names.networkPolicy),
     spec: { podSelector: { matchLabels: labLabels(context) }, policyTypes: ['Ingress', 'Egress'], ingress, egress },
+  };
+}
+
+/**
+ * Where hub and proxy are: as configured, else the pods with the labels of Zero to JupyterHub in the hub's namespaces. In any
+ * namespace, whoever may label a pod could call itself the hub.
+ *
+ * @param controller namespace of Labwright
+ */
+function findPeers(
+  { hub, proxy, hubNamespaces }: LabConfig['networkPolicy'],
+  controller: string,
+): Record<'hub' | 'proxy', V1NetworkPolicyPeer[]> {
+  const labelled = (component: string) =>
+    (hubNamespaces ?? [controller]).map((namespace) => ({
+      namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+      podSelector: { matchLabels: { app: 'jupyterhub', component } },
+    }));
+  return {
+    hub: hub === undefined ? labelled('hub') : copyOf<V1NetworkPolicyPeer[]>(hub),
+    proxy: proxy === undefined ? labelled('proxy') : copyOf<V1NetworkPolicyPeer[]>(proxy),
   };
 }

@@ -10,7 +10,7 @@ import type {
   V1Toleration,
   V1TopologySpreadConstraint,
 } from '@kubernetes/client-node';
-import type { InitContainerConfig } from '../../config/config.ts';
+import type { InitContainerConfig, LabConfig } from '../../config/config.ts';
 import { addressingOf, type BuildContext, spawnMetadata } from './context.ts';
 import { buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
@@ -77,8 +77,7 @@ function buildPlacement({ config }: BuildContext): Partial<V1PodSpec> {
 
 function buildPodSecurity({ config, user }: BuildContext): V1PodSecurityContext {
   const groups = [...new Set(user.groups.map(({ id }) => id))];
-  // A new block volume belongs to root; the kubelet hands it over to fsGroup. Other volumes are not touched by it.
-  const owned = config.volumes.some(({ persistentVolumeClaim }) => persistentVolumeClaim !== undefined);
+  const owned = config.fsGroup === 'always' || (config.fsGroup === 'ownClaims' && mountsOwnClaim(config));
   return defined({
     runAsNonRoot: true,
     runAsUser: user.uid,
@@ -88,6 +87,21 @@ function buildPodSecurity({ config, user }: BuildContext): V1PodSecurityContext 
     fsGroupChangePolicy: owned ? 'OnRootMismatch' : undefined,
     seccompProfile: { type: 'RuntimeDefault' },
   });
+}
+
+/**
+ * Whether the pod mounts a claim that nobody else can use at the same time. A new block volume belongs to root, and the kubelet hands
+ * it over to fsGroup; what others use, too, must not change hands.
+ */
+function mountsOwnClaim({ volumes, volumeMounts, home, initContainers }: LabConfig): boolean {
+  const mounted = new Set([
+    ...[...volumeMounts, ...initContainers.flatMap((container) => container.volumeMounts)].map(({ name }) => name),
+    ...(home.volume === undefined ? [] : [home.volume]),
+  ]);
+  return volumes.some(
+    ({ name, persistentVolumeClaim: claim }) =>
+      mounted.has(name) && claim?.accessModes.every((mode) => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod'),
+  );
 }
 
 function buildNotebook(context: BuildContext): V1Container {
@@ -116,7 +130,8 @@ function buildNotebook(context: BuildContext): V1Container {
 }
 
 function buildInitContainer(context: BuildContext, container: InitContainerConfig): V1Container {
-  const { config, user } = context;
+  const { config, user, secrets } = context;
+  const seesLab = container.sees === 'lab';
   const env = {
     NUBLADO_HOME: homeDirectory(config, user),
     NUBLADO_UID: String(user.uid),
@@ -130,10 +145,15 @@ function buildInitContainer(context: BuildContext, container: InitContainerConfi
     command: container.command && [...container.command],
     args: container.args && [...container.args],
     envFrom: environmentOf(context),
-    env: Object.entries(env).map(([name, value]) => ({ name, value })),
+    env: [
+      ...(seesLab ? buildReferences(config, secrets.token).filter(({ name }) => !(name in env)) : []),
+      ...Object.entries(env).map(([name, value]) => ({ name, value })),
+    ],
     resources: buildResources(context),
     securityContext: initSecurity(context, container),
-    volumeMounts: scratchMounts(context, container.volumeMounts),
+    volumeMounts: seesLab
+      ? buildLabMounts(context, container.volumeMounts)
+      : scratchMounts(context, container.volumeMounts),
   });
 }
 

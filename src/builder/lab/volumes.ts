@@ -55,24 +55,24 @@ export function buildVolumes(context: BuildContext): V1Volume[] {
   ];
 }
 
-/** What the lab sees where. A mount of the configuration wins over one that Labwright would add at the same path. */
-export function buildLabMounts(context: BuildContext): V1VolumeMount[] {
+/**
+ * What the lab sees where, or a container that sees the same beside mounts of its own. A mount of the configuration wins over one
+ * that Labwright would add at the same path, and one's own over both.
+ */
+export function buildLabMounts(context: BuildContext, own: readonly VolumeMountConfig[] = []): V1VolumeMount[] {
   const { config } = context;
+  const taken = new Set(own.map(({ mountPath }) => mountPath));
+  const configured = [...own, ...config.volumeMounts.filter(({ mountPath }) => !taken.has(mountPath))];
   const secrets = config.secrets.flatMap(({ path, secretKey }) =>
     path === undefined ? [] : [{ name: SECRETS_VOLUME, mountPath: path, subPath: secretKey, readOnly: true }],
   );
   // Not by subPath: the kubelet replaces files in a directory only.
   const token = hasSignedToken(context) ? [{ name: TOKEN_VOLUME, mountPath: TOKEN_DIRECTORY, readOnly: true }] : [];
-  return [
-    ...scratchMounts(context, config.volumeMounts),
-    ...fileMounts(config),
-    ...runtimeMounts(context),
-    ...secrets,
-    ...token,
-  ];
+  const added = [...fileMounts(config), ...runtimeMounts(context), ...secrets, ...token];
+  return [...scratchMounts(context, configured), ...added.filter(({ mountPath }) => !taken.has(mountPath))];
 }
 
-/** The mounts of an init container: its own, the home directory and /tmp. */
+/** Mounts of the configuration, the home directory and /tmp. */
 export function scratchMounts(context: BuildContext, mounts: readonly VolumeMountConfig[]): V1VolumeMount[] {
   const { config, user } = context;
   const home = homeDirectory(config, user);

@@ -1,10 +1,8 @@
+import type { V1Container, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { affinity, annotations, dnsLabel, labels, objectName, toleration } from '../kubernetes.ts';
+import { affinity, annotations, asInKubernetes, dnsLabel, labels, objectName, toleration } from '../kubernetes.ts';
 import { absolutePath, imageReference } from '../lab-pieces.ts';
 import { cpu, memory } from '../units.ts';
-
-/** A piece of a Pod that is handed on as it is written; the API server checks it. */
-const asInKubernetes = z.looseObject({ name: dnsLabel() });
 
 const variable = z
   .string()
@@ -58,12 +56,23 @@ export const pod = z.strictObject({
   priorityClassName: objectName.optional().describe('Priority class.'),
   runtimeClassName: objectName.optional().describe('Runtime class.'),
   schedulerName: objectName.optional().describe('Scheduler.'),
-  volumes: z.array(asInKubernetes).default([]).describe('Further volumes, as in a Pod.'),
+  volumes: z.array(asInKubernetes<V1Volume>('Volume')).default([]).describe('Further volumes, as in a Pod.'),
   volumeMounts: z
-    .array(z.looseObject({ name: dnsLabel(), mountPath: absolutePath }))
+    .array(
+      asInKubernetes<V1VolumeMount>('VolumeMount').refine(
+        ({ mountPath }: Partial<V1VolumeMount>) => mountPath?.startsWith('/') !== false,
+        {
+          path: ['mountPath'],
+          error: 'expected an absolute path',
+        },
+      ),
+    )
     .default([])
     .describe('Where the build sees them, as in a Pod.'),
-  sidecars: z.array(asInKubernetes).default([]).describe('Containers that run beside the build, as in a Pod.'),
+  sidecars: z
+    .array(asInKubernetes<V1Container>('Container'))
+    .default([])
+    .describe('Containers that run beside the build, as in a Pod.'),
   labels: labels.default({}).describe('Labels on the Job and its pod.'),
   annotations: annotations.default({}).describe('Annotations on the Job and its pod.'),
 });

@@ -6,12 +6,13 @@ import { endStatus } from '../../domain/lab/lab-state.ts';
 import {
   ENDED_SPAWN_ANNOTATION,
   KEPT_SINCE_ANNOTATION,
+  PERMANENT_ANNOTATION,
   POD_NAME,
   RETAIN_LABEL,
   SPEC_HASH_ANNOTATION,
   volumeClaimName,
 } from '../../domain/lab/object-names.ts';
-import type { ObservedIntent, WantedLab } from '../../domain/lab/observed.ts';
+import type { ObservedIntent, ObservedNamespace, WantedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
@@ -82,7 +83,12 @@ export class LabTeardown {
       operation.noteCleanup(this.#clock.monotonic());
     }
     if (cache.observe(intent.slug).pod !== undefined) return { requeueAfterMs: CLEANUP_AGAIN_MS };
-    if (namespace !== undefined && config.namespaceRetention === 0 && !namespace.permanent && !namespace.terminating) {
+    if (
+      namespace !== undefined &&
+      config.namespaceRetention === 0 &&
+      !this.#isToStay(namespace) &&
+      !namespace.terminating
+    ) {
       await client.delete(Namespaces, namespace, { uid: namespace.uid });
     }
     if (!intent.deleting) {
@@ -180,6 +186,11 @@ export class LabTeardown {
     ]);
   }
 
+  /** Whether it says so itself, or was made when claims were not to be retained that are now. */
+  #isToStay({ permanent }: ObservedNamespace): boolean {
+    return permanent || this.#options.config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === true);
+  }
+
   /**
    * Notes since when the namespace is kept. Where the lab's pod has not been made, not everything else may be there as it
    * should be; then the hash is taken away, so that the next spawn looks at every object.
@@ -187,12 +198,13 @@ export class LabTeardown {
   async #keepNamespace({ intent, namespace }: WantedLab) {
     const { client, config, cache } = this.#options;
     if (namespace === undefined || namespace.terminating) return undefined;
-    if (config.namespaceRetention === 0 && !namespace.permanent) return undefined;
+    if (config.namespaceRetention === 0 && !this.#isToStay(namespace)) return undefined;
     const complete = cache.hasSeenPod(intent) || (namespace.keptSince !== null && intent.failure === null);
     const annotations = {
       [KEPT_SINCE_ANNOTATION]: new Date(this.#clock.now()).toISOString(),
       [ENDED_SPAWN_ANNOTATION]: intent.spec.spawnId,
       ...(complete ? {} : { [SPEC_HASH_ANNOTATION]: null }),
+      ...(this.#isToStay(namespace) ? { [PERMANENT_ANNOTATION]: 'true' } : {}),
     };
     try {
       const patch = { metadata: { uid: namespace.uid, annotations } };

@@ -375,7 +375,11 @@ function refOf(object: KubernetesObject): Ref {
 }
 
 function writeQuery(options: CallOptions): Query {
-  return { fieldManager: MANAGER, dryRun: options.dryRun === true ? 'All' : undefined };
+  return {
+    fieldManager: MANAGER,
+    dryRun: options.dryRun === true ? 'All' : undefined,
+    fieldValidation: options.strict === true ? 'Strict' : undefined,
+  };
 }
 
 function selectorQuery({ labelSelector, fieldSelector }: ListOptions): Query {

@@ -21,6 +21,8 @@ export class KubeError extends Error {
   readonly reason: string;
   readonly details: V1StatusDetails | undefined;
   readonly target: Target;
+  /** What the API server said, without what the call was about. */
+  readonly answer: string;
   /** What the API server asked us to wait, in milliseconds. */
   readonly retryAfterMs: number | undefined;
 
@@ -39,6 +41,7 @@ export class KubeError extends Error {
     this.status = answer.status;
     this.reason = answer.reason;
     this.details = answer.details;
+    this.answer = answer.message;
     this.target = target;
     this.retryAfterMs = answer.retryAfterMs;
   }

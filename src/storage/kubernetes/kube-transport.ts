@@ -26,6 +26,8 @@ export interface CallOptions {
   readonly priority?: Priority;
   /** Ask the API server to check everything and store nothing. */
   readonly dryRun?: boolean;
+  /** Ask the API server to refuse fields that it does not know. */
+  readonly strict?: boolean;
   /** Ask for `metadata` alone of the objects in the answer: no status, no data, no secrets. */
   readonly metadataOnly?: boolean;
 }

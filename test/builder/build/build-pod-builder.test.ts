@@ -161,6 +161,16 @@ describe('the network of builds', () => {
     expect(blocks).toContainEqual({ cidr: '10.20.30.40/32' });
   });
 
+  it('is open for names at any address', () => {
+    const { networkPolicy } = buildObjects(buildsConfig('networkPolicy: { enabled: true }')).ground;
+    const dns = networkPolicy?.spec?.egress?.find(({ ports }) => ports?.every(({ port }) => port === 53));
+    expect(dns?.to).toEqual([
+      { namespaceSelector: {} },
+      { ipBlock: { cidr: '0.0.0.0/0' } },
+      { ipBlock: { cidr: '::/0' } },
+    ]);
+  });
+
   it('is left alone when policies are off', () => {
     expect(buildObjects(buildsConfig('networkPolicy: { enabled: false }')).ground).not.toHaveProperty('networkPolicy');
   });

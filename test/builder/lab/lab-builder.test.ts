@@ -204,6 +204,68 @@ describe('the pod', () => {
   });
 });
 
+describe('an init container', () => {
+  const lab = `
+runtimeMountsDir: /etc/nublado
+token: { source: signed }
+files: { /opt/settings: x }
+secrets: [{ secretName: s, secretKey: key, path: /etc/labs/key, env: LAB_KEY }]
+volumes: [{ name: data, nfs: { server: s, path: /data } }, { name: startup, emptyDir: {} }]
+volumeMounts: [{ name: data, mountPath: /data }, { name: startup, mountPath: /startup, readOnly: true }]
+initContainers:
+  - { name: step, image: "example.org/step:1", env: { LAB_KEY: mine }, SEES, volumeMounts: [{ name: startup, mountPath: /startup }] }
+`;
+  const containersWith = (sees: string) => {
+    const { spec } = buildWith(configWithLab(lab.replace('SEES', sees)), { data: { key: 'a2V5' } }).pod;
+    return [spec!.initContainers![0]!, spec!.containers[0]!] as const;
+  };
+
+  it('sees the home directory, /tmp and what it mounts itself', () => {
+    const [step] = containersWith('sees: home');
+    expect(step.volumeMounts?.map(({ mountPath }) => mountPath)).toEqual(['/startup', '/home/rachel', '/tmp']);
+    expect(step.env?.map(({ name }) => name)).toEqual(['NUBLADO_HOME', 'NUBLADO_UID', 'NUBLADO_GID', 'LAB_KEY']);
+  });
+
+  it('sees what the lab sees where it is to, with its own mounts and environment before that', () => {
+    const [step, notebook] = containersWith('sees: lab');
+    const others = (mounts = notebook.volumeMounts) =>
+      mounts?.filter(({ mountPath }) => mountPath !== '/startup').sort((a, b) => (a.mountPath < b.mountPath ? -1 : 1));
+    expect(others(step.volumeMounts)).toEqual(others());
+    expect(others()?.map(({ mountPath }) => mountPath)).toEqual(
+      expect.arrayContaining(['/etc/passwd', '/opt/settings', '/data', '/etc/labs/key', '/etc/nublado/secrets']),
+    );
+    expect(step.volumeMounts).toContainEqual({ name: 'startup', mountPath: '/startup' });
+    expect(step.env?.filter(({ name }) => name === 'LAB_KEY')).toEqual([{ name: 'LAB_KEY', value: 'mine' }]);
+    const fromLab = (notebook.env ?? []).filter(({ name }) => name !== 'LAB_KEY');
+    expect(fromLab.length).toBeGreaterThan(2);
+    expect(step.env).toEqual(expect.arrayContaining(fromLab));
+    expect(step.envFrom).toEqual(notebook.envFrom);
+  });
+});
+
+describe('the group that volumes are handed to', () => {
+  const claim = (modes: string, retain = 'false') =>
+    `volumes: [{ name: v, persistentVolumeClaim: { accessModes: [${modes}], storage: 1Gi, retain: ${retain} } }]`;
+  const mounted = 'volumeMounts: [{ name: v, mountPath: /v }]';
+  const step = 'initContainers: [{ name: i, image: "example.org/i:1", volumeMounts: [{ name: v, mountPath: /v }] }]';
+
+  it.each([
+    ['a mounted claim of one machine', `${claim('ReadWriteOnce')}\n${mounted}`, 1101],
+    ['a mounted claim of one pod', `${claim('ReadWriteOncePod')}\n${mounted}`, 1101],
+    ['the home directory', `${claim('ReadWriteOnce')}\nhome: { volume: v }`, 1101],
+    ['a claim that an init container mounts', `${claim('ReadWriteOnce')}\n${step}`, 1101],
+    ['a claim that nobody mounts', claim('ReadWriteOnce'), undefined],
+    ['a mounted claim that is shared', `${claim('ReadWriteMany')}\n${mounted}`, undefined],
+    ['a mounted claim that may be shared', `${claim('ReadWriteOnce, ReadWriteMany')}\n${mounted}`, undefined],
+    ['a mounted claim, never', `${claim('ReadWriteOnce')}\n${mounted}\nfsGroup: never`, undefined],
+    ['no claim, always', 'fsGroup: always', 1101],
+  ])('is set for %s', (_, lab, fsGroup) => {
+    const { securityContext } = buildWith(configWithLab(lab)).pod.spec!;
+    expect(securityContext?.fsGroup).toBe(fsGroup);
+    expect(securityContext?.fsGroupChangePolicy).toBe(fsGroup === undefined ? undefined : 'OnRootMismatch');
+  });
+});
+
 describe('the network policy', () => {
   it('is not there when it is turned off', () => {
     expect(buildWith(configWithLab('networkPolicy: { enabled: false }')).networkPolicy).toBeUndefined();
@@ -214,8 +276,39 @@ describe('the network policy', () => {
     expect(networkPolicy?.spec?.egress).toHaveLength(2);
   });
 
+  it('lets the lab ask for names at any address, where clouds have their DNS: pods, link-local, that of the metadata service', () => {
+    const { networkPolicy } = buildWith(configWithLab('networkPolicy: { internet: false, blocked: [10.0.0.0/8] }'));
+    const [, dns] = networkPolicy?.spec?.egress ?? [];
+    expect(dns).toEqual({
+      to: [{ namespaceSelector: {} }, { ipBlock: { cidr: '0.0.0.0/0' } }, { ipBlock: { cidr: '::/0' } }],
+      ports: [
+        { protocol: 'UDP', port: 53 },
+        { protocol: 'TCP', port: 53 },
+      ],
+    });
+  });
+
+  it.each([
+    ['of Labwright where nothing says more', 'enabled: true', ['labwright']],
+    ['that are set', 'hubNamespaces: [one, two]', ['one', 'two']],
+  ])('takes for the hub only what is labelled so in the namespaces %s', (_, rules, namespaces) => {
+    const { networkPolicy } = buildWith(configWithLab(`networkPolicy: { ${rules} }`));
+    const [hub] = networkPolicy?.spec?.egress ?? [];
+    const peers = (component: string) =>
+      namespaces.map((namespace) => ({
+        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+        podSelector: { matchLabels: { app: 'jupyterhub', component } },
+      }));
+    expect(hub?.to).toEqual(peers('hub'));
+    // The library calls `from` by another name.
+    expect(networkPolicy?.spec?.ingress).toEqual([
+      { from: [...peers('hub'), ...peers('proxy')], ports: [{ protocol: 'TCP', port: 8888 }] },
+    ]);
+  });
+
   it('never lets the lab reach a metadata service', () => {
-    const text = JSON.stringify(buildWith(configWithLab('networkPolicy: { blocked: [10.0.0.0/8] }')).networkPolicy);
+    const { networkPolicy } = buildWith(configWithLab('networkPolicy: { blocked: [10.0.0.0/8] }'));
+    const text = JSON.stringify(networkPolicy?.spec?.egress?.filter(({ ports }) => ports === undefined));
     const blocks = text.match(/"cidr":"0\.0\.0\.0\/0","except":\[[^\]]*\]/g) ?? [];
     expect(blocks.length).toBeGreaterThan(0);
     for (const block of blocks) expect(block).toContain('169.254.169.254/32');

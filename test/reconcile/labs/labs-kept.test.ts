@@ -76,10 +76,26 @@ describe('a volume of a lab', () => {
     const config = aConfig({ volumes: [claim('home', false), claim('scratch', false)], volumeMounts });
     const setting = await clusters.setting({ config });
     await setting.spawn(aLab());
-    const keeping = aConfig({ volumes, volumeMounts });
+    const keeping = aConfig({ volumes, volumeMounts, namespaceRetention: 0 });
     await setting.restart({ config: keeping });
     await setting.labs.delete(aKey());
     await until('the other is gone', async () => (await claims(setting)).join() === 'lab-home');
+    expect(await isGoing(setting)).toBe(false);
+    expect((await setting.namespace())?.metadata?.annotations).toHaveProperty('labwright.dev/permanent', 'true');
+  });
+
+  itNeedsControllers('that says nothing of it stays when the lab ends', async () => {
+    const silent = [{ name: 'home', persistentVolumeClaim: { storage: '1Gi', storageClassName: 'none' } }];
+    const mounts = [{ name: 'home', mountPath: '/home' }];
+    const setting = await clusters.setting({
+      config: aConfig({ volumes: silent, volumeMounts: mounts, namespaceRetention: 0 }),
+    });
+    await setting.spawn(aLab());
+    const ref = { namespace: setting.namespaceOf(), name: 'lab-home' };
+    const before = await setting.client.get(PersistentVolumeClaims, ref);
+    await setting.labs.delete(aKey());
+    await setting.spawn(aLab());
+    expect((await setting.client.get(PersistentVolumeClaims, ref))?.metadata?.uid).toBe(before?.metadata?.uid);
   });
 
   it('that was kept stays with its namespace when another configuration would not keep it', async () => {

@@ -1,0 +1,75 @@
+import { randomBytes } from 'node:crypto';
+import type { KubernetesObject } from '@kubernetes/client-node';
+import type { LabObjects } from '../builder/lab/lab-builder.ts';
+import { listObjects } from '../builder/manifest.ts';
+import type { Refusal } from '../cli/index.ts';
+import { SetupError } from '../domain/setup-error.ts';
+import type { KubeConnection } from '../storage/kubernetes/connection.ts';
+import { KubeClient } from '../storage/kubernetes/kube-client.ts';
+import { KubeError } from '../storage/kubernetes/kube-error.ts';
+import * as resources from '../storage/kubernetes/resources.ts';
+
+const BY_KIND = new Map<string, resources.Resource<KubernetesObject>>(
+  Object.values(resources)
+    .filter((value) => typeof value === 'object')
+    .map((resource) => [resource.kind, resource]),
+);
+
+/**
+ * Sends the objects of labs to the API server as a dry run: it validates and admits them and stores none. Namespace and service
+ * account are made, with the labels of a lab's: what is inside is admitted only where they are there. They are removed at the end;
+ * if this process is killed before, the controller collects them as it does what is left of labs.
+ */
+export async function tryInCluster(connection: KubeConnection, labs: readonly LabObjects[]): Promise<Refusal[][]> {
+  const client = new KubeClient({ connection });
+  const [first] = labs;
+  if (first === undefined) return [];
+  const name = `${first.namespace.metadata?.name ?? 'lab'}-${randomBytes(4).toString('hex')}`;
+  const namespace = placed(first.namespace, { name });
+  const refused = await refusalOf(() => client.create(resources.Namespaces, namespace), namespace);
+  if (refused !== undefined) return labs.map(() => [refused]);
+  try {
+    return await tryInside(client, labs, name);
+  } finally {
+    await client.delete(resources.Namespaces, { name });
+  }
+}
+
+async function tryInside(client: KubeClient, labs: readonly LabObjects[], namespace: string): Promise<Refusal[][]> {
+  const answers: Refusal[][] = [];
+  for (const lab of labs) {
+    const refusals: Refusal[] = [];
+    for (const each of listObjects(lab)) {
+      const resource = BY_KIND.get(each.kind ?? '');
+      if (resource === undefined || each.kind === 'Namespace') continue;
+      const object = placed(each, { namespace });
+      const isAccount = each.kind === 'ServiceAccount';
+      if (isAccount && answers.length > 0) continue;
+      const dryRun = isAccount ? {} : { dryRun: true, strict: true };
+      const refused = await refusalOf(() => client.create(resource, object, dryRun), object);
+      if (refused !== undefined) refusals.push(refused);
+    }
+    answers.push(refusals);
+  }
+  return answers;
+}
+
+async function refusalOf(call: () => Promise<unknown>, object: KubernetesObject): Promise<Refusal | undefined> {
+  try {
+    await call();
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof KubeError)) throw error;
+    if (error.isTransient || error.status === 401) {
+      throw new SetupError(`the cluster cannot be asked: ${error.message}`, { cause: error });
+    }
+    const causes = (error.details?.causes ?? []).flatMap(({ field, message = '' }) =>
+      field === undefined ? [] : [{ field, message }],
+    );
+    return { object, causes, message: error.answer };
+  }
+}
+
+function placed<T extends KubernetesObject>(object: T, place: { name?: string; namespace?: string }): T {
+  return { ...object, metadata: { ...object.metadata, ...place } };
+}

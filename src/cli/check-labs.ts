@@ -1,0 +1,69 @@
+import type { KubernetesObject } from '@kubernetes/client-node';
+import type { LabObjects } from '../builder/lab/lab-builder.ts';
+import { originOf, parseField } from '../builder/lab/origin.ts';
+import type { Config, LabSizeConfig } from '../config/index.ts';
+import { checkKubernetes } from '../domain/kubernetes/check.ts';
+import { buildExampleLab } from './example-lab.ts';
+
+/** An object of a lab that the cluster refuses. */
+export interface Refusal {
+  readonly object: KubernetesObject;
+  /** The fields that are wrong, as the API server names them; empty where it refuses the object as a whole. */
+  readonly causes: readonly { readonly field: string; readonly message: string }[];
+  /** What it says of the object as a whole. */
+  readonly message: string;
+}
+
+/** Has the cluster judge the objects of labs, of one lab for each size, and stores none of them. */
+export type TryInCluster = (config: Config, labs: readonly LabObjects[]) => Promise<readonly Refusal[][]>;
+
+/** What Kubernetes would refuse of labs of each size, by its rules alone: a sentence each, which begins with the key. */
+export function checkLabs(config: Config): string[] {
+  const found = config.lab.sizes.flatMap((size) => {
+    const { pod } = labOf(config, size);
+    return checkKubernetes('PodSpec', pod.spec).map(
+      ({ path, message }) => `${originOf(config.lab, pod, ['spec', ...path], size.name)}: ${message}`,
+    );
+  });
+  return [...new Set(found)];
+}
+
+/** What the cluster itself says of labs of each size. */
+export async function askCluster(config: Config, tryInCluster: TryInCluster): Promise<string[]> {
+  const { sizes } = config.lab;
+  const answers = await tryInCluster(
+    config,
+    sizes.map((size) => labOf(config, size)),
+  );
+  const found = answers.flatMap((refusals, index) => {
+    const size = sizes[index]?.name ?? '';
+    return refusals.flatMap((refusal) => explain(config, refusal, size));
+  });
+  return [...new Set(found)];
+}
+
+function explain(config: Config, { object, causes, message }: Refusal, size: string): string[] {
+  const what = `the cluster refuses the ${object.kind ?? 'object'} of a lab`;
+  if (causes.length === 0) return [`${keyOfMessage(message)}: ${what} of size ${size}: ${message}`];
+  return causes.map((cause) => {
+    const key = originOf(config.lab, object, parseField(cause.field), size);
+    return `${key}: ${what}: ${cause.field}: ${cause.message}`;
+  });
+}
+
+/** Admission refuses an object as a whole, in words of its own. */
+const ADMISSION: readonly (readonly [pattern: RegExp, key: string])[] = [
+  [/PriorityClass/, 'lab.priorityClassName'],
+  [/RuntimeClass/i, 'lab.runtimeClassName'],
+  [/violates PodSecurity/, 'lab.podSecurity'],
+  [/exceeded quota|usage per (?:Pod|Container)/, 'lab.sizes'],
+];
+
+function keyOfMessage(message: string): string {
+  return ADMISSION.find(([pattern]) => pattern.test(message))?.[1] ?? 'lab';
+}
+
+function labOf(config: Config, size: LabSizeConfig): LabObjects {
+  const all = { displayName: undefined, uid: undefined, gid: undefined, groups: [], debug: true, resetUserEnv: true };
+  return buildExampleLab(config, { user: 'labwright-check', server: '', image: undefined, ...all }, size);
+}

@@ -1,0 +1,83 @@
+import { LabBuilder, type LabInput, type LabObjects } from '../builder/lab/lab-builder.ts';
+import { DEFAULT_NAMESPACE, resolveQuota, sizeResources, type Config, type LabSizeConfig } from '../config/index.ts';
+import type { LabUser } from '../domain/user/user.ts';
+import type { RenderCommand } from './arguments.ts';
+
+/** Stands for every value that only a real spawn knows. */
+export const PLACEHOLDER = 'placeholder';
+const DEFAULT_ID = 1000;
+
+/** Which lab: what `labwright render` takes. */
+export type ExampleLab = Pick<RenderCommand, 'user' | 'server' | 'image' | 'displayName' | 'uid' | 'gid' | 'groups'> &
+  Pick<RenderCommand, 'debug' | 'resetUserEnv'>;
+
+/** The objects of a lab, with placeholders where secrets would be. It asks no cluster. */
+export function buildExampleLab(config: Config, asked: ExampleLab, size: LabSizeConfig): LabObjects {
+  const builder = new LabBuilder(config.lab, {
+    baseUrl: config.baseUrl,
+    namespace: config.kubernetes.namespace ?? DEFAULT_NAMESPACE,
+  });
+  const user = findUser(asked, config);
+  const { namespace } = builder.buildObjectNames({ username: user.username, servername: asked.server });
+  const image = findImage(asked, config);
+  const servicePrefix = `/user/${[user.username, asked.server].filter(Boolean).map(encodeURIComponent).join('/')}/`;
+  const lab: LabInput['lab'] = {
+    spawnId: PLACEHOLDER,
+    user,
+    servername: asked.server,
+    namespace,
+    options: {
+      size: size.name,
+      enable_debug: asked.debug,
+      reset_user_env: asked.resetUserEnv,
+      image: image.reference,
+    },
+    image,
+    resources: sizeResources(size),
+    extendedResources: size.extendedResources,
+    quota: resolveQuota(config, user),
+    servicePrefix,
+    createdAt: 0,
+    deadline: config.lab.spawnTimeout,
+  };
+  return builder.buildLab({ user, lab, image, ...placeholders(config, servicePrefix) });
+}
+
+/** What the options say of the user; for the rest, what the configuration knows. */
+function findUser(asked: ExampleLab, { auth, users }: Config): LabUser {
+  const username = asked.user;
+  const byToken = auth.tokens.find(({ user }) => user?.username === username)?.user;
+  const byName = Object.hasOwn(users.byName, username) ? users.byName[username] : undefined;
+  const known = byToken ?? byName;
+  const facts = known ?? users.defaults;
+  const uid = asked.uid ?? facts?.uid ?? DEFAULT_ID;
+  return {
+    username,
+    name: asked.displayName ?? known?.name ?? null,
+    uid,
+    gid: asked.gid ?? facts?.gid ?? uid,
+    groups: asked.groups.length > 0 ? asked.groups : (facts?.groups ?? []),
+  };
+}
+
+function findImage({ image }: ExampleLab, { images }: Config): LabInput['image'] {
+  const listed = image === undefined ? images.list[0] : images.list.find(({ reference }) => reference === image);
+  const reference = listed?.reference ?? image ?? '';
+  return { reference, name: listed?.name ?? reference, digest: /@(sha256:.*)$/.exec(reference)?.[1] ?? '' };
+}
+
+function placeholders({ lab }: Config, servicePrefix: string): Pick<LabInput, 'secrets' | 'pullSecret'> {
+  const encoded = Buffer.from(PLACEHOLDER).toString('base64');
+  const registries = Buffer.from('{"auths":{}}').toString('base64');
+  return {
+    secrets: {
+      env: { JUPYTERHUB_API_TOKEN: PLACEHOLDER, JUPYTERHUB_SERVICE_PREFIX: servicePrefix },
+      token: lab.token.source === 'none' ? null : PLACEHOLDER,
+      data: Object.fromEntries(lab.secrets.map(({ secretKey }) => [secretKey, encoded])),
+    },
+    pullSecret:
+      lab.pullSecret === undefined
+        ? null
+        : { type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': registries } },
+  };
+}
