@@ -18,6 +18,8 @@ export interface Identity {
   readonly username: string | null;
   /** What the credential itself says of its user, and as which source that counts; null where it says nothing. */
   readonly facts: CredentialFacts | null;
+  /** Why the credential says nothing of its user, where something is missing that would; for the user to read. */
+  readonly factsMissing?: string;
   /** The credential to hand on to the user's lab (`ACCESS_TOKEN`); null when there is none that may be handed on. */
   readonly token: string | null;
 }

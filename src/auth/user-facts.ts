@@ -47,22 +47,23 @@ export function mergeFacts(username: string, known: readonly UserFacts[]): UserF
  *
  * @throws {LabwrightError} `permission_denied` (403) naming the id that is missing; a uid of 0 counts as missing, as in
  * Nublado: no lab runs as root
+ * @param missing why ids may be missing, where that is known
  */
-export function requireLabUser(facts: UserFacts): LabUser {
+export function requireLabUser(facts: UserFacts, missing?: string): LabUser {
   const { username, name, email, home } = facts;
   const uid = facts.uid === 0 ? null : facts.uid;
   return {
     username,
     name,
-    uid: requireId('UID', uid),
-    gid: requireId('GID', facts.gid),
+    uid: requireId('UID', uid, missing),
+    gid: requireId('GID', facts.gid, missing),
     groups: (facts.groups ?? []).filter((group): group is Group => group.id !== null),
     ...(email === null ? {} : { email }),
     ...(home === null ? {} : { home }),
   };
 }
 
-function requireId(what: string, id: number | null): number {
-  if (id === null) throw new LabwrightError('permission_denied', 403, `Must have a ${what} to spawn labs`);
-  return id;
+function requireId(what: string, id: number | null, missing: string | undefined): number {
+  if (id !== null) return id;
+  throw new LabwrightError('permission_denied', 403, missing ?? `Must have a ${what} to spawn labs`);
 }

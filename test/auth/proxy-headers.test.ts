@@ -99,8 +99,12 @@ describe('a user whom the proxy names', () => {
 
   it('comes without facts when there is no token, and nobody is asked', async () => {
     const { party, asked } = await gafaelfawr();
-    expect((await provider(party).identify(requestOf('rachel'))).facts).toBeNull();
+    expect(await provider(party).identify(requestOf('rachel'))).toMatchObject({
+      facts: null,
+      factsMissing: 'The proxy sent no X-Auth-Request-Token header, so that nothing is known of the user',
+    });
     expect(asked).toEqual([]);
+    expect(await provider().identify(requestOf('rachel'))).not.toHaveProperty('factsMissing');
   });
 
   it('has null for what Gafaelfawr does not know', async () => {

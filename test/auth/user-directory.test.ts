@@ -82,9 +82,9 @@ describe('the facts of a user', () => {
   it('are enough for a lab only with both ids', async () => {
     const facts = await directory().find('bob', HUB);
     expect(requireLabUser(facts)).toEqual({ username: 'bob', name: 'Bob', uid: 7, gid: 8, groups: [] });
-    const missing = (change: object) => {
+    const missing = (change: object, why?: string) => {
       try {
-        requireLabUser({ ...facts, ...change });
+        requireLabUser({ ...facts, ...change }, why);
       } catch (error) {
         return error instanceof LabwrightError ? `${error.code}: ${error.message}` : error;
       }
@@ -93,6 +93,8 @@ describe('the facts of a user', () => {
     expect(missing({ uid: null })).toBe('permission_denied: Must have a UID to spawn labs');
     expect(missing({ uid: 0 })).toBe('permission_denied: Must have a UID to spawn labs');
     expect(missing({ gid: null })).toBe('permission_denied: Must have a GID to spawn labs');
+    expect(missing({ uid: null }, 'The token is missing')).toBe('permission_denied: The token is missing');
+    expect(missing({}, 'The token is missing')).toBeUndefined();
   });
 
   it('may hold the quota, which then wins over the configured ones', () => {

@@ -10,6 +10,7 @@ import type { UserFacts } from '../user-facts.ts';
 const USER_HEADER = 'x-auth-request-user';
 const TOKEN_HEADER = 'x-auth-request-token';
 const TOKEN_LENGTH = 4096;
+const NO_TOKEN = 'The proxy sent no X-Auth-Request-Token header, so that nothing is known of the user';
 /** Lines per minute about headers from elsewhere. */
 const WARNINGS = { perKey: 1, total: 20 };
 
@@ -64,6 +65,7 @@ export function proxyHeaders(options: ProxyHeaderOptions): IdentityProvider {
         subject: username,
         username,
         facts: user === undefined ? null : { source: 'gafaelfawr', user },
+        ...(gafaelfawr !== undefined && token === null ? { factsMissing: NO_TOKEN } : {}),
         // An administrator makes labs for others too; none of them is to hold this token.
         token: role === 'user' ? token : null,
       };

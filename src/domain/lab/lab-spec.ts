@@ -46,7 +46,7 @@ const IS_LAB_SPEC = object({
   servername: text,
   namespace: text,
   options: object({ size: text, enable_debug: flag, reset_user_env: flag, image: text }),
-  image: object({ reference: text, name: text, digest: text }),
+  image: object({ reference: text, name: text, digest: text, asked: absentOr(text) }),
   source: absentOr(object({ repository: isRecord, ref: text, path: text })),
   resources: object({ limits: quantity, requests: quantity }),
   extendedResources: record(text),

@@ -35,6 +35,8 @@ export interface LabImage {
   readonly name: string;
   /** `sha256:…` when it is known, otherwise empty. */
   readonly digest: string;
+  /** The reference that was asked for, where it is not offered any more and this image has taken its place. */
+  readonly asked?: string;
 }
 
 /** A repository that a lab's image is built from. */

@@ -85,6 +85,10 @@ export class LabEventReporter {
   #reportSpawn(slug: string, lab: WantedLab, operation: Operation): void {
     const { cache, timings, followers } = this.#options;
     const { log } = operation;
+    const { asked, reference } = lab.intent.spec.image;
+    if (asked !== undefined) {
+      log.info(`${asked} is not offered any more; its tag stands for another image now: ${reference}`);
+    }
     const condition = operation.condition(this.#clock.monotonic());
     const memory = { podSeen: cache.hasSeenPod(lab.intent), trouble: condition };
     const decision = decide(lab, memory, timings, this.#clock.now());

@@ -117,10 +117,13 @@ export class Operation {
     this.log.end(type, message);
   }
 
-  /** Tells the readers of a spawn why there will be no lab. A spawn that has come up has ended already. */
+  /**
+   * Tells the readers of a spawn why there will be no lab. A spawn that has come up has ended already. The last event says it again: some
+   * show that one only, as Nublado's plugin does where a start has failed.
+   */
   fail({ message }: Finding): void {
     this.log.error(message);
-    this.end('failed', 'Lab spawn failed');
+    this.end('failed', `Lab spawn failed: ${message}`);
   }
 }
 

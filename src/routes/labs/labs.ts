@@ -99,7 +99,8 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
   async function readLab(c: AppContext, key: LabKey, specification: LabSpecification) {
     const { identity } = c.var;
     const user = await users.find(key.username, identity);
-    return resolveLab(config, { key, user, specification, token: identity.token });
+    const { token, factsMissing } = identity;
+    return resolveLab(config, { key, user, specification, token, factsMissing });
   }
 
   function readEvents(key: LabKey, lastEventId: string | undefined, logger: Logger) {

@@ -16,6 +16,8 @@ export interface LabRequest {
   readonly user: UserFacts;
   readonly specification: LabSpecification;
   readonly token: string | null;
+  /** Why the caller's credential says nothing of the user. */
+  readonly factsMissing?: string | undefined;
 }
 
 /**
@@ -25,13 +27,13 @@ export interface LabRequest {
  * @throws {LabwrightError} `permission_denied`, `invalid_docker_reference`, `unknown_image`, `invalid_lab_size`,
  * `insufficient_quota`, `invalid_repository`
  */
-export function resolveLab(config: Config, { key, user, specification, token }: LabRequest): CreateLab {
+export function resolveLab(config: Config, { key, user, specification, token, factsMissing }: LabRequest): CreateLab {
   const { options, env } = specification;
   const quota = resolveQuota(config, user);
   if (quota?.spawn === false) {
     throw new LabwrightError('permission_denied', 403, 'Spawning a notebook is not permitted');
   }
-  const labUser = requireLabUser(user);
+  const labUser = requireLabUser(user, factsMissing);
   const { image, source } = findImage(config, options.image);
   const size = findSize(config, options.size);
   if (!fits(size, quota)) {

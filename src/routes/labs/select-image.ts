@@ -10,7 +10,8 @@ type Images = Config['images'];
  * Finds the image that was asked for among the configured ones.
  *
  * A reference has to agree with an entry in everything it names: registry, repository, and tag or digest or both.
- * Where the configuration allows other images, any complete reference is its own image.
+ * Where the configuration allows other images, any complete reference is its own image. Where it does not, a known tag with a digest
+ * that is not offered any more is the tag's present image: the form that it comes from is older than the configuration.
  *
  * @throws {LabwrightError} `invalid_docker_reference` (422), `unknown_image` (400)
  */
@@ -52,7 +53,16 @@ function findReference(images: Images, text: string, loc: readonly string[]): La
   const listed = images.list.find(({ reference }) => agrees(wanted, parseImageReference(reference)));
   if (listed !== undefined) return describe(listed);
   if (images.allowOther) return describe({ reference: text });
+  const present = findPresent(images.list, wanted);
+  if (present !== undefined) return { ...describe(present), asked: text };
   return notFound(`Docker reference "${text}" not found`, loc);
+}
+
+/** The image that a tag stands for by now. */
+function findPresent(list: Images['list'], { registry, repository, tag }: ImageReference): ImageConfig | undefined {
+  if (tag === null) return undefined;
+  const wanted = { registry, repository, tag, digest: null };
+  return list.find(({ reference }) => agrees(wanted, parseImageReference(reference)));
 }
 
 function agrees(wanted: ImageReference, listed: ImageReference | undefined): boolean {

@@ -99,7 +99,20 @@ describe('what a replica tells of a lab', () => {
       'failed',
     );
     const events = await read(replica.show({ intent: anIntent({ failure: FAILURE }), pod: ended }));
-    expect(events.slice(-2)).toMatchObject([{ type: 'error', message: 'It ended.' }, { type: 'failed' }]);
+    expect(events.slice(-2)).toMatchObject([
+      { type: 'error', message: 'It ended.' },
+      { type: 'failed', message: 'Lab spawn failed: It ended.' },
+    ]);
+  });
+
+  it('is at first that the image is not the one that was asked for', async () => {
+    const replica = new Replica();
+    const { image } = aSpec();
+    const spec = aSpec({ image: { ...image, asked: 'example.org/lab:1@sha256:old' } });
+    const log = replica.show({ intent: anIntent({ spec }), namespace: aNamespace() });
+    expect(messages(await read(log))[1]).toBe(
+      `example.org/lab:1@sha256:old is not offered any more; its tag stands for another image now: ${image.reference}`,
+    );
   });
 
   it('is the end of a delete when the lab is gone, or when another one is there already', async () => {

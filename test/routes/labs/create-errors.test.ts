@@ -182,9 +182,26 @@ describe('the image', () => {
     expect(await create(selecting({ [selector]: value }))).toEqual({ status, body, lab: undefined });
   });
 
-  it('does not take a listed tag with another digest for the listed image', async () => {
-    const other = `quay.io/jupyter/scipy-notebook:w_2026_47@sha256:${'cd'.repeat(32)}`;
-    expect((await create(selecting({ image_list: other }))).status).toBe(400);
+  it('of a form that is older than the configuration is what its tag stands for now, and that is said', async () => {
+    const asked = `quay.io/jupyter/scipy-notebook:w_2026_47@sha256:${'cd'.repeat(32)}`;
+    const { status, lab } = await create(selecting({ image_list: asked }));
+    expect(status).toBe(201);
+    expect(lab?.image).toMatchObject({ reference: `quay.io/jupyter/scipy-notebook:w_2026_47@${DIGEST}`, asked });
+  });
+
+  it.each([
+    ['another repository', `quay.io/jupyter/other:w_2026_47@sha256:${'cd'.repeat(32)}`],
+    ['a tag that is not listed', `quay.io/jupyter/scipy-notebook:w_1@sha256:${'cd'.repeat(32)}`],
+    ['no tag', `quay.io/jupyter/scipy-notebook@sha256:${'cd'.repeat(32)}`],
+  ])('is not found by another digest with %s', async (_, image) => {
+    expect((await create(selecting({ image_list: image }))).status).toBe(400);
+  });
+
+  it('is the digest that was asked for where any image may be named', async () => {
+    const config = aConfig({ images: { list: [{ reference: 'quay.io/a/b:c' }], allowOther: true } });
+    const asked = `quay.io/a/b:c@sha256:${'cd'.repeat(32)}`;
+    const { lab } = await create(selecting({ image_list: asked }), { config });
+    expect(lab?.image).toEqual({ reference: asked, name: asked, digest: `sha256:${'cd'.repeat(32)}` });
   });
 
   it('may be any complete reference where the configuration allows that', async () => {
