@@ -187,7 +187,7 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   });
 
   const requests = new BuildRequests({
-    ...{ ...parts, builder, buildNamespace, resolve: sources.resolve, findDigest: sources.findDigest },
+    ...{ ...parts, builder, buildNamespace, ...sources },
     nodeFor: (repository) => (config.pod.placement === 'sticky' ? rankNodes(repository, cache.nodes())[0] : undefined),
   });
   const builds = new Builds({

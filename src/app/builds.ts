@@ -69,6 +69,7 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
     archive,
     sources: {
       resolve: (repository, ref, signal, requester) => resolver.resolve(repository, ref, signal, requester),
+      checkCommit: (repository, signal, requester) => resolver.checkCommit(repository, signal, requester),
       findDigest: (image, signal) => registry.findDigest(image, signal),
       readSecrets: async (repository) => ({
         dockerConfig: await credentials.read(),

@@ -25,6 +25,10 @@ export interface GitRepositoryOptions {
   readonly annotatedTags?: readonly string[];
   /** Commits before this one, so that there is a history. */
   readonly history?: number;
+  /** Pull requests as GitHub has them: a commit each that no branch has, at `refs/pull/<number>/head`. */
+  readonly pulls?: readonly number[];
+  /** Nothing has been committed to it. */
+  readonly isEmpty?: boolean;
 }
 
 /** A request as it came, without what was in its headers. */
@@ -162,13 +166,18 @@ function backend(directory: string, request: IncomingMessage, response: ServerRe
 async function makeRepository(
   bare: string,
   files: Readonly<Record<string, string>> | string,
-  { submodules = {}, branches = [], tags = [], annotatedTags = [], history = 0 }: GitRepositoryOptions,
+  options: GitRepositoryOptions,
 ): Promise<string> {
+  const { submodules = {}, branches = [], tags = [], annotatedTags = [], history = 0, pulls = [] } = options;
   const tree = await mkdtemp(join(tmpdir(), 'git-tree-'));
   const git = async (...args: string[]) =>
     (await run('git', args, { cwd: tree, env: { ...CLEAN_GIT, ...IDENTITY } })).stdout.trim();
   try {
     await git('init', '--quiet', '--initial-branch=main');
+    if (options.isEmpty === true) {
+      await git('clone', '--quiet', '--bare', tree, bare);
+      return '';
+    }
     for (let commit = 0; commit < history; commit += 1)
       await git('commit', '--quiet', '--allow-empty', '-m', `${commit}`);
     if (typeof files === 'string') await cp(files, tree, { recursive: true });
@@ -190,7 +199,15 @@ async function makeRepository(
     for (const name of annotatedTags) await git('tag', '--annotate', '-m', name, name);
     await mkdir(dirname(bare), { recursive: true });
     await git('clone', '--quiet', '--bare', tree, bare);
-    return await git('rev-parse', 'HEAD');
+    const commit = await git('rev-parse', 'HEAD');
+    for (const number of pulls) {
+      await git('checkout', '--quiet', '--detach', 'main');
+      await writeFile(join(tree, 'pulled.txt'), `${number}\n`);
+      await git('add', '--all');
+      await git('commit', '--quiet', '-m', `Pull ${number}`);
+      await git('push', '--quiet', bare, `HEAD:refs/pull/${number}/head`);
+    }
+    return commit;
   } finally {
     await rm(tree, { recursive: true, force: true });
   }

@@ -1,4 +1,5 @@
 import type { BackendConfig, BuildsConfig } from '../../config/config.ts';
+import { buildsUnreached } from '../../config/builds/repositories.ts';
 import type { BuildSpec } from '../../domain/build/build.ts';
 import { BUILDKIT_SOCKET, BUILDKIT_TLS_DIRECTORY } from './build-backend.ts';
 import { SECRETS_DIRECTORY } from '../../domain/build/build-secrets.ts';
@@ -51,6 +52,7 @@ function environmentOf(config: BuildsConfig, backend: BackendConfig, spec: Build
   return {
     LABWRIGHT_IMAGE: spec.image,
     ...(config.registry.insecure ? { LABWRIGHT_REGISTRY_INSECURE: '1' } : {}),
+    ...(buildsUnreached(config.repositories) ? { LABWRIGHT_FETCH_UNREACHED: '1' } : {}),
     DOCKER_CONFIG: SECRETS_DIRECTORY,
     REGISTRY_AUTH_FILE: `${SECRETS_DIRECTORY}/config.json`,
     GIT_CONFIG_GLOBAL: `${SECRETS_DIRECTORY}/gitconfig`,

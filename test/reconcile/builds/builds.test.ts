@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { BuildEvent } from '../../../src/domain/build/build.ts';
+import { type BuildEvent, BuildProblem } from '../../../src/domain/build/build.ts';
 import { Jobs, Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
 import { aRepository, BuildSetting, type BuildSettingOptions } from './setting.ts';
+
+const COMMIT = '50533eb470ee6c24e872043d30b2fee463d6943f';
 
 let cluster: TestCluster;
 let setting: BuildSetting;
@@ -67,6 +69,40 @@ describe('a build', () => {
     await until('the Job is complete', async () => (await setting.jobs())[0]?.status?.succeeded === 1);
     expect((await setting.jobs())[0]?.spec?.suspend).toBe(false);
     expect((await setting.pods())[0]?.status?.phase).toBe('Succeeded');
+  });
+
+  it('does not begin where its commit is not given, and nobody is asked for that where the image is there', async () => {
+    const asked: string[] = [];
+    let isGiven = false;
+    await set({
+      checkCommit({ ref }) {
+        asked.push(ref);
+        const problem = new BuildProblem({ reason: 'RefNotFound', message: 'It is not given.' });
+        return isGiven ? Promise.resolve() : Promise.reject(problem);
+      },
+    });
+    await expect(setting.request()).rejects.toMatchObject({ code: 'unknown_repository', message: 'It is not given.' });
+    expect(await setting.jobs()).toEqual([]);
+    isGiven = true;
+    await setting.build();
+    await setting.request();
+    expect(asked).toEqual(['main', 'main']);
+  });
+
+  it('says from its beginning to its end that the default branch is built in the place of another', async () => {
+    await set({
+      resolve: (repository, ref) => ({ ...repository, ref, commit: COMMIT, isFallback: true, binderSlug: '' }),
+    });
+    const sentence = 'There is no branch "main" in the repository: its default branch is built.';
+    const { spec, asked } = await setting.request();
+    expect(asked).toMatchObject({ isFallback: true });
+    const [first, ...others] = await setting.events(spec.id);
+    expect(first).toMatchObject({ type: 'phase', phase: 'queued', message: sentence });
+    expect(others.at(-1)).toMatchObject({ type: 'ready', message: `The image is built. ${sentence}` });
+    const again = await setting.request();
+    expect((await setting.events(again.spec.id)).at(-1)).toMatchObject({
+      message: expect.stringContaining(sentence) as string,
+    });
   });
 
   it('is not built again as long as the registry has its image', async () => {
