@@ -254,12 +254,12 @@ describe('a build', () => {
   });
 
   it.each([
-    ['push-denied', 'PushFailed', 'The registry refuses the image', '403 (Forbidden)'],
-    ['push-unknown', 'PushFailed', 'The registry has no such repository', 'name unknown'],
-    ['push-toolarge', 'PushFailed', 'takes no layer of this size', '413 (Request Entity Too Large)'],
-    ['push-tls', 'PushFailed', 'certificate that is not trusted', 'server gave HTTP response to HTTPS client'],
-    ['base404', 'BuildFailed', 'its registry does not have it', 'manifest unknown'],
-    ['base429', 'BuildFailed', 'its registry asks for fewer requests', 'toomanyrequests'],
+    ['push-denied', 'RegistryDenied', 'The registry refuses the image', '403 (Forbidden)'],
+    ['push-unknown', 'RegistryRepositoryMissing', 'The registry has no such repository', 'name unknown'],
+    ['push-toolarge', 'LayerTooLarge', 'takes no layer of this size', '413 (Request Entity Too Large)'],
+    ['push-tls', 'RegistryUnavailable', 'speaks plain HTTP', 'server gave HTTP response to HTTPS client'],
+    ['base404', 'BaseImageNotFound', 'its registry does not have it', 'manifest unknown'],
+    ['base429', 'RateLimited', 'its registry asks for fewer requests', 'toomanyrequests'],
   ])('fails for what the builder says: %s is %s', async (recording, reason, sentence, words) => {
     const text = await readFile(new URL(`builder-output/${recording}.jsonl`, import.meta.url), 'utf8');
     await set({ scripts: () => ({ lines: text.trim().split('\n'), exitCode: 1 }) });
