@@ -1,10 +1,11 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { whyMatchesNothing } from '../domain/git/repository-patterns.ts';
 import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
 
 /** What can be seen from here that will keep builds from running, though the configuration can be used; a sentence each. */
-export async function remarksOnBuilds({ executors, repositories }: BuildsConfig): Promise<string[]> {
+export async function remarksOnBuilds(builds: BuildsConfig): Promise<string[]> {
+  const { executors, repositories, certificateAuthorities } = builds;
   const { allowed, denied } = repositories;
   const useless = [...allowed, ...denied].flatMap((source) => {
     const why = whyMatchesNothing(source);
@@ -12,7 +13,22 @@ export async function remarksOnBuilds({ executors, repositories }: BuildsConfig)
       ? []
       : [`the pattern "${source.replaceAll('\\/', '/')}" of repositories matches nothing: ${why}.`];
   });
-  return [...(await Promise.all(executors.map(unreadable))).flat(), ...useless];
+  return [
+    ...(await Promise.all(executors.map(unreadable))).flat(),
+    ...(await unreadableAuthorities(certificateAuthorities)),
+    ...useless,
+  ];
+}
+
+async function unreadableAuthorities(file: string | undefined): Promise<string[]> {
+  if (file === undefined) return [];
+  const text = await readFile(file, 'utf8').catch((error: unknown) => error as NodeJS.ErrnoException);
+  if (typeof text === 'string') {
+    return text.includes('-----BEGIN CERTIFICATE-----') ? [] : [`${file} holds no certificate authorities in PEM.`];
+  }
+  return [
+    `the certificate authorities ${file} (${text.code ?? 'unreadable'}) cannot be read here: where Labwright runs, no build begins without them.`,
+  ];
 }
 
 /** It may be checked elsewhere than where Labwright runs: a file that is missing here is no fault of the configuration. */

@@ -73,6 +73,20 @@ describe('check-config', () => {
     expect(stdout.match(/note:/g)).toHaveLength(2);
   });
 
+  it('says that certificate authorities of builds cannot be read here, or are none', async () => {
+    const file = join(folder, 'authorities.yaml');
+    const said = async (certificateAuthorities: string) => {
+      await writeFile(file, JSON.stringify(withBuilds({ certificateAuthorities })));
+      return (await run('check-config', file)).stdout;
+    };
+    expect(await said(join(folder, 'none.pem'))).toContain(
+      `note: the certificate authorities ${folder}/none.pem (ENOENT) cannot be read here`,
+    );
+    expect(await said(file)).toContain(`note: ${file} holds no certificate authorities in PEM`);
+    await writeFile(join(folder, 'ca.pem'), '-----BEGIN CERTIFICATE-----\n');
+    expect(await said(join(folder, 'ca.pem'))).not.toContain('note:');
+  });
+
   it('says which patterns of repositories can match nothing', async () => {
     const file = join(folder, 'patterns.yaml');
     await writeFile(

@@ -1,4 +1,5 @@
 import { BuildProblem } from '../../domain/build/build.ts';
+import { certificateTrouble, HttpFailure } from '../../util/http.ts';
 import { isRefusal } from '../outbound/outbound-client.ts';
 import { PktLineError, RemoteError } from './pkt-line.ts';
 import { EmptyRepositoryError } from './remote-refs.ts';
@@ -36,6 +37,11 @@ export function emptyRepository(): BuildProblem {
 export function commitNotOffered(commit: string, host: string): BuildProblem {
   const message = `${host} does not have the commit ${commit} in this repository, or does not give it.`;
   return new BuildProblem({ reason: 'RefNotFound', message });
+}
+
+function certificateNotTrusted(host: string, why: string, cause: unknown): BuildProblem {
+  const message = `The certificate of ${host} is not trusted here: it ${why}.`;
+  return new BuildProblem({ reason: 'CertificateNotTrusted', message }, { transient: true, cause });
 }
 
 export function noGit(host: string): BuildProblem {
@@ -99,5 +105,9 @@ export function toProblem(error: unknown, host: string): BuildProblem {
   if (error instanceof EmptyRepositoryError) return emptyRepository();
   if (error instanceof RemoteError) return repositoryNotFound(host);
   if (error instanceof PktLineError) return noGit(host);
+  const certificate = certificateTrouble(error);
+  if (certificate !== undefined) return certificateNotTrusted(host, certificate, error);
+  // What keeps a connection from being made may be ours to mend.
+  if (error instanceof HttpFailure && error.cause instanceof BuildProblem) return error.cause;
   return unavailable(host, error);
 }

@@ -11,6 +11,7 @@ import { raceAbort } from '../../util/abort.ts';
 import { inTime } from '../../util/http.ts';
 import { Memo } from '../../util/memo.ts';
 import { AddressGuard } from '../outbound/address-guard.ts';
+import type { Authorities } from '../outbound/authorities.ts';
 import { OutboundClient } from '../outbound/outbound-client.ts';
 import type { GitCredentials } from './git-credentials.ts';
 import { type FoundCommit, GitHosts } from './git-hosts.ts';
@@ -24,6 +25,8 @@ export interface RefResolverOptions {
   readonly logger: Logger;
   /** Which connections may be made; from the configuration when absent. */
   readonly guard?: AddressGuard;
+  /** Of the site; none when absent. */
+  readonly authorities?: Authorities;
 }
 
 const CACHE_SIZE = 10_000;
@@ -52,11 +55,11 @@ export class RefResolver {
   readonly #askers = new Map<string, number>();
   readonly #stop = new AbortController();
 
-  constructor({ config, credentials, logger, guard }: RefResolverOptions) {
+  constructor({ config, credentials, logger, guard, authorities }: RefResolverOptions) {
     this.#config = config;
     this.#logger = logger;
     const guarded = guard ?? new AddressGuard(config.privateHosts);
-    this.#client = new OutboundClient(guarded, { timeoutMs: config.timeout });
+    this.#client = new OutboundClient(guarded, { timeoutMs: config.timeout, authorities });
     this.#patterns = new RepositoryPatterns(config);
     this.#hosts = new GitHosts({
       ...{ config, credentials, guard: guarded, client: this.#client },

@@ -125,6 +125,19 @@ describe('secrets of a build', () => {
   });
 });
 
+describe('certificate authorities of the site', () => {
+  it('come with the secrets of the build, which says where they are', () => {
+    const { job, secret } = buildObjects(buildsConfig('certificateAuthorities: /etc/labwright/ca.pem'), {
+      ...{ dockerConfig: null, git: {}, authorities: 'PEM' },
+    });
+    expect(Object.keys(secret.data ?? {})).toEqual(['certificate-authorities.pem']);
+    expect(builderOf(job).env).toContainEqual({
+      name: 'LABWRIGHT_CERTIFICATE_AUTHORITIES',
+      value: '/run/labwright/secrets/certificate-authorities.pem',
+    });
+  });
+});
+
 describe('what a backend costs', () => {
   it.each([
     ['{ kind: buildah }', 'baseline'],
