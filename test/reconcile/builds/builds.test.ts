@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type BuildEvent, BuildProblem } from '../../../src/domain/build/build.ts';
-import { Jobs, Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import { Jobs, Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
@@ -279,6 +279,28 @@ describe('a build', () => {
   it('that says it is well and has not pushed is not ready', async () => {
     await set({ scripts: () => ({ lines: [said('fine')], push: false }), config: {} });
     expect(terminal(await setting.build())).toMatchObject([{ type: 'failed', reason: 'PushFailed' }]);
+  });
+});
+
+describe('a build whose pod cannot go', () => {
+  it('ends when it is cancelled, gives its slot back, and is built anew beside that', async () => {
+    const gate = aGate();
+    const scripts = [undefined, gate.script()];
+    await set({ scripts: () => scripts.pop(), config: { queue: { running: 1 } } });
+    gate.write(said('Building'));
+    const { spec } = await setting.request();
+    await until('it runs', () => setting.state(spec.id)?.phase === 'building');
+    const [pod] = await setting.pods();
+    const ref = { namespace: setting.namespace, name: pod?.metadata?.name ?? '' };
+    await cluster.client.patch(Pods, ref, { metadata: { finalizers: ['example.org/kept'] } });
+    await setting.builds.cancel(spec.id, 'ada');
+    expect(terminal(await setting.events(spec.id))).toMatchObject([{ type: 'cancelled' }]);
+    await setting.untilClean(spec.id);
+    const again = await setting.request();
+    expect(again.began).toBe(true);
+    expect(terminal(await setting.events(again.spec.id))).toMatchObject([{ type: 'ready' }]);
+    expect((await cluster.client.get(Pods, ref))?.metadata?.deletionTimestamp).toBeDefined();
+    await cluster.client.patch(Pods, ref, { metadata: { finalizers: null } });
   });
 });
 
