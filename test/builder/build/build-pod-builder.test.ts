@@ -138,6 +138,30 @@ describe('certificate authorities of the site', () => {
   });
 });
 
+describe('a machine that is lost', () => {
+  const lost = (effect: object) =>
+    ['not-ready', 'unreachable'].map((what) => ({ key: `node.kubernetes.io/${what}`, ...effect }));
+  const tolerated = (pod: string) => buildObjects(buildsConfig(pod)).job.spec?.template.spec?.tolerations;
+
+  it('is left after a minute, and not after the five that Kubernetes gives by default', () => {
+    const usual = lost({ operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 60 });
+    expect(tolerated('')).toEqual(usual);
+    const gpu = { key: 'gpu', operator: 'Exists' };
+    expect(tolerated(`pod: { tolerations: [${JSON.stringify(gpu)}] }`)).toEqual([gpu, ...usual]);
+  });
+
+  it('is left when the configuration says', () => {
+    const [notReady, unreachable] = lost({ operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 600 });
+    const usual = lost({ operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 60 });
+    expect(tolerated(`pod: { tolerations: [${JSON.stringify(notReady)}] }`)).toEqual([notReady, usual[1]]);
+    expect(tolerated(`pod: { tolerations: ${JSON.stringify([notReady, unreachable])} }`)).toEqual([
+      notReady,
+      unreachable,
+    ]);
+    expect(tolerated('pod: { tolerations: [{ operator: Exists }] }')).toEqual([{ operator: 'Exists' }]);
+  });
+});
+
 describe('what a backend costs', () => {
   it.each([
     ['{ kind: buildah }', 'baseline'],

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { type BuildEvent, BuildProblem } from '../../../src/domain/build/build.ts';
-import { Jobs, Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import { Jobs, Namespaces, Pods, Secrets, ServiceAccounts } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
@@ -301,6 +301,16 @@ describe('a build whose pod cannot go', () => {
     expect(terminal(await setting.events(again.spec.id))).toMatchObject([{ type: 'ready' }]);
     expect((await cluster.client.get(Pods, ref))?.metadata?.deletionTimestamp).toBeDefined();
     await cluster.client.patch(Pods, ref, { metadata: { finalizers: null } });
+  });
+});
+
+describe('the service account of builds', () => {
+  it('is made again at once when somebody has deleted it, and the build that misses it goes on', async () => {
+    await set();
+    const ref = { namespace: setting.namespace, name: 'labwright-build' };
+    await cluster.client.delete(ServiceAccounts, ref);
+    expect(terminal(await setting.build())).toMatchObject([{ type: 'ready' }]);
+    expect(await cluster.client.get(ServiceAccounts, ref)).toBeDefined();
   });
 });
 
