@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { LfsStore } from './git-lfs.ts';
 
 const run = promisify(execFile);
 
@@ -43,6 +44,8 @@ export interface GitServer {
   /** `http://127.0.0.1:1234` */
   readonly url: string;
   readonly requests: readonly GitServerRequest[];
+  /** What of its files is in Git LFS. */
+  readonly lfs: LfsStore;
   /** The bare repositories, for a server of another kind. */
   readonly directory: string;
   /**
@@ -84,6 +87,7 @@ export async function startGitServer({
   const directory = await mkdtemp(join(tmpdir(), 'git-server-'));
   const requests: GitServerRequest[] = [];
   const redirects = new Map<string, { to: string; status: number }>();
+  const lfs = new LfsStore(() => url);
   const expected =
     credentials === undefined
       ? undefined
@@ -97,9 +101,9 @@ export async function startGitServer({
     if (redirect !== undefined) {
       const [path, { to, status }] = redirect;
       response.writeHead(status, { location: to + pathname.slice(path.length) + search }).end();
-    } else if (expected !== undefined && authorization !== expected) {
+    } else if (expected !== undefined && authorization !== expected && !lfs.isObject(pathname)) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end();
-    } else backend(directory, request, response);
+    } else if (!lfs.answer(pathname, request, response)) backend(directory, request, response);
   };
   const server = createServer(answer).listen(port, host);
   await once(server, 'listening');
@@ -107,6 +111,7 @@ export async function startGitServer({
   return {
     url,
     requests,
+    lfs,
     directory,
     redirect: (path, to, status = 302) => void redirects.set(path, { to, status }),
     addRepository: async (name, files, options = {}) => ({
