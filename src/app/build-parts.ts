@@ -118,7 +118,7 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const onReady = () => {
     for (const id of reconciler.keys()) onChange(id);
   };
-  const cache = new BuildCache({ ...shared, onChange });
+  const cache = new BuildCache({ ...shared, onChange, onAccountMissing: () => buildNamespace.namespaceMissing() });
   const slotStore = new SlotStore({
     ...shared,
     onChange: (slots, before) => {
@@ -187,7 +187,7 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   });
 
   const requests = new BuildRequests({
-    ...{ ...parts, builder, buildNamespace, resolve: sources.resolve, findDigest: sources.findDigest },
+    ...{ ...parts, builder, buildNamespace, ...sources },
     nodeFor: (repository) => (config.pod.placement === 'sticky' ? rankNodes(repository, cache.nodes())[0] : undefined),
   });
   const builds = new Builds({

@@ -6,6 +6,7 @@ import { SetupError } from '../domain/setup-error.ts';
 import { Installation } from '../reconcile/builds/executors/installation.ts';
 import { LogStore, type LogStoreOptions } from '../storage/archive/log-store.ts';
 import { GitCredentials } from '../storage/git/git-credentials.ts';
+import { Authorities } from '../storage/outbound/authorities.ts';
 import { RefResolver } from '../storage/git/ref-resolver.ts';
 import { findUserNamespaces } from '../storage/kubernetes/checks/user-namespaces.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
@@ -56,9 +57,13 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
   const files = directory === undefined ? undefined : await openLogs({ directory, totalSize, retention, logger });
   const archive = new BuildArchive({ files, logger });
   const credentials = new RegistryCredentials({ client, namespace: controller, secret: config.registry.credentials });
-  const registry = new RegistryClient({ config: config.registry, credentials: () => credentials.read(), logger });
+  const authorities = new Authorities(config.certificateAuthorities);
+  const registry = new RegistryClient({
+    ...{ config: config.registry, logger, authorities },
+    credentials: () => credentials.read(),
+  });
   const git = new GitCredentials({ client, namespace: controller, config: config.repositories });
-  const resolver = new RefResolver({ config: config.repositories, credentials: git, logger });
+  const resolver = new RefResolver({ config: config.repositories, credentials: git, logger, authorities });
   let asked: Promise<void> | undefined;
   const stopAsking = () => (asked ??= resolver.close());
   const connections = connectAll(config.executors);
@@ -69,10 +74,12 @@ export async function createBuildStage(options: BuildStageOptions): Promise<Buil
     archive,
     sources: {
       resolve: (repository, ref, signal, requester) => resolver.resolve(repository, ref, signal, requester),
+      checkCommit: (repository, signal, requester) => resolver.checkCommit(repository, signal, requester),
       findDigest: (image, signal) => registry.findDigest(image, signal),
       readSecrets: async (repository) => ({
         dockerConfig: await credentials.read(),
         git: await git.filesFor(repository),
+        authorities: await authorities.read(),
       }),
     },
     makeExecutors: (setup) =>

@@ -1,12 +1,12 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replacedVariables } from '../builder/build/build-command.ts';
 import { whyMatchesNothing } from '../domain/git/repository-patterns.ts';
 import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
 
 /** What can be seen from here that will keep builds from running, though the configuration can be used; a sentence each. */
-export async function remarksOnBuilds(config: BuildsConfig): Promise<string[]> {
-  const { executors, repositories } = config;
+export async function remarksOnBuilds(builds: BuildsConfig): Promise<string[]> {
+  const { executors, repositories, certificateAuthorities } = builds;
   const { allowed, denied } = repositories;
   const useless = [...allowed, ...denied].flatMap((source) => {
     const why = whyMatchesNothing(source);
@@ -14,7 +14,12 @@ export async function remarksOnBuilds(config: BuildsConfig): Promise<string[]> {
       ? []
       : [`the pattern "${source.replaceAll('\\/', '/')}" of repositories matches nothing: ${why}.`];
   });
-  return [...(await Promise.all(executors.map(unreadable))).flat(), ...useless, ...replaced(config)];
+  return [
+    ...(await Promise.all(executors.map(unreadable))).flat(),
+    ...(await unreadableAuthorities(certificateAuthorities)),
+    ...useless,
+    ...replaced(builds),
+  ];
 }
 
 /** What is set to no purpose, at any of the places where builds run. */
@@ -24,6 +29,17 @@ function replaced(config: BuildsConfig): string[] {
   if (names.size === 0) return [];
   return [
     `builds.pod.env: ${[...names].join(', ')} ${names.size === 1 ? 'is' : 'are'} replaced by what Labwright sets.`,
+  ];
+}
+
+async function unreadableAuthorities(file: string | undefined): Promise<string[]> {
+  if (file === undefined) return [];
+  const text = await readFile(file, 'utf8').catch((error: unknown) => error as NodeJS.ErrnoException);
+  if (typeof text === 'string') {
+    return text.includes('-----BEGIN CERTIFICATE-----') ? [] : [`${file} holds no certificate authorities in PEM.`];
+  }
+  return [
+    `the certificate authorities ${file} (${text.code ?? 'unreadable'}) cannot be read here: where Labwright runs, no build begins without them.`,
   ];
 }
 

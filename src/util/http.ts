@@ -152,6 +152,24 @@ export function errorCode(error: unknown): string | undefined {
   return typeof code === 'string' ? code : undefined;
 }
 
+const CERTIFICATES: Readonly<Record<string, string>> = {
+  CERT_HAS_EXPIRED: 'has expired',
+  CERT_NOT_YET_VALID: 'is not valid yet',
+  CERT_REVOKED: 'was revoked',
+  DEPTH_ZERO_SELF_SIGNED_CERT: 'is signed by itself',
+  ERR_TLS_CERT_ALTNAME_INVALID: 'is for other names',
+  SELF_SIGNED_CERT_IN_CHAIN: 'is of an authority that is not known',
+  UNABLE_TO_GET_ISSUER_CERT: 'is of an authority that is not known',
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'is of an authority that is not known',
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'is of an authority that is not known',
+};
+
+/** What is wrong with the certificate that a server has shown, as the end of a sentence; undefined for any other error. */
+export function certificateTrouble(error: unknown): string | undefined {
+  const code = error instanceof HttpFailure ? error.code : errorCode(error);
+  return code === undefined ? undefined : CERTIFICATES[code];
+}
+
 /** What an error says, with its code, where there are such. */
 export function textOf(error: Error): string {
   return [errorCode(error), error.message].filter((part) => part !== undefined && part !== '').join(': ');

@@ -105,10 +105,24 @@ describe('check-config', () => {
     await writeFile(file, JSON.stringify(withBuilds({ pod: { env } })));
     const { stdout } = await run('check-config', file);
     expect(stdout).toContain('note: builds.pod.env: DOCKER_CONFIG is replaced by what Labwright sets.');
-    expect(stdout.match(/note:/g)).toHaveLength(1);
+    expect(stdout).not.toContain('HTTPS_PROXY');
     const executors = [{ kind: 'docker', name: 'socket', address: 'unix:///run/engine.sock' }];
     await writeFile(file, JSON.stringify(withBuilds({ pod: { env }, backend: { kind: 'socket' }, executors })));
     expect((await run('check-config', file)).stdout).toContain('note: builds.pod.env: DOCKER_CONFIG, DOCKER_HOST are');
+  });
+
+  it('says that certificate authorities of builds cannot be read here, or are none', async () => {
+    const file = join(folder, 'authorities.yaml');
+    const said = async (certificateAuthorities: string) => {
+      await writeFile(file, JSON.stringify(withBuilds({ certificateAuthorities })));
+      return (await run('check-config', file)).stdout;
+    };
+    expect(await said(join(folder, 'none.pem'))).toContain(
+      `note: the certificate authorities ${folder}/none.pem (ENOENT) cannot be read here`,
+    );
+    expect(await said(file)).toContain(`note: ${file} holds no certificate authorities in PEM`);
+    await writeFile(join(folder, 'ca.pem'), '-----BEGIN CERTIFICATE-----\n');
+    expect(await said(join(folder, 'ca.pem'))).not.toContain('ca.pem');
   });
 
   it('says which patterns of repositories can match nothing', async () => {

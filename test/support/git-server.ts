@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { LfsStore } from './git-lfs.ts';
 
 const run = promisify(execFile);
 
@@ -25,6 +26,10 @@ export interface GitRepositoryOptions {
   readonly annotatedTags?: readonly string[];
   /** Commits before this one, so that there is a history. */
   readonly history?: number;
+  /** Pull requests as GitHub has them: a commit each that no branch has, at `refs/pull/<number>/head`. */
+  readonly pulls?: readonly number[];
+  /** Nothing has been committed to it. */
+  readonly isEmpty?: boolean;
 }
 
 /** A request as it came, without what was in its headers. */
@@ -39,6 +44,8 @@ export interface GitServer {
   /** `http://127.0.0.1:1234` */
   readonly url: string;
   readonly requests: readonly GitServerRequest[];
+  /** What of its files is in Git LFS. */
+  readonly lfs: LfsStore;
   /** The bare repositories, for a server of another kind. */
   readonly directory: string;
   /**
@@ -80,6 +87,7 @@ export async function startGitServer({
   const directory = await mkdtemp(join(tmpdir(), 'git-server-'));
   const requests: GitServerRequest[] = [];
   const redirects = new Map<string, { to: string; status: number }>();
+  const lfs = new LfsStore(() => url);
   const expected =
     credentials === undefined
       ? undefined
@@ -93,9 +101,9 @@ export async function startGitServer({
     if (redirect !== undefined) {
       const [path, { to, status }] = redirect;
       response.writeHead(status, { location: to + pathname.slice(path.length) + search }).end();
-    } else if (expected !== undefined && authorization !== expected) {
+    } else if (expected !== undefined && authorization !== expected && !lfs.isObject(pathname)) {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="git"' }).end();
-    } else backend(directory, request, response);
+    } else if (!lfs.answer(pathname, request, response)) backend(directory, request, response);
   };
   const server = createServer(answer).listen(port, host);
   await once(server, 'listening');
@@ -103,6 +111,7 @@ export async function startGitServer({
   return {
     url,
     requests,
+    lfs,
     directory,
     redirect: (path, to, status = 302) => void redirects.set(path, { to, status }),
     addRepository: async (name, files, options = {}) => ({
@@ -162,13 +171,18 @@ function backend(directory: string, request: IncomingMessage, response: ServerRe
 async function makeRepository(
   bare: string,
   files: Readonly<Record<string, string>> | string,
-  { submodules = {}, branches = [], tags = [], annotatedTags = [], history = 0 }: GitRepositoryOptions,
+  options: GitRepositoryOptions,
 ): Promise<string> {
+  const { submodules = {}, branches = [], tags = [], annotatedTags = [], history = 0, pulls = [] } = options;
   const tree = await mkdtemp(join(tmpdir(), 'git-tree-'));
   const git = async (...args: string[]) =>
     (await run('git', args, { cwd: tree, env: { ...CLEAN_GIT, ...IDENTITY } })).stdout.trim();
   try {
     await git('init', '--quiet', '--initial-branch=main');
+    if (options.isEmpty === true) {
+      await git('clone', '--quiet', '--bare', tree, bare);
+      return '';
+    }
     for (let commit = 0; commit < history; commit += 1)
       await git('commit', '--quiet', '--allow-empty', '-m', `${commit}`);
     if (typeof files === 'string') await cp(files, tree, { recursive: true });
@@ -190,7 +204,15 @@ async function makeRepository(
     for (const name of annotatedTags) await git('tag', '--annotate', '-m', name, name);
     await mkdir(dirname(bare), { recursive: true });
     await git('clone', '--quiet', '--bare', tree, bare);
-    return await git('rev-parse', 'HEAD');
+    const commit = await git('rev-parse', 'HEAD');
+    for (const number of pulls) {
+      await git('checkout', '--quiet', '--detach', 'main');
+      await writeFile(join(tree, 'pulled.txt'), `${number}\n`);
+      await git('add', '--all');
+      await git('commit', '--quiet', '-m', `Pull ${number}`);
+      await git('push', '--quiet', bare, `HEAD:refs/pull/${number}/head`);
+    }
+    return commit;
   } finally {
     await rm(tree, { recursive: true, force: true });
   }

@@ -12,17 +12,8 @@ from traitlets import Bool, Enum
 
 from .confine import command
 from .dockerfile import base_images, registry_of
-from .engine import (
-    SECRETS,
-    LabwrightEngine,
-    Lines,
-    base_failure,
-    context_of,
-    push_failure,
-    read_digest,
-    shortened,
-    step_failure,
-)
+from .engine import SECRETS, LabwrightEngine, Lines, context_of, read_digest
+from .failures import Failure, base_failure, cause_of, push_failure, shortened, step_failure, words_of
 from .output import stream
 
 # A volume that is no overlay itself, so that overlays can be made in it.
@@ -30,6 +21,7 @@ _STORAGE = "/var/lib/containers"
 _STEP = re.compile(r"^(?:\[\d+/\d+\] )?STEP (\d+(?:/\d+)?): (.*)")
 _FROM_STEP = re.compile(r"^\S+ FROM (\S+)")
 _EXIT_CODE = re.compile(r"exit status (\d+)")
+_LAST_LINES = 100
 _SECRET_VARIABLES = ("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "GIT_CONFIG_GLOBAL", "GIT_SSH_COMMAND")
 
 
@@ -87,7 +79,8 @@ class BuildahEngine(LabwrightEngine):
 
     def _build(self, program: Sequence[str], env: Mapping[str, str]) -> Lines:
         lines = stream(program, env)
-        step, last = "", ""
+        step = ""
+        last: list[str] = []
         while True:
             try:
                 line = next(lines)
@@ -96,9 +89,9 @@ class BuildahEngine(LabwrightEngine):
                     self.fail(_build_failure(int(end.value), step, last))
                 return
             if (found := _STEP.match(line)) is not None:
-                step = f"{found[1]}: {shortened(found[2])}"
+                step, last = f"{found[1]}: {shortened(found[2])}", []
             if line.strip():
-                last = line
+                last = [*last[-_LAST_LINES:], line]
             yield line
 
     def _pull_bases(
@@ -118,7 +111,7 @@ class BuildahEngine(LabwrightEngine):
         program = [*_buildah("push"), f"--digestfile={digest}", "--", tag, f"docker://{tag}"]
         code, output = self.push_lines(command(program), env)
         if code != 0:
-            self.fail(push_failure(code, output))
+            self.fail(push_failure(code, output, registry_of(tag)))
         self.say(f"Pushed {tag} {read_digest(digest)}\n", "pushing")
 
     def _write_registries(self, work: Path, tag: str) -> str:
@@ -163,12 +156,16 @@ def _registries_with_credentials() -> set[str]:
     return hosts | ({"docker.io"} if hosts & {"index.docker.io", "registry-1.docker.io"} else set())
 
 
-def _build_failure(code: int, step: str, last: str) -> str:
+def _build_failure(code: int, step: str, said: Sequence[str]) -> Failure:
+    output, last = "".join(said), said[-1] if said else ""
     found = _EXIT_CODE.search(last)
     if step == "":
-        return f"The build could not begin: {shortened(last)}" if last else f"The build failed with exit code {code}."
+        why = f"could not begin: {shortened(last)}" if last else f"failed with exit code {code}."
+        return Failure("BuildFailed", f"The build {why}")
     if (base := _FROM_STEP.search(step)) is not None:
-        return base_failure(base[1], last)
+        return base_failure(base[1], last, registry_of(base[1]))
     if found is not None:
-        return step_failure(step, found[1])
-    return f"Step {step} failed."
+        return step_failure(step, found[1], output)
+    if cause_of(words_of(last)) == "full":
+        return Failure("NoSpace", f"Step {step} failed: there is no room left on the disk.")
+    return Failure("BuildFailed", f"Step {step} failed.")

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .engine import LabwrightEngine, Lines, base_failure, context_of, push_failure, shortened, step_failure
+from .dockerfile import registry_of
+from .engine import LabwrightEngine, Lines, context_of
+from .failures import Failure, base_failure, push_failure, shortened, step_failure
 from .output import stream
 
 _STEP = re.compile(r"^#\d+ \[(?:[\w.-]+ )?\s*(\d+/\d+)\] (.*)")
@@ -125,13 +127,13 @@ def _digest(metadata: Path) -> str:
         return ""
 
 
-def _failure(code: int, step: str, output: str, *, pushing: bool) -> str:
+def _failure(code: int, step: str, output: str, *, pushing: bool) -> Failure:
     if (found := _EXIT_CODE.search(output)) is not None:
-        return step_failure(step or "of the build", found[1])
+        return step_failure(step or "of the build", found[1], output)
     if (found := _FAILED_BASE.search(output)) is not None:
-        return base_failure(found[1], output)
+        return base_failure(found[1], output, registry_of(found[1]))
     if pushing or _FAILED_PUSH.search(output) is not None:
-        return push_failure(code, output)
+        return push_failure(code, output, registry_of(os.environ.get("LABWRIGHT_IMAGE", "")))
     if "connection refused" in output or "context deadline exceeded" in output or "certificate" in output:
-        return "The BuildKit daemon cannot be reached."
-    return f"Step {step} failed." if step else f"The build failed with exit code {code}."
+        return Failure("BuildFailed", "The BuildKit daemon cannot be reached.")
+    return Failure("BuildFailed", f"Step {step} failed." if step else f"The build failed with exit code {code}.")

@@ -5,15 +5,15 @@ a link to a Git credential would be in the log or in the image.
 """
 
 import os
-import subprocess
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from repo2docker.contentproviders import Git, Zenodo
+from repo2docker.contentproviders import Zenodo
 from repo2docker.contentproviders.base import ContentProviderException
 
 from .engine import SECRETS
+from .git import LabwrightGit
 
 # Places whose files are of the builder and not of any image, and the kernel's ways back to them.
 _FOREIGN = (SECRETS, "/run/labwright", "/proc", "/sys")
@@ -28,15 +28,8 @@ class _Checked:
         check_links(Path(output_dir))
 
 
-class CheckedGit(_Checked, Git):
-    """A Git repository with its submodules."""
-
-    def fetch(self, spec: Any, output_dir: str, yield_output: bool = False) -> Generator[str, None, None]:
-        """Fetch a repository; yields the lines of the log."""
-        try:
-            yield from super().fetch(spec, output_dir, yield_output)
-        except subprocess.CalledProcessError as error:
-            raise ContentProviderException(_git_failure(error)) from None
+class CheckedGit(_Checked, LabwrightGit):
+    """A Git repository with its submodules and what is in Git LFS."""
 
 
 class CheckedZenodo(_Checked, Zenodo):
@@ -55,12 +48,6 @@ def check_links(directory: Path, foreign: tuple[str, ...] = _FOREIGN) -> None:
             if path.is_symlink() and _leads_to(path, places):
                 shown = path.relative_to(directory)
                 raise ContentProviderException(f"The link {shown} leads out of the repository, to what is not its own.")
-
-
-def _git_failure(error: subprocess.CalledProcessError) -> str:
-    if "submodule" in error.cmd:
-        return "A submodule of the repository cannot be fetched."
-    return f"The repository cannot be checked out: Git ended with exit code {error.returncode}."
 
 
 def _leads_to(path: Path, places: list[Path]) -> bool:

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from .engine import LabwrightEngine, Lines, context_of, push_failure, shortened, step_failure
+from .dockerfile import registry_of
+from .engine import LabwrightEngine, Lines, context_of
+from .failures import Failure, base_failure, push_failure, shortened, step_failure
 from .output import stream
 
 _STEP = re.compile(r"^(?:Step|STEP) (\d+/\d+) ?: (.*)")
 _BUILDKIT_STEP = re.compile(r"^#\d+ \[(?:[\w.-]+ )?\s*(\d+/\d+)\] (.*)")
+_FROM_STEP = re.compile(r"^\S+ FROM (\S+)")
+_FAILED_BASE = re.compile(r"failed to resolve source metadata for (\S+):")
 _EXIT_CODE = re.compile(r"non-zero code: (\d+)|exit code: (\d+)|exit status (\d+)")
 
 
@@ -54,7 +58,7 @@ class DockerEngine(LabwrightEngine):
             self.say(f"Pushing {tag}\n", "pushing")
             code, output = self.push_lines(["docker", "push", tag], env)
             if code != 0:
-                self.fail(push_failure(code, output))
+                self.fail(push_failure(code, output, registry_of(tag)))
 
     def _build(self, program: Sequence[str], env: Mapping[str, str]) -> Lines:
         lines = stream(program, env)
@@ -77,9 +81,11 @@ def _has_buildx() -> bool:
     return subprocess.run(["docker", "buildx", "version"], capture_output=True, check=False).returncode == 0  # noqa: S607
 
 
-def _failure(code: int, step: str, output: str) -> str:
+def _failure(code: int, step: str, output: str) -> Failure:
     if "Cannot connect to the Docker daemon" in output or "permission denied while trying to connect" in output:
-        return "The engine of the node cannot be reached."
+        return Failure("BuildFailed", "The engine of the node cannot be reached.")
     if (found := _EXIT_CODE.search(output)) is not None and step:
-        return step_failure(step, found[1] or found[2] or found[3])
-    return f"Step {step} failed." if step else f"The build failed with exit code {code}."
+        return step_failure(step, found[1] or found[2] or found[3], output)
+    if (base := _FROM_STEP.search(step) or _FAILED_BASE.search(output)) is not None:
+        return base_failure(base[1], output, registry_of(base[1]))
+    return Failure("BuildFailed", f"Step {step} failed." if step else f"The build failed with exit code {code}.")

@@ -61,9 +61,12 @@ class Said(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.lines: list[tuple[str, str]] = []
+        self.reasons: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append((str(getattr(record, "phase", "")), record.getMessage()))
+        if (reason := getattr(record, "reason", None)) is not None:
+            self.reasons.append(str(reason))
 
 
 @pytest.fixture

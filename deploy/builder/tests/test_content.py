@@ -1,10 +1,9 @@
-import subprocess
 from pathlib import Path
 
 import pytest
 from repo2docker.contentproviders.base import ContentProviderException
 
-from labwright_builder.content import CheckedGit, check_links
+from labwright_builder.content import check_links
 
 
 @pytest.fixture
@@ -47,27 +46,3 @@ def test_leaves_links_inside_a_repository_and_into_the_image_alone(repository: P
     (repository / "nowhere").symlink_to("/srv/nothing")
     (repository / "loop").symlink_to("loop")
     check_links(repository, (str(secrets), "/proc"))
-
-
-# repo2docker does not close the pipe it reads Git's output from.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_says_that_a_submodule_is_missing_without_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source, inner = tmp_path / "source", tmp_path / "inner"
-    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "protocol.file.allow=always")
-
-    def git(where: Path, *words: str) -> str:
-        program = ["git", "-C", str(where), *identity, *words]
-        return subprocess.run(program, check=True, capture_output=True, text=True).stdout.strip()
-
-    for folder in (inner, source):
-        folder.mkdir()
-        git(folder, "init", "-q")
-        git(folder, "commit", "-q", "--allow-empty", "-m", "one")
-    git(source, "submodule", "add", "-q", str(inner), "sub")
-    git(source, "commit", "-q", "-m", "two")
-    # The repository itself is a path here, what is in it may not be one.
-    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
-    monkeypatch.setenv("GIT_CONFIG_KEY_0", "protocol.file.allow")
-    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "user")
-    with pytest.raises(ContentProviderException, match=r"^A submodule of the repository cannot be fetched\.$"):
-        list(CheckedGit().fetch({"repo": str(source), "ref": "HEAD"}, str(tmp_path / "out"), True))

@@ -1,7 +1,8 @@
 import type { BackendConfig, BuildsConfig } from '../../config/config.ts';
+import { buildsUnreached } from '../../config/builds/repositories.ts';
 import type { BuildSpec } from '../../domain/build/build.ts';
 import { BUILDKIT_SOCKET, BUILDKIT_TLS_DIRECTORY } from './build-backend.ts';
-import { SECRETS_DIRECTORY } from '../../domain/build/build-secrets.ts';
+import { AUTHORITIES_FILE, SECRETS_DIRECTORY } from '../../domain/build/build-secrets.ts';
 
 /** The configuration of repo2docker in the builder image: from where it fetches, and that it asks nobody before. */
 const REPO2DOCKER_CONFIG = '/etc/labwright/repo2docker_config.py';
@@ -57,6 +58,8 @@ function environmentOf(config: BuildsConfig, backend: BackendConfig, image: stri
   return {
     LABWRIGHT_IMAGE: image,
     ...(config.registry.insecure ? { LABWRIGHT_REGISTRY_INSECURE: '1' } : {}),
+    ...(buildsUnreached(config.repositories) ? { LABWRIGHT_FETCH_UNREACHED: '1' } : {}),
+    ...(config.certificateAuthorities === undefined ? {} : { LABWRIGHT_CERTIFICATE_AUTHORITIES: AUTHORITIES_FILE }),
     DOCKER_CONFIG: SECRETS_DIRECTORY,
     REGISTRY_AUTH_FILE: `${SECRETS_DIRECTORY}/config.json`,
     GIT_CONFIG_GLOBAL: `${SECRETS_DIRECTORY}/gitconfig`,

@@ -22,6 +22,9 @@ import { copyOf, defined, some } from '../values.ts';
 const SMALL = { cpu: 1, memory: 2 ** 30, cpuRequest: 0.1, memoryRequest: 2 ** 28 };
 /** Nothing is there that would end well in more time, and what is stopped shall be gone. */
 const GRACE_SECONDS = 2;
+/** What the node controller puts on a machine that it does not hear. */
+const LOST_NODE_TAINTS = ['node.kubernetes.io/not-ready', 'node.kubernetes.io/unreachable'];
+const LOST_NODE_SECONDS = 60;
 
 /** The pod in which one build runs. */
 export function buildPodSpec(context: BuildPodContext, node: string | undefined): V1PodSpec {
@@ -45,12 +48,27 @@ export function buildPodSpec(context: BuildPodContext, node: string | undefined)
     containers: [buildContainer(context, backend)],
     volumes: buildVolumes(context, backend),
     nodeSelector: Object.keys(pod.nodeSelector).length === 0 ? undefined : { ...pod.nodeSelector },
-    tolerations: some(copyOf<V1Toleration[]>(pod.tolerations)),
+    tolerations: withLostNodes(copyOf<V1Toleration[]>(pod.tolerations)),
     affinity: pod.affinity === undefined ? buildAffinity(pod.placement, node) : copyOf<V1Affinity>(pod.affinity),
     priorityClassName: pod.priorityClassName,
     runtimeClassName: pod.runtimeClassName,
     schedulerName: pod.schedulerName,
   });
+}
+
+/**
+ * A build on a machine that does not answer is ended after a minute. Kubernetes adds five for every pod that says nothing of it:
+ * a lab may come back with its machine, and whoever waits for a build is better told to begin anew.
+ */
+function withLostNodes(tolerations: readonly V1Toleration[]): V1Toleration[] {
+  const isTold = (wanted: string) =>
+    tolerations.some(
+      ({ key = '', effect = '' }) => (key === '' || key === wanted) && (effect === '' || effect === 'NoExecute'),
+    );
+  const lost = LOST_NODE_TAINTS.filter((key) => !isTold(key)).map((key) => ({
+    ...{ key, operator: 'Exists', effect: 'NoExecute', tolerationSeconds: LOST_NODE_SECONDS },
+  }));
+  return [...tolerations, ...lost];
 }
 
 function buildContainer(context: BuildPodContext, backend: BackendParts): V1Container {

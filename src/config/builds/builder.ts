@@ -44,7 +44,13 @@ export const pod = z.strictObject({
       'Environment of repo2docker, such as that of a proxy. Where registry, Git and engine are is said by Labwright, whatever is set here.',
     ),
   nodeSelector: labels.default({}).describe('Labels a node must have.'),
-  tolerations: z.array(toleration).default([]).describe('Tolerations, as in a Pod.'),
+  tolerations: z
+    .array(toleration)
+    .default([])
+    .describe(
+      'Tolerations, as in a Pod. A build stays for 60 s on a machine that does not answer unless one for `node.kubernetes.io/unreachable` or ' +
+        '`node.kubernetes.io/not-ready` (`NoExecute`) says otherwise.',
+    ),
   affinity: affinity.optional().describe('Affinity, as in a Pod; replaces that of `placement`.'),
   placement: z
     .enum(['spread', 'sticky'])

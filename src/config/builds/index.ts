@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { crossCheck, uniqueBy } from '../cross-check.ts';
+import { absolutePath } from '../lab-pieces.ts';
 import { cidr, dnsLabel, egressRule } from '../kubernetes.ts';
 import { duration, positiveDuration } from '../units.ts';
 import { backend, builder, pod } from './builder.ts';
@@ -25,6 +26,12 @@ export const builds = z
       .optional()
       .describe('Namespace of builds; that of the controller with `-builds` when absent.'),
     registry: registry.describe('Where images go.'),
+    certificateAuthorities: absolutePath
+      .optional()
+      .describe(
+        'File with certificate authorities in PEM, for Git hosts and registries of the site: trusted by Labwright and by builds besides those ' +
+          'that everybody trusts; docs/builds.md says for what.',
+      ),
     naming: naming.prefault({}).describe('What images are called.'),
     repositories: repositories.prefault({}).describe('What may be built.'),
     builder: builder.describe('What builds an image: repo2docker, in a container.'),

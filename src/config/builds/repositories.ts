@@ -57,6 +57,13 @@ export const repositories = z.strictObject({
     .describe(
       'No repository that matches one of these, in whatever way it can be written, or to which a host sends on; wins over `allowed`.',
     ),
+  unreachedCommits: z
+    .boolean()
+    .optional()
+    .describe(
+      'Build commits that no branch and no tag of the repository has, such as those of pull requests (`refs/pull/7/head`). Who can open a ' +
+        'pull request or has a fork can make such commits, so that they are built only where `allowed` is empty unless this is set.',
+    ),
   privateHosts: z
     .array(host)
     .default([])
@@ -90,3 +97,14 @@ export const repositories = z.strictObject({
       'How long a resolved ref is believed without asking again, and twelve times as long that there is none; 0 for never.',
     ),
 });
+
+/** Whether commits are built that no branch and no tag has. */
+export function buildsUnreached({
+  unreachedCommits,
+  allowed,
+}: {
+  readonly unreachedCommits?: boolean | undefined;
+  readonly allowed: readonly string[];
+}): boolean {
+  return unreachedCommits ?? allowed.length === 0;
+}

@@ -19,8 +19,15 @@ export interface ResolvedRepository extends Repository {
   readonly ref: string;
   /** The full commit hash; for a DOI the version that the archive names. */
   readonly commit: string;
+  /** There is no branch `ref`, and the commit is that of the default branch. */
+  readonly isFallback?: boolean;
   /** What BinderHub would make names of (its `get_build_slug`), for the compatible naming scheme. */
   readonly binderSlug: string;
+}
+
+/** What whoever asked has to know about what is built; undefined where it is what was asked for. */
+export function noticeOf({ isFallback = false, ref }: ResolvedRepository): string | undefined {
+  return isFallback ? `There is no branch "${ref}" in the repository: its default branch is built.` : undefined;
 }
 
 /**

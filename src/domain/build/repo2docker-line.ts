@@ -1,3 +1,5 @@
+import type { Reason } from '../lab/reasons.ts';
+
 /** What one line of repo2docker's log says. */
 export interface Repo2dockerLine {
   /** For a terminal as it is: with its newline where repo2docker gave it one, and of several lines where it did. */
@@ -7,7 +9,31 @@ export interface Repo2dockerLine {
   readonly phase: string | null;
   /** repo2docker has given up. */
   readonly isFatal: boolean;
+  /** Why, where the builder image has a word for it. */
+  readonly reason?: Reason;
 }
+
+/** Words of the builder image for why a build has failed (deploy/builder, `failures.py`). Any other is not taken from a log. */
+const REASONS: ReadonlySet<string> = new Set<Reason>([
+  'BaseImageDenied',
+  'BaseImageNotFound',
+  'BuildFailed',
+  'CertificateNotTrusted',
+  'HostNotFound',
+  'LayerTooLarge',
+  'LfsUnavailable',
+  'NoSpace',
+  'OOMKilled',
+  'PushFailed',
+  'RateLimited',
+  'RefNotFound',
+  'RegistryDenied',
+  'RegistryRepositoryMissing',
+  'RegistryUnavailable',
+  'RepositoryNotFound',
+  'RepositoryUnavailable',
+  'SubmoduleUnavailable',
+]);
 
 /** BinderHub's word for what repo2docker has not said. */
 const UNKNOWN = 'unknown';
@@ -35,7 +61,8 @@ export function parseRepo2dockerLine(line: string): Repo2dockerLine {
   if (entry === undefined) return { text: `${line}\n`, phase: UNKNOWN, isFatal: false };
   const phase = typeof entry.phase === 'string' && PHASE.test(entry.phase) ? entry.phase : null;
   const isFatal = phase === 'failed' || phase === 'failure';
-  return { text: isFatal ? withoutCommand(entry.message) : entry.message, phase, isFatal };
+  const reason = isFatal && REASONS.has(String(entry.reason)) ? { reason: entry.reason as Reason } : {};
+  return { text: isFatal ? withoutCommand(entry.message) : entry.message, phase, isFatal, ...reason };
 }
 
 /** Whether a fatal line says no more than that a step failed: why is in the lines before it. */
@@ -48,12 +75,13 @@ export function isBareFailure(text: string): boolean {
 interface Entry {
   readonly message: string;
   readonly phase?: unknown;
+  readonly reason?: unknown;
 }
 
 function parseEntry(line: string): Entry | undefined {
   try {
     const entry = JSON.parse(line) as Partial<Entry> | null;
-    return typeof entry?.message === 'string' ? { message: entry.message, phase: entry.phase } : undefined;
+    return typeof entry?.message === 'string' ? { ...entry, message: entry.message } : undefined;
   } catch {
     return undefined;
   }

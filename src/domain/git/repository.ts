@@ -64,12 +64,23 @@ export function parseBinderSpec(
       const path = decodePart(first)
         .replace(/(?:\.git)+$/, '')
         .split('/');
+      if (path.length < 2) {
+        throw invalid(
+          'The name of a repository of GitLab is written with %2F for each of its slashes here: group%2Fname/branch.',
+        );
+      }
       const url = `${hosts.gitlab.url}/${path.map((part) => named(part, GITLAB_NAME)).join('/')}`;
       return { repository: parseRepository(url, hosts), ref: refOf([second, ...rest].filter(Boolean)) };
     }
     case 'git': {
       const url = decodePart(first);
-      if (!/[:@]/.test(url)) throw invalid('A repository of any Git server is named by its URL, percent-encoded.');
+      // A scheme alone is what stands before the first slash of an address that is not encoded.
+      if (!/[:@]/.test(url) || /^[a-z+]+:$/i.test(url)) {
+        throw invalid(
+          'A repository of any Git server is named by its URL, percent-encoded with %2F for each of its slashes here: ' +
+            'https%3A%2F%2Fgit.example.org%2Fname/branch.',
+        );
+      }
       return { repository: parseRepository(url, hosts), ref: refOf([second, ...rest].filter(Boolean)) };
     }
     case 'gist': {

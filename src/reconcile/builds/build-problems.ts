@@ -10,6 +10,7 @@ const ANSWERS: Partial<Record<Reason, readonly [ErrorCode, number]>> = {
   RepositoryNotAllowed: ['repository_not_allowed', 403],
   RepositoryNotFound: ['unknown_repository', 404],
   RefNotFound: ['unknown_repository', 404],
+  CertificateNotTrusted: ['repository_unavailable', 503],
   RateLimited: ['repository_unavailable', 503],
   RepositoryUnavailable: ['repository_unavailable', 503],
   RegistryUnavailable: ['registry_unavailable', 503],

@@ -25,6 +25,8 @@ export interface BuildQuestions {
     signal?: AbortSignal,
     requester?: string,
   ) => Promise<ResolvedRepository>;
+  /** Says whether a commit that was asked for by its hash is there, as far as that can be known now. @throws BuildProblem */
+  readonly checkCommit: (repository: ResolvedRepository, signal?: AbortSignal, requester?: string) => Promise<void>;
   /** Digest of the image in the registry, or null. @throws BuildProblem */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
 }
@@ -41,10 +43,12 @@ export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'confi
   readonly clock?: Clock;
 }
 
-/** What a request has come to. */
-export type RequestedBuild =
+type FoundBuild =
   | { readonly found: 'image'; readonly spec: BuildSpec; readonly digest: string }
   | { readonly found: 'build' | 'nothing'; readonly build: ObservedBuild };
+
+/** What a request has come to; the repository as this request has named it. */
+export type RequestedBuild = FoundBuild & { readonly repository: ResolvedRepository };
 
 /** A request has a moment until somebody reads the events of its build. */
 const LEAST_WANTED_MS = 30_000;
@@ -62,7 +66,7 @@ const LEASE_SLACK = 0.1;
  */
 export class BuildRequests {
   readonly #options: BuildRequestsOptions;
-  readonly #underway = new Map<string, Promise<RequestedBuild>>();
+  readonly #underway = new Map<string, Promise<FoundBuild>>();
   /** Builds that somebody is noted to wait for at this moment, by uid of their Job. */
   readonly #joining = new Map<string, Promise<ObservedBuild>>();
   readonly #builderDigest: string;
@@ -82,12 +86,11 @@ export class BuildRequests {
   async request(request: BuildRequest, signal?: AbortSignal): Promise<RequestedBuild> {
     const { resolve } = this.#options;
     const { username } = request;
-    // A slash is in the name of no user: it is a hub, which asks for many.
-    const requester = username.includes('/') ? undefined : username;
+    const requester = askerOf(username);
     const done = this.#bounds.enter(requester);
     try {
       const repository = await resolve(request.repository, request.ref, signal, requester);
-      return await this.#requestResolved(request, repository, signal);
+      return { ...(await this.#requestResolved(request, repository, signal)), repository };
     } finally {
       done();
     }
@@ -97,7 +100,7 @@ export class BuildRequests {
     request: BuildRequest,
     repository: ResolvedRepository,
     signal?: AbortSignal,
-  ): Promise<RequestedBuild> {
+  ): Promise<FoundBuild> {
     const { config } = this.#options;
     const identity = identifyBuild(repository, request.path, this.#builderDigest);
     const spec: BuildSpec = {
@@ -121,11 +124,12 @@ export class BuildRequests {
     }
   }
 
-  async #findOrBegin(spec: BuildSpec, signal?: AbortSignal): Promise<RequestedBuild> {
+  async #findOrBegin(spec: BuildSpec, signal?: AbortSignal): Promise<FoundBuild> {
     const known = this.#options.cache.job(spec.id);
     if (known !== undefined && isUnderWay(known)) return this.#join(known, spec);
     const digest = await this.#options.findDigest(spec.image, signal);
     if (digest !== null) return { found: 'image', spec, digest };
+    await this.#options.checkCommit(spec.repository, signal, askerOf(spec.requestedBy));
     const giveBack = this.#bounds.reserve(spec);
     try {
       return await this.#begin(spec, signal);
@@ -134,7 +138,7 @@ export class BuildRequests {
     }
   }
 
-  async #join(build: ObservedBuild, spec: BuildSpec): Promise<RequestedBuild> {
+  async #join(build: ObservedBuild, spec: BuildSpec): Promise<FoundBuild> {
     if (build.spec.key !== spec.key) throw conflict();
     const until = this.#interestExpiresAt(spec);
     // However many join, it is written now and then, and once for all who come meanwhile.
@@ -163,7 +167,7 @@ export class BuildRequests {
     }
   }
 
-  async #begin(spec: BuildSpec, signal?: AbortSignal): Promise<RequestedBuild> {
+  async #begin(spec: BuildSpec, signal?: AbortSignal): Promise<FoundBuild> {
     const { client, cache, builder, nodeFor } = this.#options;
     const endsAt = this.#clock.monotonic() + PREDECESSOR_MS;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
@@ -200,6 +204,11 @@ export class BuildRequests {
     const ms = detached ? deadlines.queued + deadlines.total : Math.max(abandonAfter, LEAST_WANTED_MS);
     return this.#clock.now() + ms;
   }
+}
+
+/** A slash is in the name of no user: it is a hub, which asks for many. */
+function askerOf(username: string): string | undefined {
+  return username.includes('/') ? undefined : username;
 }
 
 function asProblem(error: unknown): unknown {

@@ -1,5 +1,5 @@
 import type { Health } from '../health.ts';
-import type { BuildEvent, BuildState, Repository } from '../../domain/build/build.ts';
+import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../domain/build/build.ts';
 
 /** Somebody wants the image of a repository. */
 export interface BuildRequest {
@@ -14,8 +14,13 @@ export interface BuildRequest {
   readonly detached: boolean;
 }
 
-/** A build that was asked for. `began`: it is this request that has begun it. */
-export type RequestedState = BuildState & { readonly began: boolean };
+/** A build that was asked for. */
+export type RequestedState = BuildState & {
+  /** It is this request that has begun it. */
+  readonly began: boolean;
+  /** The repository as this request has named it, where who asked first may have named it in another way. */
+  readonly asked?: ResolvedRepository;
+};
 
 /** Which builds to list; what is absent matches everything. */
 export interface BuildFilter {

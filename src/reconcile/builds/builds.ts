@@ -253,7 +253,7 @@ export class Builds implements BuildService {
       const { spec, digest } = requested;
       const result = { status: 'ready' as const, digest, at: this.#clock.now(), cached: true };
       if (!(await this.#noteFound(spec, result))) this.#found.set(spec.id, { spec, result });
-      return { ...endedState(spec, result, true), began: false };
+      return { ...endedState(spec, result, true), began: false, asked: requested.repository };
     }
     const { spec } = requested.build;
     this.#found.delete(spec.id);
@@ -261,7 +261,7 @@ export class Builds implements BuildService {
     const state = this.get(spec.id);
     if (state === undefined)
       throw new LabwrightError('unknown_build', 404, 'The build was removed while it was asked for');
-    return { ...state, began: requested.found === 'nothing' };
+    return { ...state, began: requested.found === 'nothing', asked: requested.repository };
   }
 
   /**

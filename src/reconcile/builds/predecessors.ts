@@ -85,7 +85,8 @@ export class Predecessors {
   async #delete({ spec, name, uid }: ObservedBuild, signal: AbortSignal): Promise<void> {
     const { client, namespace, cache } = this.#options;
     try {
-      const end = await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Foreground', signal });
+      // Its pod may not be able to go (a lost node, somebody's finalizer): the name is free without that. What it left is told apart by uid.
+      const end = await client.delete(Jobs, { namespace, name }, { uid, propagationPolicy: 'Background', signal });
       if (end === 'gone') cache.forgetJob(spec.id, uid);
     } catch (error) {
       // Another replica was faster, and a new build has its place: the cache tells in a moment.

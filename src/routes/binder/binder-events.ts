@@ -66,20 +66,29 @@ export function refusedEvent(status: number, message: string): BinderEvent {
 }
 
 /** The one event about an image that was there. */
-export function foundEvent({ spec, image }: BuildState): BinderEvent {
+export function foundEvent({ spec, image }: BuildState, notice?: string): BinderEvent {
   return {
     phase: 'ready',
     imageName: image ?? spec.image,
-    message: 'Done! Found built image\n',
+    message: `Done! Found built image\n${notice === undefined ? '' : withNewline(notice)}`,
     imageDigest: digestOf(image) ?? undefined,
     buildId: spec.id,
     cached: true,
   };
 }
 
-/** The events of a build in BinderHub's words, the first of them at once. */
-export async function* binderEvents(id: string, events: AsyncIterable<BuildEvent>): AsyncGenerator<BinderEvent> {
+/**
+ * The events of a build in BinderHub's words, the first of them at once.
+ *
+ * @param notice what whoever asked has to know about what is built
+ */
+export async function* binderEvents(
+  id: string,
+  events: AsyncIterable<BuildEvent>,
+  notice?: string,
+): AsyncGenerator<BinderEvent> {
   yield WAITING;
+  if (notice !== undefined) yield { phase: 'waiting', message: withNewline(notice) };
   for await (const event of events) {
     const said = binderEvent(id, event);
     if (said !== undefined) yield said;

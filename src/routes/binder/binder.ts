@@ -2,7 +2,8 @@ import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { MiddlewareHandler } from 'hono';
 import { hasAuthorization } from '../../auth/bearer.ts';
 import { CSRF_HEADER } from '../../auth/login/csrf.ts';
-import type { BuildService } from '../../reconcile/builds/build-service.ts';
+import type { BuildService, RequestedState } from '../../reconcile/builds/build-service.ts';
+import { noticeOf } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { parseBinderSpec } from '../../domain/git/repository.ts';
 import { accepts } from '../server/accept.ts';
@@ -99,8 +100,9 @@ export function binderRoutes(deps: AppDeps): OpenAPIHono<AppEnv> {
     const state = await builds.request(request, c.req.raw.signal).catch((error: unknown) => {
       throw inBinderWords(error, repository, ref);
     });
-    if (state.phase === 'ready') return c.body(binderFrame(foundEvent(state)), 200, HEADERS);
-    return c.body(follow(c, builds, state.spec.id), 200, HEADERS);
+    if (state.phase === 'ready')
+      return c.body(binderFrame(foundEvent(state, noticeOf(state.asked ?? state.spec.repository))), 200, HEADERS);
+    return c.body(follow(c, builds, state), 200, HEADERS);
   }
 
   /** Provider and specification as they were sent: a slash that is escaped is another than one that is not. */
@@ -115,12 +117,16 @@ export function binderRoutes(deps: AppDeps): OpenAPIHono<AppEnv> {
     return reading(['path', 'spec'], () => parseBinderSpec(provider, spec.join('/').replace(/\/+$/, ''), repositories));
   }
 
-  function follow(c: AppContext, builds: BuildService, id: string) {
+  function follow(
+    c: AppContext,
+    builds: BuildService,
+    { spec: { id, repository }, asked = repository }: RequestedState,
+  ) {
     const stream = pulledStream<BinderEvent>(
       {
         open(signal) {
           const events = builds.events(id, undefined, signal);
-          return events === undefined ? undefined : binderEvents(id, events);
+          return events === undefined ? undefined : binderEvents(id, events, noticeOf(asked));
         },
         stopping: deps.stopping,
         onError: (err) => c.var.logger.error({ err, build: id }, 'stream of a build failed'),

@@ -1,5 +1,10 @@
 import { z } from '@hono/zod-openapi';
-import type { BuildPhase, BuildState as DomainBuildState } from '../../domain/build/build.ts';
+import {
+  type BuildPhase,
+  type BuildState as DomainBuildState,
+  noticeOf,
+  type ResolvedRepository,
+} from '../../domain/build/build.ts';
 import { parseImageReference } from '../../domain/image/image-reference.ts';
 
 export const BUILD_PHASES = [
@@ -17,6 +22,7 @@ export const BuildState = z
     provider: z.enum(['gh', 'gl', 'git', 'gist', 'zenodo']),
     ref: z.string().meta({ description: 'As it was asked for.', example: 'main' }),
     commit: z.string().meta({ description: 'What the ref was then; for a DOI, the version.' }),
+    notice: z.string().nullable().meta({ description: 'What is built instead of the ref, where it is not that.' }),
     path: z.string().meta({ description: 'Directory in the repository; empty for the whole.' }),
     phase: z.enum(BUILD_PHASES).meta({ description: 'The last three are terminal.' }),
     reason: z
@@ -43,8 +49,15 @@ export const BuildState = z
   .meta({ id: 'BuildState' });
 export type BuildState = z.output<typeof BuildState>;
 
-/** @param sees whether the reader may know of this user that they asked for the build */
-export function buildState(state: DomainBuildState, sees: (username: string) => boolean): BuildState {
+/**
+ * @param sees whether the reader may know of this user that they asked for the build
+ * @param asked the repository as the reader has named it; absent where it is as who asked first has named it
+ */
+export function buildState(
+  state: DomainBuildState,
+  sees: (username: string) => boolean,
+  asked: ResolvedRepository = state.spec.repository,
+): BuildState {
   const { spec } = state;
   return {
     id: spec.id,
@@ -52,6 +65,7 @@ export function buildState(state: DomainBuildState, sees: (username: string) => 
     provider: spec.repository.provider,
     ref: spec.repository.ref,
     commit: spec.repository.commit,
+    notice: noticeOf(asked) ?? null,
     path: spec.path,
     phase: state.phase,
     reason: state.reason,

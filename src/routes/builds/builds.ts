@@ -1,5 +1,5 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
-import type { BuildEvent, BuildState as DomainBuildState } from '../../domain/build/build.ts';
+import type { BuildEvent, BuildState as DomainBuildState, ResolvedRepository } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { parseRepository } from '../../domain/git/repository.ts';
 import { actsFor, readyBuilds, requesterOf, requireActsFor, requireRequester } from './build-access.ts';
@@ -34,8 +34,12 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
     if (config.builds === undefined) throw noBuilds();
     return config.builds.repositories;
   };
-  const stateFor = (c: AppContext, state: DomainBuildState) =>
-    buildState(state, (username) => username === requesterOf(c.var.identity) || actsFor(c.var.identity, username));
+  const stateFor = (c: AppContext, state: DomainBuildState, asked?: ResolvedRepository) =>
+    buildState(
+      state,
+      (username) => username === requesterOf(c.var.identity) || actsFor(c.var.identity, username),
+      asked,
+    );
 
   routes.openapi(createBuild, async (c) => {
     const builds = await readyBuilds(deps.builds);
@@ -47,7 +51,7 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
     const target = readTarget(body, hosts());
     const state = await builds.request({ ...target, username, detached: body.detached }, c.req.raw.signal);
     c.header('Location', `${publicUrl(c, config, isTrusted)}/builds/v1/builds/${state.spec.id}`);
-    return c.json(stateFor(c, state), state.began ? 201 : 200);
+    return c.json(stateFor(c, state, state.asked), state.began ? 201 : 200);
   });
 
   routes.openapi(listBuilds, async (c) => {

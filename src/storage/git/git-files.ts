@@ -39,7 +39,11 @@ export function buildGitFiles(
  */
 function httpConfig(url: string, file: string): string {
   return (
-    section('credential', [['helper', '']]) +
+    section('credential', [
+      ['helper', ''],
+      // Git LFS does not say of which path it asks otherwise, and a section that has a path is for no address without one.
+      ['useHttpPath', 'true'],
+    ]) +
     section(`credential ${quoted(url.replace(/\/+$/, ''))}`, [
       ['helper', `!f() { test "$1" != get || cat ${file}; }; f`],
     ])

@@ -4,7 +4,7 @@ import type { Repository } from '../../domain/build/build.ts';
 import type { GitCredential } from '../../domain/git/git-credential.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
-import { problemOfStatus, refNotFound, unavailable } from './problems.ts';
+import { emptyRepository, problemOfStatus, refNotFound, unavailable } from './problems.ts';
 
 /** How the API of one kind of host is asked for a commit. */
 export interface HostApi {
@@ -13,6 +13,8 @@ export interface HostApi {
   commitOf(body: string): string | undefined;
   /** Whether an answer that is none says that the repository is there and has no such ref. */
   saysNoRef(status: number, body: string): boolean;
+  /** Whether it says that nothing is in the repository yet, where it has an answer for that. */
+  saysEmpty?(status: number): boolean;
 }
 
 /** What the API said: a commit, no such ref, or that it must not be asked for so many milliseconds. */
@@ -104,6 +106,7 @@ export class HostApiClient {
       if (commit === undefined) throw unavailable(host);
       return commit;
     }
+    if (this.#api.saysEmpty?.(status) === true) throw emptyRepository();
     if (this.#api.saysNoRef(status, text)) return undefined;
     // A ref that no URL can name there is one that does not exist.
     if (status === 400 || status === 422) throw refNotFound(ref);

@@ -1,8 +1,8 @@
 import { basicAuthorization, type GitCredential } from '../../domain/git/git-credential.ts';
-import { type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
+import { bounded, type OutboundAnswer, type OutboundClient, readAll } from '../outbound/outbound-client.ts';
 import { resumable } from './pkt-line.ts';
 import { noGit, problemOfStatus } from './problems.ts';
-import { findRef } from './remote-refs.ts';
+import type { RemoteQuestion } from './remote-refs.ts';
 
 const SERVICE = 'git-upload-pack';
 /** Refs that begin as the wanted one does. */
@@ -10,26 +10,24 @@ const REFS_BYTES = 16 * 1024 * 1024;
 const TRAILER_BYTES = 1_024;
 const PROTOCOL = { 'git-protocol': 'version=2' };
 
-export interface HttpQuestion {
+export interface HttpRemote {
   readonly url: string;
-  readonly ref: string;
   readonly credential: GitCredential | undefined;
   /** Hears where the repository is, after redirects, before it is asked for its refs. What it throws ends the question. */
   readonly onFound?: (url: string) => void;
 }
 
 /**
- * The commit that a ref means in a repository behind "smart HTTP" (gitprotocol-http).
+ * Puts a question to a repository behind "smart HTTP" (gitprotocol-http).
  *
- * @returns undefined when there is no such ref
- * @throws {BuildProblem} when the host says that there is no such repository; whatever the client throws
+ * @throws {BuildProblem} when the host says that there is no such repository; whatever the client and the question throw
  */
-export async function findHttpRef(
+export async function askOverHttp<T>(
   client: OutboundClient,
-  question: HttpQuestion,
+  { url, credential, onFound }: HttpRemote,
+  question: RemoteQuestion<T>,
   signal: AbortSignal,
-): Promise<string | undefined> {
-  const { url, ref, credential } = question;
+): Promise<T> {
   const authorization = (target: URL) => basicAuthorization(credential, target.href);
   const host = new URL(url).host;
   const ask = { headers: PROTOCOL, authorization, signal };
@@ -37,18 +35,18 @@ export async function findHttpRef(
     expectType(answer, 'advertisement', host, credential !== undefined);
     const base = /^(.*)\/info\/refs(?:\?[^/]*)?$/.exec(answer.url.href)?.[1];
     if (base === undefined) throw noGit(host);
-    question.onFound?.(base);
+    onFound?.(base);
     const advertisement = resumable(answer.body);
-    const command = async (body: Buffer) => {
+    const command = async <R>(body: Buffer, read: (answer: AsyncIterable<Uint8Array>) => Promise<R>) => {
       // Read to its end, the connection serves the second question too.
       await readAll(advertisement, TRAILER_BYTES);
       const headers = { ...PROTOCOL, 'content-type': `application/x-${SERVICE}-request` };
       return client.ask(`${base}/${SERVICE}`, { ...ask, method: 'POST', headers, body }, async (result) => {
         expectType(result, 'result', host, credential !== undefined);
-        return [await readAll(result.body, REFS_BYTES)];
+        return read(bounded(result.body, REFS_BYTES));
       });
     };
-    return findRef({ advertisement, command }, ref);
+    return question({ advertisement, command });
   });
 }
 

@@ -13,8 +13,8 @@ export function githubApi({ apiUrl }: BuildsConfig['repositories']['github']): H
       };
     },
     commitOf: (body) => (isCommit(body.trim()) ? body.trim() : undefined),
-    // 409 is a repository in which nothing is yet.
-    saysNoRef: (status) => status === 422 || status === 409,
+    saysNoRef: (status) => status === 422,
+    saysEmpty: (status) => status === 409,
   };
 }
 

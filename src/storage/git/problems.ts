@@ -1,6 +1,8 @@
 import { BuildProblem } from '../../domain/build/build.ts';
+import { certificateTrouble, HttpFailure } from '../../util/http.ts';
 import { isRefusal } from '../outbound/outbound-client.ts';
 import { PktLineError, RemoteError } from './pkt-line.ts';
+import { EmptyRepositoryError } from './remote-refs.ts';
 
 /** What is said to whoever asked for a repository. The words of hosts are not: they are not ours to pass on. */
 
@@ -17,10 +19,29 @@ export function accessDenied(host: string): BuildProblem {
 }
 
 export function refNotFound(ref: string): BuildProblem {
+  if (ref === 'HEAD') {
+    const message = 'The repository has no default branch: give the name of a branch.';
+    return new BuildProblem({ reason: 'RefNotFound', message });
+  }
   const message = /^[0-9a-f]{4,39}$/i.test(ref)
     ? `There is no branch or tag "${ref}" in the repository; a commit must be given with its full hash.`
     : `There is no branch, tag or commit "${ref}" in the repository.`;
   return new BuildProblem({ reason: 'RefNotFound', message });
+}
+
+export function emptyRepository(): BuildProblem {
+  const message = 'The repository is empty: nothing has been committed to it yet.';
+  return new BuildProblem({ reason: 'RefNotFound', message });
+}
+
+export function commitNotOffered(commit: string, host: string): BuildProblem {
+  const message = `${host} does not have the commit ${commit} in this repository, or does not give it.`;
+  return new BuildProblem({ reason: 'RefNotFound', message });
+}
+
+function certificateNotTrusted(host: string, why: string, cause: unknown): BuildProblem {
+  const message = `The certificate of ${host} is not trusted here: it ${why}.`;
+  return new BuildProblem({ reason: 'CertificateNotTrusted', message }, { transient: true, cause });
 }
 
 export function noGit(host: string): BuildProblem {
@@ -81,7 +102,12 @@ export function toProblem(error: unknown, host: string): BuildProblem {
     const message = `${host} may not be reached from here: it has no public address, or sends on to where it must not.`;
     return notAllowed(message, error);
   }
+  if (error instanceof EmptyRepositoryError) return emptyRepository();
   if (error instanceof RemoteError) return repositoryNotFound(host);
   if (error instanceof PktLineError) return noGit(host);
+  const certificate = certificateTrouble(error);
+  if (certificate !== undefined) return certificateNotTrusted(host, certificate, error);
+  // What keeps a connection from being made may be ours to mend.
+  if (error instanceof HttpFailure && error.cause instanceof BuildProblem) return error.cause;
   return unavailable(host, error);
 }

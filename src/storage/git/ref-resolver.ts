@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { BuildsConfig } from '../../config/index.ts';
+import { buildsUnreached } from '../../config/builds/repositories.ts';
 import { binderSlugOf } from '../../domain/build/binder-slug.ts';
-import type { BuildProblem, Repository, ResolvedRepository } from '../../domain/build/build.ts';
-import type { GitCredential } from '../../domain/git/git-credential.ts';
+import { BuildProblem, type Repository, type ResolvedRepository } from '../../domain/build/build.ts';
 import { isCommit } from '../../domain/git/git-ref.ts';
 import { parseRepository } from '../../domain/git/repository.ts';
 import { RepositoryPatterns } from '../../domain/git/repository-patterns.ts';
@@ -11,13 +11,11 @@ import { raceAbort } from '../../util/abort.ts';
 import { inTime } from '../../util/http.ts';
 import { Memo } from '../../util/memo.ts';
 import { AddressGuard } from '../outbound/address-guard.ts';
+import type { Authorities } from '../outbound/authorities.ts';
 import { OutboundClient } from '../outbound/outbound-client.ts';
 import type { GitCredentials } from './git-credentials.ts';
-import { HostApiClient } from './host-api.ts';
-import { findHttpRef, type HttpQuestion } from './http-refs.ts';
-import { githubApi, gitlabApi } from './known-apis.ts';
-import { notAllowed, rateLimited, refNotFound, tooManyQuestions, toProblem, unavailable } from './problems.ts';
-import { findRecord } from './zenodo.ts';
+import { type FoundCommit, GitHosts } from './git-hosts.ts';
+import { commitNotOffered, notAllowed, tooManyQuestions, toProblem, unavailable } from './problems.ts';
 
 type RepositoriesConfig = BuildsConfig['repositories'];
 
@@ -27,6 +25,8 @@ export interface RefResolverOptions {
   readonly logger: Logger;
   /** Which connections may be made; from the configuration when absent. */
   readonly guard?: AddressGuard;
+  /** Of the site; none when absent. */
+  readonly authorities?: Authorities;
 }
 
 const CACHE_SIZE = 10_000;
@@ -37,9 +37,6 @@ const MISSING: ReadonlySet<string> = new Set(['RefNotFound', 'RepositoryNotFound
 const MOST_AT_ONCE = 64;
 /** Of these, questions of one user: hosts that never answer, of which anybody can have many, must not take all places. */
 const MOST_OF_ONE = 16;
-const DEFAULT_PORTS: Readonly<Record<string, string>> = { 'http:': '80', 'https:': '443', 'ssh:': '22' };
-/** Names that the first branch of a repository has; of a gist it is the only one. It is what `HEAD` is. */
-const FIRST_BRANCHES = new Set(['main', 'master']);
 
 /**
  * Finds the commit that a ref means. However many ask for one ref at once, its host is asked once, and what it said is
@@ -47,29 +44,27 @@ const FIRST_BRANCHES = new Set(['main', 'master']);
  */
 export class RefResolver {
   readonly #config: RepositoriesConfig;
-  readonly #credentials: RefResolverOptions['credentials'];
   readonly #logger: Logger;
-  readonly #guard: AddressGuard;
   readonly #client: OutboundClient;
-  readonly #github: HostApiClient;
-  readonly #gitlab: HostApiClient;
+  readonly #hosts: GitHosts;
   readonly #patterns: RepositoryPatterns;
-  readonly #commits: Memo<string>;
+  readonly #commits: Memo<FoundCommit>;
   /** What was said not to be there, for longer than what is: nobody waits for it, and it is asked for again and again. */
   readonly #missing: LRUCache<string, BuildProblem> | undefined;
   /** How many questions somebody has under way. */
   readonly #askers = new Map<string, number>();
   readonly #stop = new AbortController();
 
-  constructor({ config, credentials, logger, guard }: RefResolverOptions) {
+  constructor({ config, credentials, logger, guard, authorities }: RefResolverOptions) {
     this.#config = config;
-    this.#credentials = credentials;
     this.#logger = logger;
-    this.#guard = guard ?? new AddressGuard(config.privateHosts);
-    this.#client = new OutboundClient(this.#guard, { timeoutMs: config.timeout });
-    this.#github = new HostApiClient(this.#client, githubApi(config.github));
-    this.#gitlab = new HostApiClient(this.#client, gitlabApi(config.gitlab));
+    const guarded = guard ?? new AddressGuard(config.privateHosts);
+    this.#client = new OutboundClient(guarded, { timeoutMs: config.timeout, authorities });
     this.#patterns = new RepositoryPatterns(config);
+    this.#hosts = new GitHosts({
+      ...{ config, credentials, guard: guarded, client: this.#client },
+      judge: this.#patterns.isOpen ? undefined : (from, to, ref) => this.#checkMoved(from, to, ref),
+    });
     this.#commits = new Memo({ keepMs: config.refCache, max: CACHE_SIZE });
     const ttl = config.refCache * MISSING_FOR;
     this.#missing = ttl === 0 ? undefined : new LRUCache({ max: CACHE_SIZE, ttl, ttlResolution: 0, perf: performance });
@@ -91,8 +86,31 @@ export class RefResolver {
   ): Promise<ResolvedRepository> {
     signal?.throwIfAborted();
     this.#checkAllowed(repository, ref);
-    const commit = await this.#commitOf(repository, ref, asker, signal);
-    return { ...repository, ref, commit, binderSlug: binderSlugOf(repository, commit) };
+    const found = await this.#commitOf(repository, ref, asker, signal);
+    return { ...repository, ref, ...found, binderSlug: binderSlugOf(repository, found.commit) };
+  }
+
+  /**
+   * Whether the host gives a commit that was asked for by its hash, as far as it says so: it is asked before it is built, and
+   * not where the image is there. A host that cannot say it, or not now, leaves it to the build.
+   *
+   * @throws {BuildProblem} `RefNotFound`, `RepositoryNotFound`, `RepositoryNotAllowed`
+   * @throws the signal's reason
+   */
+  async checkCommit(repository: ResolvedRepository, signal?: AbortSignal, asker?: string): Promise<void> {
+    const { provider, url, ref, commit } = repository;
+    if (provider === 'zenodo' || !isCommit(ref)) return;
+    const key = JSON.stringify(['offered', url, commit]);
+    try {
+      await this.#once(key, repository, asker, signal, async (wanted) => {
+        if ((await this.#hosts.offers(repository, commit, wanted)) === false)
+          throw commitNotOffered(commit, new URL(url).host);
+        return { commit };
+      });
+    } catch (error) {
+      if (error instanceof BuildProblem && error.transient) return;
+      throw error;
+    }
   }
 
   /** Ends every question. */
@@ -107,6 +125,9 @@ export class RefResolver {
     if (!this.#config.providers.includes(repository.provider)) {
       throw notAllowed('Repositories of this kind are not built here.');
     }
+    if (/^refs\/(?!heads\/|tags\/)/.test(ref) && !buildsUnreached(this.#config)) {
+      throw notAllowed('Only branches and tags are built here, and no pull requests.');
+    }
     if (!this.#patterns.admits(repository, ref)) {
       throw notAllowed('This repository may not be built here. Ask an administrator.');
     }
@@ -115,7 +136,7 @@ export class RefResolver {
   /** Where a host sends on to is held to the same rules: a repository that is denied may have an old name. */
   #checkMoved(from: string, to: string, ref: string): void {
     const [before, now] = [from, to].map((url) => url.replace(/^http:/, 'https:'));
-    if (before === now || this.#patterns.isOpen) return;
+    if (before === now) return;
     this.#checkAllowed(parseRepository(to, this.#config), ref);
   }
 
@@ -124,15 +145,24 @@ export class RefResolver {
     ref: string,
     asker: string | undefined,
     signal: AbortSignal | undefined,
-  ): Promise<string> {
-    // The known hosts are those of the configuration; any other may be none that a build may reach.
-    const isKnownHost = repository.provider === 'gist' || this.#apiOf(repository) !== undefined;
-    if (isCommit(ref) && isKnownHost && this.#patterns.isOpen) return ref;
+  ): Promise<FoundCommit> {
+    if (isCommit(ref) && this.#hosts.isKnown(repository) && this.#patterns.isOpen) return { commit: ref };
     const key = JSON.stringify([repository.provider, repository.url, ref]);
+    return this.#once(key, repository, asker, signal, (wanted) => this.#hosts.find(repository, ref, wanted));
+  }
+
+  /** Asks once for all who want it, and remembers what is not there. */
+  async #once(
+    key: string,
+    repository: Repository,
+    asker: string | undefined,
+    signal: AbortSignal | undefined,
+    find: (signal: AbortSignal) => Promise<FoundCommit>,
+  ): Promise<FoundCommit> {
     const missing = this.#missing?.get(key);
     if (missing !== undefined) throw missing;
     return this.#commits.get(key, signal, (wanted) =>
-      this.#ask(repository, ref, asker, wanted).catch((problem: BuildProblem) => {
+      this.#ask(repository, asker, wanted, find).catch((problem: BuildProblem) => {
         if (MISSING.has(problem.reason)) this.#missing?.set(key, problem);
         throw problem;
       }),
@@ -140,14 +170,19 @@ export class RefResolver {
   }
 
   /** @param wanted aborts when nobody waits for the answer any more */
-  async #ask(repository: Repository, ref: string, asker: string | undefined, wanted: AbortSignal): Promise<string> {
+  async #ask(
+    repository: Repository,
+    asker: string | undefined,
+    wanted: AbortSignal,
+    find: (signal: AbortSignal) => Promise<FoundCommit>,
+  ): Promise<FoundCommit> {
     const host = hostOf(repository, this.#config);
     if (this.#commits.size >= MOST_AT_ONCE || this.#stop.signal.aborted) throw unavailable(host);
     if (asker !== undefined && (this.#askers.get(asker) ?? 0) >= MOST_OF_ONE) throw tooManyQuestions();
     this.#count(asker, 1);
     try {
       return await inTime(this.#config.timeout, AbortSignal.any([this.#stop.signal, wanted]), (signal) =>
-        raceAbort(this.#find(repository, ref, signal), signal),
+        raceAbort(find(signal), signal),
       );
     } catch (error) {
       const problem = toProblem(error, host);
@@ -166,73 +201,6 @@ export class RefResolver {
     if (count === 0) this.#askers.delete(asker);
     else this.#askers.set(asker, count);
   }
-
-  async #find(repository: Repository, ref: string, signal: AbortSignal): Promise<string> {
-    const { provider, url } = repository;
-    if (provider === 'zenodo') return findRecord(this.#client, url, this.#config.zenodo, signal);
-    const wanted = provider === 'gist' && FIRST_BRANCHES.has(ref) ? 'HEAD' : ref;
-    const credential = await this.#credentials.forUrl(url);
-    if (isCommit(ref)) {
-      await this.#checkReachable(url, credential);
-      // Where it leads is asked only where that matters.
-      if (!this.#patterns.isOpen && !url.startsWith('ssh:'))
-        await this.#findByHttp({ url, ref: 'HEAD', credential }, signal);
-      return ref;
-    }
-    const find = (name: string) => this.#findBy(repository, name, credential, signal);
-    let commit = await find(wanted);
-    // Links say "main" or "master" of repositories whose first branch is called otherwise by now, or still is.
-    if (commit === undefined && provider === 'gh' && FIRST_BRANCHES.has(ref)) commit = await find('HEAD');
-    if (commit === undefined) throw refNotFound(ref);
-    return commit;
-  }
-
-  /** A commit is not asked for, but its host is held to what the others are. */
-  async #checkReachable(url: string, credential: GitCredential | undefined): Promise<void> {
-    const { protocol, hostname, port } = new URL(url);
-    if (protocol === 'ssh:' && credential === undefined) throw noKey(url);
-    await this.#guard.check(hostname, Number(port || DEFAULT_PORTS[protocol]));
-  }
-
-  #apiOf({ provider }: Repository): HostApiClient | undefined {
-    return provider === 'gh' ? this.#github : provider === 'gl' ? this.#gitlab : undefined;
-  }
-
-  async #findBy(
-    repository: Repository,
-    ref: string,
-    credential: GitCredential | undefined,
-    signal: AbortSignal,
-  ): Promise<string | undefined> {
-    const { url } = repository;
-    const answer = await this.#apiOf(repository)?.find(repository, ref, credential, signal);
-    if (answer !== undefined && 'commit' in answer && (answer.isMoved !== true || this.#patterns.isOpen))
-      return answer.commit;
-    if (url.startsWith('ssh:')) {
-      if (credential?.kind !== 'ssh') throw noKey(url);
-      // Loaded by those who need it: it takes 15 MB.
-      const { findSshRef } = await import('./ssh-refs.ts');
-      return findSshRef(this.#guard, { url, ref, credential }, signal);
-    }
-    try {
-      return await this.#findByHttp({ url, ref, credential }, signal);
-    } catch (error) {
-      // Git itself knows no such limit, so that it is asked where the API is not; if it does not answer either, wait.
-      const { host } = new URL(url);
-      if (answer !== undefined && 'limitedForMs' in answer && toProblem(error, host).transient)
-        throw rateLimited(host, answer.limitedForMs);
-      throw error;
-    }
-  }
-
-  #findByHttp(question: HttpQuestion, signal: AbortSignal): Promise<string | undefined> {
-    const { url, ref } = question;
-    return findHttpRef(this.#client, { ...question, onFound: (found) => this.#checkMoved(url, found, ref) }, signal);
-  }
-}
-
-function noKey(url: string): BuildProblem {
-  return notAllowed(`There is no key for ${new URL(url).host}: give the https address of the repository.`);
 }
 
 function hostOf({ provider, url }: Repository, { zenodo }: RepositoriesConfig): string {

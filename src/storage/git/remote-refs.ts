@@ -14,9 +14,20 @@ import {
 export interface UploadPack {
   /** What it says first. */
   readonly advertisement: AsyncIterable<Uint8Array>;
-  /** Sends a command of protocol version 2, and gives what it says to that. */
-  command(packets: Buffer): Promise<AsyncIterable<Uint8Array> | Iterable<Uint8Array>>;
+  /** Sends a command of protocol version 2, and gives what it says to that to `read`, which may leave the rest. */
+  command<T>(packets: Buffer, read: (answer: AsyncIterable<Uint8Array>) => Promise<T>): Promise<T>;
 }
+
+/** A question that is put to a remote repository. */
+export type RemoteQuestion<T> = (remote: UploadPack) => Promise<T>;
+
+/** There is nothing in the repository yet. */
+export class EmptyRepositoryError extends Error {
+  override readonly name = 'EmptyRepositoryError';
+}
+
+/** What an old server shows where there is no ref (gitprotocol-pack). */
+const NO_REFS = 'capabilities^{}';
 
 /**
  * The commit that a ref means at a remote repository: `git ls-remote`, with the rules of gitrevisions for which ref is
@@ -27,10 +38,62 @@ export interface UploadPack {
  *
  * @returns undefined when there is no such ref
  * @throws {PktLineError | RemoteError}
+ * @throws {EmptyRepositoryError} when there is no ref at all
  */
 export async function findRef(remote: UploadPack, ref: string): Promise<string | undefined> {
   const candidates = refCandidates(ref);
-  const packets = readPackets(remote.advertisement);
+  const { first, packets } = await greet(remote);
+  if (first !== VERSION_2) {
+    const head = first.split('\0')[0] ?? '';
+    if (head.endsWith(` ${NO_REFS}`)) throw new EmptyRepositoryError('the repository has no refs');
+    return pick(candidates, await advertised(head, packets, candidates));
+  }
+  const capabilities = await texts(packets);
+  const list = (prefixes: readonly string[]) =>
+    commandOf('ls-refs', capabilities, ['peel', ...prefixes.map((name) => `ref-prefix ${name}`)]);
+  const commit = await remote.command(list(candidates), async (answer) =>
+    pick(candidates, await listed(readPackets(answer), candidates)),
+  );
+  if (commit !== undefined) return commit;
+  const isEmpty = await remote.command(list([]), async (answer) => (await next(readPackets(answer))) === 'flush');
+  if (isEmpty) throw new EmptyRepositoryError('the repository has no refs');
+  return undefined;
+}
+
+/**
+ * Whether a server gives a commit to who asks for it by its hash, whatever ref it belongs to: it is asked to, and what it sends
+ * is left unread.
+ *
+ * @returns undefined where that is seen only when all of it is fetched
+ * @throws {PktLineError}
+ */
+export async function isOffered(remote: UploadPack, commit: string): Promise<boolean | undefined> {
+  const { first, packets } = await greet(remote);
+  if (first !== VERSION_2) return undefined;
+  const capabilities = await texts(packets);
+  const features = capabilities.find((capability) => /^fetch(?:=|$)/.test(capability))?.slice('fetch='.length);
+  if (features === undefined) return undefined;
+  const able = (name: string) => features.split(' ').includes(name);
+  const words = [
+    'no-progress',
+    `want ${commit}`,
+    ...(able('shallow') ? ['deepen 1'] : []),
+    ...(able('filter') ? ['filter blob:none'] : []),
+    'done',
+  ];
+  return remote.command(commandOf('fetch', capabilities, words), async (answer) => {
+    const said = await next(readPackets(answer));
+    if (!(said instanceof Buffer) || !packetText(said).startsWith('ERR ')) return true;
+    // Servers that are not Git's own have other words, also for commits that they give with a branch.
+    return /not our ref/.test(packetText(said)) ? false : undefined;
+  });
+}
+
+const VERSION_2 = 'version 2';
+
+/** The first line of the server, and the packets after it. */
+async function greet({ advertisement }: UploadPack) {
+  const packets = readPackets(advertisement);
   let first = await next(packets);
   // Over HTTP a line and a flush say which service it is (gitprotocol-http).
   if (first instanceof Buffer && packetText(first).startsWith('# service=')) {
@@ -39,19 +102,19 @@ export async function findRef(remote: UploadPack, ref: string): Promise<string |
   }
   if (!(first instanceof Buffer)) throw new PktLineError('the server says nothing');
   refuseError(packetText(first));
-  if (packetText(first) !== 'version 2') return pick(candidates, await advertised(first, packets, candidates));
-  const capabilities = await texts(packets);
+  return { first: packetText(first), packets };
+}
+
+function commandOf(name: string, capabilities: readonly string[], words: readonly string[]): Buffer {
   const format = capabilities.find((capability) => capability.startsWith('object-format='));
-  const command = [
-    writePacket('command=ls-refs'),
+  const packets = [
+    writePacket(`command=${name}`),
     ...(format === undefined ? [] : [writePacket(format)]),
     DELIMITER,
-    writePacket('peel'),
-    ...candidates.map((name) => writePacket(`ref-prefix ${name}`)),
+    ...words.map((word) => writePacket(word)),
     FLUSH,
   ];
-  const answer = await remote.command(Buffer.from(command.join('')));
-  return pick(candidates, await listed(readPackets(answer), candidates));
+  return Buffer.from(packets.join(''));
 }
 
 function pick(candidates: readonly string[], found: ReadonlyMap<string, string>): string | undefined {
@@ -74,12 +137,11 @@ async function listed(packets: AsyncGenerator<Packet>, candidates: readonly stri
 
 /** Versions 0 and 1: `<oid> <ref>`, and `<oid> <ref>^{}` after a tag; capabilities after a NUL in the first line. */
 async function advertised(
-  first: Buffer,
+  head: string,
   packets: AsyncGenerator<Packet>,
   candidates: readonly string[],
 ): Promise<Map<string, string>> {
   const isWanted = (line: string) => candidates.includes((line.split(' ')[1] ?? '').replace(/\^\{\}$/, ''));
-  const [head = ''] = packetText(first).split('\0');
   const lines = head === 'version 1' ? [] : [head].filter(isWanted);
   const found = new Map<string, string>();
   for (const line of [...lines, ...(await texts(packets, isWanted))]) {

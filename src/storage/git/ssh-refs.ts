@@ -8,30 +8,30 @@ import { bounded } from '../outbound/outbound-client.ts';
 import { KnownHosts } from './known-hosts.ts';
 import { PktLineError, resumable } from './pkt-line.ts';
 import { accessDenied, notAllowed } from './problems.ts';
-import { findRef } from './remote-refs.ts';
+import type { RemoteQuestion } from './remote-refs.ts';
 
 const READY_MS = 15_000;
 /** As for HTTP: far more than all refs of a large repository. */
 const BYTES = 64 * 1024 * 1024;
 
+export interface SshRemote {
+  readonly url: string;
+  readonly credential: Extract<GitCredential, { kind: 'ssh' }>;
+}
+
 /**
- * The commit that a ref means in a repository behind SSH: `git-upload-pack` is run there, and asked what it has.
+ * Puts a question to a repository behind SSH: `git-upload-pack` is run there, and asked.
  *
  * The host must show a key that the credential's `known_hosts` has for it; there is no trust at first use.
  *
- * @returns undefined when there is no such ref
- * @throws {BuildProblem} when the host's key is not known, or the host does not take ours
+ * @throws {BuildProblem} when the host's key is not known, or the host does not take ours; whatever the question throws
  */
-export async function findSshRef(
+export async function askOverSsh<T>(
   guard: AddressGuard,
-  question: {
-    readonly url: string;
-    readonly ref: string;
-    readonly credential: Extract<GitCredential, { kind: 'ssh' }>;
-  },
+  { url, credential }: SshRemote,
+  question: RemoteQuestion<T>,
   signal: AbortSignal,
-): Promise<string | undefined> {
-  const { url, ref, credential } = question;
+): Promise<T> {
   const { hostname, port: portText, username, pathname } = new URL(url);
   const port = Number(portText || 22);
   const host = hostname.replace(/^\[|\]$/g, '');
@@ -48,11 +48,11 @@ export async function findSshRef(
     });
     const channel = await session.uploadPack(decodeURIComponent(pathname), signal);
     const output = resumable(bounded(channel as AsyncIterable<Buffer>, BYTES));
-    const command = (packets: Buffer) => {
+    const command = <R>(packets: Buffer, read: (answer: AsyncIterable<Uint8Array>) => Promise<R>) => {
       channel.write(packets);
-      return Promise.resolve(output);
+      return read(output);
     };
-    return await session.unlessOver(findRef({ advertisement: output, command }, ref), signal);
+    return await session.unlessOver(question({ advertisement: output, command }), signal);
   } finally {
     session.end();
   }

@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Agent, buildConnector } from 'undici';
+import type { Agent, buildConnector } from 'undici';
 import { retry } from '../../util/backoff.ts';
 import {
   addressOf,
@@ -12,6 +12,7 @@ import {
   send,
 } from '../../util/http.ts';
 import { type AddressGuard, AddressRefused } from './address-guard.ts';
+import { Authorities } from './authorities.ts';
 
 export interface OutboundRequest {
   readonly method?: 'GET' | 'POST';
@@ -56,12 +57,17 @@ export class OutboundClient {
 
   constructor(
     guard: AddressGuard,
-    { timeoutMs, bodyBytes = BODY_BYTES }: { readonly timeoutMs: number; readonly bodyBytes?: number },
+    options: {
+      readonly timeoutMs: number;
+      readonly bodyBytes?: number;
+      readonly authorities?: Authorities | undefined;
+    },
   ) {
+    const { timeoutMs, bodyBytes = BODY_BYTES, authorities = new Authorities(undefined) } = options;
     this.#bodyBytes = bodyBytes;
     this.#timeoutMs = timeoutMs;
     this.#agent = pool({
-      connect: guardedConnector(guard, timeoutMs),
+      connect: guardedConnector(guard, authorities, timeoutMs),
       connections: CONNECTIONS,
       maxHeaderSize: HEADER_BYTES,
       keepAliveMaxTimeout: 10_000,
@@ -139,10 +145,10 @@ function tooLong(): OutboundRefused {
   return new OutboundRefused('an answer that is too long');
 }
 
-function guardedConnector(guard: AddressGuard, timeout: number): buildConnector.connector {
+function guardedConnector(guard: AddressGuard, authorities: Authorities, timeout: number): buildConnector.connector {
   const options = { timeout, allowH2: false };
-  const trusted = buildConnector(options);
-  const guarded = buildConnector({ ...options, lookup: guard.lookup });
+  const trusted = authorities.connector(options);
+  const guarded = authorities.connector({ ...options, lookup: guard.lookup });
   return (target, callback) => {
     const port = Number(target.port || (target.protocol === 'https:' ? 443 : 80));
     if (guard.isTrusted(target.hostname, port)) return trusted(target, callback);

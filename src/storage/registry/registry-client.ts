@@ -7,6 +7,7 @@ import { withDeadline } from '../../util/deadline.ts';
 import { HttpFailure } from '../../util/http.ts';
 import { Memo } from '../../util/memo.ts';
 import { type ImageReference, parseImageReference } from '../../domain/image/image-reference.ts';
+import type { Authorities } from '../outbound/authorities.ts';
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { DockerConfig } from './docker-config.ts';
 import { parseDockerConfig, type RegistryCredential } from './docker-config.ts';
@@ -22,6 +23,8 @@ export interface RegistryClientOptions {
   readonly logger: Logger;
   /** Pause before the second attempt, about, in milliseconds; each further one is twice as long. */
   readonly retryMs?: number;
+  /** Of the site; none when absent. */
+  readonly authorities?: Authorities;
 }
 
 interface Question {
@@ -58,7 +61,7 @@ export class RegistryClient {
     const { host, url, insecure, timeout } = options.config;
     this.#options = options;
     this.#addresses = addressesOf(options.config);
-    this.#http = new RegistryHttp({ host, insecure, timeoutMs: timeout });
+    this.#http = new RegistryHttp({ host, insecure, timeoutMs: timeout, authorities: options.authorities });
     const isPlain = url?.startsWith('http:') ?? false;
     this.#tokens = new RegistryTokens({ http: this.#http, host, insecure: insecure || isPlain });
   }

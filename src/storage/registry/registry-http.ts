@@ -1,6 +1,16 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Agent } from 'undici';
-import { addressOf, ask, type HttpAnswer, HttpFailure, inTime, nextHop, pool } from '../../util/http.ts';
+import {
+  addressOf,
+  ask,
+  certificateTrouble,
+  type HttpAnswer,
+  HttpFailure,
+  inTime,
+  nextHop,
+  pool,
+} from '../../util/http.ts';
+import { Authorities } from '../outbound/authorities.ts';
 import { unavailable } from './problems.ts';
 
 export type RegistryAnswer = HttpAnswer;
@@ -36,13 +46,19 @@ export class RegistryHttp {
    * @param host how the registry is called in problems
    * @param timeoutMs for one answer
    */
-  constructor(options: { readonly host: string; readonly insecure: boolean; readonly timeoutMs: number }) {
+  constructor(options: {
+    readonly host: string;
+    readonly insecure: boolean;
+    readonly timeoutMs: number;
+    readonly authorities?: Authorities | undefined;
+  }) {
+    const { authorities = new Authorities(undefined), timeoutMs: timeout, insecure } = options;
     this.#host = options.host;
     this.#insecure = options.insecure;
     this.#timeoutMs = options.timeoutMs;
     this.#agent = pool({
       connections: CONNECTIONS,
-      connect: { timeout: options.timeoutMs, rejectUnauthorized: !options.insecure },
+      connect: authorities.connector({ timeout, allowH2: false, rejectUnauthorized: !insecure }),
       maxHeaderSize: HEADER_BYTES,
     });
   }
@@ -78,6 +94,10 @@ export class RegistryHttp {
       const { reason, code } = cause instanceof HttpFailure ? cause : {};
       if (reason === 'late') throw unavailable(this.#host, 'does not answer in time', { cause });
       if (reason === 'too long') throw unavailable(this.#host, 'answers with more than it should');
+      const certificate = certificateTrouble(cause);
+      if (certificate !== undefined) {
+        throw unavailable(this.#host, `has a certificate that is not trusted here: it ${certificate}`, { cause });
+      }
       throw unavailable(this.#host, `cannot be reached${code === undefined ? '' : ` (${code})`}`, { cause });
     }
   }

@@ -55,15 +55,20 @@ export interface BuildChanges {
   readonly node?: string;
   readonly dockerConfig?: string | null;
   readonly git?: Readonly<Record<string, string>>;
+  readonly authorities?: string | null;
 }
 
 export function buildObjects(config: BuildsConfig, changes: BuildChanges = {}): BuildObjects {
   const builder = new BuildPodBuilder(config, { controller: 'labwright', namespace: 'labwright-builds' });
   const spec = aBuildSpec(changes.spec);
-  const { suspend = true, node, dockerConfig = null, git = {} } = changes;
+  const { suspend = true, node, dockerConfig = null, git = {}, authorities = null } = changes;
   return {
     ground: builder.buildNamespaceObjects(),
-    secret: builder.buildSecret(spec, { dockerConfig, git }, { uid: '0b54d1f4-6a3c-4a55-9d1e-6f1f6b0f2a11' }),
+    secret: builder.buildSecret(
+      spec,
+      { dockerConfig, git, authorities },
+      { uid: '0b54d1f4-6a3c-4a55-9d1e-6f1f6b0f2a11' },
+    ),
     job: builder.buildJob(spec, { suspend, interestExpiresAt: 1_795_000_300_000, node }),
   };
 }

@@ -125,6 +125,43 @@ describe('secrets of a build', () => {
   });
 });
 
+describe('certificate authorities of the site', () => {
+  it('come with the secrets of the build, which says where they are', () => {
+    const { job, secret } = buildObjects(buildsConfig('certificateAuthorities: /etc/labwright/ca.pem'), {
+      ...{ dockerConfig: null, git: {}, authorities: 'PEM' },
+    });
+    expect(Object.keys(secret.data ?? {})).toEqual(['certificate-authorities.pem']);
+    expect(builderOf(job).env).toContainEqual({
+      name: 'LABWRIGHT_CERTIFICATE_AUTHORITIES',
+      value: '/run/labwright/secrets/certificate-authorities.pem',
+    });
+  });
+});
+
+describe('a machine that is lost', () => {
+  const lost = (effect: object) =>
+    ['not-ready', 'unreachable'].map((what) => ({ key: `node.kubernetes.io/${what}`, ...effect }));
+  const tolerated = (pod: string) => buildObjects(buildsConfig(pod)).job.spec?.template.spec?.tolerations;
+
+  it('is left after a minute, and not after the five that Kubernetes gives by default', () => {
+    const usual = lost({ operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 60 });
+    expect(tolerated('')).toEqual(usual);
+    const gpu = { key: 'gpu', operator: 'Exists' };
+    expect(tolerated(`pod: { tolerations: [${JSON.stringify(gpu)}] }`)).toEqual([gpu, ...usual]);
+  });
+
+  it('is left when the configuration says', () => {
+    const [notReady, unreachable] = lost({ operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 600 });
+    const usual = lost({ operator: 'Exists', effect: 'NoExecute', tolerationSeconds: 60 });
+    expect(tolerated(`pod: { tolerations: [${JSON.stringify(notReady)}] }`)).toEqual([notReady, usual[1]]);
+    expect(tolerated(`pod: { tolerations: ${JSON.stringify([notReady, unreachable])} }`)).toEqual([
+      notReady,
+      unreachable,
+    ]);
+    expect(tolerated('pod: { tolerations: [{ operator: Exists }] }')).toEqual([{ operator: 'Exists' }]);
+  });
+});
+
 describe('what a backend costs', () => {
   it.each([
     ['{ kind: buildah }', 'baseline'],

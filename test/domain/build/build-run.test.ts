@@ -25,6 +25,16 @@ it.each([
   expect([run.stage, run.end?.reason]).toEqual(['ended', reason]);
 });
 
+it('is over when the node controller gives its machine up, whatever its pod still says', () => {
+  const container = { name: 'builder', init: false, restarts: 0, waiting: null, terminated: null, imageDigest: null };
+  const run = runOfPod({
+    ...ended(0, true),
+    ...{ phase: 'Running', disruption: 'DeletionByTaintManager' },
+    containers: [{ ...container, runningSince: 1 }],
+  });
+  expect([run.stage, run.end?.reason]).toEqual(['ended', 'NodeLost']);
+});
+
 it.each(['ErrImagePull', 'ImagePullBackOff', 'InvalidImageName', 'ErrImageNeverPull'])(
   'says of %s that it is the image of the builder, and no matter of whoever asked',
   (reason) => {

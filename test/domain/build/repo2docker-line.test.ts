@@ -28,6 +28,15 @@ describe('a line of repo2docker', () => {
     });
   });
 
+  it('has the reason of the builder where it has given up, and no other word', () => {
+    const said = (reason: unknown, phase = 'failed') => json({ message: 'No.', phase, reason }).reason;
+    expect(said('NoSpace')).toBe('NoSpace');
+    expect(said('NoSpace', 'building')).toBeUndefined();
+    for (const reason of ['Cancelled', 'Abandoned', 'constructor', '', 3, null, { a: 1 }]) {
+      expect(said(reason)).toBeUndefined();
+    }
+  });
+
   it.each(['', 'plain text', '{', '{"a": 1}', '{"message": 3}', '[1]', 'null', '{"phase": "failed"}'])(
     'passes as it is when it is not one of its entries: %s',
     (line) => {

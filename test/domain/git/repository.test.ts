@@ -256,6 +256,19 @@ describe('a BinderHub address', () => {
   });
 });
 
+describe('a slash that is not encoded', () => {
+  it.each([
+    ['gl', 'group/lab/main'],
+    ['gl', 'group/sub/lab'],
+    ['git', 'https://git.example.org/ada/lab.git/main'],
+    ['git', 'https:/git.example.org/ada/lab.git'],
+    ['git', 'git.example.org/ada/lab/main'],
+  ])('is what is wrong with %s/%s', (provider, spec) => {
+    const { reason, message } = problemOf(() => parseBinderSpec(provider, spec, hosts));
+    expect([reason, message]).toEqual(['RepositoryInvalid', expect.stringContaining('%2F')]);
+  });
+});
+
 describe('a ref', () => {
   it.each(['main', 'feature/one', 'v1.0', 'refs/pull/1/head', 'HEAD', 'ünïcode'])('%s is one', (text) => {
     expect(parseRef(text)).toBe(text);

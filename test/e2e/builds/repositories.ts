@@ -45,6 +45,12 @@ function dockerfile(image: string, instructions: readonly string[]): string {
   return [`FROM ${image}`, ...instructions, ''].join('\n');
 }
 
+/** The commit that a ref of a repository is. */
+export async function commitAt({ directory }: GitServer, name: string, ref: string): Promise<string> {
+  const words = ['-C', join(directory, `${name}.git`), 'rev-parse', ref];
+  return (await run('git', words, { env: CLEAN_GIT })).stdout.trim();
+}
+
 /** One more commit on `main`. @returns it */
 export async function moveBranch(
   { directory }: GitServer,

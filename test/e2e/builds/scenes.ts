@@ -11,6 +11,7 @@ import {
   sameAgain,
   subdirectory,
 } from './scenes-life.ts';
+import { filesInLfs, pullRequest } from './scenes-repositories.ts';
 import type { BuildScene } from './setting.ts';
 
 /** What is tried, in this order. */
@@ -24,6 +25,8 @@ export const buildScenes: Readonly<Record<string, (scene: BuildScene) => Promise
   'a repository with credentials': withCredentials,
   'a repository whose credentials nobody has': withoutCredentials,
   'submodules on other hosts': submodules,
+  'files in Git LFS': filesInLfs,
+  'a pull request': pullRequest,
   'steps that look for credentials': attacks,
   'a step that fails': failingStep,
   'the pod of a build is deleted': podDeleted,

@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import type { BuildEvent } from '../../../src/domain/build/build.ts';
-import { Jobs, Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import { type BuildEvent, BuildProblem } from '../../../src/domain/build/build.ts';
+import { Jobs, Namespaces, Pods, Secrets, ServiceAccounts } from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { until } from '../support/until.ts';
 import { Gate, said } from './gate.ts';
 import { aRepository, BuildSetting, type BuildSettingOptions } from './setting.ts';
+
+const COMMIT = '50533eb470ee6c24e872043d30b2fee463d6943f';
 
 let cluster: TestCluster;
 let setting: BuildSetting;
@@ -67,6 +69,40 @@ describe('a build', () => {
     await until('the Job is complete', async () => (await setting.jobs())[0]?.status?.succeeded === 1);
     expect((await setting.jobs())[0]?.spec?.suspend).toBe(false);
     expect((await setting.pods())[0]?.status?.phase).toBe('Succeeded');
+  });
+
+  it('does not begin where its commit is not given, and nobody is asked for that where the image is there', async () => {
+    const asked: string[] = [];
+    let isGiven = false;
+    await set({
+      checkCommit({ ref }) {
+        asked.push(ref);
+        const problem = new BuildProblem({ reason: 'RefNotFound', message: 'It is not given.' });
+        return isGiven ? Promise.resolve() : Promise.reject(problem);
+      },
+    });
+    await expect(setting.request()).rejects.toMatchObject({ code: 'unknown_repository', message: 'It is not given.' });
+    expect(await setting.jobs()).toEqual([]);
+    isGiven = true;
+    await setting.build();
+    await setting.request();
+    expect(asked).toEqual(['main', 'main']);
+  });
+
+  it('says from its beginning to its end that the default branch is built in the place of another', async () => {
+    await set({
+      resolve: (repository, ref) => ({ ...repository, ref, commit: COMMIT, isFallback: true, binderSlug: '' }),
+    });
+    const sentence = 'There is no branch "main" in the repository: its default branch is built.';
+    const { spec, asked } = await setting.request();
+    expect(asked).toMatchObject({ isFallback: true });
+    const [first, ...others] = await setting.events(spec.id);
+    expect(first).toMatchObject({ type: 'phase', phase: 'queued', message: sentence });
+    expect(others.at(-1)).toMatchObject({ type: 'ready', message: `The image is built. ${sentence}` });
+    const again = await setting.request();
+    expect((await setting.events(again.spec.id)).at(-1)).toMatchObject({
+      message: expect.stringContaining(sentence) as string,
+    });
   });
 
   it('is not built again as long as the registry has its image', async () => {
@@ -218,12 +254,12 @@ describe('a build', () => {
   });
 
   it.each([
-    ['push-denied', 'PushFailed', 'The registry refuses the image', '403 (Forbidden)'],
-    ['push-unknown', 'PushFailed', 'The registry has no such repository', 'name unknown'],
-    ['push-toolarge', 'PushFailed', 'takes no layer of this size', '413 (Request Entity Too Large)'],
-    ['push-tls', 'PushFailed', 'certificate that is not trusted', 'server gave HTTP response to HTTPS client'],
-    ['base404', 'BuildFailed', 'its registry does not have it', 'manifest unknown'],
-    ['base429', 'BuildFailed', 'its registry asks for fewer requests', 'toomanyrequests'],
+    ['push-denied', 'RegistryDenied', 'The registry refuses the image', '403 (Forbidden)'],
+    ['push-unknown', 'RegistryRepositoryMissing', 'The registry has no such repository', 'name unknown'],
+    ['push-toolarge', 'LayerTooLarge', 'takes no layer of this size', '413 (Request Entity Too Large)'],
+    ['push-tls', 'RegistryUnavailable', 'speaks plain HTTP', 'server gave HTTP response to HTTPS client'],
+    ['base404', 'BaseImageNotFound', 'its registry does not have it', 'manifest unknown'],
+    ['base429', 'RateLimited', 'its registry asks for fewer requests', 'toomanyrequests'],
   ])('fails for what the builder says: %s is %s', async (recording, reason, sentence, words) => {
     const text = await readFile(new URL(`builder-output/${recording}.jsonl`, import.meta.url), 'utf8');
     await set({ scripts: () => ({ lines: text.trim().split('\n'), exitCode: 1 }) });
@@ -243,6 +279,38 @@ describe('a build', () => {
   it('that says it is well and has not pushed is not ready', async () => {
     await set({ scripts: () => ({ lines: [said('fine')], push: false }), config: {} });
     expect(terminal(await setting.build())).toMatchObject([{ type: 'failed', reason: 'PushFailed' }]);
+  });
+});
+
+describe('a build whose pod cannot go', () => {
+  it('ends when it is cancelled, gives its slot back, and is built anew beside that', async () => {
+    const gate = aGate();
+    const scripts = [undefined, gate.script()];
+    await set({ scripts: () => scripts.pop(), config: { queue: { running: 1 } } });
+    gate.write(said('Building'));
+    const { spec } = await setting.request();
+    await until('it runs', () => setting.state(spec.id)?.phase === 'building');
+    const [pod] = await setting.pods();
+    const ref = { namespace: setting.namespace, name: pod?.metadata?.name ?? '' };
+    await cluster.client.patch(Pods, ref, { metadata: { finalizers: ['example.org/kept'] } });
+    await setting.builds.cancel(spec.id, 'ada');
+    expect(terminal(await setting.events(spec.id))).toMatchObject([{ type: 'cancelled' }]);
+    await setting.untilClean(spec.id);
+    const again = await setting.request();
+    expect(again.began).toBe(true);
+    expect(terminal(await setting.events(again.spec.id))).toMatchObject([{ type: 'ready' }]);
+    expect((await cluster.client.get(Pods, ref))?.metadata?.deletionTimestamp).toBeDefined();
+    await cluster.client.patch(Pods, ref, { metadata: { finalizers: null } });
+  });
+});
+
+describe('the service account of builds', () => {
+  it('is made again at once when somebody has deleted it, and the build that misses it goes on', async () => {
+    await set();
+    const ref = { namespace: setting.namespace, name: 'labwright-build' };
+    await cluster.client.delete(ServiceAccounts, ref);
+    expect(terminal(await setting.build())).toMatchObject([{ type: 'ready' }]);
+    expect(await cluster.client.get(ServiceAccounts, ref)).toBeDefined();
   });
 });
 

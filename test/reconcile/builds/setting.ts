@@ -5,7 +5,7 @@ import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../
 import { type BuildPartsOptions, type WiredBuilds, wireBuilds } from '../../../src/app/build-parts.ts';
 import type { LeaderElection } from '../../../src/reconcile/leader.ts';
 import { Manager } from '../../../src/reconcile/manager.ts';
-import type { BuildRequest, BuildService } from '../../../src/reconcile/builds/build-service.ts';
+import type { BuildRequest, BuildService, RequestedState } from '../../../src/reconcile/builds/build-service.ts';
 import { KueueExecutor, LocalExecutor } from '../../../src/reconcile/builds/executors/kubernetes/local-executor.ts';
 import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
 import { type SandboxRegistry, startRegistry } from '../../../sandbox/registry/index.ts';
@@ -48,6 +48,8 @@ export interface BuildSettingOptions {
   readonly faults?: Parameters<Kubelet['setFaults']>[0];
   /** In the place of a Git host, where every ref of every repository is one commit. @throws BuildProblem */
   readonly resolve?: (repository: Repository, ref: string) => ResolvedRepository;
+  /** In the place of the same host, which gives every commit. @throws BuildProblem */
+  readonly checkCommit?: (repository: ResolvedRepository) => Promise<void>;
 }
 
 /** One build controller, its registry and a kubelet, on a cluster that others may share. */
@@ -144,6 +146,7 @@ export class BuildSetting {
       sources: {
         resolve: (repository, ref) =>
           new Promise((resolve) => resolve((this.#options.resolve ?? resolved)(repository, ref))),
+        checkCommit: (repository) => this.#options.checkCommit?.(repository) ?? Promise.resolve(),
         findDigest: (image, signal) => registry.findDigest(image, signal),
         readSecrets: () =>
           Promise.resolve({ dockerConfig: PUSH_CREDENTIALS, git: { 'git-credentials': GIT_CREDENTIALS } }),
@@ -208,7 +211,7 @@ export class BuildSetting {
     await this.registry.close();
   }
 
-  request(change: Partial<BuildRequest> = {}, index = 0): Promise<BuildState> {
+  request(change: Partial<BuildRequest> = {}, index = 0): Promise<RequestedState> {
     return this.nth(index).builds.request(aRequest(change));
   }
 

@@ -61,6 +61,16 @@ describe('the stream of BinderHub', () => {
     );
   });
 
+  it('says that the default branch is built in the place of one that is not there', async () => {
+    const { repository } = aBuildState().spec;
+    const inPlace = { repository: { ...repository, isFallback: true } };
+    const sentence = 'There is no branch \\"main\\" in the repository: its default branch is built.';
+    const building = await textOf(buildApp(fakeBuilds([aBuildState({}, inPlace)])));
+    expect(building.startsWith(`${WAITING}data: {"phase": "waiting", "message": "${sentence}\\n"}\n\n`)).toBe(true);
+    const found = await textOf(buildApp(fakeBuilds([aBuildState({ ...READY, cached: true }, inPlace)])));
+    expect(found).toContain(`"message": "Done! Found built image\\n${sentence}\\n"`);
+  });
+
   it('of an image that is there is one event', async () => {
     const builds = fakeBuilds([aBuildState({ ...READY, cached: true })], { events: () => undefined });
     expect(await textOf(buildApp(builds))).toBe(

@@ -46,6 +46,7 @@ describe('asking for a build', () => {
       provider: 'gh',
       ref: 'main',
       commit: COMMIT,
+      notice: null,
       path: '',
       phase: 'queued',
       reason: null,
@@ -63,6 +64,28 @@ describe('asking for a build', () => {
       started_at: null,
       finished_at: null,
     });
+  });
+
+  it('says that the default branch is built in the place of one that is not there, to who asked for that one', async () => {
+    const first = aBuildState().spec.repository;
+    const inPlace = { ...first, isFallback: true };
+    const builds = fakeBuilds([aBuildState({}, { repository: inPlace })], {
+      request: ({ ref }) =>
+        Promise.resolve({
+          ...aBuildState({}, { repository: inPlace }),
+          ...{ began: false, asked: ref === 'main' ? inPlace : { ...first, ref } },
+        }),
+    });
+    const { call } = buildApp(builds);
+    const sentence = 'There is no branch "main" in the repository: its default branch is built.';
+    for (const [ref, notice] of [
+      ['main', sentence],
+      ['trunk', null],
+    ]) {
+      const response = await call(BUILDS, { as: 'bob', json: { repository: 'ada/notebooks', ref } });
+      expect(await response.json()).toMatchObject({ notice });
+    }
+    expect(await (await call(`${BUILDS}/${BUILD_ID}`, { as: 'bob' })).json()).toMatchObject({ notice: sentence });
   });
 
   it('joins one that is under way, without saying whose it is', async () => {

@@ -137,6 +137,13 @@ describe('Git in a build', () => {
     expect(other.requests.every(({ headers }) => headers.authorization === undefined)).toBe(true);
   });
 
+  it('has Git LFS say the path that it asks for, without which a credential for a group is for nothing', async () => {
+    const file = join(directory, 'gitconfig');
+    await writeFile(file, buildGitFiles(credentialFor('https://git.example.org/group'))['gitconfig'] ?? '');
+    const { stdout } = await run('git', ['config', '--file', file, '--type=bool', 'credential.useHttpPath']);
+    expect(stdout).toBe('true\n');
+  });
+
   it('is given nothing for a public repository', () => {
     expect(buildGitFiles(undefined)).toEqual({});
   });

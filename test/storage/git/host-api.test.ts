@@ -100,13 +100,27 @@ describe('a ref of GitHub', () => {
     expect(problem.message + lines.join('')).not.toContain('canary');
   });
 
+  it('is asked of Git where the API knows none and Git may: that of a pull request, and of an empty repository', async () => {
+    const { git, resolver, repository } = await github((_, response) => response.writeHead(422).end());
+    await git.addRepository('ada/notebooks', {}, { pulls: [7] });
+    git.redirect('/ada/notebooks/', `${git.url}/ada/notebooks.git/`);
+    await git.addRepository('ada/empty', {}, { isEmpty: true });
+    git.redirect('/ada/empty/', `${git.url}/ada/empty.git/`);
+    const pulled = await resolver.resolve(repository, 'refs/pull/7/head');
+    expect(pulled.commit).not.toBe((await resolver.resolve(repository, 'HEAD')).commit);
+    const { message } = await problemOf(resolver.resolve({ ...repository, url: `${git.url}/ada/empty` }, 'main'));
+    expect(message).toBe('The repository is empty: nothing has been committed to it yet.');
+  });
+
   it('is HEAD where "master" or "main" is asked for and there is none', async () => {
     const { api, resolver, repository } = await github((request, response) => {
       if (request.url?.endsWith('/HEAD') === true) response.end(COMMIT);
       else response.writeHead(422).end();
     });
     expect(await resolver.resolve(repository, 'master')).toMatchObject({ ref: 'master', commit: COMMIT });
-    expect(await resolver.resolve(repository, 'main')).toMatchObject({ ref: 'main', commit: COMMIT });
+    expect(await resolver.resolve(repository, 'main')).toMatchObject({
+      ...{ ref: 'main', commit: COMMIT, isFallback: true },
+    });
     expect((await problemOf(resolver.resolve(repository, 'trunk'))).reason).toBe('RefNotFound');
     expect(api.requests.map(({ url }) => url.split('/').at(-1))).toEqual(['master', 'HEAD', 'main', 'HEAD', 'trunk']);
   });

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Repository } from '../../../src/domain/build/build.ts';
 import type { GitCredential } from '../../../src/domain/git/git-credential.ts';
@@ -49,6 +51,11 @@ function oldServer(lines: readonly string[]): ScriptedHost['answer'] {
     response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' });
     response.end(`${pkt('# service=git-upload-pack\n')}0000${lines.map(pkt).join('')}0000`);
   };
+}
+
+async function commitAt(host: GitServer, name: string, ref: string): Promise<string> {
+  const { stdout } = await promisify(execFile)('git', ['-C', `${host.directory}/${name}.git`, 'rev-parse', ref]);
+  return stdout.trim();
 }
 
 describe('a ref of a Git repository over HTTP', () => {
@@ -121,6 +128,35 @@ describe('a ref of a Git repository over HTTP', () => {
       reason: 'RepositoryNotFound',
       transient: false,
     });
+  });
+
+  it('is nothing that an empty repository could have, and that is said', async () => {
+    const host = await server();
+    const { url } = await host.addRepository('empty', {}, { isEmpty: true });
+    const old = await scripted(oldServer([`${'0'.repeat(40)} capabilities^{}\0multi_ack\n`]));
+    for (const [hosts, empty] of [
+      [[host], url],
+      [[old], `${old.url}/empty`],
+    ] as const) {
+      for (const ref of ['HEAD', 'main', 'v1']) {
+        const { reason, message } = await problemOf(resolver(hosts).resolve(git(empty), ref));
+        expect([reason, message]).toEqual([
+          'RefNotFound',
+          'The repository is empty: nothing has been committed to it yet.',
+        ]);
+      }
+    }
+  });
+
+  it('is also that of a pull request', async () => {
+    const host = await server();
+    const { url, commit } = await host.addRepository('lab', {}, { pulls: [7] });
+    const refs = resolver([host]);
+    const pulled = await commitAt(host, 'lab', 'refs/pull/7/head');
+    for (const ref of ['refs/pull/7/head', 'pull/7/head']) {
+      expect((await refs.resolve(git(url), ref)).commit).toBe(pulled);
+    }
+    expect(pulled).not.toBe(commit);
   });
 
   it('is read with the credential for its host, and never without one', async () => {
@@ -212,5 +248,54 @@ describe('a ref of a Git repository over HTTP', () => {
       const problem = await problemOf(refs.resolve(git(`${url}/lab`), 'main'));
       expect(problem).toMatchObject({ reason: 'RepositoryUnavailable', transient: true });
     }
+  });
+});
+
+describe('a commit that was given by its hash', () => {
+  it('is refused before it is built where its host does not have it', async () => {
+    const host = await server();
+    const { url, commit } = await host.addRepository('lab', {}, { pulls: [7] });
+    const refs = resolver([host]);
+    const check = async (hash: string) => refs.checkCommit(await refs.resolve(git(url), hash));
+    await check(commit);
+    await check(await commitAt(host, 'lab', 'refs/pull/7/head'));
+    expect(await problemOf(check('f'.repeat(40)))).toMatchObject({
+      reason: 'RefNotFound',
+      message: `127.0.0.1:${new URL(host.url).port} does not have the commit ${'f'.repeat(40)} in this repository, or does not give it.`,
+    });
+    const gone = await refs.resolve(git(`${host.url}/none.git`), commit);
+    expect((await problemOf(refs.checkCommit(gone))).reason).toBe('RepositoryNotFound');
+  });
+
+  it('is taken where no branch has it any more and the host gives it', async () => {
+    const host = await server();
+    const { url } = await host.addRepository('lab', {}, { pulls: [7] });
+    const pulled = await commitAt(host, 'lab', 'refs/pull/7/head');
+    await promisify(execFile)('git', ['-C', `${host.directory}/lab.git`, 'update-ref', '-d', 'refs/pull/7/head']);
+    const refs = resolver([host]);
+    await refs.checkCommit(await refs.resolve(git(url), pulled));
+  });
+
+  it('is not looked for where the ref was just asked for, and is one question for all who want it', async () => {
+    const host = await server();
+    const { url, commit } = await host.addRepository('lab', {});
+    const refs = resolver([host], [], { refCache: '1h' });
+    const resolved = await refs.resolve(git(url), 'main');
+    const before = host.requests.length;
+    await refs.checkCommit(resolved);
+    expect(host.requests).toHaveLength(before);
+    const given = await refs.resolve(git(url), commit);
+    await Promise.all(Array.from({ length: 20 }, () => refs.checkCommit(given)));
+    expect(host.requests).toHaveLength(before + 2);
+  });
+
+  it.each([
+    ['knows only the old protocol', oldServer([`${COMMIT} refs/heads/main\0multi_ack\n`])],
+    ['has a fault', (_, response) => response.writeHead(502).end()],
+    ['wants to be left alone', (_, response) => response.writeHead(429).end()],
+  ])('is left to the build where the host %s', async (_, answer) => {
+    const host = await scripted(answer);
+    const refs = resolver([host]);
+    await refs.checkCommit(await refs.resolve(git(`${host.url}/lab`), 'f'.repeat(40)));
   });
 });

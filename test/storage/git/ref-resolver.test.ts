@@ -61,6 +61,26 @@ describe('which repositories may be built', () => {
     },
   );
 
+  it('is no pull request of an allowed one, unless that is said', async () => {
+    const host = await scripted((_, response) => {
+      response.writeHead(200, { 'content-type': 'application/x-git-upload-pack-advertisement' });
+      response.end(`${pkt('# service=git-upload-pack\n')}0000${pkt(`${COMMIT} refs/pull/7/head\n`)}0000`);
+    });
+    const from = (input: object) => resolver({ privateHosts: [host.host], ...input });
+    const ask = (input: object) => from(input).resolve(git(`${host.url}/lab`), 'refs/pull/7/head');
+    for (const input of [{ allowed: ['/lab'] }, { unreachedCommits: false }]) {
+      const { reason, message } = await problemOf(ask(input));
+      expect([reason, message]).toEqual([
+        'RepositoryNotAllowed',
+        'Only branches and tags are built here, and no pull requests.',
+      ]);
+    }
+    expect(host.requests).toEqual([]);
+    for (const input of [{}, { allowed: ['/lab'], unreachedCommits: true }]) {
+      expect(await ask(input)).toMatchObject({ commit: COMMIT });
+    }
+  });
+
   it('is the same where a host only adds to the address', async () => {
     const host = await scripted((request, response) => {
       if (request.url?.startsWith('/lab.git/') === true) return refs(request, response);

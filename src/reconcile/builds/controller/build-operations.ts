@@ -1,5 +1,5 @@
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
-import type { BuildResult, BuildSpec } from '../../../domain/build/build.ts';
+import { type BuildResult, type BuildSpec, noticeOf } from '../../../domain/build/build.ts';
 import { type BuildEnd, BuildLog } from '../log/build-log.ts';
 import type { Following } from '../log/followers.ts';
 import type { LogBudget } from '../log/log-budget.ts';
@@ -80,6 +80,8 @@ export class BuildOperations {
       overSeenAt: null,
       isArchived: false,
     };
+    const notice = noticeOf(spec.repository);
+    if (notice !== undefined) operation.log.phase('queued', notice);
     if (result !== null) operation.log.end(endOf(spec, result));
     this.#current.set(spec.id, operation);
     return operation;
@@ -108,9 +110,14 @@ const DELETED: BuildEnd = {
 };
 
 /** The terminal event of a build that ended so. */
-export function endOf({ image }: BuildSpec, result: BuildResult, cached = result.cached === true): BuildEnd {
+export function endOf(
+  { image, repository }: BuildSpec,
+  result: BuildResult,
+  cached = result.cached === true,
+): BuildEnd {
   if (result.status === 'ready') {
-    const message = cached ? 'The image was there already.' : 'The image is built.';
+    const sentences = [cached ? 'The image was there already.' : 'The image is built.', noticeOf(repository) ?? ''];
+    const message = sentences.join(' ').trim();
     return { type: 'ready', message, image, digest: result.digest, cached };
   }
   const { status: type, reason, message } = result;

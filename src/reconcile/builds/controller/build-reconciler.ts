@@ -158,6 +158,7 @@ export class BuildReconciler {
         phase: log.lastPhase,
         pushingMs: attempt.pushingMs(log.lastPhase),
         failure: log.failure,
+        reason: log.failureReason,
       },
       wantedMs: operation.readers > 0 ? Infinity : wantedMs,
       kueue: config.queue.kueue !== undefined,

@@ -1,7 +1,7 @@
 import type { ObservedBuild } from '../../../domain/build/build-intent.ts';
 import type { BuildPhase } from '../../../domain/build/build.ts';
 import type { BuildSlot } from '../../../domain/build/build-queue.ts';
-import type { Finding, Trouble } from '../../../domain/lab/reasons.ts';
+import type { Finding, Reason, Trouble } from '../../../domain/lab/reasons.ts';
 import { SKEW_TOLERANCE_MS } from '../../../util/clock.ts';
 import type { ObservedRun } from '../executors/executor.ts';
 
@@ -51,6 +51,8 @@ export interface BuildMemory {
     readonly pushingMs: number | null;
     /** What repo2docker said of why it failed. */
     readonly failure: string | null;
+    /** The builder's word for that, where it has one. */
+    readonly reason?: Reason | null;
   };
   /** How much longer somebody is taken to wait for it, as far as this process knows; Infinity while somebody does. */
   readonly wantedMs: number;
@@ -206,7 +208,7 @@ function runHasEnded({ memory: { run, log } }: Situation): BuildDecision | undef
   if (run.hasLog && !log.drained) return { do: 'drain', again: DRAIN_AGAIN_MS };
   if (run.end === null) return { do: 'confirm' };
   if (run.end.reason !== 'BuildFailed') return fail(run.end);
-  const reason = log.phase === 'pushing' ? 'PushFailed' : 'BuildFailed';
+  const reason = log.reason ?? (log.phase === 'pushing' ? 'PushFailed' : 'BuildFailed');
   return fail({ reason, message: log.failure ?? run.end.message });
 }
 

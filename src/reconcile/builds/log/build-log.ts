@@ -1,5 +1,6 @@
 import { type BuildEvent, type BuildNews, type BuildPhase, isBuildOver } from '../../../domain/build/build.ts';
 import { isBareFailure, parseRepo2dockerLine } from '../../../domain/build/repo2docker-line.ts';
+import type { Reason } from '../../../domain/lab/reasons.ts';
 import type { StoredLine } from '../../../storage/archive/log-store.ts';
 import { EventLog } from '../../event-log.ts';
 import { type BuildEntry, BuildEvents } from './build-log-events.ts';
@@ -19,8 +20,8 @@ export interface BuildLogOptions {
 }
 
 /** Longest failure, in characters: it becomes part of a sentence. */
-const MAX_FAILURE = 300;
-const MAX_BEGINNING = 80;
+const MAX_FAILURE = 600;
+const MAX_BEGINNING = 300;
 const ERROR_LINE = /^\s*(?:error|repo2docker: error)\b\s*:/i;
 
 const CONTROL = /\u001b\[[0-9;?]*[A-Za-z]|[\u0000-\u001f\u007f]+/g;
@@ -45,6 +46,7 @@ export class BuildLog {
   #lines = 0;
   #lastPhase: string | null = null;
   #fatal: string | null = null;
+  #reason: Reason | null = null;
   #error: string | null = null;
 
   constructor(id: string, { size, createdAt = 0, budget }: BuildLogOptions) {
@@ -85,8 +87,14 @@ export class BuildLog {
    * says only that a step failed. Null when the log does not say.
    */
   get failure(): string | null {
-    if (this.#fatal !== null && (this.#error === null || !isBareFailure(this.#fatal))) return this.#fatal;
+    if (this.#fatal !== null && (this.#reason !== null || this.#error === null || !isBareFailure(this.#fatal)))
+      return this.#fatal;
     return this.#error;
+  }
+
+  /** The word that goes with that, where the builder has one. */
+  get failureReason(): Reason | null {
+    return this.#reason;
   }
 
   /** Says where the build stands; the same twice is said once. */
@@ -100,11 +108,13 @@ export class BuildLog {
   /** Appends a line of the container. */
   append({ text: raw }: { readonly text: string }): void {
     if (this.ended) return;
-    const { text, phase, isFatal } = parseRepo2dockerLine(raw);
+    const { text, phase, isFatal, reason } = parseRepo2dockerLine(raw);
     // What it says when it gives up is no step of the build: the step that has failed is the one before.
     if (phase !== null && phase !== 'unknown' && !isFatal) this.#lastPhase = phase;
-    if (isFatal) this.#fatal = oneLine(text);
-    else this.#error = lastErrorOf(text) ?? this.#error;
+    if (isFatal) {
+      this.#fatal = oneLine(text);
+      this.#reason = reason ?? null;
+    } else this.#error = lastErrorOf(text) ?? this.#error;
     this.#lines += 1;
     this.#appendLine(phase, text);
   }

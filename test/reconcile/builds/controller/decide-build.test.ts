@@ -196,6 +196,15 @@ describe('what is to be done next for a build', () => {
       failing('PushFailed'),
     ],
     [
+      'has failed for a reason that its builder has a word for',
+      aBuild(released),
+      aMemory({
+        ...{ slot: SLOT, log: { drained: true, phase: 'pushing', failure: 'No room.', reason: 'NoSpace' } },
+        run: aRun({ stage: 'ended', end: { reason: 'BuildFailed', message: 'Exit code 1.' } }),
+      }),
+      { do: 'end', status: 'failed', finding: { reason: 'NoSpace', message: 'No room.' } },
+    ],
+    [
       'was stopped from outside',
       aBuild(released),
       aMemory({

@@ -276,12 +276,15 @@ describe('the log of a build', () => {
     expect(log.failure).toBe('Error: building at STEP "RUN false": exit status 1');
     say(log, '{"message": "Failed to clone repository!", "phase": "failed"}');
     expect(log.failure).toBe('Failed to clone repository!');
+    expect(log.failureReason).toBeNull();
+    say(log, '{"message": "Step 1/2: COPY a b failed with exit code 1.", "phase": "failed", "reason": "NoSpace"}');
+    expect([log.failureReason, log.failure]).toEqual(['NoSpace', 'Step 1/2: COPY a b failed with exit code 1.']);
   });
 
   it('keeps the end of a failure that is too long: why is there', () => {
     const log = aLog();
     say(log, `Error: pushing image "${'i'.repeat(2_000)}" to "x": ${'a'.repeat(2_000)}: name unknown`);
-    expect(log.failure).toHaveLength(300);
+    expect(log.failure).toHaveLength(600);
     expect(log.failure).toMatch(/^Error: pushing image .*…a+: name unknown$/);
   });
 

@@ -6,6 +6,7 @@ import {
   type ObservedBuild,
   parseBuild,
 } from '../../../../domain/build/build-intent.ts';
+import { BUILD_SERVICE_ACCOUNT } from '../../../../domain/build/build-service-account.ts';
 import { BUILD_SUBJECT, type PodRun, runOfPod } from '../../../../domain/build/build-run.ts';
 import { isQueued } from '../../../../domain/build/build-queue.ts';
 import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.ts';
@@ -29,6 +30,8 @@ export interface ObservedBuildPod extends Cached, PodRun {
 export interface BuildCacheOptions extends Omit<BuildScope, 'config'> {
   /** Something about this build has changed. */
   readonly onChange: (id: string) => void;
+  /** The account that pods of builds run as was found missing. */
+  readonly onAccountMissing?: () => void;
   /** In the log and in health. */
   readonly name?: string;
 }
@@ -39,6 +42,7 @@ interface SeenEvent extends Cached {
 
 /** The events that complain about a build are forgotten with it; this many are remembered at most. */
 const TROUBLES = 2_000;
+const ACCOUNT_MISSING = new RegExp(`serviceaccount "${BUILD_SERVICE_ACCOUNT}" not found`);
 
 /**
  * The builds of one cluster as they are there: three watches, however many builds there are. It is synced with Jobs and
@@ -196,6 +200,7 @@ export class BuildCache implements Cache {
       kind === 'Job' ? findJobCondition(reason, message) : findEventTrouble(reason, message, BUILD_SUBJECT);
     if (trouble === undefined) return;
     this.#troubles.set(uid, trouble);
+    if (kind === 'Job' && ACCOUNT_MISSING.test(message)) this.#options.onAccountMissing?.();
     if (this.#troubles.size > TROUBLES) this.#troubles.delete(this.#troubles.keys().next().value ?? '');
     // `build-<id>` and what the Job controller appends for a pod.
     this.#changed(/^build-([0-9a-f]{40})(?:-|$)/.exec(name)?.[1]);

@@ -151,13 +151,14 @@ export class RemoteClusterExecutor implements BuildExecutor {
     const { scope, backend, onChange } = this.#options;
     const { config, namespace } = scope;
     const builder = new BuildPodBuilder(config, { controller, namespace, backend });
-    const cache = new BuildCache({ ...scope, controller, onChange });
+    const onMissing = () => this.#namespace.namespaceMissing();
+    const cache = new BuildCache({ ...scope, controller, onChange, onAccountMissing: onMissing });
     const shared = { ...scope, controller, cache, builder };
     return {
       cache,
       objects: builder.buildNamespaceObjects(),
       runs: new JobRuns(cache),
-      jobs: new RemoteJobs({ ...shared, onMissing: () => this.#namespace.namespaceMissing() }),
+      jobs: new RemoteJobs({ ...shared, onMissing }),
       writer: new JobWriter(shared),
     };
   }
