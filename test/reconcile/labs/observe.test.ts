@@ -44,6 +44,8 @@ describe('what is kept of a pod', () => {
       ready: false,
       started: false,
       terminating: false,
+      goneBy: null,
+      finalizers: [],
       node: null,
       podIp: null,
       serviceIp: null,
@@ -155,9 +157,10 @@ describe('what is kept of a pod', () => {
   });
 
   it('that is on its way out', () => {
-    expect(observePod(pod({ phase: 'Running' }, { deletionTimestamp: '2026-11-21T12:00:00Z' }))).toMatchObject({
-      terminating: true,
-    });
+    const finalizers = ['example.org/hold'];
+    const deleted = pod({ phase: 'Running' }, { deletionTimestamp: '2026-11-21T12:00:00Z', finalizers });
+    const goneBy = Date.parse('2026-11-21T12:00:00Z');
+    expect(observePod(deleted)).toMatchObject({ terminating: true, goneBy, finalizers });
   });
 
   it('is nothing when it belongs to no lab', () => {
