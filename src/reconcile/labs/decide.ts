@@ -35,6 +35,8 @@ export interface LabMemory {
   readonly podSeen: boolean;
   /** What is wrong with the pod and for how long, in milliseconds. */
   readonly trouble: (Trouble & { readonly forMs: number }) | null;
+  /** What is left of the time that the lab has for starting, in milliseconds. */
+  readonly left: number;
 }
 
 /** A lab that somebody has asked for. */
@@ -86,9 +88,7 @@ export function decide(observed: WantedLab, memory: LabMemory, timings: LabTimin
   if (intent.damaged) return { do: 'fail', finding: DAMAGED };
   if (awaitsImage(intent)) return { do: 'await-image' };
   const pod = currentPod(observed);
-  return pod === undefined
-    ? decideWithoutPod(observed, memory, timings, now)
-    : decideWithPod(intent, pod, memory, timings, now);
+  return pod === undefined ? decideWithoutPod(observed, memory) : decideWithPod(intent, pod, memory, timings);
 }
 
 /**
@@ -126,14 +126,10 @@ function decideFailed(intent: ObservedIntent, { failedRetention, clockSkew }: La
 
 function decideWithoutPod(
   { intent, namespace, pod: leftover }: WantedLab,
-  { podSeen, trouble }: LabMemory,
-  { clockSkew }: LabTimings,
-  now: number,
+  { podSeen, trouble, left }: LabMemory,
 ): Decision {
-  const spec = labSpecOf(intent);
   if (podSeen) return { do: 'fail', finding: deletedExternally() };
-  const left = spec.deadline + clockSkew - now;
-  if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, undefined) };
+  if (left <= 0) return { do: 'fail', finding: tooLate(labSpecOf(intent), trouble, undefined) };
   if (leftover !== undefined) return { do: 'remove-leftover-pod', pod: leftover, again: left };
   if (namespace?.terminating === true) return { do: 'wait-for-namespace', again: left };
   return { do: 'make-objects' };
@@ -142,16 +138,13 @@ function decideWithoutPod(
 function decideWithPod(
   intent: ObservedIntent,
   pod: ObservedPod,
-  { trouble }: LabMemory,
-  { patience, clockSkew }: LabTimings,
-  now: number,
+  { trouble, left }: LabMemory,
+  { patience }: LabTimings,
 ): Decision {
-  const spec = labSpecOf(intent);
   const end = findEnd(pod);
   if (end !== undefined) return { do: 'fail', finding: end };
   if (isRunning(pod)) return { do: 'report-running' };
-  const left = spec.deadline + clockSkew - now;
-  if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, pod) };
+  if (left <= 0) return { do: 'fail', finding: tooLate(labSpecOf(intent), trouble, pod) };
   if (trouble === null) return { do: 'follow-pod', again: left };
   const longest = trouble.waitsFor === undefined ? trouble.afterMs : patience[trouble.waitsFor];
   if (trouble.forMs >= longest) return { do: 'fail', finding: trouble };

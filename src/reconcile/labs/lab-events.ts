@@ -73,9 +73,16 @@ export class LabEventReporter {
   #reportSpawn(slug: string, lab: WantedLab, operation: Operation): void {
     const { cache, timings, followers } = this.#options;
     const { log } = operation;
-    const condition = operation.condition(this.#clock.monotonic());
-    const memory = { podSeen: cache.hasSeenPod(lab.intent), trouble: condition };
-    const decision = decide(lab, memory, timings, this.#clock.now());
+    const [now, at] = [this.#clock.now(), this.#clock.monotonic()];
+    const condition = operation.condition(at);
+    const left = operation.timeLeft(lab.intent, {
+      hasPod: currentPod(lab) !== undefined,
+      clockSkew: timings.clockSkew,
+      now,
+      at,
+    });
+    const memory = { podSeen: cache.hasSeenPod(lab.intent), trouble: condition, left };
+    const decision = decide(lab, memory, timings, now);
     if (decision.do === 'await-image') return followers?.follow(slug, lab.intent, log);
     followers?.drop(slug);
     if (memory.podSeen) log.info('Created Kubernetes objects for user lab', PROGRESS.objects);
