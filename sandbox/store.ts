@@ -3,6 +3,9 @@ import { type KubeObject, timestamp, withMetadata } from './objects.ts';
 import type { ResourceType } from './resource-type.ts';
 import { RESOURCE_TYPES } from './resource-types.ts';
 
+/** Changes that do not count any more are held until there are so many of them, as a part of those that do. */
+const DROPPED_AT_ONCE = 8;
+
 /** One write, as watches see it. */
 export interface Change {
   readonly version: number;
@@ -183,7 +186,7 @@ class Table {
       this.#forgotten = this.#changes[this.#start]?.version ?? this.#forgotten;
       this.#start += 1;
     }
-    if (this.#start > this.#historyLength) {
+    if (this.#start > this.#historyLength / DROPPED_AT_ONCE) {
       this.#changes = this.#changes.slice(this.#start);
       this.#start = 0;
     }

@@ -17,6 +17,7 @@ export type ErrorCode =
   | 'invalid_token'
   | 'lab_exists'
   | 'method_not_allowed'
+  | 'name_taken'
   | 'not_found'
   | 'not_ready'
   | 'operation_in_progress'

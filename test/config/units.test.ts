@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { formatCpu, formatFloat, formatMemory, showMemory } from '../../src/builder/quantities.ts';
+import { describeMemory, formatCpu, formatFloat, formatMemory, showMemory } from '../../src/util/quantities.ts';
 import { parseCpu, parseDuration, parseMemory } from '../../src/config/units.ts';
 
 describe('durations', () => {
@@ -75,6 +75,20 @@ describe('memory', () => {
     expect(showMemory(bytes)).toBe(text);
     expect(parseMemory(text)).toBe(bytes);
   });
+});
+
+it.each([
+  [14e9, '14 GB'],
+  [2 ** 34, '16 GiB'],
+  [1.5 * 2 ** 30, '1.5 GiB'],
+  [2.5e9, '2.5 GB'],
+  [500e6, '500 MB'],
+  [1000, '1 kB'],
+  [512, '512 B'],
+  [12_345, '12345 B'],
+  [0, '0 B'],
+])('%d bytes are called %s in a sentence, which is exact', (bytes, text) => {
+  expect(describeMemory(bytes)).toBe(text);
 });
 
 describe('CPU', () => {

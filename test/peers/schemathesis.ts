@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startGitHost, startRegistry } from '../../sandbox/index.ts';
 import { canary } from '../support/canary.ts';
@@ -25,13 +27,16 @@ const { values, positionals } = parseArgs({
     role: { type: 'string' },
   },
 });
-const [program = '', ...more] = positionals;
+const [named = '', ...more] = positionals;
+const program = resolve(named);
 const ROLES = ['hub', 'user', 'admin'] as const;
 type Role = (typeof ROLES)[number];
 const TOKENS: Readonly<Record<Role, string>> = { hub: canary('hub'), user: canary('user'), admin: canary('admin') };
 const USER = { username: 'ada', name: 'Ada', uid: 1000, gid: 1000, groups: [] };
 const PLENTY = { perSecond: 1_000_000, burst: 1_000_000 };
 
+/** It keeps what it has found where it runs. */
+const folder = mkdtempSync(join(tmpdir(), 'schemathesis-'));
 const registry = await startRegistry();
 // The repository of the examples; the commit is asked of an API as that of GitHub.
 const gitHost = await startGitHost({ repositories: { 'ada/notebooks': { branches: ['main'] } } });
@@ -82,7 +87,7 @@ async function ask(role: Role, seconds: number): Promise<number> {
     ...['--request-timeout', '60', '--generation-database', 'none', '--no-color', '--warnings', 'off'],
     ...more,
   ];
-  const [code] = (await once(spawn(program, args, { stdio: 'inherit' }), 'close')) as [number | null];
+  const [code] = (await once(spawn(program, args, { stdio: 'inherit', cwd: folder }), 'close')) as [number | null];
   return code ?? 1;
 }
 
@@ -95,5 +100,6 @@ try {
   }
 } finally {
   await controller.close();
+  rmSync(folder, { recursive: true, force: true });
   await Promise.all([registry.close(), gitHost.close(), api.close()]);
 }

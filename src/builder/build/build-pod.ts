@@ -15,7 +15,7 @@ import { SCRATCH_VOLUME, SECRETS_VOLUME, type BuildPodContext } from './build-co
 import { BUILD_SERVICE_ACCOUNT } from '../../domain/build/build-service-account.ts';
 import { BUILD_CONTAINER, buildObjectName } from '../../domain/build/build-intent.ts';
 import { buildAffinity } from './build-placement.ts';
-import { formatCpu, formatMemory } from '../quantities.ts';
+import { formatCpu, formatMemory } from '../../util/quantities.ts';
 import { copyOf, defined, some } from '../values.ts';
 
 /** Enough for fetching and pushing where the steps of the build run elsewhere in the pod. */

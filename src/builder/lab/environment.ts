@@ -4,7 +4,7 @@ import type { LabConfig } from '../../config/config.ts';
 import { spawnMetadata, type BuildContext } from './context.ts';
 import { homeDirectory } from './home.ts';
 import { LAB_SECRET_NAME } from '../../domain/lab/object-names.ts';
-import { formatFloat, showMemory } from '../quantities.ts';
+import { formatFloat, showMemory } from '../../util/quantities.ts';
 import { encodeSecret } from '../values.ts';
 
 /** Key of the user's token in the lab's Secret, and name of its file. */

@@ -1,7 +1,7 @@
 import type { V1LimitRange, V1Namespace, V1ResourceQuota, V1Service, V1ServiceAccount } from '@kubernetes/client-node';
 import { labMetadata, labLabels, type BuildContext } from './context.ts';
 import { PERMANENT_ANNOTATION } from '../../domain/lab/object-names.ts';
-import { formatCpu, formatMemory } from '../quantities.ts';
+import { formatCpu, formatMemory } from '../../util/quantities.ts';
 
 /** The lab's namespace, without its hash. */
 export function buildNamespace(context: BuildContext): V1Namespace {

@@ -16,7 +16,7 @@ import { buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { writeAddressing } from '../../domain/lab/internal-url.ts';
 import { ADDRESSING_ANNOTATION, LAB_SPEC_ANNOTATION, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
-import { formatCpu, formatMemory } from '../quantities.ts';
+import { formatCpu, formatMemory } from '../../util/quantities.ts';
 import { copyOf, defined, some } from '../values.ts';
 import { buildLabMounts, buildVolumes, scratchMounts } from './volumes.ts';
 

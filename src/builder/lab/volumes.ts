@@ -5,7 +5,7 @@ import { labMetadata, type BuildContext } from './context.ts';
 import { hasSignedToken, TOKEN_KEY } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { RETAIN_LABEL, volumeClaimName } from '../../domain/lab/object-names.ts';
-import { formatMemory } from '../quantities.ts';
+import { formatMemory } from '../../util/quantities.ts';
 import { fileMounts, FILES_VOLUME } from './user-files.ts';
 import { copyOf, defined } from '../values.ts';
 

@@ -1,4 +1,4 @@
-import type { Health } from '../health.ts';
+import type { Health, Staleness } from '../health.ts';
 import type { BuildEvent, BuildState, Repository, ResolvedRepository } from '../../domain/build/build.ts';
 
 /** Somebody wants the image of a repository. */
@@ -40,6 +40,8 @@ export interface BuildService {
   ready(): Promise<void>;
   isReady(): boolean;
   health(): Health;
+  /** There when the cluster cannot be followed: what is answered is as old as this says. */
+  readonly staleness: Staleness | undefined;
   /** Executors that cannot start builds at the moment, and why, one sentence each. */
   outages(): readonly { readonly executor: string; readonly message: string }[];
   /**

@@ -14,7 +14,7 @@ import { withTimeout } from '../../util/abort.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
 import { Jobs } from '../../storage/kubernetes/resources.ts';
-import type { Health } from '../health.ts';
+import type { Health, Staleness } from '../health.ts';
 import { explainKubeError } from '../explain-kube-error.ts';
 import type { ReadableLog } from './archive/archived-log.ts';
 import type { BuildArchive } from './archive/build-archive.ts';
@@ -88,6 +88,10 @@ export class Builds implements BuildService {
         : 'The build namespace is not prepared yet.';
     const ready = this.isReady();
     return { component: 'builds', ready, message: ready ? undefined : waitsFor };
+  }
+
+  get staleness(): Staleness | undefined {
+    return this.#options.cache.staleness;
   }
 
   async ready(): Promise<void> {

@@ -37,6 +37,8 @@ export interface LabMemory {
   readonly podSeen: boolean;
   /** What is wrong with the pod and for how long, in milliseconds. */
   readonly trouble: (Trouble & { readonly forMs: number }) | null;
+  /** What is left of the time that the lab has for starting, in milliseconds. */
+  readonly left: number;
 }
 
 /** The one next thing to do for a lab. `again` is in milliseconds: look once more by then even if nothing changes. */
@@ -95,9 +97,7 @@ export function decide(
   const runs = pod !== undefined && isRunning(pod);
   if (exceeded !== undefined && !isOver && !runs) return { do: 'fail', finding: exceeded };
   if (awaitsImage(intent)) return { do: 'await-image' };
-  return pod === undefined
-    ? decideWithoutPod(observed, memory, timings, now)
-    : decideWithPod(intent, pod, memory, timings, now);
+  return pod === undefined ? decideWithoutPod(observed, memory, now) : decideWithPod(intent, pod, memory, timings);
 }
 
 /**
@@ -135,19 +135,13 @@ function decideFailed(intent: ObservedIntent, { failedRetention, clockSkew }: La
 
 function decideWithoutPod(
   { intent, namespace, pod: leftover }: WantedLab,
-  { podSeen, trouble }: LabMemory,
-  { clockSkew }: LabTimings,
+  { podSeen, trouble, left }: LabMemory,
   now: number,
 ): Decision {
-  const spec = labSpecOf(intent);
   if (podSeen) return { do: 'fail', finding: deletedExternally() };
-  const left = spec.deadline + clockSkew - now;
   if (left <= 0) {
     const stuck = leftover && stuckPod(leftover, 'an earlier lab', now);
-    return {
-      do: 'fail',
-      finding: tooLate(spec, stuck ?? trouble ?? intent.hindrance, undefined),
-    };
+    return { do: 'fail', finding: tooLate(labSpecOf(intent), stuck ?? trouble ?? intent.hindrance, undefined) };
   }
   if (leftover !== undefined) return { do: 'remove-leftover-pod', pod: leftover, again: left };
   if (namespace?.terminating === true) return { do: 'wait-for-namespace', again: left };
@@ -157,16 +151,13 @@ function decideWithoutPod(
 function decideWithPod(
   intent: ObservedIntent,
   pod: ObservedPod,
-  { trouble }: LabMemory,
-  { patience, clockSkew }: LabTimings,
-  now: number,
+  { trouble, left }: LabMemory,
+  { patience }: LabTimings,
 ): Decision {
-  const spec = labSpecOf(intent);
   const end = findEnd(pod);
   if (end !== undefined) return { do: 'fail', finding: end };
   if (isRunning(pod)) return { do: 'report-running' };
-  const left = spec.deadline + clockSkew - now;
-  if (left <= 0) return { do: 'fail', finding: tooLate(spec, trouble, pod) };
+  if (left <= 0) return { do: 'fail', finding: tooLate(labSpecOf(intent), trouble, pod) };
   if (trouble === null) return { do: 'follow-pod', again: left };
   const longest = trouble.waitsFor === undefined ? trouble.afterMs : patience[trouble.waitsFor];
   if (trouble.forMs >= longest) return { do: 'fail', finding: trouble };

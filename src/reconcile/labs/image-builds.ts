@@ -126,11 +126,15 @@ export class ImageBuilds {
   }
 
   /** A build may take longer than a lab has for starting: what goes wrong after it has time of its own. */
-  #timeLeft({ spec, build }: ObservedIntent, wait: Wait): number {
-    if (build === null) return spec.deadline - this.#clock.now();
-    const now = this.#clock.monotonic();
-    wait.failingSince ??= now;
-    return wait.failingSince + (spec.deadline - spec.createdAt) - now;
+  #timeLeft(intent: ObservedIntent, wait: Wait): number {
+    const { spec, build } = intent;
+    const at = this.#clock.monotonic();
+    if (build === null) {
+      const operation = this.#options.operations.resume('spawn', subjectOf(intent));
+      return operation.timeLeft(intent, { hasPod: false, clockSkew: 0, now: this.#clock.now(), at });
+    }
+    wait.failingSince ??= at;
+    return wait.failingSince + (spec.deadline - spec.createdAt) - at;
   }
 
   /** Asks for the build: the first time, and where it is gone. The request ends when the lab does not wait any more. */

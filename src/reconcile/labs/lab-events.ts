@@ -89,9 +89,16 @@ export class LabEventReporter {
     if (asked !== undefined) {
       log.info(`${asked} is not offered any more; its tag stands for another image now: ${reference}`);
     }
-    const condition = operation.condition(this.#clock.monotonic());
-    const memory = { podSeen: cache.hasSeenPod(lab.intent), trouble: condition };
-    const decision = decide(lab, memory, timings, this.#clock.now());
+    const [now, at] = [this.#clock.now(), this.#clock.monotonic()];
+    const condition = operation.condition(at);
+    const left = operation.timeLeft(lab.intent, {
+      hasPod: currentPod(lab) !== undefined,
+      clockSkew: timings.clockSkew,
+      now,
+      at,
+    });
+    const memory = { podSeen: cache.hasSeenPod(lab.intent), trouble: condition, left };
+    const decision = decide(lab, memory, timings, now);
     if (decision.do === 'await-image') return followers?.follow(slug, lab.intent, log);
     followers?.drop(slug);
     if (memory.podSeen) log.info('Created Kubernetes objects for user lab', PROGRESS.objects);

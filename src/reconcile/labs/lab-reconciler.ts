@@ -79,10 +79,12 @@ export class LabReconciler {
     const lab: WantedLab = { intent, ...rest };
     const operation = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
     const at = this.#clock.monotonic();
-    operation.notePod(currentPod(lab), at);
-    const memory = { podSeen: cache.hasSeenPod(intent), trouble: operation.condition(at) };
-    const decision = decide(lab, memory, timings, this.#clock.now(), admission.judge(lab));
-    return { lab, operation, decision };
+    const pod = currentPod(lab);
+    operation.notePod(pod, at);
+    const now = this.#clock.now();
+    const left = operation.timeLeft(intent, { hasPod: pod !== undefined, clockSkew: timings.clockSkew, now, at });
+    const memory = { podSeen: cache.hasSeenPod(intent), trouble: operation.condition(at), left };
+    return { lab, operation, decision: decide(lab, memory, timings, now, admission.judge(lab)) };
   }
 
   /** Brings the cache up to the API server's word about the intent and the pod of this lab. @throws KubeError */
@@ -162,7 +164,9 @@ export class LabReconciler {
       return teardown.fail(intent, refused.finding);
     }
     if (!isWanted()) return teardown.takeBack(intent, written);
-    return { requeueAfterMs: Math.max(0, spec.deadline - this.#clock.now()) };
+    const { clockSkew } = this.#options.timings;
+    const look = { hasPod: true, clockSkew, now: this.#clock.now(), at: this.#clock.monotonic() };
+    return { requeueAfterMs: Math.max(0, operation.timeLeft(intent, look)) };
   }
 
   async #buildObjects(spec: LabSpec, secrets: LabSecrets) {

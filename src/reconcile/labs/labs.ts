@@ -1,4 +1,4 @@
-import type { V1Secret } from '@kubernetes/client-node';
+import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { LabConfig } from '../../config/config.ts';
@@ -225,9 +225,12 @@ export class Labs implements LabService {
         const found = await client.get(Secrets, { namespace: controller, name: intent.metadata.name ?? '' });
         const there = parseIntent(found?.metadata) ?? remainsOf(found);
         if (found !== undefined && there?.spec.spawnId === spec.spawnId) return found;
-        if (found !== undefined) cache.observeIntent(found);
-        // A lab that is over may be noted as such or as cleaned up, or be forgotten, in this moment.
-        if (found !== undefined && !isReplaceable(there, over)) throw this.#conflict(key);
+        if (found !== undefined) {
+          cache.observeIntent(found);
+          if (there === undefined) throw nameTaken(found.metadata);
+          // A lab that is over may be noted as such or as cleaned up, or be forgotten, in this moment.
+          if (!isReplaceable(there, over)) throw this.#conflict(key);
+        }
         replaced = there;
         if (attempt === WRITE_ATTEMPTS) throw error;
       }
@@ -274,9 +277,17 @@ function remainsOf(found: V1Secret | undefined): ObservedIntent | undefined {
   return parseIntent({ ...found.metadata, labels });
 }
 
+/** Somebody else's Secret with the name of the intent: no lab, and no create until it is gone. */
+function nameTaken({ namespace = '', name = '' }: V1ObjectMeta = {}): LabwrightError {
+  const message =
+    `There can be no such lab while there is the Secret ${namespace}/${name}, which is not of Labwright: ` +
+    'an administrator has to remove it';
+  return new LabwrightError('name_taken', 409, message);
+}
+
 /** @param over the intent of a lab whose pod was seen to have ended, though that may not be written down */
-function isReplaceable(there: ObservedIntent | undefined, over: ObservedIntent | undefined): boolean {
-  if (there === undefined || there.deleting) return false;
+function isReplaceable(there: ObservedIntent, over: ObservedIntent | undefined): boolean {
+  if (there.deleting) return false;
   return there.failure !== null || there.damaged || there.spec.spawnId === over?.spec.spawnId;
 }
 

@@ -1,11 +1,13 @@
 import type { LabSecrets } from '../../domain/lab/lab.ts';
-import type { ObservedIntent } from '../../domain/lab/observed.ts';
+import { labSpecOf, type ObservedIntent } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import { type Finding, findTrouble, type Trouble } from '../../domain/lab/reasons.ts';
 import { OperationLog, type OperationKind } from './operation-log.ts';
 
 /** How many ended operations of labs that are gone are remembered for late readers. */
 const REMEMBERED = 1_000;
+/** What a pod that is starting has when it is looked at for the first time, however late that is. */
+const LEAST_MS = 60_000;
 /** A pod that does not go is asked again so often, in milliseconds. */
 export const CLEANUP_AGAIN_MS = 10_000;
 /** The events of the pod may take the progress so far; the rest is the hub's, which waits for the server. */
@@ -28,6 +30,18 @@ export function troubleFor(
   return { ...trouble, since: isSame ? before.since : at };
 }
 
+/** When a lab is looked at, and what is there. */
+interface Look {
+  /** Whether the pod of this spawn is there. */
+  readonly hasPod: boolean;
+  /** How far the clock of whoever has set the deadline may be from ours, in milliseconds. */
+  readonly clockSkew: number;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  /** Of the monotonic clock. */
+  readonly at: number;
+}
+
 /** Which lab an operation is about. */
 interface Subject {
   readonly slug: string;
@@ -45,6 +59,7 @@ interface Subject {
  * | the secret half of the intent | is read from the intent |
  * | since when something is wrong | every replica has watched it since it began; a new one gives it that much more time |
  * | since when the cluster refuses | counts anew, up to the deadline of the spawn |
+ * | when the time for starting is over | follows from the deadline in the intent, with a minute at least for a pod that is there |
  * | when pod and secrets were told to go | they are told once more |
  *
  * All times are of the monotonic clock, in milliseconds.
@@ -57,6 +72,7 @@ export class Operation {
   #eventCondition: LastingTrouble | null = null;
   readonly #refusedSince = new Map<string, number>();
   #cleanupAskedAt: number | null = null;
+  #ends: { readonly deadline: number; readonly at: number; readonly notBefore: number } | null = null;
 
   constructor(log: OperationLog, username: string, secrets: LabSecrets | null) {
     this.log = log;
@@ -100,6 +116,22 @@ export class Operation {
   /** The cluster has taken it: what it refuses from now on, it refuses anew. */
   noteAccepted(): void {
     this.#refusedSince.clear();
+  }
+
+  /**
+   * What is left until a deadline that the cluster has, in milliseconds. The clock of the wall is asked once, at the first look;
+   * from then on it may jump. It may also be ahead of the one that has set the deadline: a pod that is starting is given a
+   * minute from the first look on, or all of the time where that is less. A lab without one may have run for days.
+   */
+  timeLeft(intent: ObservedIntent, { hasPod, clockSkew, now, at }: Look): number {
+    const { deadline } = labSpecOf(intent);
+    if (this.#ends?.deadline !== deadline) {
+      const whole = intent.spec.deadline - intent.spec.createdAt;
+      const left = Math.min(deadline + clockSkew - now, whole + clockSkew);
+      this.#ends = { deadline, at: at + left, notBefore: at + Math.min(whole, LEAST_MS) };
+    }
+    const { at: end, notBefore } = this.#ends;
+    return (hasPod ? Math.max(end, notBefore) : end) - at;
   }
 
   isCleanupDue(at: number): boolean {

@@ -13,6 +13,7 @@ import { buildState } from './build-state.ts';
 import type { AppContext, AppEnv } from '../server/context.ts';
 import type { AppDeps } from '../server/deps.ts';
 import { refuseInvalid } from '../server/errors.ts';
+import { markStale } from '../server/staleness.ts';
 import { publicUrl } from '../server/public-url.ts';
 import { pulledStream, STREAM_HEADERS, type StreamFormat, type StreamSource } from '../server/streams/pulled-stream.ts';
 
@@ -64,6 +65,7 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
       repository === undefined
         ? undefined
         : reading(['query', 'repository'], () => parseRepository(repository, hosts())).url;
+    markStale(c, builds.staleness);
     const page = pageOf(builds.list({ username, repository: url, phase }), limit, after);
     return c.json({ builds: page.builds.map((state) => stateFor(c, state)), next: page.next }, 200);
   });
@@ -71,6 +73,7 @@ export function buildRoutes(deps: AppDeps, isTrusted: (address: string | undefin
   routes.openapi(getBuild, async (c) => {
     const builds = await readyBuilds(deps.builds);
     const state = await builds.find(c.req.valid('param').id, c.req.raw.signal);
+    markStale(c, builds.staleness);
     if (state === undefined) throw unknownBuild();
     return c.json(stateFor(c, state), 200);
   });

@@ -82,7 +82,7 @@ function routesOf(
           headers: z.object({ Location: z.string().meta({ description: 'Address of the lab.' }) }),
         },
         400: json(ErrorBody, 'No such image, or the path is not percent-encoded UTF-8'),
-        409: json(ErrorBody, 'There is a lab, or an operation on it'),
+        409: json(ErrorBody, 'There is a lab, or an operation on it, or something else has its name'),
       },
     }),
     delete: createRoute({

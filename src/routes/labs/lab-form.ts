@@ -1,6 +1,7 @@
 import { capitalize } from '../../util/capitalize.ts';
 import type { Config, LabSizeConfig } from '../../config/index.ts';
 import type { Quota } from '../../domain/user/user.ts';
+import { describeMemory } from '../../util/quantities.ts';
 import { Html, markup } from '../pages/html.ts';
 import { LAB_FORM_STYLE } from './lab-form-style.ts';
 import { USE_DROPDOWN, USE_REPOSITORY } from './lab-specification.ts';
@@ -144,19 +145,7 @@ function describeSize({ cpu, memory, extendedResources }: LabSizeConfig): string
   const extended = Object.entries(extendedResources)
     .filter(([, amount]) => amount !== '0')
     .map(([name, amount]) => `${amount}\u00a0×\u00a0${name}`);
-  return [`${String(cpu)} CPU`, `${formatBytes(memory)} memory`, ...extended].join(', ');
-}
-
-/** An amount of memory for people: `2 GiB`. */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  let at = 0;
-  let amount = bytes;
-  while (amount >= 1024 && at < units.length - 1) {
-    amount /= 1024;
-    at += 1;
-  }
-  return `${String(Number(amount.toFixed(1)))} ${units[at] ?? ''}`;
+  return [`${String(cpu)} CPU`, `${describeMemory(memory)} memory`, ...extended].join(', ');
 }
 
 function check(on: boolean): Html | null {

@@ -2,7 +2,7 @@ import type { LabState } from '../../domain/lab/lab.ts';
 import { CSRF_FIELD } from '../../auth/login/csrf.ts';
 import { phaseWords, sinceWords, timeWords } from './account-text.ts';
 import { type Html, markup } from './html.ts';
-import { formatBytes } from '../labs/lab-form.ts';
+import { describeMemory } from '../../util/quantities.ts';
 import { capitalize } from '../../util/capitalize.ts';
 import { htmlPage } from './login-page.ts';
 
@@ -74,7 +74,7 @@ ${
 `
   }<dl>
 <dt>Image</dt><dd>${image(lab)}</dd>
-<dt>Size</dt><dd>${capitalize(spec.options.size)} <span class="quiet">(${limits.cpu} CPU, ${formatBytes(limits.memory)} memory)</span></dd>
+<dt>Size</dt><dd>${capitalize(spec.options.size)} <span class="quiet">(${limits.cpu} CPU, ${describeMemory(limits.memory)} memory)</span></dd>
 <dt>${since.label}</dt><dd><time datetime="${new Date(since.at).toISOString()}">${timeWords(since.at)}</time> <span class="quiet">(${since.ago})</span></dd>
 </dl>
 ${actions(lab, account)}</section>

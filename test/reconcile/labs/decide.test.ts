@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { ObservedLab } from '../../../src/domain/lab/observed.ts';
+import { labSpecOf, type ObservedLab } from '../../../src/domain/lab/observed.ts';
 import type { ObservedPod } from '../../../src/domain/lab/pod.ts';
 import {
   decide,
@@ -20,13 +20,14 @@ const TIMINGS: LabTimings = {
   leftoverGrace: 300_000,
   clockSkew: 0,
 };
-const NOTHING: LabMemory = { podSeen: false, trouble: null };
+const NOTHING = { podSeen: false, trouble: null };
 const FAILURE = { reason: 'Error', message: 'It ended.', at: CREATED + 1_000, status: 'failed' } as const;
 const RUNNING = { phase: 'Running', node: 'n', containers: [aContainer({ runningSince: CREATED })] } as const;
 
 function decideAt(ms: number, lab: Partial<ObservedLab>, memory: Partial<LabMemory> = {}, timings = TIMINGS): Decision {
   const observed = { namespace: undefined, pod: undefined, ...lab, intent: lab.intent ?? anIntent() };
-  return decide(observed, { ...NOTHING, ...memory }, timings, CREATED + ms);
+  const left = labSpecOf(observed.intent).deadline + timings.clockSkew - (CREATED + ms);
+  return decide(observed, { ...NOTHING, left, ...memory }, timings, CREATED + ms);
 }
 
 function decideOrphanAt(
@@ -73,7 +74,7 @@ describe('a lab that is wanted', () => {
   ])('and exceeds what its user may have, and %s', (_what, lab, memory, what, reason) => {
     const observed = { namespace: undefined, pod: undefined, ...lab, intent: lab.intent ?? anIntent() };
     const exceeded = { reason: 'QuotaExceeded', message: 'It is too much.' } as const;
-    const decision = decide(observed, { ...NOTHING, ...memory }, TIMINGS, CREATED + 1_000, exceeded);
+    const decision = decide(observed, { ...NOTHING, left: 599_000, ...memory }, TIMINGS, CREATED + 1_000, exceeded);
     expect(decision).toMatchObject({ do: what, ...(reason === undefined ? {} : { finding: { reason } }) });
   });
 
@@ -244,7 +245,8 @@ describe('times that another replica has written', () => {
 describe('whatever is observed', () => {
   it('there is one decision, the same each time, that says when to look again if nothing else will', () => {
     fc.assert(
-      fc.property(anyLab, anyMemory, fc.integer({ min: -1_000, max: 4_000_000 }), ({ intent, ...rest }, memory, ms) => {
+      fc.property(anyLab, anyMemory, fc.integer({ min: -1_000, max: 4_000_000 }), ({ intent, ...rest }, known, ms) => {
+        const memory = { ...known, left: intent === undefined ? 0 : labSpecOf(intent).deadline - (CREATED + ms) };
         const decideIt = () =>
           intent === undefined
             ? decideOrphan(rest, memory.trouble?.forMs ?? 0, TIMINGS, CREATED + ms)
@@ -269,7 +271,8 @@ describe('whatever is observed', () => {
     fc.assert(
       fc.property(anyLab, anyMemory, ({ intent, ...rest }, memory) => {
         if (intent === undefined) return;
-        const decision = decide({ intent, ...rest }, memory, TIMINGS, CREATED);
+        const left = labSpecOf(intent).deadline - CREATED;
+        const decision = decide({ intent, ...rest }, { ...memory, left }, TIMINGS, CREATED);
         if (decision.do === 'remove-leftover-pod') expect(decision.pod.spawnId).not.toBe(intent.spec.spawnId);
         if (decision.do === 'clean-up') expect(intent.deleting || intent.failure !== null).toBe(true);
       }),

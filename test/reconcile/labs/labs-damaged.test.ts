@@ -98,8 +98,17 @@ describe.concurrent('an intent without the labels that it is watched by', () => 
   it('that is somebody else’s Secret is not touched', async () => {
     const setting = await clusters.setting();
     await setting.client.create(Secrets, { metadata: setting.intentRef(), data: { mine: 'eA==' } });
-    await expect(setting.labs.create(aLab())).rejects.toMatchObject({ status: 409 });
+    const { name, namespace } = setting.intentRef();
+    const refusal = {
+      status: 409,
+      code: 'name_taken',
+      message: expect.stringContaining(`${namespace}/${name}`) as string,
+    };
+    await expect(setting.labs.create(aLab())).rejects.toMatchObject(refusal);
+    await expect(setting.labs.create(aLab())).rejects.toMatchObject(refusal);
     expect(await setting.client.get(Secrets, setting.intentRef())).toMatchObject({ data: { mine: 'eA==' } });
+    await setting.client.delete(Secrets, setting.intentRef());
+    await setting.spawn(aLab());
   });
 });
 

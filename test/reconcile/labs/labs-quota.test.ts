@@ -45,7 +45,7 @@ describe('the quota of a user', () => {
     });
     await expect(ask(setting.labs, 'c', { ...TWO, cpu: 8, memory: 2.5 * 2 ** 30 })).rejects.toMatchObject({
       message:
-        'Your other labs use 2Gi of the 2560Mi of memory that you may have at once, and this one needs 1Gi. Stop one of them, or choose a smaller size.',
+        'Your other labs use 2 GiB of the 2.5 GiB of memory that you may have at once, and this one needs 1 GiB. Stop one of them, or choose a smaller size.',
     });
     expect(setting.labs.list()).toHaveLength(2);
     // It is nobody else's.

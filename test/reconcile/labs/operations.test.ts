@@ -15,6 +15,42 @@ async function endOf(log: OperationLog): Promise<LabEvent | undefined> {
   return last;
 }
 
+describe('the time that a lab has for starting', () => {
+  const intent = anIntent();
+  const { createdAt, deadline } = intent.spec;
+  const whole = deadline - createdAt;
+  const begin = () => new Operations().resume('spawn', SUBJECT);
+
+  const look = (now: number, at: number, more = {}) => ({ hasPod: true, clockSkew: 0, now, at, ...more });
+
+  it('goes by the monotonic clock from the first look on', () => {
+    const operation = begin();
+    expect(operation.timeLeft(intent, look(createdAt, 7))).toBe(whole);
+    expect(operation.timeLeft(intent, look(deadline + whole, 8))).toBe(whole - 1);
+    expect(operation.timeLeft(intent, look(0, 7 + whole))).toBe(0);
+  });
+
+  it('is never more than all of it', () => {
+    expect(begin().timeLeft(intent, look(createdAt - whole, 0, { clockSkew: 10_000 }))).toBe(whole + 10_000);
+  });
+
+  it('is a minute at least for a pod that is looked at for the first time, and not for a lab without one', () => {
+    const operation = begin();
+    expect(operation.timeLeft(intent, look(deadline + whole, 0))).toBe(60_000);
+    expect(operation.timeLeft(intent, look(deadline + whole, 60_000))).toBe(0);
+    expect(operation.timeLeft(intent, look(deadline + whole, 0, { hasPod: false }))).toBe(-whole);
+    const short = anIntent({ spec: { ...intent.spec, deadline: createdAt + 500 } });
+    expect(begin().timeLeft(short, look(deadline, 0))).toBe(500);
+  });
+
+  it('begins anew when the image that was built for it is there', () => {
+    const operation = begin();
+    operation.timeLeft(intent, look(createdAt, 0));
+    const builtImage = { reference: 'r', digest: 'd', at: deadline };
+    expect(operation.timeLeft({ ...intent, builtImage }, look(deadline, whole))).toBe(whole);
+  });
+});
+
 describe('the operation on a lab', () => {
   it('is the same for everyone who asks', () => {
     const operations = new Operations();

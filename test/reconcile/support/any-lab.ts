@@ -72,7 +72,7 @@ export const anyLab: fc.Arbitrary<ObservedLab> = fc.record({
 });
 
 /** Anything a process could remember of it. */
-export const anyMemory: fc.Arbitrary<LabMemory> = fc.record({
+export const anyMemory: fc.Arbitrary<Omit<LabMemory, 'left'>> = fc.record({
   podSeen: fc.boolean(),
   trouble: orNull(
     fc.record({

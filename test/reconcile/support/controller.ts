@@ -17,6 +17,7 @@ import * as resources from '../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { aConfig, aKey, PLANTED } from './labs.ts';
+import type { Clock } from '../../../src/util/clock.ts';
 import { aborted } from '../../../src/util/sleep.ts';
 import { until } from './until.ts';
 
@@ -26,6 +27,7 @@ export interface SettingOptions {
   readonly config?: Config;
   readonly leftoverGrace?: number;
   readonly patience?: LabPatience;
+  readonly clock?: Clock;
   /** Signs the tokens of labs, where the configuration asks for it. */
   readonly tokens?: LabTokens | undefined;
   readonly faults?: readonly Fault[];
@@ -119,7 +121,7 @@ export class Setting {
       timeoutMs: config.kubernetes.requestTimeout,
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
-    const { leftoverGrace, patience, tokens, builds } = this.#options;
+    const { leftoverGrace, patience, tokens, builds, clock } = this.#options;
     const parts = createLabs({
       client,
       config,
@@ -127,6 +129,7 @@ export class Setting {
       logger,
       tokens,
       builds: builds?.(),
+      ...(clock === undefined ? {} : { clock }),
       // All run on one machine, with one clock; what may pass is not what most tests are about.
       patience: {
         clockSkew: 0,

@@ -74,6 +74,7 @@ export function fakeBuilds(
     isReady: () => true,
     health: () => ({ component: 'builds', ready: true }),
     outages: () => [],
+    staleness: undefined,
     request(request) {
       requests.push(request);
       return Promise.resolve({ ...states[0]!, began: false });

@@ -306,6 +306,20 @@ describe('the list of builds', () => {
   });
 });
 
+describe('builds that cannot be followed in the cluster', () => {
+  const staleness = { ms: 130_900, why: 'watch Job: 0 ECONNREFUSED', error: new Error('refused') } as never;
+
+  it('are answered with what is known, and with how old that is', async () => {
+    const stale = buildApp(fakeBuilds([aBuildState()], { staleness }));
+    const fresh = buildApp(fakeBuilds());
+    for (const path of [BUILDS, ONE]) {
+      const answer = await stale.call(path, { as: 'ada' });
+      expect([answer.status, answer.headers.get('age')]).toEqual([200, '130']);
+      expect((await fresh.call(path, { as: 'ada' })).headers.has('age')).toBe(false);
+    }
+  });
+});
+
 describe('one build', () => {
   it('is shown to whoever has its id, with who asked for it to that user and to hubs', async () => {
     const { call } = buildApp(fakeBuilds());

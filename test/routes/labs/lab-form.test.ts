@@ -34,6 +34,12 @@ describe('the lab form', () => {
     expect(form).toContain('4 CPU, 16 GiB memory, 1\u00a0×\u00a0nvidia.com/gpu');
   });
 
+  it('says amounts as they were written', async () => {
+    const config = aConfig({ lab: { sizes: [{ name: 'small', cpu: 1, memory: '14G' }] } });
+    const form = await (await testApp({ config }).call(`${API}/lab-form/ada`, { as: 'ada' })).text();
+    expect(form).toContain('1 CPU, 14 GB memory');
+  });
+
   it('is a fragment for the form of the hub', async () => {
     expect(await formOf()).not.toMatch(/<html|<body|<form|<script/);
   });

@@ -145,6 +145,17 @@ describe('the access log', () => {
     expect(logs.filter(({ msg }) => msg === 'request').map(({ status }) => status)).toEqual([400, 401]);
   });
 
+  it.each([
+    ...['https%3A%2F%2Fada%3Asecret%40git.example.org%2Fa%2Fb/main', 'https://ada:secret@git.example.org/a/b'],
+    ...['https%3A%2F%2Fgit.example.org%2Fa%2Fb%3Ftoken%3Dsecret/main', 'https%253A%252F%252Fh%252Fa%253Fsecret/main'],
+    'https%3A%2F%2Fgit.example.org%2Fa%2Fb%23secret/main',
+  ])('has nothing of the address of a repository that may be a credential: %s', async (address) => {
+    const { call, logs } = testApp();
+    await call(`/labwright/build/git/${address}?build_only=true`, { as: 'ada' });
+    expect(logs.at(-1)).toMatchObject({ msg: 'request', path: '/labwright/build/…' });
+    expect(JSON.stringify(logs)).not.toContain('secret');
+  });
+
   it('never has a credential, a query or a body', async () => {
     const { call, logs } = testApp();
     await call(`${API}/labs/ada/create?token=in-the-query`, { as: 'ada', json: formRequest() });

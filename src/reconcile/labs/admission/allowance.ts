@@ -1,4 +1,4 @@
-import { showMemory } from '../../../builder/quantities.ts';
+import { describeMemory } from '../../../util/quantities.ts';
 import type { LabSpec } from '../../../domain/lab/lab.ts';
 import { currentPod, isRunning, type WantedLab } from '../../../domain/lab/observed.ts';
 import { type Finding, findEnd } from '../../../domain/lab/reasons.ts';
@@ -32,7 +32,7 @@ export function exceeds(
     return tooMuch(cores(cpu), `${cores(quota.cpu)} cores`, cores(limits.cpu));
   }
   if (memory + limits.memory > quota.memory) {
-    return tooMuch(showMemory(memory), `${showMemory(quota.memory)} of memory`, showMemory(limits.memory));
+    return tooMuch(describeMemory(memory), `${describeMemory(quota.memory)} of memory`, describeMemory(limits.memory));
   }
   return undefined;
 }

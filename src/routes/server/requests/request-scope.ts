@@ -76,8 +76,8 @@ function asMeant(c: AppContext, request: AuthRequest): AuthRequest {
 
 /** Longest path that is logged. */
 const PATH_LENGTH = 2048;
-/** An address in a path may have a password before its `@`, however often that is escaped. */
-const BUILD_OF_ADDRESS = /^(.*?\/build\/).*(?:@|%(?:25)*40)/is;
+/** An address in a path may have a password before its `@`, and a token in its query or fragment, however often those are escaped. */
+const BUILD_OF_ADDRESS = /^(.*?\/build\/).*(?:[@#]|%(?:25)*(?:40|3f|23))/is;
 
 /** A path as the access log has it: bounded, and without what somebody may have written a password into. */
 function loggablePath(path: string): string {

@@ -12,7 +12,7 @@ import { isQueued } from '../../../../domain/build/build-queue.ts';
 import { findEventTrouble, type Trouble } from '../../../../domain/lab/reasons.ts';
 import { type Cached, Reflector } from '../../../../storage/kubernetes/reflector.ts';
 import { Events, Jobs, Pods } from '../../../../storage/kubernetes/resources.ts';
-import { type Cache, type Health, stalenessOf } from '../../../health.ts';
+import { type Cache, type Health, type Staleness, stalenessOf } from '../../../health.ts';
 import { Changes } from '../../../../util/changes.ts';
 import { podFacts } from '../../../labs/observe.ts';
 import type { BuildScope } from '../../build-scope.ts';
@@ -121,6 +121,11 @@ export class BuildCache implements Cache {
       staleMs: Math.max(this.#jobs.staleMs, this.#pods.staleMs),
       stale: stalenessOf([this.#jobs, this.#pods, this.#events]),
     };
+  }
+
+  /** How old what is known of builds is, where that cannot be followed; events only explain. */
+  get staleness(): Staleness | undefined {
+    return stalenessOf([this.#jobs, this.#pods]);
   }
 
   /** Follows the cluster until `signal` aborts. Never rejects. */

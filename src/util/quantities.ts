@@ -18,8 +18,44 @@ export function formatMemory(bytes: number): string {
 
 /** Memory from bytes as people write it: of the exact ways the shortest, `14G` and not `13671875Ki`. */
 export function showMemory(bytes: number): string {
-  const [binary, decimal] = [formatMemory(bytes), scale(Math.round(bytes), 1000, DECIMAL.slice(1))];
-  return decimal.length < binary.length ? decimal : binary;
+  const { amount, unit } = shortest(bytes, 0);
+  return `${amount}${unit}`;
+}
+
+/** The same in a sentence: `14 GB`, `1.5 GiB` and not `1536 MiB`. */
+export function describeMemory(bytes: number): string {
+  const { amount, unit } = shortest(bytes, 2);
+  return `${amount} ${unit}B`;
+}
+
+interface Written {
+  readonly amount: string;
+  readonly unit: string;
+}
+
+/** @param places most digits behind the point */
+function shortest(bytes: number, places: number): Written {
+  const whole = Math.round(bytes);
+  const write = (step: number, units: readonly string[]) => written(whole, { step, units, places });
+  const [binary, decimal] = [write(1024, BINARY), write(1000, DECIMAL.slice(1))];
+  return length(decimal) < length(binary) ? decimal : binary;
+}
+
+/** In the largest unit in which the amount is exact. */
+function written(
+  whole: number,
+  { step, units, places }: { step: number; units: readonly string[]; places: number },
+): Written {
+  for (let at = units.length - 1; at > 0; at -= 1) {
+    const amount = whole / step ** at;
+    if (amount >= 1 && Number(amount.toFixed(places)) === amount)
+      return { amount: String(amount), unit: units[at] ?? '' };
+  }
+  return { amount: String(whole), unit: '' };
+}
+
+function length({ amount, unit }: Written): number {
+  return amount.length + unit.length;
 }
 
 /** A number as Python writes a float: `1.0`, `0.25`. Labs made for Nublado read `CPU_LIMIT` so. */
