@@ -61,6 +61,7 @@ interface Subject {
  * | since when the cluster refuses | counts anew, up to the deadline of the spawn |
  * | when the time for starting is over | follows from the deadline in the intent, with a minute at least for a pod that is there |
  * | when pod and secrets were told to go | they are told once more |
+ * | that a lab may be made, beside the others of its user | is judged again, by what the cluster shows |
  *
  * All times are of the monotonic clock, in milliseconds.
  */
@@ -72,6 +73,7 @@ export class Operation {
   #eventCondition: LastingTrouble | null = null;
   readonly #refusedSince = new Map<string, number>();
   #cleanupAskedAt: number | null = null;
+  #begun = false;
   #ends: { readonly deadline: number; readonly at: number; readonly notBefore: number } | null = null;
 
   constructor(log: OperationLog, username: string, secrets: LabSecrets | null) {
@@ -132,6 +134,15 @@ export class Operation {
     }
     const { at: end, notBefore } = this.#ends;
     return (hasPod ? Math.max(end, notBefore) : end) - at;
+  }
+
+  /** Whether this process has found that the lab may be made: from then on it counts against what its user may have. */
+  get isBegun(): boolean {
+    return this.#begun;
+  }
+
+  noteBegun(): void {
+    this.#begun = true;
   }
 
   isCleanupDue(at: number): boolean {

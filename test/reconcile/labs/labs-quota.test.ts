@@ -74,13 +74,6 @@ describe('the quota of a user', () => {
     expect((counts['failed: QuotaExceeded'] ?? 0) + refused.length).toBe(4);
   });
 
-  it('holds for creates at once at replicas that all reconcile', async () => {
-    const setting = await clusters.setting();
-    const replicas = [setting.labs, await setting.addReplica({ leads: true }), await setting.addReplica({ leads: true })];
-    await startAll((index) => replicas[index % 3]!);
-    expect((await settled(setting)).running).toBe(2);
-  });
-
   it('has room again as soon as one of them is deleted, also elsewhere', async () => {
     const setting = await clusters.setting();
     const other = await setting.addReplica({ leads: false });

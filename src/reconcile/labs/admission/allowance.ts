@@ -50,14 +50,19 @@ export function takesShare(lab: WantedLab, podSeen: boolean): boolean {
 }
 
 /**
- * The labs of a user that come before this one: those that run, and those that were asked for earlier. Every replica finds
- * the same order; where clocks differ by some seconds, it is an order all the same.
+ * Whether another lab of the user comes before this one. While this one has not been begun, whatever has been begun does, and
+ * what was asked for earlier. Once both have been begun, as by two leaders that did not know of each other, the one that runs does,
+ * or else the earlier one; where the clocks of replicas differ by some seconds, it is an order all the same.
+ *
+ * @param isBegun whether anything has been made for a lab
  */
-export function comesBefore(other: WantedLab, lab: LabSpec): boolean {
+export function comesBefore(other: WantedLab, lab: WantedLab, isBegun: (lab: WantedLab) => boolean): boolean {
   const pod = currentPod(other);
   if (pod !== undefined && isRunning(pod)) return true;
-  const { createdAt, spawnId } = other.intent.spec;
-  return createdAt === lab.createdAt ? spawnId < lab.spawnId : createdAt < lab.createdAt;
+  const [isOtherBegun, isThisBegun] = [isBegun(other), isBegun(lab)];
+  if (isOtherBegun !== isThisBegun) return isOtherBegun;
+  const [first, second] = [other.intent.spec, lab.intent.spec];
+  return first.createdAt === second.createdAt ? first.spawnId < second.spawnId : first.createdAt < second.createdAt;
 }
 
 function tooMuch(used: string, allowed: string, needed: string): Finding {

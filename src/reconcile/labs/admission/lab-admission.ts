@@ -1,17 +1,19 @@
 import { LabwrightError } from '../../../domain/errors.ts';
 import type { LabSpec } from '../../../domain/lab/lab.ts';
-import type { WantedLab } from '../../../domain/lab/observed.ts';
+import { currentPod, type WantedLab } from '../../../domain/lab/observed.ts';
 import type { Finding } from '../../../domain/lab/reasons.ts';
 import { labSlug } from '../../../domain/names.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
 import type { LabCache } from '../lab-cache.ts';
 import type { LabLookup } from '../lab-lookup.ts';
 import type { CreateLab } from '../lab-service.ts';
+import type { Operations } from '../operations.ts';
 import { comesBefore, exceeds, takesShare } from './allowance.ts';
 import { Backlog } from './backlog.ts';
 
 export interface LabAdmissionOptions {
   readonly cache: LabCache;
+  readonly operations: Operations;
   /** Of its own: its questions take nothing from those that an answer depends on. */
   readonly lookup: LabLookup;
   /** Most labs that a user has at once. */
@@ -29,7 +31,7 @@ const ASKED = 8;
  *
  * A create is judged where it arrives, with what its replica knows: the labs in its cache and the creates that are under way
  * here. Creates of one user at several replicas in the same moment do not know of each other. Both intents are written, and
- * the reconciler judges each by those that come before it: the later one fails, with the same sentence. That costs no call.
+ * the leader judges each by those that come before it: the later one fails, with the same sentence. That costs no call.
  */
 export class LabAdmission {
   readonly #options: LabAdmissionOptions;
@@ -75,18 +77,24 @@ export class LabAdmission {
     }
   }
 
-  /** What a lab that was accepted exceeds, beside those that come before it. */
-  judge({ intent }: WantedLab): Finding | undefined {
-    const { cache, labsPerUser } = this.#options;
-    const { spec } = intent;
-    const labs = cache.labsOf(spec.user.username);
-    if (labs.length <= 1) return undefined;
-    const before = labs.filter((lab) => lab.intent !== intent && this.#takesShare(lab) && comesBefore(lab, spec));
-    return exceeds(
-      spec,
-      before.map((lab) => lab.intent.spec),
-      labsPerUser,
+  /** What a lab that was accepted exceeds, beside those that come before it. One that exceeds nothing is begun from now on. */
+  judge(lab: WantedLab): Finding | undefined {
+    const { cache, labsPerUser, operations } = this.#options;
+    const { slug, spec } = lab.intent;
+    const others = cache.labsOf(spec.user.username).filter((other) => other.intent.slug !== slug);
+    const before = others.filter(
+      (other) => this.#takesShare(other) && comesBefore(other, lab, (each) => this.#isBegun(each)),
     );
+    const specs = before.map(({ intent }) => intent.spec);
+    const finding = exceeds(spec, specs, labsPerUser);
+    if (finding === undefined) operations.get(slug)?.noteBegun();
+    return finding;
+  }
+
+  #isBegun(lab: WantedLab): boolean {
+    if (currentPod(lab) !== undefined) return true;
+    const operation = this.#options.operations.get(lab.intent.slug);
+    return operation?.isBegun === true && operation.log.spawnId === lab.intent.spec.spawnId;
   }
 
   #exceeds(lab: CreateLab): Finding | undefined {

@@ -33,7 +33,8 @@ function aFollowing({ failures = 0 } = {}) {
     clock: { now: Date.now, monotonic: () => now.ms },
   });
   const operations = new BuildOperations({ size: 2 ** 20, budget: new LogBudget(2 ** 20) });
-  const spec = { id: 'a', createdAt: 1 } as BuildSpec;
+  const repository = { provider: 'git', url: 'https://git.example.org/r', ref: 'main', commit: 'c' };
+  const spec = { id: 'a', createdAt: 1, repository } as unknown as BuildSpec;
   const operation = operations.resume({ spec, uid: 'u', result: null } as ObservedBuild);
   const stop = new AbortController();
   const running = followers.run(stop.signal);
