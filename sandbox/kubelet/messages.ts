@@ -59,6 +59,5 @@ export const messages = {
   pushDenied: 'trying to reuse blob at destination: checking whether a blob exists: authentication required',
   podDeadline: 'Pod was active on the node longer than the specified deadline',
 
-  nodeLost: (node: string, pod: string) => `Node ${node} which was running pod ${pod} is unresponsive`,
   nodeTaint: 'Taint manager: deleting due to NoExecute taint',
 } as const;

@@ -121,12 +121,13 @@ export class PodHandle {
 
   /** The last delete, without grace: the pod is gone. */
   async remove(signal: AbortSignal): Promise<void> {
+    await this.delete(signal, { gracePeriodSeconds: 0 });
+  }
+
+  /** Deletes the pod, with its own grace where none is given. */
+  async delete(signal: AbortSignal, grace: { readonly gracePeriodSeconds?: number } = {}): Promise<void> {
     const uid = this.#pod.metadata?.uid;
-    await this.#client.delete(Pods, this.#ref, {
-      signal,
-      gracePeriodSeconds: 0,
-      ...(uid === undefined ? {} : { uid }),
-    });
+    await this.#client.delete(Pods, this.#ref, { signal, ...grace, ...(uid === undefined ? {} : { uid }) });
   }
 
   async #patch(status: object, signal: AbortSignal): Promise<void> {

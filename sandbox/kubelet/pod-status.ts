@@ -24,6 +24,8 @@ export interface PodPicture {
   /** State of every container of the pod; the simulation treats them alike. */
   readonly main: ContainerState;
   readonly ready: boolean;
+  /** False: the node controller has found the node silent. It says so of the pod, and nothing of its containers. */
+  readonly nodeAnswers?: false;
   /** Null as long as the pod has no network. */
   readonly podIP: string | null;
   readonly restarts?: number;
@@ -104,7 +106,7 @@ function conditionsOf(pod: V1Pod, picture: PodPicture): object[] {
       reason: 'ContainersNotInitialized',
       message: `containers with incomplete status: [${incomplete.join(' ')}]`,
     }),
-    condition('Ready', picture.ready, unready),
+    condition('Ready', picture.ready && picture.nodeAnswers !== false, picture.ready ? {} : unready),
     condition('ContainersReady', picture.ready, unready),
     condition('PodScheduled', true),
     ...(picture.disruption === undefined ? [] : [{ ...condition('DisruptionTarget', true), ...picture.disruption }]),

@@ -267,14 +267,18 @@ export class PodWorker {
     await this.#handle.end(137, ending, signal);
   }
 
-  /** The node does not answer any more: the pod is not ready, and whoever deletes it waits in vain. */
+  /**
+   * The node does not answer any more. The node controller says that the pod is not ready, and once the pod's tolerations are over,
+   * which is at once here, that it is disrupted; then it deletes it, and nobody confirms the end.
+   */
   async #loseNode(signal: AbortSignal): Promise<void> {
     this.#lost = true;
     await this.close();
-    const message = messages.nodeLost(this.#tools.node, this.#handle.name);
+    const silent = { phase: 'Running', main: this.#handle.running(), ready: true, nodeAnswers: false } as const;
+    await this.#handle.show(silent, signal);
     const disruption = { reason: 'DeletionByTaintManager', message: messages.nodeTaint };
-    const main = this.#handle.running();
-    await this.#handle.show({ phase: 'Running', main, reason: 'NodeLost', message, disruption }, signal);
+    await this.#handle.show({ ...silent, disruption }, signal);
+    await this.#handle.delete(signal);
   }
 }
 

@@ -364,7 +364,7 @@ describe('the end of a local lab', () => {
     await gone(client, ref);
     const other = await aPod(client, { namespace: 'lab-bob', username: 'bob' });
     const { pid: lost } = await askLab(await podThat(client, other, isReady));
-    await podThat(client, other, ({ status }) => status?.reason === 'NodeLost');
+    await podThat(client, other, ({ metadata }) => metadata?.deletionTimestamp !== undefined);
     expect([pid, lost].filter(lives)).toEqual([]);
   });
 
