@@ -161,13 +161,16 @@ class Caller:
             return response.status
 
     async def progress(self, user: str, server: str = "") -> list[dict[str, Any]]:
-        events = []
-        async with self.session.get(f"{self._server(user, server)}/progress") as response:
-            assert response.status == 200, await response.text()
-            async for line in response.content:
-                if line.startswith(b"data: "):
-                    events.append(json.loads(line[6:]))
-        return events
+        for _ in range(50):
+            async with self.session.get(f"{self._server(user, server)}/progress") as response:
+                # The hub answers so in the moment in which a start is not pending any more and has not failed yet.
+                if response.status == 400:
+                    await asyncio.sleep(0.1)
+                    continue
+                assert response.status == 200, await response.text()
+                lines = [line async for line in response.content if line.startswith(b"data: ")]
+                return [json.loads(line[6:]) for line in lines]
+        raise AssertionError(f"the server {server!r} of {user} is not starting")
 
     async def server(self, user: str, server: str = "") -> dict[str, Any] | None:
         async with self.session.get(f"{self.api}/users/{user}?include_stopped_servers") as response:
