@@ -111,7 +111,15 @@ export function createLabs(options: LabPartsOptions): LabParts {
     noteAfter: patience.noteAfter ?? NOTE_AFTER_MS,
   });
   return {
-    labs: new Labs({ ...shared, adoption, admission, builder, reporter, lookup: new LabLookup({ ...shared }) }),
+    labs: new Labs({
+      ...shared,
+      adoption,
+      admission,
+      builder,
+      reporter,
+      teardown,
+      lookup: new LabLookup({ ...shared }),
+    }),
     caches: [cache],
     components: followers === undefined ? [] : [followers],
     controllers: [

@@ -22,24 +22,25 @@ export async function resolveRuntime(command: ServeCommand): Promise<Runtime> {
  *
  * @throws UsageError where none is configured and this is no pod
  */
-export async function connectTo({ kubernetes }: Config): Promise<KubeConnection> {
-  const { kubeconfig, context } = kubernetes;
-  if (kubeconfig !== undefined) return kubeconfigConnection(kubeconfig, context);
-  if (isInCluster(process.env)) return inClusterConnection(process.env);
+export async function connectTo(config: Config): Promise<KubeConnection> {
+  const connection = await configuredConnection(config);
+  if (connection !== undefined) return connection;
   throw new UsageError('--cluster: expected kubernetes.kubeconfig in the configuration, or to run in a pod');
 }
 
 /** The configured cluster, the one this process runs in, or else the sandbox. */
-async function connect(command: ServeCommand, { kubernetes }: Config, logger: Logger): Promise<Cluster> {
-  const { kubeconfig, context } = kubernetes;
+async function connect(command: ServeCommand, config: Config, logger: Logger): Promise<Cluster> {
   if (!command.sandbox) {
-    if (kubeconfig !== undefined) return owned(await kubeconfigConnection(kubeconfig, context));
-    if (isInCluster(process.env)) return owned(inClusterConnection(process.env));
+    const connection = await configuredConnection(config);
+    if (connection !== undefined) return { connection, isShared: true, close: () => connection.close() };
     logger.warn('No cluster is configured (kubernetes.kubeconfig) and this is no pod: using the embedded sandbox');
   }
   return startSandboxCluster(command, logger);
 }
 
-function owned(connection: KubeConnection): Cluster {
-  return { connection, isShared: true, close: () => connection.close() };
+/** The cluster that is configured, or the one this process runs in; undefined where there is neither. */
+async function configuredConnection({ kubernetes }: Config): Promise<KubeConnection | undefined> {
+  const { kubeconfig, context } = kubernetes;
+  if (kubeconfig !== undefined) return kubeconfigConnection(kubeconfig, context);
+  return isInCluster(process.env) ? inClusterConnection(process.env) : undefined;
 }

@@ -1,6 +1,6 @@
 import { BuildProblem } from '../build/build.ts';
+import { CONTROLS } from './repository-url.ts';
 
-const CONTROLS = String.raw`\u0000-\u001f\u007f-\u009f\u2028\u2029`;
 /**
  * What Git lets a ref be called (git-check-ref-format), as long as a file system and so Git can hold it in one name. The
  * empty text is none.

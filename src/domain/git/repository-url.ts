@@ -10,7 +10,9 @@ const SSH_USER = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,63}$/;
 /** Characters that stand for themselves in a path (RFC 3986, pchar), and that encodeURIComponent encodes. */
 const PLAIN_IN_PATH = /%(?:24|26|2B|2C|3A|3B|3D|40)/g;
 
-export const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/;
+/** Control characters and line ends, as they stand in a class of a regular expression. */
+export const CONTROLS = String.raw`\u0000-\u001f\u007f-\u009f\u2028\u2029`;
+const CONTROL = new RegExp(`[${CONTROLS}]`);
 
 /** An address of a repository in its parts, each written in one way. */
 export interface Address {

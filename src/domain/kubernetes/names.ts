@@ -33,6 +33,11 @@ export function isObjectName(text: string): boolean {
   return DNS_SUBDOMAIN.test(text);
 }
 
+/** A port by its number or its name. */
+export function isPort(port: string | number): boolean {
+  return typeof port === 'number' ? isPortNumber(port) : isPortName(port);
+}
+
 export function isPortName(text: string): boolean {
   return PORT_NAME.test(text);
 }

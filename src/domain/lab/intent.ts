@@ -110,13 +110,7 @@ export function cleanedPatch({ uid, resourceVersion }: IntentVersion): object {
 
 /** Merge patch: what the cluster does not do for the lab at the moment. For this version, as above. */
 export function hindrancePatch({ uid, resourceVersion }: IntentVersion, { reason, message }: Finding): object {
-  return {
-    metadata: {
-      uid,
-      resourceVersion,
-      annotations: { [HINDRANCE]: JSON.stringify({ reason, message }) },
-    },
-  };
+  return { metadata: { uid, resourceVersion, annotations: { [HINDRANCE]: JSON.stringify({ reason, message }) } } };
 }
 
 /**

@@ -73,11 +73,8 @@ function judge(
   if (awaitsImage(intent)) return { status: 'pending', phase: 'building' };
   if (pod === undefined) {
     const stuck = observed.pod && stuckPod(observed.pod, 'an earlier lab', now);
-    return {
-      status: 'pending',
-      phase: phaseWithoutPod(observed),
-      finding: stuck ?? intent.hindrance ?? undefined,
-    };
+    const finding = stuck ?? intent.hindrance ?? undefined;
+    return { status: 'pending', phase: phaseWithoutPod(observed), finding };
   }
   const end = findEnd(pod);
   if (end !== undefined) {

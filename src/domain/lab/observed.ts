@@ -77,6 +77,11 @@ export interface ObservedLab {
 /** A lab that somebody has asked for. */
 export type WantedLab = ObservedLab & { readonly intent: ObservedIntent };
 
+/** The same lab, where somebody has asked for it. */
+export function asWanted({ intent, ...rest }: ObservedLab): WantedLab | undefined {
+  return intent === undefined ? undefined : { intent, ...rest };
+}
+
 /** The pod of the spawn that the intent asks for; a pod of an earlier spawn is a leftover. */
 export function currentPod({ intent, pod }: ObservedLab): ObservedPod | undefined {
   return pod !== undefined && pod.spawnId === intent?.spec.spawnId ? pod : undefined;

@@ -28,8 +28,5 @@ export function stuckPod(pod: Ending, which: string, now: number): Finding | und
     finalizer === undefined
       ? `its machine${pod.node === null ? '' : ` (${pod.node})`} does not confirm that it has ended, and may be lost`
       : `the finalizer "${finalizer}" holds it`;
-  return {
-    reason: 'PodStuck',
-    message: `The pod of ${which} does not go: ${why}. Tell an administrator.`,
-  };
+  return { reason: 'PodStuck', message: `The pod of ${which} does not go: ${why}. Tell an administrator.` };
 }

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { parseIntent } from '../../domain/lab/intent.ts';
 import { intentName, LAB_INTENT_KIND, LAB_KIND, POD_NAME } from '../../domain/lab/object-names.ts';
 import {
+  asWanted,
   currentPod,
   type ObservedIntent,
   type ObservedLab,
@@ -179,17 +180,14 @@ export class LabCache implements Cache {
   /** Every lab that somebody has asked for. */
   *labs(): Generator<WantedLab, void> {
     for (const { slug } of this.#intents.values()) {
-      const { intent, ...rest } = this.observe(slug);
-      if (intent !== undefined) yield { intent, ...rest };
+      const lab = asWanted(this.observe(slug));
+      if (lab !== undefined) yield lab;
     }
   }
 
   /** Every lab that this user has asked for. */
   labsOf(username: string): WantedLab[] {
-    return [...this.#slugsOf.get(username)].flatMap((slug) => {
-      const { intent, ...rest } = this.observe(slug);
-      return intent === undefined ? [] : [{ intent, ...rest }];
-    });
+    return [...this.#slugsOf.get(username)].flatMap((slug) => asWanted(this.observe(slug)) ?? []);
   }
 
   /** What the cluster says about one lab. */

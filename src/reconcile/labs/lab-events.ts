@@ -1,6 +1,6 @@
 import type { CoreV1Event } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
-import { currentPod, type WantedLab } from '../../domain/lab/observed.ts';
+import { asWanted, currentPod, type WantedLab } from '../../domain/lab/observed.ts';
 import { eventText, findEventTrouble } from '../../domain/lab/reasons.ts';
 import { stuckAt, stuckPod } from '../../domain/lab/stuck-pod.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
@@ -42,15 +42,15 @@ export class LabEventReporter {
    */
   report(slug: string): Operation | undefined {
     const { cache, operations, followers } = this.#options;
-    const { intent, ...rest } = cache.observe(slug);
-    if (intent === undefined) {
+    const lab = asWanted(cache.observe(slug));
+    if (lab === undefined) {
       followers?.drop(slug);
       // Deleted, by us or by somebody else: no reader waits for ever.
       operations.finish(slug);
       return undefined;
     }
+    const { intent } = lab;
     const operation = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
-    const lab = { intent, ...rest };
     operation.notePod(currentPod(lab), this.#clock.monotonic());
     if (intent.deleting) this.#reportDelete(lab, operation);
     else if (intent.failure !== null) operation.fail(intent.failure);
@@ -90,14 +90,12 @@ export class LabEventReporter {
       log.info(`${asked} is not offered any more; its tag stands for another image now: ${reference}`);
     }
     const [now, at] = [this.#clock.now(), this.#clock.monotonic()];
-    const condition = operation.condition(at);
-    const left = operation.timeLeft(lab.intent, {
-      hasPod: currentPod(lab) !== undefined,
+    const memory = operation.memoryOf(lab, {
+      podSeen: cache.hasSeenPod(lab.intent),
       clockSkew: timings.clockSkew,
       now,
       at,
     });
-    const memory = { podSeen: cache.hasSeenPod(lab.intent), trouble: condition, left };
     const decision = decide(lab, memory, timings, now);
     if (decision.do === 'await-image') return followers?.follow(slug, lab.intent, log);
     followers?.drop(slug);
@@ -106,12 +104,12 @@ export class LabEventReporter {
       log.info('Waiting for the namespace of an earlier lab to go', PROGRESS.waiting);
     } else if (decision.do === 'remove-leftover-pod') {
       log.info('Waiting for the pod of an earlier lab to go', PROGRESS.waiting);
-      const stuck = stuckPod(decision.pod, 'an earlier lab', this.#clock.now());
+      const stuck = stuckPod(decision.pod, 'an earlier lab', now);
       if (stuck !== undefined) log.info(stuck.message);
     } else if (decision.do === 'make-objects') {
       if (lab.intent.hindrance !== null) log.info(lab.intent.hindrance.message);
     } else if (decision.do === 'follow-pod') {
-      if (condition !== null) log.info(condition.message);
+      if (memory.trouble !== null) log.info(memory.trouble.message);
     } else if (decision.do === 'report-running') {
       operation.end('complete', `Lab Kubernetes pod started for ${lab.intent.spec.user.username}`);
     }

@@ -5,7 +5,7 @@ import type { LabConfig } from '../../config/config.ts';
 import { hindrancePatch, parseIntent, parseSecrets } from '../../domain/lab/intent.ts';
 import type { LabSecrets, LabSpec } from '../../domain/lab/lab.ts';
 import { POD_NAME } from '../../domain/lab/object-names.ts';
-import { currentPod, labSpecOf, type ObservedIntent, type WantedLab } from '../../domain/lab/observed.ts';
+import { asWanted, currentPod, labSpecOf, type ObservedIntent, type WantedLab } from '../../domain/lab/observed.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated } from '../../storage/kubernetes/kube-error.ts';
@@ -74,16 +74,14 @@ export class LabReconciler {
 
   #decide(slug: string): Decided | undefined {
     const { cache, operations, timings, admission } = this.#options;
-    const { intent, ...rest } = cache.observe(slug);
-    if (intent === undefined) return undefined;
-    const lab: WantedLab = { intent, ...rest };
+    const lab = asWanted(cache.observe(slug));
+    if (lab === undefined) return undefined;
+    const { intent } = lab;
     const operation = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
-    const at = this.#clock.monotonic();
-    const pod = currentPod(lab);
-    operation.notePod(pod, at);
-    const now = this.#clock.now();
-    const left = operation.timeLeft(intent, { hasPod: pod !== undefined, clockSkew: timings.clockSkew, now, at });
-    const memory = { podSeen: cache.hasSeenPod(intent), trouble: operation.condition(at), left };
+    const [now, at] = [this.#clock.now(), this.#clock.monotonic()];
+    operation.notePod(currentPod(lab), at);
+    const podSeen = cache.hasSeenPod(intent);
+    const memory = operation.memoryOf(lab, { podSeen, clockSkew: timings.clockSkew, now, at });
     return { lab, operation, decision: decide(lab, memory, timings, now, admission.judge(lab)) };
   }
 

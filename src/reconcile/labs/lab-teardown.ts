@@ -117,13 +117,18 @@ export class LabTeardown {
     return {};
   }
 
-  /** Deletes this pod and no other of its name. @throws KubeError */
-  async deletePod({ namespace, uid }: ObservedPod): Promise<void> {
-    await this.#deletePod(namespace, uid);
+  /**
+   * Deletes this pod and no other of its name.
+   *
+   * @param options.force without waiting for its machine to confirm that it has ended
+   * @throws KubeError
+   */
+  async deletePod({ namespace, uid }: ObservedPod, { force = false } = {}): Promise<void> {
+    await this.#deletePod(namespace, { uid, ...(force ? { gracePeriodSeconds: 0 } : {}) });
   }
 
-  async #deletePod(namespace: string, uid: string): Promise<void> {
-    await this.#options.client.delete(Pods, { namespace, name: POD_NAME }, { uid }).catch((error: unknown) => {
+  async #deletePod(namespace: string, options: { uid: string; gracePeriodSeconds?: number }): Promise<void> {
+    await this.#options.client.delete(Pods, { namespace, name: POD_NAME }, options).catch((error: unknown) => {
       // Another pod of that name: the one that was meant is gone.
       if (!isKubeError(error, 409)) throw error;
     });
@@ -143,7 +148,7 @@ export class LabTeardown {
     logger.info({ lab: slug }, 'a lab has ended while its objects were written: removing them');
     await Promise.all([
       client.deleteCollection(Secrets, namespace, oneSpawnSelector(controller, slug, spec.spawnId)),
-      pod === undefined ? undefined : this.#deletePod(namespace, pod.metadata?.uid ?? ''),
+      pod === undefined ? undefined : this.#deletePod(namespace, { uid: pod.metadata?.uid ?? '' }),
     ]);
     return {};
   }

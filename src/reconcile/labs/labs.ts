@@ -6,12 +6,12 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { buildIntent, deletingPatch, INTENT_TYPE, parseIntent } from '../../domain/lab/intent.ts';
 import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../../domain/lab/lab.ts';
-import { buildObjectNames, LAB_INTENT_KIND, POD_NAME } from '../../domain/lab/object-names.ts';
+import { buildObjectNames, LAB_INTENT_KIND } from '../../domain/lab/object-names.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
 import { KIND_LABEL, labSlug } from '../../domain/names.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isOutdated, KubeError } from '../../storage/kubernetes/kube-error.ts';
-import { Pods, Secrets } from '../../storage/kubernetes/resources.ts';
+import { Secrets } from '../../storage/kubernetes/resources.ts';
 import { withTimeout } from '../../util/abort.ts';
 import { explainKubeError } from '../explain-kube-error.ts';
 import type { LabAdmission } from './admission/lab-admission.ts';
@@ -21,6 +21,7 @@ import type { LabCache } from './lab-cache.ts';
 import { isDoubtful, type LabLookup } from './lab-lookup.ts';
 import type { CreateLab, LabService, LabTokens } from './lab-service.ts';
 import type { LabEventReporter } from './lab-events.ts';
+import type { LabTeardown } from './lab-teardown.ts';
 import { OperationLog, parseEventId, type Position } from './operation-log.ts';
 import { type Operations, subjectOf } from './operations.ts';
 
@@ -32,6 +33,7 @@ export interface LabsOptions {
   readonly admission: LabAdmission;
   readonly builder: LabBuilder;
   readonly reporter: LabEventReporter;
+  readonly teardown: Pick<LabTeardown, 'deletePod'>;
   readonly operations: Operations;
   readonly config: LabConfig;
   /** Where the configuration asks for signed tokens. */
@@ -152,17 +154,12 @@ export class Labs implements LabService {
 
   /** Takes the pod of a lab that is to go out of the API server's records, whether its machine has ended it or not. */
   async #forcePod(key: LabKey): Promise<void> {
-    const { client, cache, logger } = this.#options;
+    const { cache, logger, teardown } = this.#options;
     const { pod } = cache.observe(labSlug(key));
     if (pod === undefined) return;
-    logger.warn(
-      { lab: pod.slug, namespace: pod.namespace, node: pod.node },
-      'deleting a pod by force: it may still run',
-    );
-    const only = { uid: pod.uid, gracePeriodSeconds: 0 };
-    await client.delete(Pods, { namespace: pod.namespace, name: POD_NAME }, only).catch((error: unknown) => {
-      if (!isOutdated(error)) throw error;
-    });
+    const { slug: lab, namespace, node } = pod;
+    logger.warn({ lab, namespace, node }, 'deleting a pod by force: it may still run');
+    await teardown.deletePod(pod, { force: true });
   }
 
   events(key: LabKey, lastEventId: string | undefined, signal: AbortSignal): AsyncIterable<LabEvent> | undefined {
@@ -262,9 +259,9 @@ export class Labs implements LabService {
 
   #conflict(key: LabKey): LabwrightError {
     const state = this.get(key);
-    if (state?.status === 'running')
-      return new LabwrightError('lab_exists', 409, `Lab already exists for ${key.username}`);
-    const kind = state?.status === 'terminating' ? 'delete' : 'spawn';
+    const status = state?.status;
+    if (status === 'running') return new LabwrightError('lab_exists', 409, `Lab already exists for ${key.username}`);
+    const kind = status === 'terminating' ? 'delete' : 'spawn';
     const message = withCause(`An operation for ${key.username} is in progress: ${kind}`, state);
     return new LabwrightError('operation_in_progress', 409, message);
   }

@@ -1,7 +1,8 @@
 import type { LabSecrets } from '../../domain/lab/lab.ts';
-import { labSpecOf, type ObservedIntent } from '../../domain/lab/observed.ts';
+import { currentPod, labSpecOf, type ObservedIntent, type WantedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
 import { type Finding, findTrouble, type Trouble } from '../../domain/lab/reasons.ts';
+import type { LabMemory } from './decide.ts';
 import { OperationLog, type OperationKind } from './operation-log.ts';
 
 /** How many ended operations of labs that are gone are remembered for late readers. */
@@ -134,6 +135,12 @@ export class Operation {
     }
     const { at: end, notBefore } = this.#ends;
     return (hasPod ? Math.max(end, notBefore) : end) - at;
+  }
+
+  /** What `decide` has to know of this lab beside what the cluster says. */
+  memoryOf(lab: WantedLab, { podSeen, ...look }: Omit<Look, 'hasPod'> & { readonly podSeen: boolean }): LabMemory {
+    const left = this.timeLeft(lab.intent, { ...look, hasPod: currentPod(lab) !== undefined });
+    return { podSeen, trouble: this.condition(look.at), left };
   }
 
   /** Whether this process has found that the lab may be made: from then on it counts against what its user may have. */

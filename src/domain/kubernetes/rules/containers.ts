@@ -10,7 +10,7 @@ import type {
   V1SecurityContext,
 } from '@kubernetes/client-node';
 import { repeated } from '../../../util/repeated.ts';
-import { EXPECTED, isDnsLabel, isPortName, isPortNumber, isQualifiedName } from '../names.ts';
+import { EXPECTED, isDnsLabel, isPort, isPortName, isPortNumber, isQualifiedName } from '../names.ts';
 import { parseQuantity } from '../quantity.ts';
 import { oneOf, type ReportFault, type Rule, ruleFor } from './rule.ts';
 
@@ -107,7 +107,7 @@ const COUNTS = [
 ] as const;
 
 function checkPortOf({ port }: { port: string | number }, report: ReportFault): void {
-  if (typeof port === 'number' ? !isPortNumber(port) : !isPortName(port)) report(['port'], EXPECTED.portName);
+  if (!isPort(port)) report(['port'], EXPECTED.portName);
 }
 
 function checkResources({ limits = {}, requests = {} }: V1ResourceRequirements, report: ReportFault): void {

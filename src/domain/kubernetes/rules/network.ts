@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net';
 import type { V1IPBlock, V1NetworkPolicyPeer, V1NetworkPolicyPort } from '@kubernetes/client-node';
-import { EXPECTED, isPortName, isPortNumber } from '../names.ts';
+import { EXPECTED, isPort, isPortNumber } from '../names.ts';
 import { oneOf, type ReportFault, type Rule, ruleFor } from './rule.ts';
 
 const CIDR = 'expected an address block such as 10.0.0.0/8 or fd00::/8';
@@ -28,9 +28,7 @@ export const NETWORK: Readonly<Record<string, Rule>> = {
 
 function checkPort({ protocol, port, endPort }: V1NetworkPolicyPort, report: ReportFault): void {
   oneOf(protocol, ['TCP', 'UDP', 'SCTP'], report, 'protocol');
-  if (typeof port === 'number' ? !isPortNumber(port) : port !== undefined && !isPortName(port)) {
-    report(['port'], EXPECTED.portName);
-  }
+  if (port !== undefined && !isPort(port)) report(['port'], EXPECTED.portName);
   if (endPort === undefined) return;
   if (typeof port !== 'number') report(['endPort'], 'expected a port, as a number, beside it');
   else if (!isPortNumber(endPort) || endPort < port) report(['endPort'], 'expected a port that is not below port');

@@ -98,15 +98,12 @@ export class LabAdmission {
   }
 
   #exceeds(lab: CreateLab): Finding | undefined {
-    const { username } = lab.key;
-    const slug = labSlug(lab.key);
-    const there: Array<Pick<LabSpec, 'resources' | 'quota'>> = this.#sharing(username)
-      .filter((other) => other.intent.slug !== slug)
-      .map((other) => other.intent.spec);
-    const pending = [...(this.#pending.get(username) ?? [])].filter(
-      ({ key }) => key.servername !== lab.key.servername && !this.#isThere(key.username, labSlug(key)),
-    );
-    return exceeds(lab, [...there, ...pending], this.#options.labsPerUser);
+    const others = new Map<string, Pick<LabSpec, 'resources' | 'quota'>>();
+    for (const pending of this.#pending.get(lab.key.username) ?? []) others.set(labSlug(pending.key), pending);
+    // A create that is still under way here may be in the cache already, by the watch.
+    for (const { intent } of this.#sharing(lab.key.username)) others.set(intent.slug, intent.spec);
+    others.delete(labSlug(lab.key));
+    return exceeds(lab, [...others.values()], this.#options.labsPerUser);
   }
 
   #sharing(username: string): WantedLab[] {
@@ -115,11 +112,6 @@ export class LabAdmission {
 
   #takesShare(lab: WantedLab): boolean {
     return takesShare(lab, this.#options.cache.hasSeenPod(lab.intent));
-  }
-
-  /** A create that is still under way here may be in the cache already, by the watch. */
-  #isThere(username: string, slug: string): boolean {
-    return this.#sharing(username).some(({ intent }) => intent.slug === slug);
   }
 
   async #refresh(username: string): Promise<void> {
