@@ -118,9 +118,14 @@ describe('a replica that leads, as a process', () => {
 
   it('writes nothing when it wakes from a pause that was longer than its lease', async () => {
     const [first, second] = await two();
+    // It waits for an answer when it is stopped: what it was handing to the kernel at that moment nothing could take back.
+    first.proxy.onCall = (_, { resource }) => (resource === 'configmaps' ? 'hold-after' : 'pass');
+    const held = await first.proxy.nextHeld(20_000);
     first.process.kill('SIGSTOP');
     await leads(second);
     await works(second);
+    first.proxy.onCall = () => 'pass';
+    held.release();
     const woken = performance.now();
     first.process.kill('SIGCONT');
     await until('it has noticed', () => first.hasLost);

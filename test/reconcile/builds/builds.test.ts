@@ -380,12 +380,15 @@ describe('a build that is cancelled', () => {
   it('leaves the queue, and those behind it move up', async () => {
     const gate = aGate();
     await set({ scripts: () => gate.script(), config: { queue: { running: 1 } } });
-    const [, second, third] = await Promise.all(
+    const states = await Promise.all(
       ['a', 'b', 'c'].map((name) => setting.request({ repository: aRepository(`ada/${name}`), username: name })),
     );
-    const waiting = [second, third].map((state) => setting.builds.get(state?.spec.id ?? ''));
-    const last = waiting.find((state) => state?.position === 2);
-    const first = waiting.find((state) => state?.position === 1);
+    // Any of them may have been the first: they were asked for in the same millisecond.
+    const at = (position: number) => {
+      return states.map(({ spec }) => setting.builds.get(spec.id)).find((state) => state?.position === position);
+    };
+    await until('two wait', () => at(1) !== undefined && at(2) !== undefined);
+    const [first, last] = [at(1), at(2)];
     await setting.builds.cancel(first?.spec.id ?? '', 'b');
     await until('the one behind has moved up', () => setting.builds.get(last?.spec.id ?? '')?.position === 1);
   });

@@ -8,6 +8,7 @@ import { RemoteClusterExecutor } from '../../../src/reconcile/builds/executors/k
 import type { BuildScript, Kubelet } from '../../../sandbox/index.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
 import { Jobs, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import { admitNoPods } from '../support/admit-no-pods.ts';
 import { startCluster, type TestCluster } from '../../support/cluster.ts';
 import type { BuildSetting } from './setting.ts';
 
@@ -83,6 +84,13 @@ export class OtherCluster {
 
   comeBack(): void {
     this.cluster.proxy.onCall = () => 'pass';
+  }
+
+  /** Its administrator lets nobody else change the namespace, and has it refuse all pods. */
+  async admitNoPods(): Promise<void> {
+    this.cluster.proxy.onCall = (_, { verb, resource }) =>
+      verb === 'patch' && resource === 'namespaces' ? { status: 403, reason: 'Forbidden' } : 'pass';
+    await admitNoPods(this.cluster.client, this.namespace);
   }
 
   async jobs() {

@@ -125,8 +125,7 @@ describe('a build in another cluster', () => {
   it('fails for the reason that it has there, where there is no other', async () => {
     await set({ executors: (each) => executorsOf(other.executor())(each) });
     await untilReady();
-    const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
-    await other.cluster.client.patch(Namespaces, { name: other.namespace }, { metadata: { labels } });
+    await other.admitNoPods();
     expect(terminal(await setting.build())).toMatchObject([{ type: 'failed', reason: 'AdmissionDenied' }]);
     await until('nothing is left there', () => other.isEmpty());
   });
@@ -234,8 +233,7 @@ describe('a cluster that cannot start builds', () => {
   it('because it admits no pod of it is passed over', async () => {
     await set();
     await untilReady();
-    const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
-    await other.cluster.client.patch(Namespaces, { name: other.namespace }, { metadata: { labels } });
+    await other.admitNoPods();
     here.end();
     expect(terminal(await setting.build())).toMatchObject([{ type: 'ready' }]);
     await until('nothing is left there', () => other.isEmpty());

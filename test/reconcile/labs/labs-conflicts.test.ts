@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { FaultProxy } from '../../support/fault-proxy.ts';
 import { itNeedsControllers } from '../../support/cluster-needs.ts';
 import * as resources from '../../../src/storage/kubernetes/resources.ts';
+import { admitNoPods } from '../support/admit-no-pods.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
 import { until } from '../support/until.ts';
@@ -269,8 +270,7 @@ describe('what the cluster refuses', () => {
     const setting = await clusters.setting({ config });
     await setting.spawn(aLab());
     await setting.labs.delete(aKey());
-    const metadata = { labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } };
-    await setting.client.patch(Namespaces, { name: setting.namespaceOf() }, { metadata });
+    await admitNoPods(setting.client, setting.namespaceOf());
     await failedWith(setting, 'AdmissionDenied');
     await setting.untilCleaned();
     await setting.spawn(aLab());

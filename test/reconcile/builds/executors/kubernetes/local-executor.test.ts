@@ -12,6 +12,7 @@ import type { Kubelet } from '../../../../../sandbox/index.ts';
 import { KubeClient } from '../../../../../src/storage/kubernetes/kube-client.ts';
 import { Jobs, Namespaces, Pods, Secrets, ServiceAccounts } from '../../../../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../../../../support/cluster.ts';
+import { admitNoPods } from '../../../support/admit-no-pods.ts';
 import { until } from '../../../support/until.ts';
 import { buildsConfig, buildSpec, NO_SECRETS } from '../../docker-executor-support.ts';
 import { Gate } from '../../gate.ts';
@@ -106,8 +107,7 @@ describe('starting a build at home', () => {
   });
 
   it('tells at once when the rules of the cluster do not admit its pod', async () => {
-    const labels = { 'pod-security.kubernetes.io/enforce': 'restricted' };
-    await client.patch(Namespaces, { name: namespace }, { metadata: { labels } });
+    await admitNoPods(client, namespace);
     const [executor, spec] = [anExecutor(), await anIntent()];
     await executor.start(spec, NO_SECRETS);
     await until('it is said', () => executor.observe(spec.id)?.trouble?.reason === 'AdmissionDenied');
