@@ -21,10 +21,10 @@ function stopOnSignals(): AbortSignal {
 async function main(args: readonly string[]): Promise<number> {
   const command = parseArguments(args);
   if (command.command !== 'serve') {
-    const { exitCode, stdout, stderr } = await runCommand(command, async (config, labs) => {
+    const { exitCode, stdout, stderr } = await runCommand(command, async (config, tries) => {
       const connection = await connectTo(config);
       try {
-        return await tryInCluster(connection, labs);
+        return await tryInCluster(connection, tries);
       } finally {
         await connection.close();
       }

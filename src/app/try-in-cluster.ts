@@ -1,7 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import type { KubernetesObject } from '@kubernetes/client-node';
-import type { LabObjects } from '../builder/lab/lab-builder.ts';
-import { listObjects } from '../builder/manifest.ts';
 import type { Refusal } from '../cli/index.ts';
 import { SetupError } from '../domain/setup-error.ts';
 import type { KubeConnection } from '../storage/kubernetes/connection.ts';
@@ -16,30 +14,40 @@ const BY_KIND = new Map<string, resources.Resource<KubernetesObject>>(
 );
 
 /**
- * Sends the objects of labs to the API server as a dry run: it validates and admits them and stores none. Namespace and service
- * account are made, with the labels of a lab's: what is inside is admitted only where they are there. They are removed at the end;
- * if this process is killed before, the controller collects them as it does what is left of labs.
+ * Sends the objects of labs or builds to the API server as a dry run: it validates and admits them and stores none. Namespace and
+ * service account are made, with their own labels: what is inside is admitted only where they are there. They are removed at
+ * the end; if this process is killed before, the controller collects what has the labels of a lab.
+ *
+ * @param tries the first object of each is the namespace of them all
+ * @throws {SetupError} the cluster cannot be asked
  */
-export async function tryInCluster(connection: KubeConnection, labs: readonly LabObjects[]): Promise<Refusal[][]> {
+export async function tryInCluster(
+  connection: KubeConnection,
+  tries: readonly (readonly KubernetesObject[])[],
+): Promise<Refusal[][]> {
   const client = new KubeClient({ connection });
-  const [first] = labs;
+  const first = tries[0]?.[0];
   if (first === undefined) return [];
-  const name = `${first.namespace.metadata?.name ?? 'lab'}-${randomBytes(4).toString('hex')}`;
-  const namespace = placed(first.namespace, { name });
+  const name = `${first.metadata?.name ?? 'lab'}-${randomBytes(4).toString('hex')}`;
+  const namespace = placed(first, { name });
   const refused = await refusalOf(() => client.create(resources.Namespaces, namespace), namespace);
-  if (refused !== undefined) return labs.map(() => [refused]);
+  if (refused !== undefined) return tries.map(() => [refused]);
   try {
-    return await tryInside(client, labs, name);
+    return await tryInside(client, tries, name);
   } finally {
     await client.delete(resources.Namespaces, { name });
   }
 }
 
-async function tryInside(client: KubeClient, labs: readonly LabObjects[], namespace: string): Promise<Refusal[][]> {
+async function tryInside(
+  client: KubeClient,
+  tries: readonly (readonly KubernetesObject[])[],
+  namespace: string,
+): Promise<Refusal[][]> {
   const answers: Refusal[][] = [];
-  for (const lab of labs) {
+  for (const objects of tries) {
     const refusals: Refusal[] = [];
-    for (const each of listObjects(lab)) {
+    for (const each of objects) {
       const resource = BY_KIND.get(each.kind ?? '');
       if (resource === undefined || each.kind === 'Namespace') continue;
       const object = placed(each, { namespace });

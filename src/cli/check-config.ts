@@ -1,8 +1,10 @@
 import { ConfigError, loadConfig } from '../config/index.ts';
 import { remarksOnBuilds } from './build-remarks.ts';
-import { askCluster, checkLabs, type TryInCluster } from './check-labs.ts';
+import { buildsHere, tryBuild } from './check-builds.ts';
+import { checkLabs, tryLabs } from './check-labs.ts';
 import { remarksOnLabs } from './lab-remarks.ts';
 import { printed, refused, type CommandResult } from './result.ts';
+import type { TryInCluster } from './try-in-cluster.ts';
 
 /**
  * `labwright check-config FILE`: says what is wrong with a configuration, all of it, or that nothing is.
@@ -14,11 +16,18 @@ export async function checkConfig(file: string, tryInCluster?: TryInCluster): Pr
     const config = await loadConfig(file);
     const { lab, images, builds } = config;
     const wrong = checkLabs(config);
-    if (wrong.length === 0 && tryInCluster !== undefined) wrong.push(...(await askCluster(config, tryInCluster)));
+    const triesBuild = builds !== undefined && buildsHere(builds);
+    if (wrong.length === 0 && tryInCluster !== undefined) {
+      wrong.push(...(await tryLabs(config, tryInCluster)));
+      if (triesBuild) wrong.push(...(await tryBuild(config, builds, tryInCluster)));
+    }
     if (wrong.length > 0) return refused([`${file} cannot be used:`, ...wrong].join('\n  '));
     const remarks = [...remarksOnLabs(config), ...(builds === undefined ? [] : await remarksOnBuilds(builds))];
     const sizes = lab.sizes.map(({ name }) => name).join(', ');
-    const asked = tryInCluster === undefined ? '' : ' The cluster takes a lab of each size.';
+    const asked =
+      tryInCluster === undefined
+        ? ''
+        : ` The cluster takes a lab of each size${triesBuild ? ', and the pod of a build' : ''}.`;
     return printed(
       `${file} can be used: sizes ${sizes}; ${images.list.length} image(s); Pod Security ${lab.podSecurity}.${asked}\n` +
         remarks.map((remark) => `note: ${remark}\n`).join(''),

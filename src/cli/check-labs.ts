@@ -1,21 +1,10 @@
-import type { KubernetesObject } from '@kubernetes/client-node';
 import type { LabObjects } from '../builder/lab/lab-builder.ts';
+import { listObjects } from '../builder/manifest.ts';
 import { originOf, parseField } from '../builder/lab/origin.ts';
 import type { Config, LabSizeConfig } from '../config/index.ts';
 import { checkKubernetes } from '../domain/kubernetes/check.ts';
 import { buildExampleLab } from './example-lab.ts';
-
-/** An object of a lab that the cluster refuses. */
-export interface Refusal {
-  readonly object: KubernetesObject;
-  /** The fields that are wrong, as the API server names them; empty where it refuses the object as a whole. */
-  readonly causes: readonly { readonly field: string; readonly message: string }[];
-  /** What it says of the object as a whole. */
-  readonly message: string;
-}
-
-/** Has the cluster judge the objects of labs, of one lab for each size, and stores none of them. */
-export type TryInCluster = (config: Config, labs: readonly LabObjects[]) => Promise<readonly Refusal[][]>;
+import type { Refusal, TryInCluster } from './try-in-cluster.ts';
 
 /** What Kubernetes would refuse of labs of each size, by its rules alone: a sentence each, which begins with the key. */
 export function checkLabs(config: Config): string[] {
@@ -29,11 +18,11 @@ export function checkLabs(config: Config): string[] {
 }
 
 /** What the cluster itself says of labs of each size. */
-export async function askCluster(config: Config, tryInCluster: TryInCluster): Promise<string[]> {
+export async function tryLabs(config: Config, tryInCluster: TryInCluster): Promise<string[]> {
   const { sizes } = config.lab;
   const answers = await tryInCluster(
     config,
-    sizes.map((size) => labOf(config, size)),
+    sizes.map((size) => listObjects(labOf(config, size))),
   );
   const found = answers.flatMap((refusals, index) => {
     const size = sizes[index]?.name ?? '';
@@ -63,7 +52,8 @@ function keyOfMessage(message: string): string {
   return ADMISSION.find(([pattern]) => pattern.test(message))?.[1] ?? 'lab';
 }
 
-function labOf(config: Config, size: LabSizeConfig): LabObjects {
+/** A lab of one size, with all that labs may have. */
+export function labOf(config: Config, size: LabSizeConfig): LabObjects {
   const all = { displayName: undefined, uid: undefined, gid: undefined, groups: [], debug: true, resetUserEnv: true };
   return buildExampleLab(config, { user: 'labwright-check', server: '', image: undefined, ...all }, size);
 }

@@ -2,7 +2,7 @@
 import type { Command, ServeCommand } from './arguments.ts';
 import { USAGE } from './arguments.ts';
 import { checkConfig } from './check-config.ts';
-import type { TryInCluster } from './check-labs.ts';
+import type { TryInCluster } from './try-in-cluster.ts';
 import { render } from './render.ts';
 import { renderBuild } from './render-build.ts';
 import { printed, refused, type CommandResult } from './result.ts';
@@ -18,7 +18,7 @@ export {
   type ServeCommand,
 } from './arguments.ts';
 export { readVersion } from './version.ts';
-export type { Refusal, TryInCluster } from './check-labs.ts';
+export type { Refusal, TryInCluster } from './try-in-cluster.ts';
 export type { CommandResult } from './result.ts';
 
 /**

@@ -1,16 +1,11 @@
-import { builderDigest, imageOf } from '../builder/build/build-image.ts';
-import { BuildPodBuilder } from '../builder/build/build-pod-builder.ts';
 import { writeManifest } from '../builder/manifest.ts';
-import { ConfigError, DEFAULT_NAMESPACE, loadConfig, type Config } from '../config/index.ts';
+import { ConfigError, loadConfig, type BuildsConfig } from '../config/index.ts';
 import { binderSlugOf } from '../domain/build/binder-slug.ts';
-import { BuildProblem, type BuildSpec } from '../domain/build/build.ts';
-import { identifyBuild } from '../domain/build/build-identity.ts';
+import { BuildProblem } from '../domain/build/build.ts';
 import { parseBuildPath, parseRepository } from '../domain/git/repository.ts';
 import type { RenderBuildCommand } from './arguments.ts';
+import { buildExampleBuild, listGround, type ExampleBuild } from './example-build.ts';
 import { printed, refused, type CommandResult } from './result.ts';
-
-/** Stands for what only a real request knows. */
-const PLACEHOLDER = 'placeholder';
 
 /**
  * `labwright render-build`: the objects of a build as YAML, and before them what has to be there for all builds, with
@@ -21,17 +16,8 @@ export async function renderBuild(command: RenderBuildCommand): Promise<CommandR
     const config = await loadConfig(command.config);
     const { builds } = config;
     if (builds === undefined) return refused('render-build: no builds are configured (`builds`)', 2);
-    const controller = config.kubernetes.namespace ?? DEFAULT_NAMESPACE;
-    const builder = new BuildPodBuilder(builds, { controller, namespace: builds.namespace ?? `${controller}-builds` });
-    const spec = specOf(command, builds);
-    const { namespace, serviceAccount, networkPolicy } = builder.buildNamespaceObjects();
-    const secrets = { dockerConfig: builds.registry.credentials === undefined ? null : PLACEHOLDER, git: {} };
-    const objects = [
-      ...[namespace, serviceAccount, networkPolicy].filter((object) => object !== undefined),
-      builder.buildJob(spec, { suspend: true, interestExpiresAt: 0 }),
-      builder.buildSecret(spec, secrets, { uid: PLACEHOLDER }),
-    ];
-    return printed(writeManifest(objects));
+    const { ground, job, secret } = buildExampleBuild(config, builds, askedFor(command, builds));
+    return printed(writeManifest([...listGround(ground), job, secret]));
   } catch (error) {
     if (error instanceof ConfigError) return refused(error.message);
     if (error instanceof BuildProblem) return refused(`render-build: ${error.message}`, 2);
@@ -39,21 +25,8 @@ export async function renderBuild(command: RenderBuildCommand): Promise<CommandR
   }
 }
 
-function specOf(
-  { repository, commit, path, user }: RenderBuildCommand,
-  builds: NonNullable<Config['builds']>,
-): BuildSpec {
+function askedFor({ repository, commit, path, user }: RenderBuildCommand, builds: BuildsConfig): ExampleBuild {
   const parsed = parseRepository(repository, builds.repositories);
   const resolved = { ...parsed, ref: commit, commit, binderSlug: binderSlugOf(parsed, commit) };
-  const directory = parseBuildPath(path);
-  const identity = identifyBuild(resolved, directory, builderDigest(builds));
-  return {
-    ...identity,
-    repository: resolved,
-    path: directory,
-    image: imageOf(builds, { repository: resolved, path: directory, key: identity.key }),
-    requestedBy: user,
-    detached: false,
-    createdAt: 0,
-  };
+  return { repository: resolved, path: parseBuildPath(path), requestedBy: user };
 }
