@@ -19,7 +19,7 @@ export class Floor {
   constructor(client: KubeClient, config: Config) {
     this.#client = client;
     this.#config = config;
-    this.#builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: 'labwright' });
+    this.#builder = new LabBuilder(config, 'labwright');
   }
 
   /** Makes one lab's objects; resolves when the API server has answered for the pod. */

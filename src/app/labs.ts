@@ -84,7 +84,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
     ...{ client, cache, operations, config: config.lab, timings, controller, logger, tokens },
     ...(clock === undefined ? {} : { clock }),
   };
-  const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: controller });
+  const builder = new LabBuilder(config, controller);
   const teardown = new LabTeardown(shared);
   const adoption = new LabAdoption(shared);
   const admission = new LabAdmission({

@@ -55,6 +55,8 @@ export function readFacts(username: string, claims: Claims, paths: FactClaims): 
     groups: readGroups(at('groups')),
     home: readHome(at('home')),
     quota: readQuota(at('quota')),
+    // Nobody becomes an administrator by a claim.
+    admin: null,
   };
 }
 

@@ -19,11 +19,14 @@ export interface UserFacts {
   readonly home: string | null;
   /** What the source itself allows the user; the configured quotas hold when it says nothing. */
   readonly quota: Quota | null;
+  /** Whether the hub knows the user as an administrator. */
+  readonly admin: boolean | null;
 }
 
 /** A user of whom nothing but the name is known. */
 export function noFacts(username: string): UserFacts {
-  return { username, name: null, email: null, uid: null, gid: null, groups: null, home: null, quota: null };
+  const unknown = { name: null, email: null, uid: null, gid: null, groups: null, home: null, quota: null, admin: null };
+  return { username, ...unknown };
 }
 
 /** Each fact from the first that knows it. */
@@ -39,6 +42,7 @@ export function mergeFacts(username: string, known: readonly UserFacts[]): UserF
     groups: first('groups'),
     home: first('home'),
     quota: first('quota'),
+    admin: first('admin'),
   };
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { DeepReadonly } from '../config/config.ts';
+import type { DeepReadonly } from '../util/deep-readonly.ts';
 
 /** `value` without the keys that are undefined: in an object that is sent and compared, absent and undefined are one. */
 export function defined<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {

@@ -32,6 +32,7 @@ Options of render:
   --display-name TEXT    display name of the user
   --uid N, --gid N       ids of the user; those of the configuration, or 1000, when absent
   --group NAME:ID        group of the user; can be repeated
+  --admin                an administrator of the hub
   --debug                ask for debug logging
   --reset-user-env       ask for a reset of the user's environment
 
@@ -72,6 +73,7 @@ export interface RenderCommand {
   readonly uid: number | undefined;
   readonly gid: number | undefined;
   readonly groups: readonly Group[];
+  readonly admin: boolean;
   readonly debug: boolean;
   readonly resetUserEnv: boolean;
 }
@@ -186,11 +188,12 @@ function parseRender(args: readonly string[]): RenderCommand {
     uid: { type: 'string' },
     gid: { type: 'string' },
     group: { type: 'string', multiple: true, default: [] },
+    admin: { type: 'boolean', default: false },
     debug: { type: 'boolean', default: false },
     'reset-user-env': { type: 'boolean', default: false },
   });
   if (values.user === undefined || values.user === '') throw new UsageError('render: expected --user NAME');
-  const { config, user, server, size, image, debug } = values;
+  const { config, user, server, size, image, admin, debug } = values;
   return {
     command: 'render',
     config,
@@ -202,6 +205,7 @@ function parseRender(args: readonly string[]): RenderCommand {
     uid: values.uid === undefined ? undefined : wholeNumber('uid', values.uid, MAX_ID),
     gid: values.gid === undefined ? undefined : wholeNumber('gid', values.gid, MAX_ID),
     groups: values.group.map(parseGroup),
+    admin,
     debug,
     resetUserEnv: values['reset-user-env'],
   };

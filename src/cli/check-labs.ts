@@ -6,7 +6,7 @@ import { checkKubernetes } from '../domain/kubernetes/check.ts';
 import { buildExampleLab } from './example-lab.ts';
 import type { Refusal, TryInCluster } from './try-in-cluster.ts';
 
-/** What Kubernetes would refuse of labs of each size, by its rules alone: a sentence each, which begins with the key. */
+/** What Kubernetes would refuse of labs of each size and with each overlay, by its rules alone: a sentence each, which begins with the key. */
 export function checkLabs(config: Config): string[] {
   const found = config.lab.sizes.flatMap((size) => {
     const { pod } = labOf(config, size);
@@ -14,7 +14,15 @@ export function checkLabs(config: Config): string[] {
       ({ path, message }) => `${originOf(config.lab, pod, ['spec', ...path], size.name)}: ${message}`,
     );
   });
-  return [...new Set(found)];
+  const [size] = config.lab.sizes;
+  const overlaid = config.overlays.flatMap(({ name }, index) =>
+    size === undefined
+      ? []
+      : checkKubernetes('PodSpec', labOf(config, size, [name]).pod.spec).map(
+          ({ path, message }) => `overlays[${String(index)}].lab: ${path.join('.')} of the pod: ${message}`,
+        ),
+  );
+  return found.length > 0 ? [...new Set(found)] : [...new Set(overlaid)];
 }
 
 /** What the cluster itself says of labs of each size. */
@@ -53,7 +61,16 @@ function keyOfMessage(message: string): string {
 }
 
 /** A lab of one size, with all that labs may have. */
-export function labOf(config: Config, size: LabSizeConfig): LabObjects {
-  const all = { displayName: undefined, uid: undefined, gid: undefined, groups: [], debug: true, resetUserEnv: true };
+export function labOf(config: Config, size: LabSizeConfig, overlays: readonly string[] = []): LabObjects {
+  const all = {
+    displayName: undefined,
+    uid: undefined,
+    gid: undefined,
+    groups: [],
+    admin: false,
+    debug: true,
+    resetUserEnv: true,
+    overlays,
+  };
   return buildExampleLab(config, { user: 'labwright-check', server: '', image: undefined, ...all }, size);
 }

@@ -1,5 +1,12 @@
 import { LabBuilder, type LabInput, type LabObjects } from '../builder/lab/lab-builder.ts';
-import { DEFAULT_NAMESPACE, resolveQuota, sizeResources, type Config, type LabSizeConfig } from '../config/index.ts';
+import {
+  DEFAULT_NAMESPACE,
+  findOverlays,
+  resolveQuota,
+  sizeResources,
+  type Config,
+  type LabSizeConfig,
+} from '../config/index.ts';
 import type { LabUser } from '../domain/user/user.ts';
 import type { RenderCommand } from './arguments.ts';
 
@@ -8,15 +15,18 @@ export const PLACEHOLDER = 'placeholder';
 const DEFAULT_ID = 1000;
 
 /** Which lab: what `labwright render` takes. */
-export type ExampleLab = Pick<RenderCommand, 'user' | 'server' | 'image' | 'displayName' | 'uid' | 'gid' | 'groups'> &
-  Pick<RenderCommand, 'debug' | 'resetUserEnv'>;
+export type ExampleLab = Pick<
+  RenderCommand,
+  'user' | 'server' | 'image' | 'displayName' | 'uid' | 'gid' | 'groups' | 'admin'
+> &
+  Pick<RenderCommand, 'debug' | 'resetUserEnv'> & {
+    /** Names of overlays; those that match the user when absent. */
+    readonly overlays?: readonly string[];
+  };
 
 /** The objects of a lab, with placeholders where secrets would be. It asks no cluster. */
 export function buildExampleLab(config: Config, asked: ExampleLab, size: LabSizeConfig): LabObjects {
-  const builder = new LabBuilder(config.lab, {
-    baseUrl: config.baseUrl,
-    namespace: config.kubernetes.namespace ?? DEFAULT_NAMESPACE,
-  });
+  const builder = new LabBuilder(config, config.kubernetes.namespace ?? DEFAULT_NAMESPACE);
   const user = findUser(asked, config);
   const { namespace } = builder.buildObjectNames({ username: user.username, servername: asked.server });
   const image = findImage(asked, config);
@@ -33,6 +43,7 @@ export function buildExampleLab(config: Config, asked: ExampleLab, size: LabSize
       image: image.reference,
     },
     image,
+    overlays: asked.overlays ?? findOverlays(config.overlays, { ...user, admin: asked.admin }),
     resources: sizeResources(size),
     extendedResources: size.extendedResources,
     quota: resolveQuota(config, user),

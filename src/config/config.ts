@@ -1,13 +1,7 @@
 import type { z } from 'zod';
 import type { LabResources } from '../domain/lab/lab.ts';
+import type { DeepReadonly } from '../util/deep-readonly.ts';
 import type { configSchema } from './schema.ts';
-
-/** `T` and everything in it, not to be written. */
-export type DeepReadonly<T> = T extends readonly (infer Entry)[]
-  ? readonly DeepReadonly<Entry>[]
-  : T extends object
-    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
-    : T;
 
 /**
  * The configuration as the program uses it: complete with defaults, checked and frozen. Durations are milliseconds, memory

@@ -17,5 +17,7 @@ export {
   type VolumeMountConfig,
 } from './config.ts';
 export { buildConfig, ConfigError, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export { mergeLab } from './merge-lab.ts';
+export { findOverlays } from './overlays.ts';
 export { resolveQuota } from './quotas.ts';
 export { sandboxConfig, type SandboxSettings } from './sandbox.ts';

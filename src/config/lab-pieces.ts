@@ -50,6 +50,11 @@ export const absolutePath = z
   .transform((path) => path.replaceAll(/\/+/g, '/').replace(/(?<=.)\/$/, ''))
   .meta({ title: 'path' });
 
+/** What a server exports, which may be all that it has. */
+const exportedPath = z
+  .union([z.literal('/'), absolutePath], { error: 'expected an absolute path without . and ..' })
+  .meta({ title: 'path' });
+
 /** An image as a container runs it. */
 export const imageReference = z
   .string()
@@ -101,7 +106,7 @@ const volumeSources = {
   nfs: z
     .strictObject({
       server: z.string().min(1).describe('Host of the NFS server.'),
-      path: absolutePath.describe('Exported path.'),
+      path: exportedPath.describe('Exported path.'),
       readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
     })
     .exactOptional()
@@ -153,12 +158,12 @@ const volumeSources = {
 const SOURCES = Object.keys(volumeSources) as (keyof typeof volumeSources)[];
 
 /** Names that the builder gives to volumes of its own. */
-const RESERVED_VOLUMES = new Set(['lab-home', 'lab-tmp', 'lab-files', 'lab-secrets', 'lab-env', 'lab-runtime']);
+const RESERVED_VOLUMES = /^lab-(?:home|tmp|files|secrets|token|account-token-\d+|env|runtime)$/;
 
 export const volume = z
   .strictObject({
     name: dnsLabel(50)
-      .refine((name) => !RESERVED_VOLUMES.has(name), { error: 'expected a name that Labwright does not use itself' })
+      .refine((name) => !RESERVED_VOLUMES.test(name), { error: 'expected a name that Labwright does not use itself' })
       .describe('Name for `volumeMounts`.'),
     ...volumeSources,
   })

@@ -16,6 +16,7 @@ import {
 } from './kubernetes.ts';
 import { absolutePath, copiedSecret, envName, initContainer, labSize, volume, volumeMount } from './lab-pieces.ts';
 import { uniqueBy } from './cross-check.ts';
+import { personal } from './personal.ts';
 import { cpu, duration, memory, positiveDuration } from './units.ts';
 
 const MINUTE = 60_000;
@@ -63,6 +64,29 @@ const homeSettings = z.strictObject({
       'One of `lab.volumes` to mount at the home directory. When absent, and no entry of `volumeMounts` covers the home ' +
         'directory, it is an empty directory that ends with the lab.',
     ),
+});
+
+const serviceAccount = z.strictObject({
+  name: personal(objectName).default('lab').describe('Its name, in the namespace of the lab.'),
+  annotations: annotations
+    .default({})
+    .describe('Annotations, such as `eks.amazonaws.com/role-arn`, by which a cloud knows it.'),
+  tokens: z
+    .array(
+      z.strictObject({
+        audience: z.string().min(1).describe('Who accepts the token (`aud`), such as `sts.amazonaws.com`.'),
+        path: absolutePath
+          .refine((path) => path.indexOf('/', 1) > 0, { error: 'expected a file in a directory of its own' })
+          .describe('File that holds it, in a directory that holds nothing else: the kubelet renews it there.'),
+        lifetime: duration
+          .refine((ms) => ms >= 10 * MINUTE && ms <= 24 * 60 * MINUTE, { error: 'expected a duration from 10m to 24h' })
+          .default(60 * MINUTE)
+          .describe('How long it is valid, from 10m to 24h.'),
+      }),
+    )
+    .check(uniqueBy('path'))
+    .default([])
+    .describe('Tokens of the account for other services, such as those of a cloud: none is for the API server.'),
 });
 
 const networkRules = z.strictObject({
@@ -210,6 +234,14 @@ export const labSettings = z.strictObject({
   runtimeMountsDir: absolutePath
     .optional()
     .describe('Directory with environment, secrets and resource limits as files; Nublado images expect /etc/nublado.'),
+  workingDir: absolutePath
+    .optional()
+    .describe(
+      'Directory in which the lab starts; the home directory when absent, and that of the image with schema `image`.',
+    ),
+  serviceAccount: serviceAccount
+    .prefault({})
+    .describe('The service account of the lab. It has no rights in the cluster.'),
   readOnlyRootFilesystem: z.boolean().default(false).describe('Make everything but mounts read-only.'),
   nodeSelector: labels.default({}).describe('Labels a node must have.'),
   tolerations: z.array(toleration).default([]).describe('Tolerations, as in a Pod.'),
@@ -222,14 +254,15 @@ export const labSettings = z.strictObject({
   runtimeClassName: objectName.optional().describe('Runtime class of the pod.'),
   schedulerName: objectName.optional().describe('Scheduler of the pod.'),
   hostUsers: z.boolean().optional().describe('`false` runs the pod in a user namespace of its own.'),
-  extraLabels: z.record(ownKey(qualifiedName), labelValue).default({}).describe('Labels on every object of a lab.'),
+  extraLabels: z
+    .record(ownKey(qualifiedName), personal(labelValue))
+    .default({})
+    .describe('Labels on every object of a lab.'),
   extraAnnotations: z
     .record(ownKey(qualifiedName), z.string())
     .default({})
     .describe('Annotations on every object of a lab.'),
-  namespaceAnnotations: annotations
-    .default({})
-    .describe('Annotations on the namespace; `{uid}` and `{gid}` are filled in.'),
+  namespaceAnnotations: annotations.default({}).describe('Annotations on the namespace.'),
   podSecurity: z
     .enum(['restricted', 'baseline', 'privileged'])
     .optional()

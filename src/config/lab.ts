@@ -1,10 +1,13 @@
 import type { z } from 'zod';
 import { TOKEN_DIRECTORY } from '../domain/lab/lab.ts';
 import { repeated } from '../util/repeated.ts';
+import type { DeepReadonly } from '../util/deep-readonly.ts';
 import { crossCheck, type Report } from './cross-check.ts';
 import { labSettings } from './lab-settings.ts';
+import { checkPlaceholders, PERSONAL_KEYS } from './personal.ts';
 
-type Settings = z.output<typeof labSettings>;
+/** What the rules look at; `lab` before and after its defaults that are computed. */
+type Settings = DeepReadonly<z.output<typeof labSettings>>;
 type PodSecurity = 'restricted' | 'baseline' | 'privileged';
 /** A ConfigMap takes a mebibyte. */
 const FILES_BYTES = 1000 * 1024;
@@ -15,13 +18,17 @@ export const lab = labSettings
   .check(
     crossCheck(['sizes', 'defaultSize'], checkDefaultSize),
     crossCheck(['volumes', 'volumeMounts', 'home', 'initContainers'], checkMounts),
-    crossCheck(['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir', 'token'], checkPaths),
+    crossCheck(
+      ['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir', 'token', 'serviceAccount'],
+      checkPaths,
+    ),
     crossCheck(['files'], checkFileSizes),
     crossCheck(['topologySpreadConstraints'], checkSpread),
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'pullTimeout', 'containerTimeout', 'spawnTimeout'], checkTimeouts),
     crossCheck(['containerDefaults'], checkContainerDefaults),
+    crossCheck([...PERSONAL_KEYS], checkPlaceholders),
   )
   .transform((settings) => ({
     ...settings,
@@ -31,7 +38,23 @@ export const lab = labSettings
     pullTimeout: settings.pullTimeout ?? settings.spawnTimeout,
     containerTimeout: settings.containerTimeout ?? settings.spawnTimeout,
     podSecurity: settings.podSecurity ?? strictestLevel(settings),
+    /** The level that was written, which nothing may ask to exceed. */
+    podSecurityLimit: settings.podSecurity,
   }));
+
+/** `lab` as it is parsed, before what the rest of the configuration adds to it. */
+export type ParsedLab = DeepReadonly<z.output<typeof lab>>;
+
+/** The rules for what one lab is made of, applied to what overlays make of `lab`. */
+export function checkPieces(settings: ParsedLab, report: Report): void {
+  checkMounts(settings, report);
+  checkPaths(settings, report);
+  checkFileSizes(settings, report);
+  checkSpread(settings, report);
+  checkSecretEnv(settings, report);
+  checkPodSecurity({ ...settings, podSecurity: settings.podSecurityLimit }, report);
+  checkPlaceholders(settings, report);
+}
 
 function checkDefaultSize({ sizes, defaultSize }: Settings, report: Report): void {
   if (defaultSize !== undefined && !sizes.some(({ name }) => name === defaultSize)) {
@@ -63,7 +86,7 @@ function checkMounts({ volumes, volumeMounts, home, initContainers }: Settings, 
 
 /** Two things cannot be mounted at one path; Kubernetes would refuse every pod. */
 function checkPaths(settings: Settings, report: Report): void {
-  const { volumeMounts, files, secrets, initContainers, runtimeMountsDir, token } = settings;
+  const { volumeMounts, files, secrets, initContainers, runtimeMountsDir, token, serviceAccount } = settings;
   const runtime = ['secrets', 'environment', 'runtime'].map((name) => `${runtimeMountsDir ?? ''}/${name}`);
   const taken = new Set(['/etc/passwd', '/etc/group', '/tmp', ...(runtimeMountsDir === undefined ? [] : runtime)]);
   if (token.source === 'signed') taken.add(TOKEN_DIRECTORY);
@@ -79,6 +102,12 @@ function checkPaths(settings: Settings, report: Report): void {
   });
   secrets.forEach(({ path }, index) => {
     if (path !== undefined) claim(path, ['secrets', index, 'path'], taken);
+  });
+  const directories = new Set<string>();
+  serviceAccount.tokens.forEach(({ path }, index) => {
+    const directory = path.slice(0, path.lastIndexOf('/'));
+    if (!directories.has(directory)) claim(directory, ['serviceAccount', 'tokens', index, 'path'], taken);
+    directories.add(directory);
   });
   initContainers.forEach((container, at) => {
     const among = new Set<string>();
@@ -115,7 +144,10 @@ function checkSecretEnv({ env, secrets }: Settings, report: Report): void {
 }
 
 /** What asks for more than `restricted`: https://kubernetes.io/docs/concepts/security/pod-security-standards/ */
-function demands({ volumes, initContainers }: Settings): { level: PodSecurity; path: readonly (string | number)[] }[] {
+function demands({
+  volumes,
+  initContainers,
+}: Pick<Settings, 'volumes' | 'initContainers'>): { level: PodSecurity; path: readonly (string | number)[] }[] {
   const found: { level: PodSecurity; path: readonly (string | number)[] }[] = [];
   volumes.forEach((volume, index) => {
     if (volume.hostPath !== undefined) found.push({ level: 'privileged', path: ['volumes', index, 'hostPath'] });
@@ -128,8 +160,13 @@ function demands({ volumes, initContainers }: Settings): { level: PodSecurity; p
   return found;
 }
 
-function strictestLevel(settings: Settings): PodSecurity {
-  return LEVELS[Math.max(0, ...demands(settings).map(({ level }) => LEVELS.indexOf(level)))] ?? 'privileged';
+/** The strictest level that allows what is asked for, and no stricter than `least`. */
+export function strictestLevel(
+  settings: Pick<Settings, 'volumes' | 'initContainers'>,
+  least: PodSecurity = 'restricted',
+): PodSecurity {
+  const asked = [least, ...demands(settings).map(({ level }) => level)];
+  return LEVELS[Math.max(...asked.map((level) => LEVELS.indexOf(level)))] ?? 'privileged';
 }
 
 function checkPodSecurity(settings: Settings, report: Report): void {

@@ -8,6 +8,7 @@ import { imageReference } from './lab-pieces.ts';
 import { leadership } from './leadership.ts';
 import { limits } from './limits.ts';
 import { dnsLabel } from './kubernetes.ts';
+import { checkOverlays, overlays } from './overlays.ts';
 import { quotas } from './quotas.ts';
 import { positiveDuration } from './units.ts';
 
@@ -82,9 +83,11 @@ export const configSchema = z
       .describe('What labs can run.'),
     quotas: quotas.prefault({}).describe('What users may have at once.'),
     lab: lab.describe('How labs are made.'),
+    overlays: overlays.describe('Other settings of labs for some users, laid over `lab` in this order.'),
     builds: builds.optional().describe('Building images from repositories; none are built when absent.'),
     limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
   })
+  .check(checkOverlays)
   .transform((config) => {
     const { networkPolicy } = config.lab;
     const hubNamespaces = networkPolicy.hubNamespaces ?? findHubNamespaces(config.auth);

@@ -91,6 +91,7 @@ describe('a user whom the proxy names', () => {
           ...{ username: 'rachel', name: 'Rachel', email: 'rachel@example.org', uid: 1101, gid: 1102, home: null },
           groups: RACHEL.groups,
           quota: { cpu: 9, memory: 27 * 2 ** 30, spawn: true },
+          admin: null,
         },
       },
     });

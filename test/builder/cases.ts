@@ -42,6 +42,7 @@ export interface LabChanges {
   readonly user?: Partial<LabUser>;
   readonly servername?: string;
   readonly size?: string;
+  readonly overlays?: readonly string[];
   readonly debug?: boolean;
   readonly reset?: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -70,6 +71,7 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
       image: reference,
     },
     image,
+    ...(changes.overlays === undefined ? {} : { overlays: changes.overlays }),
     resources: sizeResources(size),
     extendedResources: size.extendedResources,
     quota: resolveQuota(config, user),
@@ -96,7 +98,7 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
 }
 
 export function buildWith(config: Config, changes: LabChanges = {}): LabObjects {
-  const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: 'labwright' });
+  const builder = new LabBuilder(config, 'labwright');
   return builder.buildLab(aLabInput(config, changes));
 }
 

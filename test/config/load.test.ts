@@ -227,6 +227,38 @@ describe('rules between settings of a lab', () => {
       'deleteTimeout: expected a duration above zero, such as 90s, 10m or 1h30m',
     ],
     [
+      'a placeholder that nobody knows',
+      'env: { A: "{user}" }',
+      'env.A: {user} is not known; expected {username}, {servername}, {user_server}, {safe_username}, {safe_servername}, ' +
+        '{safe_user_server}, {escaped_username}, {escaped_servername}, {escaped_user_server}, {unescaped_username}, ' +
+        '{unescaped_servername}, {slug}, {uid}, {gid}, {email}, or a space in the braces where they stand for themselves: { user }',
+    ],
+    [
+      'a raw name where it may not fit',
+      'extraLabels: { who: "{unescaped_username}" }',
+      'extraLabels.who: expected no {unescaped_username} here, which may hold any character: {username} and {escaped_username} do not',
+    ],
+    [
+      'a label with the user in it that is no label',
+      'extraLabels: { who: "-{username}" }',
+      'extraLabels.who: expected at most 63 letters, digits, - _ and ., beginning and ending with a letter or digit',
+    ],
+    [
+      'a part of a volume that may be all of it',
+      'volumes: [{ name: v, emptyDir: {} }]\nvolumeMounts: [{ name: v, mountPath: /v, subPath: "./{servername}" }]',
+      'volumeMounts[0].subPath: expected more than what may be empty: all of the volume would be seen',
+    ],
+    [
+      'a token of the account at the root',
+      'serviceAccount: { tokens: [{ audience: a, path: /token }] }',
+      'serviceAccount.tokens[0].path: expected a file in a directory of its own',
+    ],
+    [
+      'a token of the account where something else is',
+      'files: { /var/run/cloud: x }\nserviceAccount: { tokens: [{ audience: a, path: /var/run/cloud/token }] }',
+      'serviceAccount.tokens[0].path: expected another path: /var/run/cloud is already taken',
+    ],
+    [
       'an empty peer',
       'networkPolicy: { hub: [{}] }',
       'networkPolicy.hub[0]: expected either ipBlock or selectors of pods and namespaces',

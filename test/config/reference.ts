@@ -31,6 +31,7 @@ wrong with one, and with \`--cluster\` also what the cluster would refuse of a l
 - **CPU** is written \`500m\`, \`2\` or \`0.5\`.
 - \`[]\` in a heading stands for each entry of a list, \`<name>\` for each key of a table.
 - Where the type says "as in Kubernetes", the keys are those of the Kubernetes API.
+- Values of \`lab\` may name the user of a lab: [users in values](users-in-values.md).
 `;
 
 /**
@@ -72,6 +73,8 @@ function section(node: Node, path: string, parsed: unknown): string[] {
 
 /** The object whose keys are listed for this key: itself, an entry of its list or a value of its table. */
 function objectOf(node: Node): Node | undefined {
+  // Its keys are those of another place.
+  if (node.title !== undefined) return undefined;
   if (node.properties !== undefined) return node;
   const entry = node.items ?? (node.additionalProperties === false ? undefined : node.additionalProperties);
   return entry?.properties === undefined ? undefined : entry;

@@ -124,7 +124,7 @@ function caseOf(point: Point): Case {
   return found;
 }
 
-describe('a controller that is killed during a spawn', () => {
+describe('a controller that is killed during a spawn', { timeout: 60_000 }, () => {
   it.for(POINTS)('($what) $side "$call": another one brings the lab up, and its reader sees the end', async (point) => {
     const { user, reader, call, side } = caseOf(point);
     if (call === INTENT && side === 'before') {
@@ -141,7 +141,7 @@ describe('a controller that is killed during a spawn', () => {
   });
 });
 
-describe('a controller that is killed during a delete', () => {
+describe('a controller that is killed during a delete', { timeout: 60_000 }, () => {
   it.for(DELETE_POINTS)('$side "$call": another one finishes it, and nothing is left', async (point) => {
     const { user, reader, call, side } = caseOf(point);
     if (call === DELETING && side === 'before') {

@@ -52,7 +52,7 @@ export function jupyterhubProvider(options: JupyterhubOptions): IdentityProvider
  * @throws {LabwrightError} `permission_denied` (403) when none of the token's scopes gives a role
  */
 export function hubIdentity(
-  { kind, name, groups, scopes: held }: HubHolder,
+  { kind, name, groups, admin, scopes: held }: HubHolder,
   { scopes, userModels }: Pick<JupyterhubOptions, 'scopes' | 'userModels'>,
 ): Omit<Identity, 'provider' | 'token'> {
   const role = HIGHEST_FIRST.find((candidate) => scopes[candidate].some((scope) => held.has(scope)));
@@ -61,7 +61,7 @@ export function hubIdentity(
   if (!isIdentityName(name)) {
     throw new LabwrightError('permission_denied', 403, 'There can be no labs for a user of this name');
   }
-  const known = { ...noFacts(name), groups: groups?.map((group) => ({ name: group, id: null })) ?? null };
+  const known = { ...noFacts(name), groups: groups?.map((group) => ({ name: group, id: null })) ?? null, admin };
   return { role, subject: name, username: name, facts: userModels ? null : { source: 'hub', user: known } };
 }
 

@@ -10,6 +10,8 @@ export interface HubHolder {
   readonly name: string;
   /** Names; null where the hub says nothing of them, as for services. */
   readonly groups: readonly string[] | null;
+  /** Whether the hub knows the user as an administrator; null where it does not say. */
+  readonly admin: boolean | null;
   /** What the token may do, in the hub's words. */
   readonly scopes: ReadonlySet<string>;
 }
@@ -38,6 +40,7 @@ const Holder = z.object({
   kind: z.enum(['user', 'service']),
   name: z.string().min(1),
   groups: z.array(z.string()).optional(),
+  admin: z.boolean().optional(),
   scopes: z.array(z.string()),
 });
 
@@ -63,6 +66,6 @@ export function hubTokens({ client, cacheLifetime, now }: HubTokensOptions): Hub
 function readHolder(body: unknown): HubHolder {
   const { data } = Holder.safeParse(body);
   if (data === undefined) throw noAnswer(new Error('what JupyterHub says of a token is no user and no service'));
-  const { kind, name, groups, scopes } = data;
-  return { kind, name, groups: groups?.slice(0, GROUPS) ?? null, scopes: new Set(scopes) };
+  const { kind, name, groups, admin = null, scopes } = data;
+  return { kind, name, groups: groups?.slice(0, GROUPS) ?? null, admin, scopes: new Set(scopes) };
 }

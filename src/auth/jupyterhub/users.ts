@@ -32,6 +32,7 @@ const UserModel = z.object({
   kind: z.literal('user'),
   name: z.string(),
   groups: z.array(z.string()).optional(),
+  admin: z.boolean().optional(),
   auth_state: z.record(z.string(), z.unknown()).nullish(),
 });
 
@@ -62,11 +63,12 @@ export function hubUserLookup({ client, serviceToken, now }: HubUserLookupOption
     if (status !== 200) throw noAnswer(new Error(`JupyterHub answered ${status} to a question of the service`));
     const { data: model } = UserModel.safeParse(body);
     if (model?.name !== username) throw noAnswer(new Error('what JupyterHub says of a user is no model of that user'));
-    const { groups, auth_state: authState } = model;
-    return mergeFacts(
+    const { groups, admin = null, auth_state: authState } = model;
+    const facts = mergeFacts(
       username,
       [authState ?? {}, { groups }].map((claims) => readFacts(username, claims, FACT_NAMES)),
     );
+    return { ...facts, admin };
   }
 
   return (username) => cache.get(username, () => ask(username));

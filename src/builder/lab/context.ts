@@ -1,6 +1,7 @@
 import type { V1ObjectMeta } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
 import type { LabAddressing } from '../../domain/lab/internal-url.ts';
+import { labelSlug } from '../../domain/lab/kubespawner-names.ts';
 import type { LabImage, LabSpec } from '../../domain/lab/lab.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
 import type { LabUser } from '../../domain/user/user.ts';
@@ -61,6 +62,28 @@ export function labLabels({ names }: Pick<BuildContext, 'names'>): Record<string
 export function spawnMetadata(context: BuildContext, name: string): V1ObjectMeta {
   const metadata = labMetadata(context, name);
   return { ...metadata, labels: { ...metadata.labels, [SPAWN_LABEL]: context.lab.spawnId } };
+}
+
+/**
+ * The labels of KubeSpawner's pods with Zero to JupyterHub: dashboards, exporters of groups and tools for costs find servers by them.
+ * The configuration may say otherwise.
+ */
+export function ecosystemLabels({ user, lab }: BuildContext): Record<string, string> {
+  return {
+    app: 'jupyterhub',
+    component: 'singleuser-server',
+    'app.kubernetes.io/component': 'singleuser-server',
+    'hub.jupyter.org/username': labelSlug(user.username),
+    'hub.jupyter.org/servername': labelSlug(lab.servername),
+  };
+}
+
+/** The names as the hub writes them, where KubeSpawner says them. */
+export function ecosystemAnnotations({ user, lab }: BuildContext): Record<string, string> {
+  return {
+    'hub.jupyter.org/username': user.username,
+    ...(lab.servername === '' ? {} : { 'hub.jupyter.org/servername': lab.servername }),
+  };
 }
 
 /** The metadata every object of a lab has. */

@@ -49,7 +49,7 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
     EXTERNAL_INSTANCE_URL: baseUrl,
     JUPYTERLAB_START_COMMAND: [...(config.command ?? []), ...config.args].map(quote).join(' '),
     ...(config.runtimeMountsDir === undefined ? {} : { NUBLADO_RUNTIME_MOUNTS_DIR: config.runtimeMountsDir }),
-    ...config.env,
+    ...Object.fromEntries(Object.entries(config.env).filter(([, value]) => !isExpanded(value))),
   };
 }
 
@@ -119,6 +119,18 @@ export function buildReferences(config: LabConfig, token: string | null): V1EnvV
     { name: 'KUBERNETES_NODE_NAME', valueFrom: nodeName },
     { name: 'K8S_NODE_NAME', valueFrom: nodeName },
   ];
+}
+
+/**
+ * The variables of the configuration in which the kubelet fills in others (`$(NAME)`, `$$` for a dollar). It does so in what the pod says
+ * itself only, not in what comes from a Secret. They come last, so that they may name any other.
+ */
+export function buildExpandedEnv({ env }: LabConfig): V1EnvVar[] {
+  return Object.entries(env).flatMap(([name, value]) => (isExpanded(value) ? [{ name, value }] : []));
+}
+
+function isExpanded(value: string): boolean {
+  return value.includes('$(') || value.includes('$$');
 }
 
 /** One word of a command as a shell reads it. */

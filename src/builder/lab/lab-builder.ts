@@ -10,7 +10,8 @@ import type {
   V1Service,
   V1ServiceAccount,
 } from '@kubernetes/client-node';
-import type { LabConfig } from '../../config/config.ts';
+import type { Config, LabConfig } from '../../config/config.ts';
+import { mergeLab } from '../../config/merge-lab.ts';
 import { buildInternalUrl, type LabAddressing } from '../../domain/lab/internal-url.ts';
 import type { LabKey, LabSpec, LabState } from '../../domain/lab/lab.ts';
 import { recreateLabState } from '../../domain/lab/lab-state.ts';
@@ -27,6 +28,7 @@ import {
 } from './namespace-objects.ts';
 import { buildNetworkPolicy } from './network-policy.ts';
 import { buildObjectNames, SPEC_HASH_ANNOTATION, type LabObjectNames } from '../../domain/lab/object-names.ts';
+import { personalize } from './personalize.ts';
 import { buildPod } from './pod.ts';
 import { buildFiles } from './user-files.ts';
 import { defined, hashOf } from '../values.ts';
@@ -57,18 +59,18 @@ export interface LabObjects {
  */
 export class LabBuilder {
   readonly #config: LabConfig;
+  readonly #overlays: Config['overlays'];
   readonly #baseUrl: string;
   readonly #controller: string;
   readonly #addressing: LabAddressing;
 
-  /**
-   * @param where - `baseUrl`: where users find the hub; `namespace`: that of the controller, which is not a lab's.
-   */
-  constructor(config: LabConfig, where: { readonly baseUrl: string; readonly namespace: string }) {
-    this.#config = config;
-    this.#baseUrl = where.baseUrl;
-    this.#controller = where.namespace;
-    this.#addressing = addressingOf(config);
+  /** @param controller namespace of the controller, which is not a lab's */
+  constructor({ lab, overlays, baseUrl }: Pick<Config, 'lab' | 'overlays' | 'baseUrl'>, controller: string) {
+    this.#config = lab;
+    this.#overlays = overlays;
+    this.#baseUrl = baseUrl;
+    this.#controller = controller;
+    this.#addressing = addressingOf(lab);
   }
 
   /** The names of a lab's objects. */
@@ -99,7 +101,7 @@ export class LabBuilder {
     const names = { ...this.buildObjectNames(key), namespace: input.lab.namespace };
     const context: BuildContext = {
       ...input,
-      config: this.#config,
+      config: this.#configOf(input),
       baseUrl: this.#baseUrl,
       controller: this.#controller,
       names,
@@ -121,6 +123,15 @@ export class LabBuilder {
       ...defined({ secret: buildLabSecret(context), pullSecret: buildPullSecret(context) }),
       pod: buildPod(context),
     };
+  }
+
+  /** The configuration of one lab: that of all labs, the overlays for its user, and the user in values. */
+  #configOf({ user, lab }: LabInput): LabConfig {
+    const names = new Set(lab.overlays);
+    const merged = this.#overlays
+      .filter(({ name }) => names.has(name))
+      .reduce((all, { lab: over }) => mergeLab(all, over), this.#config);
+    return personalize(merged, { user, servername: lab.servername });
   }
 }
 

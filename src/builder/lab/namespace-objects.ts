@@ -5,10 +5,8 @@ import { formatCpu, formatMemory } from '../../util/quantities.ts';
 
 /** The lab's namespace, without its hash. */
 export function buildNamespace(context: BuildContext): V1Namespace {
-  const { config, names, user } = context;
+  const { config, names } = context;
   const metadata = labMetadata(context, names.namespace);
-  const fill = (text: string) => text.replaceAll('{uid}', String(user.uid)).replaceAll('{gid}', String(user.gid));
-  const configured = Object.entries(config.namespaceAnnotations).map(([key, value]) => [key, fill(value)]);
   return {
     apiVersion: 'v1',
     kind: 'Namespace',
@@ -16,7 +14,7 @@ export function buildNamespace(context: BuildContext): V1Namespace {
       ...metadata,
       labels: { ...metadata.labels, 'pod-security.kubernetes.io/enforce': config.podSecurity },
       annotations: {
-        ...(Object.fromEntries(configured) as Record<string, string>),
+        ...config.namespaceAnnotations,
         ...metadata.annotations,
         ...(config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === true)
           ? { [PERMANENT_ANNOTATION]: 'true' }
@@ -26,12 +24,17 @@ export function buildNamespace(context: BuildContext): V1Namespace {
   };
 }
 
-/** The lab's own service account: it has no rights and no token, and the pod need not wait for the `default` one. */
+/**
+ * The lab's own service account: it has no rights and no token for the API server, and the pod need not wait for the `default`
+ * one.
+ */
 export function buildServiceAccount(context: BuildContext): V1ServiceAccount {
+  const { name, annotations } = context.config.serviceAccount;
+  const metadata = labMetadata(context, name);
   return {
     apiVersion: 'v1',
     kind: 'ServiceAccount',
-    metadata: labMetadata(context, context.names.serviceAccount),
+    metadata: { ...metadata, annotations: { ...annotations, ...metadata.annotations } },
     automountServiceAccountToken: false,
   };
 }

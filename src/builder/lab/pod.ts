@@ -11,8 +11,8 @@ import type {
   V1TopologySpreadConstraint,
 } from '@kubernetes/client-node';
 import type { InitContainerConfig, LabConfig } from '../../config/config.ts';
-import { addressingOf, type BuildContext, spawnMetadata } from './context.ts';
-import { buildReferences } from './environment.ts';
+import { addressingOf, type BuildContext, ecosystemAnnotations, ecosystemLabels, spawnMetadata } from './context.ts';
+import { buildExpandedEnv, buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { writeAddressing } from '../../domain/lab/internal-url.ts';
 import { ADDRESSING_ANNOTATION, LAB_SPEC_ANNOTATION, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
@@ -29,7 +29,9 @@ export function buildPod(context: BuildContext): V1Pod {
     kind: 'Pod',
     metadata: {
       ...metadata,
+      labels: { ...ecosystemLabels(context), ...metadata.labels },
       annotations: {
+        ...ecosystemAnnotations(context),
         ...metadata.annotations,
         [SPAWN_LABEL]: spawnId,
         [LAB_SPEC_ANNOTATION]: JSON.stringify(context.lab),
@@ -43,7 +45,7 @@ export function buildPod(context: BuildContext): V1Pod {
 function buildSpec(context: BuildContext): V1PodSpec {
   const { config, names, pullSecret } = context;
   return defined({
-    serviceAccountName: names.serviceAccount,
+    serviceAccountName: config.serviceAccount.name,
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     hostUsers: config.hostUsers,
@@ -112,10 +114,10 @@ function buildNotebook(context: BuildContext): V1Container {
     imagePullPolicy: config.imagePullPolicy,
     command: config.command && [...config.command],
     args: config.args.length === 0 ? undefined : [...config.args],
-    workingDir: config.home.schema === 'image' ? undefined : homeDirectory(config, user),
+    workingDir: config.workingDir ?? (config.home.schema === 'image' ? undefined : homeDirectory(config, user)),
     ports: [{ name: 'http', containerPort: config.port, protocol: 'TCP' }],
     envFrom: environmentOf(context),
-    env: buildReferences(config, secrets.token),
+    env: [...buildReferences(config, secrets.token), ...buildExpandedEnv(config)],
     resources: buildResources(context),
     // The pod is ready when the server listens; without a readiness probe it then stays so, however busy the server is.
     startupProbe: {
@@ -146,7 +148,9 @@ function buildInitContainer(context: BuildContext, container: InitContainerConfi
     args: container.args && [...container.args],
     envFrom: environmentOf(context),
     env: [
-      ...(seesLab ? buildReferences(config, secrets.token).filter(({ name }) => !(name in env)) : []),
+      ...[...(seesLab ? buildReferences(config, secrets.token) : []), ...buildExpandedEnv(config)].filter(
+        ({ name }) => !Object.hasOwn(env, name),
+      ),
       ...Object.entries(env).map(([name, value]) => ({ name, value })),
     ],
     resources: buildResources(context),

@@ -13,6 +13,7 @@ const HOME_VOLUME = 'lab-home';
 const TMP_VOLUME = 'lab-tmp';
 const SECRETS_VOLUME = 'lab-secrets';
 const TOKEN_VOLUME = 'lab-token';
+const ACCOUNT_TOKEN_VOLUME = 'lab-account-token';
 const ENV_VOLUME = 'lab-env';
 const RUNTIME_VOLUME = 'lab-runtime';
 
@@ -48,6 +49,7 @@ export function buildVolumes(context: BuildContext): V1Volume[] {
       ? [{ name: SECRETS_VOLUME, secret: { secretName: names.secret, defaultMode: 0o444 } }]
       : []),
     ...(hasSignedToken(context) ? [tokenVolume(names.secret)] : []),
+    ...accountTokenVolumes(config),
     ...(runtime ? [{ name: ENV_VOLUME, secret: { secretName: names.envSecret, defaultMode: 0o444 } }] : []),
     ...(runtime
       ? [{ name: RUNTIME_VOLUME, downwardAPI: { defaultMode: 0o444, items: resourceFiles(names.container) } }]
@@ -68,7 +70,10 @@ export function buildLabMounts(context: BuildContext, own: readonly VolumeMountC
   );
   // Not by subPath: the kubelet replaces files in a directory only.
   const token = hasSignedToken(context) ? [{ name: TOKEN_VOLUME, mountPath: TOKEN_DIRECTORY, readOnly: true }] : [];
-  const added = [...fileMounts(config), ...runtimeMounts(context), ...secrets, ...token];
+  const account = accountTokenDirectories(config).map(({ directory, name }) => ({
+    ...{ name, mountPath: directory, readOnly: true },
+  }));
+  const added = [...fileMounts(config), ...runtimeMounts(context), ...secrets, ...token, ...account];
   return [...scratchMounts(context, configured), ...added.filter(({ mountPath }) => !taken.has(mountPath))];
 }
 
@@ -105,6 +110,33 @@ function runtimeMounts(context: BuildContext): V1VolumeMount[] {
 function usesSecretFiles({ config, secrets }: BuildContext): boolean {
   const exists = secrets.token !== null || Object.keys(secrets.data).length > 0;
   return exists && (config.runtimeMountsDir !== undefined || config.secrets.some(({ path }) => path !== undefined));
+}
+
+/**
+ * Tokens of the lab's service account, for others than the API server. Each directory is a volume: the kubelet renews what is in it,
+ * which it would not do for a single file.
+ */
+function accountTokenVolumes(config: LabConfig): V1Volume[] {
+  return accountTokenDirectories(config).map(({ name, tokens }) => ({
+    name,
+    projected: {
+      defaultMode: 0o444,
+      sources: tokens.map(({ path, audience, lifetime }) => ({
+        serviceAccountToken: {
+          audience,
+          expirationSeconds: Math.ceil(lifetime / 1000),
+          path: path.slice(path.lastIndexOf('/') + 1),
+        },
+      })),
+    },
+  }));
+}
+
+function accountTokenDirectories({ serviceAccount: { tokens } }: LabConfig) {
+  const byDirectory = Map.groupBy(tokens, ({ path }) => path.slice(0, path.lastIndexOf('/')));
+  return [...byDirectory].map(([directory, list], index) => ({
+    ...{ name: `${ACCOUNT_TOKEN_VOLUME}-${String(index)}`, directory, tokens: list },
+  }));
 }
 
 /** The token alone, without the copied secrets that are in the same Secret. */

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { escapism } from '../../util/escapism.ts';
 
 /**
  * Names as BinderHub makes them (`_safe_build_slug`, `_get_image_name` and `generate_build_name` of its builder.py), to the
@@ -30,12 +31,5 @@ export function binderPodName(slug: string, ref: string): string {
 /** Shortened after it was escaped, which may cut an escape in two, and ended with a hash of what it was before that. */
 function safeSlug(slug: string, limit: number, hashLength: number): string {
   const hash = createHash('sha256').update(slug).digest('hex').slice(0, hashLength);
-  return `${escape(slug).slice(0, Math.max(0, limit - hashLength - 1))}-${hash}`.toLowerCase();
-}
-
-/** Python's `escapism`: each byte of a character other than a letter or digit of ASCII is `-` and two hex digits. */
-function escape(text: string): string {
-  return text.replaceAll(/[^A-Za-z0-9]/gu, (character) =>
-    [...Buffer.from(character)].map((byte) => `-${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
-  );
+  return `${escapism(slug, /[^A-Za-z0-9]/gu).slice(0, Math.max(0, limit - hashLength - 1))}-${hash}`.toLowerCase();
 }

@@ -47,6 +47,7 @@ const IS_LAB_SPEC = object({
   namespace: text,
   options: object({ size: text, enable_debug: flag, reset_user_env: flag, image: text }),
   image: object({ reference: text, name: text, digest: text, asked: absentOr(text) }),
+  overlays: absentOr(list(text)),
   source: absentOr(object({ repository: isRecord, ref: text, path: text })),
   resources: object({ limits: quantity, requests: quantity }),
   extendedResources: record(text),

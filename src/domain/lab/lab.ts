@@ -64,6 +64,8 @@ export interface LabSpec {
   readonly image: LabImage;
   /** There when the image is built from a repository, or found to be built already. */
   readonly source?: LabSource;
+  /** Names of the overlays of the configuration that were for this user when the lab was asked for, in their order. */
+  readonly overlays?: readonly string[];
   readonly resources: LabResources;
   /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities; they are both request and limit. */
   readonly extendedResources: Readonly<Record<string, string>>;

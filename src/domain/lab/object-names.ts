@@ -6,7 +6,6 @@ import { LAB_CONTAINER } from './pod.ts';
  * The names of a lab's objects. A namespace holds one lab, so inside it every name is fixed: "already exists" then is
  * the lock that keeps two spawns of one lab apart.
  */
-export const SERVICE_ACCOUNT_NAME = 'lab';
 export const ENV_SECRET_NAME = 'lab-env';
 export const LAB_SECRET_NAME = 'lab-secrets';
 export const PULL_SECRET_NAME = 'lab-pull-secret';
@@ -61,7 +60,6 @@ export interface LabObjectNames {
   readonly namespace: string;
   /** Secret in the controller's own namespace that holds the intent. */
   readonly intent: string;
-  readonly serviceAccount: string;
   readonly envSecret: string;
   readonly secret: string;
   readonly pullSecret: string;
@@ -86,7 +84,6 @@ export function buildObjectNames(key: LabKey, namespacePrefix: string): LabObjec
     slug,
     namespace: `${namespacePrefix}-${slug}`,
     intent: intentName(slug),
-    serviceAccount: SERVICE_ACCOUNT_NAME,
     envSecret: ENV_SECRET_NAME,
     secret: LAB_SECRET_NAME,
     pullSecret: PULL_SECRET_NAME,

@@ -20,6 +20,8 @@ export interface CreateLab {
   readonly image: LabImage;
   /** The repository that the image is built from, where it was asked for so. */
   readonly source?: LabSource;
+  /** Names of the overlays of the configuration that are for this user. */
+  readonly overlays?: readonly string[];
   readonly resources: LabResources;
   /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities. */
   readonly extendedResources: Readonly<Record<string, string>>;

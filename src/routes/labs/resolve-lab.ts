@@ -1,5 +1,5 @@
 import { type UserFacts, requireLabUser } from '../../auth/user-facts.ts';
-import { type Config, type LabSizeConfig, resolveQuota, sizeResources } from '../../config/index.ts';
+import { type Config, findOverlays, type LabSizeConfig, resolveQuota, sizeResources } from '../../config/index.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
 import type { LabImage, LabKey, LabSource } from '../../domain/lab/lab.ts';
@@ -34,6 +34,7 @@ export function resolveLab(config: Config, { key, user, specification, token, fa
     throw new LabwrightError('permission_denied', 403, 'Spawning a notebook is not permitted');
   }
   const labUser = requireLabUser(user, factsMissing);
+  const overlays = findOverlays(config.overlays, user);
   const { image, source } = findImage(config, options.image);
   const size = findSize(config, options.size);
   if (!fits(size, quota)) {
@@ -51,6 +52,7 @@ export function resolveLab(config: Config, { key, user, specification, token, fa
     },
     image,
     ...(source === undefined ? {} : { source }),
+    ...(overlays.length === 0 ? {} : { overlays }),
     resources: sizeResources(size),
     extendedResources: size.extendedResources,
     quota,

@@ -64,6 +64,7 @@ describe('a token of the hub', () => {
         source: 'hub',
         user: {
           ...noFacts('ada'),
+          admin: false,
           groups: [
             { name: 'astronomers', id: null },
             { name: 'staff', id: null },

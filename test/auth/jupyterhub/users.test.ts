@@ -33,7 +33,7 @@ describe('the user model of the hub', () => {
   it('has the groups by name', async () => {
     const { hub, lookup } = await setUp();
     hub.users.set('ada', model('ada'));
-    expect(await lookup('ada')).toEqual({ ...noFacts('ada'), groups: [{ name: 'staff', id: null }] });
+    expect(await lookup('ada')).toEqual({ ...noFacts('ada'), admin: false, groups: [{ name: 'staff', id: null }] });
   });
 
   it('has facts in the auth state, which say more of the groups', async () => {
@@ -50,6 +50,7 @@ describe('the user model of the hub', () => {
     hub.users.set('bob', model('bob', { auth_state: { groups: [{ name: 'club', id: 7 }] } }));
     expect(await lookup('ada')).toEqual({
       ...noFacts('ada'),
+      admin: false,
       ...{ uid: 1001, gid: 100, name: 'Ada', email: 'ada@example.org', home: '/home/a' },
       groups: [{ name: 'staff', id: null }],
     });
@@ -71,7 +72,7 @@ describe('the user model of the hub', () => {
   ])('with %j in the auth state says no more than without', async (authState) => {
     const { hub, lookup } = await setUp();
     hub.users.set('ada', model('ada', { auth_state: authState }));
-    expect(await lookup('ada')).toEqual({ ...noFacts('ada'), groups: [{ name: 'staff', id: null }] });
+    expect(await lookup('ada')).toEqual({ ...noFacts('ada'), admin: false, groups: [{ name: 'staff', id: null }] });
   });
 
   it('is asked for once in a minute, and its absence too', async () => {

@@ -59,6 +59,7 @@ describe('a JWT of a configured issuer', () => {
           ],
           home: '/home/a/ada',
           quota: { cpu: 4, memory: 2 ** 34, spawn: true },
+          admin: null,
         },
       },
     });

@@ -7,7 +7,13 @@ import { LabwrightError } from '../../../src/domain/errors.ts';
 import { requestWith, setUpSessions } from './support.ts';
 
 const SCOPES = { user: ['access:services'], hub: ['custom:labwright:hub'], admin: ['custom:labwright:admin'] };
-const ADA: HubHolder = { kind: 'user', name: 'ada', groups: ['staff'], scopes: new Set(['access:services']) };
+const ADA: HubHolder = {
+  kind: 'user',
+  name: 'ada',
+  admin: null,
+  groups: ['staff'],
+  scopes: new Set(['access:services']),
+};
 
 function setUp(resolve: HubTokens['resolve'] = () => Promise.resolve(ADA)) {
   const setup = setUpSessions();

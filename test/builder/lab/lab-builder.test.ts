@@ -61,6 +61,23 @@ describe('the environment of a lab', () => {
     expect(environment).toMatchObject({ HOME: '/elsewhere', GREETING: 'configured' });
   });
 
+  it('has the kubelet fill in other variables, which it does only in what the pod says', () => {
+    const env = 'env: { PLAIN: a, LATER: "$(PLAIN)/$(JUPYTERHUB_USER)", DOLLAR: "$$(PLAIN)" }';
+    const objects = buildWith(configWithLab(`${env}\ninitContainers: [{ name: i, image: i, env: { LATER: own } }]`));
+    expect(environmentOf(objects)).toMatchObject({ PLAIN: 'a' });
+    expect(environmentOf(objects)).not.toHaveProperty('LATER');
+    const { containers, initContainers } = objects.pod.spec ?? {};
+    expect(containers?.[0]?.env?.slice(-2)).toEqual([
+      { name: 'LATER', value: '$(PLAIN)/$(JUPYTERHUB_USER)' },
+      { name: 'DOLLAR', value: '$$(PLAIN)' },
+    ]);
+    const own = initContainers?.[0]?.env?.filter(({ name }) => ['LATER', 'DOLLAR'].includes(name));
+    expect(own).toEqual([
+      { name: 'DOLLAR', value: '$$(PLAIN)' },
+      { name: 'LATER', value: 'own' },
+    ]);
+  });
+
   it('leaves alone what was not asked for', () => {
     const environment = environmentOf(buildWith(minimal));
     expect(environment).not.toHaveProperty('DEBUG');
@@ -332,5 +349,94 @@ describe('the hash of what stays', () => {
     ['a label', buildWith(configWithLab('extraLabels: { example.org/x: y }'))],
   ])('changes with %s', (_, changed) => {
     expect(hashOf(changed)).not.toBe(hashOf(buildWith(minimal)));
+  });
+});
+
+describe('the user in values', () => {
+  const config = configWithLab(`
+args: [start, "--user={username}"]
+env: { WHO: "{unescaped_username} <{email}>" }
+workingDir: /work/{username}
+volumes: [{ name: home, nfs: { server: nfs, path: "/homes/{username}" } }]
+volumeMounts: [{ name: home, mountPath: "/home/{username}", subPath: "{escaped_username}/x" }]
+initContainers: [{ name: i, image: i, args: ["{uid}"], volumeMounts: [{ name: home, mountPath: /h, subPath: "{slug}" }] }]
+serviceAccount: { name: "{username}", annotations: { example.org/role: "role-{username}" } }
+extraLabels: { who: "{username}" }
+extraAnnotations: { who: "{unescaped_username}" }
+namespaceAnnotations: { range: "{uid}/1" }
+`);
+  const user = { username: 'Ada@example.org', email: 'ada@example.org' };
+  const safe = 'ada-example-org---3b518a08';
+
+  it('stands in the pod wherever the configuration says so', () => {
+    const objects = buildWith(config, { user });
+    expect(objects.pod.spec).toMatchObject({
+      serviceAccountName: safe,
+      volumes: expect.arrayContaining([{ name: 'home', nfs: { server: 'nfs', path: `/homes/${safe}` } }]) as unknown,
+      containers: [{ args: ['start', `--user=${safe}`], workingDir: `/work/${safe}` }],
+      initContainers: [{ args: ['1101'] }],
+    });
+    const { containers, initContainers } = objects.pod.spec!;
+    const mount = { mountPath: `/home/${safe}`, subPath: '-41da-40example-2eorg/x' };
+    expect(containers[0]?.volumeMounts?.[0]).toMatchObject(mount);
+    expect(initContainers?.[0]?.volumeMounts?.[0]?.subPath).toMatch(/^ada-example-org---[0-9a-f]{16}$/);
+    expect(environmentOf(objects)).toMatchObject({ WHO: 'Ada@example.org <ada@example.org>' });
+  });
+
+  it('stands in names, labels and annotations', () => {
+    const { pod, serviceAccount, namespace } = buildWith(config, { user });
+    expect(serviceAccount.metadata).toMatchObject({ name: safe, annotations: { 'example.org/role': `role-${safe}` } });
+    expect(pod.metadata).toMatchObject({
+      labels: { who: safe, app: 'jupyterhub', component: 'singleuser-server' },
+      annotations: { who: 'Ada@example.org', 'hub.jupyter.org/username': 'Ada@example.org' },
+    });
+    expect(namespace.metadata?.annotations).toMatchObject({ range: '1101/1' });
+  });
+
+  it('is never that of another lab', () => {
+    const config = configWithLab(
+      'volumes: [{ name: v, emptyDir: {} }]\nvolumeMounts: [{ name: v, mountPath: /v, subPath: "{username}" }]',
+    );
+    const [ada, grace] = ['ada', 'grace'].map((username) => buildWith(config, { user: { username } }));
+    const subPathOf = (objects?: LabObjects) => objects?.pod.spec?.containers[0]?.volumeMounts?.[0]?.subPath;
+    expect([subPathOf(ada), subPathOf(grace)]).toEqual(['ada', 'grace']);
+    expect(config.lab.volumeMounts[0]?.subPath).toBe('{username}');
+  });
+});
+
+describe('the service account of a lab', () => {
+  it('has tokens for others, in directories that the kubelet can renew', () => {
+    const tokens = [
+      '{ audience: sts.amazonaws.com, path: /var/run/aws/token }',
+      '{ audience: vault, path: /var/run/site/vault, lifetime: 2h }',
+      '{ audience: //iam.googleapis.com/x, path: /var/run/site/gcp }',
+    ];
+    const objects = buildWith(configWithLab(`serviceAccount: { tokens: [${tokens.join(', ')}] }`));
+    const { pod, serviceAccount } = objects;
+    expect(serviceAccount.automountServiceAccountToken).toBe(false);
+    const volumes = pod.spec?.volumes?.filter(({ projected }) => projected !== undefined);
+    expect(volumes).toEqual([
+      {
+        name: 'lab-account-token-0',
+        projected: {
+          defaultMode: 0o444,
+          sources: [{ serviceAccountToken: { audience: 'sts.amazonaws.com', expirationSeconds: 3600, path: 'token' } }],
+        },
+      },
+      {
+        name: 'lab-account-token-1',
+        projected: {
+          defaultMode: 0o444,
+          sources: [
+            { serviceAccountToken: { audience: 'vault', expirationSeconds: 7200, path: 'vault' } },
+            { serviceAccountToken: { audience: '//iam.googleapis.com/x', expirationSeconds: 3600, path: 'gcp' } },
+          ],
+        },
+      },
+    ]);
+    expect(mountsOf(objects)).toMatchObject({
+      '/var/run/aws': 'lab-account-token-0',
+      '/var/run/site': 'lab-account-token-1',
+    });
   });
 });

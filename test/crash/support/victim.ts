@@ -20,6 +20,8 @@ export type Side = 'before' | 'after';
 const SOURCE = 'source';
 /** Every operation under test waits in a call of its own until the process dies. */
 const CONCURRENCY = 128;
+/** After a death another process starts, waits for the Lease to expire, and goes on with dozens of operations at once. */
+const PATIENCE_MS = 30_000;
 
 /**
  * The controller as a process of its own, with a proxy between it and the API server that can stop it in the middle of
@@ -135,11 +137,15 @@ export class Victim {
   }
 
   async untilRunning(username: string): Promise<void> {
-    await until(`${username} has a lab that runs`, async () => (await this.api.get(username))?.status === 'running');
+    await until(
+      `${username} has a lab that runs`,
+      async () => (await this.api.get(username))?.status === 'running',
+      PATIENCE_MS,
+    );
   }
 
   async untilGone(username: string): Promise<void> {
-    await until(`${username} has no lab`, async () => (await this.api.get(username)) === undefined);
+    await until(`${username} has no lab`, async () => (await this.api.get(username)) === undefined, PATIENCE_MS);
   }
 
   snapshot(username: string): Promise<WhatIsLeft> {

@@ -240,6 +240,16 @@ describe('what the user may have', () => {
     });
   });
 
+  it('remembers which overlays are for the user', async () => {
+    const overlays = [
+      { name: 'course', match: { groups: ['astronomers'] }, lab: {} },
+      { name: 'others', match: { groups: ['chemists'] }, lab: {} },
+    ];
+    const { lab } = await create(formRequest(), { config: aConfig({ overlays }) });
+    expect(lab?.overlays).toEqual(['course']);
+    expect((await create(formRequest())).lab).not.toHaveProperty('overlays');
+  });
+
   it('hands the quota on', async () => {
     const { lab } = await create(formRequest(), { config: quotas({ cpu: 2, memory: '64Gi' }) });
     expect(lab?.quota).toEqual({ cpu: 2, memory: 2 ** 36, spawn: true });

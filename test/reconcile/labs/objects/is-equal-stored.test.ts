@@ -13,7 +13,7 @@ it.each(['minimal', 'full'] as const)(
     onTestFinished(() => cluster.close());
     const config = await exampleConfig(name);
     const namespace = cluster.uniqueName('equal');
-    const builder = new LabBuilder(config.lab, { baseUrl: config.baseUrl, namespace: 'equal' });
+    const builder = new LabBuilder(config, 'equal');
     const { limitRange, resourceQuota, networkPolicy, service, serviceAccount, files } = builder.buildLab(
       aLabInput(config),
     );

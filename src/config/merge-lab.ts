@@ -1,0 +1,39 @@
+import { type ParsedLab, strictestLevel } from './lab.ts';
+
+/** The keys of `lab` that can differ from lab to lab: what the pod and what is beside it are made of. */
+export const OVERLAY_KEYS = [
+  ...(['command', 'args', 'env', 'workingDir', 'files', 'imagePullPolicy'] as const),
+  ...(['volumes', 'volumeMounts', 'initContainers', 'tmp', 'fsGroup', 'readOnlyRootFilesystem'] as const),
+  ...(['serviceAccount', 'hostUsers', 'runtimeClassName', 'priorityClassName', 'schedulerName'] as const),
+  ...(['nodeSelector', 'tolerations', 'affinity', 'topologySpreadConstraints'] as const),
+  ...(['extraLabels', 'extraAnnotations', 'namespaceAnnotations'] as const),
+] as const;
+
+export type LabOverlay = Partial<Pick<ParsedLab, (typeof OVERLAY_KEYS)[number]>>;
+
+/** `lab` with other settings laid over it. Pod Security becomes what they ask for. */
+export function mergeLab<Lab extends ParsedLab>(lab: Lab, over: LabOverlay): Lab {
+  const merged = {
+    ...lab,
+    ...over,
+    env: { ...lab.env, ...over.env },
+    files: { ...lab.files, ...over.files },
+    nodeSelector: { ...lab.nodeSelector, ...over.nodeSelector },
+    extraLabels: { ...lab.extraLabels, ...over.extraLabels },
+    extraAnnotations: { ...lab.extraAnnotations, ...over.extraAnnotations },
+    namespaceAnnotations: { ...lab.namespaceAnnotations, ...over.namespaceAnnotations },
+    volumes: mergeList(lab.volumes, over.volumes, ({ name }) => name),
+    volumeMounts: mergeList(lab.volumeMounts, over.volumeMounts, ({ mountPath }) => mountPath),
+    initContainers: mergeList(lab.initContainers, over.initContainers, ({ name }) => name),
+    tolerations: [...lab.tolerations, ...(over.tolerations ?? [])],
+    topologySpreadConstraints: [...lab.topologySpreadConstraints, ...(over.topologySpreadConstraints ?? [])],
+  };
+  return { ...merged, podSecurity: strictestLevel(merged, lab.podSecurity) };
+}
+
+/** Entries of the same key take the place of those before; others follow. */
+function mergeList<T>(list: readonly T[], over: readonly T[] | undefined, keyOf: (entry: T) => string): readonly T[] {
+  if (over === undefined) return list;
+  const byKey = new Map([...list, ...over].map((entry) => [keyOf(entry), entry]));
+  return [...byKey.values()];
+}

@@ -1,0 +1,86 @@
+import { labSlug } from '../names.ts';
+import type { LabUser } from '../user/user.ts';
+import { escapedSlug, safeSlug, safeUserServer } from './kubespawner-names.ts';
+
+/** Whom a lab is for. */
+export interface Occupant {
+  readonly user: Pick<LabUser, 'username' | 'uid' | 'gid' | 'email'>;
+  readonly servername: string;
+}
+
+interface Placeholder {
+  readonly value: (of: Occupant) => string;
+  /** It may hold any character that a name may have, and not only those of the name of an object. */
+  readonly isRaw?: true;
+  /** It may be empty. */
+  readonly mayBeEmpty?: true;
+}
+
+const key = ({ user, servername }: Occupant) => ({ username: user.username, servername });
+const withServer = (of: Occupant, slug: (name: string) => string) => (of.servername === '' ? '' : slug(of.servername));
+const safeUsername = { value: ({ user }: Occupant) => safeSlug(user.username) };
+const safeServername = { value: (of: Occupant) => withServer(of, safeSlug), mayBeEmpty: true } as const;
+const safeBoth = { value: (of: Occupant) => safeUserServer(key(of)) };
+
+/**
+ * What can stand in values of the configuration for the user of a lab: the names of KubeSpawner 7 with what they mean there, and those of
+ * Labwright. `{username}` and `{servername}` are safe in names and paths; the raw names are `unescaped_…`, as there.
+ */
+const PLACEHOLDERS = new Map<string, Placeholder>(
+  Object.entries({
+    username: safeUsername,
+    servername: safeServername,
+    user_server: safeBoth,
+    safe_username: safeUsername,
+    safe_servername: safeServername,
+    safe_user_server: safeBoth,
+    escaped_username: { value: ({ user }) => escapedSlug(user.username) },
+    escaped_servername: { value: (of) => withServer(of, escapedSlug), mayBeEmpty: true },
+    escaped_user_server: { value: (of) => `${escapedSlug(of.user.username)}--${withServer(of, escapedSlug)}` },
+    unescaped_username: { value: ({ user }) => user.username, isRaw: true },
+    unescaped_servername: { value: ({ servername }) => servername, isRaw: true, mayBeEmpty: true },
+    slug: { value: (of) => labSlug(key(of)) },
+    uid: { value: ({ user }) => String(user.uid) },
+    gid: { value: ({ user }) => String(user.gid) },
+    email: { value: ({ user }) => user.email ?? '', isRaw: true, mayBeEmpty: true },
+  } satisfies Record<string, Placeholder>),
+);
+
+/** The known names, in the order of the documentation. */
+export const PLACEHOLDER_NAMES: readonly string[] = [...PLACEHOLDERS.keys()];
+
+/** Not `${home}` of a shell, nor `{{name}}` of a template. */
+const PATTERN = /(?<![{$])\{([a-z]+(?:_[a-z]+)*)\}(?!\})/g;
+
+/**
+ * A value with the user in it. Braces around anything but a word of lower-case letters and `_` are left as they are. As in
+ * KubeSpawner, dashes at the end that an empty name leaves are taken away.
+ */
+export function fillPlaceholders(template: string, of: Occupant): string {
+  const filled = template.replaceAll(PATTERN, (written, name: string) => PLACEHOLDERS.get(name)?.value(of) ?? written);
+  return filled === template || template.endsWith('-') ? filled : filled.replace(/-+$/, '');
+}
+
+/** What stands in a value for the user. */
+export interface FoundPlaceholder {
+  readonly name: string;
+  readonly isKnown: boolean;
+  /** It may hold any character that a name may have. */
+  readonly isRaw: boolean;
+}
+
+export function findPlaceholders(template: string): FoundPlaceholder[] {
+  return [...template.matchAll(PATTERN)].map(([, name = '']) => ({
+    name,
+    isKnown: PLACEHOLDERS.has(name),
+    isRaw: PLACEHOLDERS.get(name)?.isRaw === true,
+  }));
+}
+
+/** The value as short as it can become: of a user whose names are one letter, and of nobody where there may be nobody. */
+export function shortestOf(template: string): string {
+  return template.replaceAll(PATTERN, (written, name: string) => {
+    const placeholder = PLACEHOLDERS.get(name);
+    return placeholder === undefined ? written : placeholder.mayBeEmpty === true ? '' : 'x';
+  });
+}
