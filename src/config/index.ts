@@ -18,6 +18,6 @@ export {
 } from './config.ts';
 export { buildConfig, ConfigError, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
 export { mergeLab } from './merge-lab.ts';
-export { findOverlays } from './overlays.ts';
+export { type Chooser, findOverlays, isOffered } from './overlays.ts';
 export { resolveQuota } from './quotas.ts';
 export { sandboxConfig, type SandboxSettings } from './sandbox.ts';

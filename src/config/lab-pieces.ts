@@ -1,8 +1,10 @@
+import type { V1Container } from '@kubernetes/client-node';
+import { stringify } from 'yaml';
 import { z } from 'zod';
-import { explainResourceName } from '../domain/kubernetes/rules/containers.ts';
 import { crossCheck } from './cross-check.ts';
-import { dnsLabel, objectName, qualifiedName } from './kubernetes.ts';
-import { cpu, memory } from './units.ts';
+import { LAB_CONTAINER } from '../domain/lab/pod.ts';
+import { asInKubernetes, dnsLabel, objectName } from './kubernetes.ts';
+import { memory } from './units.ts';
 
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const SECRET_KEY = /^[A-Za-z0-9._-]{1,253}$/;
@@ -60,37 +62,6 @@ export const imageReference = z
   .string()
   .max(1024)
   .regex(IMAGE, { error: 'expected an image such as registry.example.com/name:tag' });
-
-export const labSize = z
-  .strictObject({
-    name: dnsLabel().describe('Name in requests and in the form.'),
-    cpu: cpu.describe('Limit of CPU.'),
-    memory: memory.describe('Limit of memory.'),
-    cpuRequest: cpu.optional().describe('CPU kept free on the node; the limit when absent.'),
-    memoryRequest: memory.optional().describe('Memory kept free on the node; the limit when absent.'),
-    extendedResources: z
-      .record(
-        qualifiedName.refine((name) => name.includes('/') && explainResourceName(name) === undefined, {
-          error: 'expected the name of an extended resource, such as nvidia.com/gpu',
-        }),
-        z.int().min(0).transform(String),
-      )
-      .default({})
-      .describe('GPUs and other devices, each both request and limit: `nvidia.com/gpu: 1`.'),
-  })
-  .check(
-    crossCheck(['cpu', 'cpuRequest'], (size, report) => {
-      if ((size.cpuRequest ?? 0) > size.cpu) report(['cpuRequest'], 'expected no more than cpu, the limit');
-    }),
-    crossCheck(['memory', 'memoryRequest'], (size, report) => {
-      if ((size.memoryRequest ?? 0) > size.memory) report(['memoryRequest'], 'expected no more than memory, the limit');
-    }),
-  )
-  .transform((size) => ({
-    ...size,
-    cpuRequest: size.cpuRequest ?? size.cpu,
-    memoryRequest: size.memoryRequest ?? size.memory,
-  }));
 
 const volumeSources = {
   hostPath: z
@@ -212,6 +183,54 @@ export const initContainer = z.strictObject({
     .default([])
     .describe('Volumes of its own; each takes the place of what it would see at that path.'),
 });
+
+const fileMode = z
+  .string({ error: 'expected permissions in octal and in quotes, such as "0755"' })
+  .regex(/^0?[0-7]{3}$/, { error: 'expected permissions in octal, such as "0755"' })
+  .transform((digits) => Number.parseInt(digits, 8));
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
+const CONTENTS = ['text', 'json', 'yaml', 'base64'] as const;
+
+/** A file of a lab: its text, or what it is made of and its permissions. */
+export const labFile = z
+  .preprocess(
+    (value) => (typeof value === 'string' ? { text: value } : value),
+    z
+      .strictObject({
+        text: z.string().exactOptional(),
+        json: z.json().exactOptional(),
+        yaml: z.json().exactOptional(),
+        base64: z
+          .string()
+          .transform((text) => text.replaceAll(/\s+/g, ''))
+          .refine((text) => BASE64.test(text), { error: 'expected base64' })
+          .exactOptional(),
+        mode: fileMode.exactOptional(),
+      })
+      .refine((file) => CONTENTS.filter((key) => file[key] !== undefined).length === 1, {
+        error: `expected exactly one of ${CONTENTS.join(', ')}`,
+      })
+      .transform(({ text, json, yaml, base64, mode }) => ({
+        text:
+          text ??
+          (json === undefined ? undefined : `${JSON.stringify(json, undefined, 2)}\n`) ??
+          (yaml === undefined ? undefined : stringify(yaml)),
+        base64,
+        mode,
+      })),
+  )
+  .meta({ title: 'text, or keys' });
+
+/** The name of a container beside the lab. */
+const sidecarName = ({ name }: Partial<V1Container>) => name !== LAB_CONTAINER;
+
+/** A container that runs beside the lab. */
+export const sidecar = asInKubernetes<V1Container>('Container')
+  .refine(sidecarName, { path: ['name'], error: `expected another name than ${LAB_CONTAINER}, the lab itself` })
+  .refine(({ restartPolicy }: Partial<V1Container>) => restartPolicy === undefined, {
+    path: ['restartPolicy'],
+    error: 'expected none: a sidecar runs as long as the lab',
+  });
 
 export const copiedSecret = z.strictObject({
   secretName: objectName.describe('Secret in the namespace of the controller.'),

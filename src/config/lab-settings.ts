@@ -1,22 +1,9 @@
 import { z } from 'zod';
-import {
-  affinity,
-  annotations,
-  dnsLabel,
-  egressRule,
-  labels,
-  labelValue,
-  networkPeer,
-  networkPort,
-  cidr,
-  objectName,
-  qualifiedName,
-  toleration,
-  topologySpreadConstraint,
-} from './kubernetes.ts';
-import { absolutePath, copiedSecret, envName, initContainer, labSize, volume, volumeMount } from './lab-pieces.ts';
 import { uniqueBy } from './cross-check.ts';
-import { personal } from './personal.ts';
+import { cidr, dnsLabel, egressRule, networkPeer, networkPort, objectName } from './kubernetes.ts';
+import { pieces } from './lab-overlay.ts';
+import { absolutePath, copiedSecret } from './lab-pieces.ts';
+import { labSize } from './lab-size.ts';
 import { cpu, duration, memory, positiveDuration } from './units.ts';
 
 const MINUTE = 60_000;
@@ -64,29 +51,6 @@ const homeSettings = z.strictObject({
       'One of `lab.volumes` to mount at the home directory. When absent, and no entry of `volumeMounts` covers the home ' +
         'directory, it is an empty directory that ends with the lab.',
     ),
-});
-
-const serviceAccount = z.strictObject({
-  name: personal(objectName).default('lab').describe('Its name, in the namespace of the lab.'),
-  annotations: annotations
-    .default({})
-    .describe('Annotations, such as `eks.amazonaws.com/role-arn`, by which a cloud knows it.'),
-  tokens: z
-    .array(
-      z.strictObject({
-        audience: z.string().min(1).describe('Who accepts the token (`aud`), such as `sts.amazonaws.com`.'),
-        path: absolutePath
-          .refine((path) => path.indexOf('/', 1) > 0, { error: 'expected a file in a directory of its own' })
-          .describe('File that holds it, in a directory that holds nothing else: the kubelet renews it there.'),
-        lifetime: duration
-          .refine((ms) => ms >= 10 * MINUTE && ms <= 24 * 60 * MINUTE, { error: 'expected a duration from 10m to 24h' })
-          .default(60 * MINUTE)
-          .describe('How long it is valid, from 10m to 24h.'),
-      }),
-    )
-    .check(uniqueBy('path'))
-    .default([])
-    .describe('Tokens of the account for other services, such as those of a cloud: none is for the API server.'),
 });
 
 const networkRules = z.strictObject({
@@ -137,16 +101,6 @@ const networkRules = z.strictObject({
     ),
 });
 
-/** As a key it must be written in one way only, or one of two spellings of a path would be lost. */
-const pathKey = z
-  .string()
-  .regex(/^(?:\/(?!\.\.?(?:\/|$))[^\0:/]+)+$/, {
-    error: 'expected an absolute path without colon, . and .. and without a slash at its end',
-  })
-  .refine((path) => !['/etc/passwd', '/etc/group', '/tmp'].includes(path) && !path.startsWith('/tmp/'), {
-    error: 'expected another path: Labwright itself fills /etc/passwd, /etc/group and /tmp',
-  });
-
 /** The keys of `lab`, one by one; the rules between them are in lab.ts. */
 export const labSettings = z.strictObject({
   sizes: z
@@ -181,17 +135,6 @@ export const labSettings = z.strictObject({
   activityInterval: positiveDuration
     .default(5 * 60_000)
     .describe('How often the lab tells the hub that it is in use (JUPYTERHUB_ACTIVITY_INTERVAL).'),
-  command: z.array(z.string()).min(1).optional().describe('Replaces the entrypoint of the image.'),
-  args: z
-    .array(z.string())
-    .optional()
-    .describe('Start command, handed to the entrypoint; `[jupyterhub-singleuser]` when there is no `command` either.'),
-  imagePullPolicy: z
-    .enum(['Always', 'IfNotPresent', 'Never'])
-    .default('IfNotPresent')
-    .describe('When to pull the image.'),
-  env: z.record(envName, z.string()).default({}).describe('Environment; wins over that of the hub.'),
-  files: z.record(pathKey, z.string()).default({}).describe('Files by path, read-only in the lab.'),
   passwd: z
     .string()
     .default('root:x:0:0:root:/root:/bin/bash\n')
@@ -206,63 +149,10 @@ export const labSettings = z.strictObject({
   pullSecret: objectName
     .optional()
     .describe('Secret of the controller with registry credentials, copied for each lab.'),
-  volumes: z.array(volume).check(uniqueBy('name')).default([]).describe('Volumes; each has a name and one source.'),
-  volumeMounts: z.array(volumeMount).default([]).describe('Where the lab sees the volumes.'),
-  initContainers: z
-    .array(initContainer)
-    .check(uniqueBy('name'))
-    .default([])
-    .describe('Containers that run before the lab.'),
-  fsGroup: z
-    .enum(['ownClaims', 'always', 'never'])
-    .default('ownClaims')
-    .describe(
-      'Where the pod gets the gid of the user as `fsGroup`, by which machines hand the files of a volume to that group. `ownClaims`: where ' +
-        'a claim is mounted that only one machine at a time may use (`ReadWriteOnce`, `ReadWriteOncePod`). It is for the pod as a whole: ' +
-        'where a shared volume is mounted beside such a claim, whether its files change hands too is up to its driver (`fsGroupPolicy`).',
-    ),
   home: homeSettings.prefault({}).describe('The home directory.'),
-  tmp: z
-    .strictObject({
-      medium: z.enum(['disk', 'memory']).default('disk').describe('Where /tmp is kept.'),
-      sizeLimit: memory
-        .optional()
-        .describe('Most it can hold; a quarter of the memory of the lab when `medium` is memory.'),
-    })
-    .prefault({})
-    .describe('The directory /tmp, empty for each lab.'),
   runtimeMountsDir: absolutePath
     .optional()
     .describe('Directory with environment, secrets and resource limits as files; Nublado images expect /etc/nublado.'),
-  workingDir: absolutePath
-    .optional()
-    .describe(
-      'Directory in which the lab starts; the home directory when absent, and that of the image with schema `image`.',
-    ),
-  serviceAccount: serviceAccount
-    .prefault({})
-    .describe('The service account of the lab. It has no rights in the cluster.'),
-  readOnlyRootFilesystem: z.boolean().default(false).describe('Make everything but mounts read-only.'),
-  nodeSelector: labels.default({}).describe('Labels a node must have.'),
-  tolerations: z.array(toleration).default([]).describe('Tolerations, as in a Pod.'),
-  affinity: affinity.optional().describe('Affinity, as in a Pod.'),
-  topologySpreadConstraints: z
-    .array(topologySpreadConstraint)
-    .default([])
-    .describe('Topology spread constraints, as in a Pod.'),
-  priorityClassName: objectName.optional().describe('Priority class of the pod.'),
-  runtimeClassName: objectName.optional().describe('Runtime class of the pod.'),
-  schedulerName: objectName.optional().describe('Scheduler of the pod.'),
-  hostUsers: z.boolean().optional().describe('`false` runs the pod in a user namespace of its own.'),
-  extraLabels: z
-    .record(ownKey(qualifiedName), personal(labelValue))
-    .default({})
-    .describe('Labels on every object of a lab.'),
-  extraAnnotations: z
-    .record(ownKey(qualifiedName), z.string())
-    .default({})
-    .describe('Annotations on every object of a lab.'),
-  namespaceAnnotations: annotations.default({}).describe('Annotations on the namespace.'),
   podSecurity: z
     .enum(['restricted', 'baseline', 'privileged'])
     .optional()
@@ -284,16 +174,5 @@ export const labSettings = z.strictObject({
   clusterDomain: objectName
     .default('cluster.local')
     .describe('Domain of the DNS of the cluster: what Service names end with.'),
+  ...pieces,
 });
-
-function ownKey(key: typeof qualifiedName) {
-  return key.refine(
-    (name) =>
-      !/^(?:[a-z0-9.-]*\.)?(?:labwright\.dev|pod-security\.kubernetes\.io)\/|^app\.kubernetes\.io\/managed-by$/.test(
-        name,
-      ),
-    {
-      error: 'expected a key that Labwright does not set itself',
-    },
-  );
-}

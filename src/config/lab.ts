@@ -17,7 +17,7 @@ const LEVELS: readonly PodSecurity[] = ['restricted', 'baseline', 'privileged'];
 export const lab = labSettings
   .check(
     crossCheck(['sizes', 'defaultSize'], checkDefaultSize),
-    crossCheck(['volumes', 'volumeMounts', 'home', 'initContainers'], checkMounts),
+    crossCheck(['volumes', 'volumeMounts', 'home', 'initContainers', 'sidecars'], checkMounts),
     crossCheck(
       ['volumeMounts', 'files', 'secrets', 'initContainers', 'runtimeMountsDir', 'token', 'serviceAccount'],
       checkPaths,
@@ -25,7 +25,7 @@ export const lab = labSettings
     crossCheck(['files'], checkFileSizes),
     crossCheck(['topologySpreadConstraints'], checkSpread),
     crossCheck(['env', 'secrets'], checkSecretEnv),
-    crossCheck(['volumes', 'initContainers', 'podSecurity'], checkPodSecurity),
+    crossCheck(['volumes', 'initContainers', 'sidecars', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'pullTimeout', 'containerTimeout', 'spawnTimeout'], checkTimeouts),
     crossCheck(['containerDefaults'], checkContainerDefaults),
     crossCheck([...PERSONAL_KEYS], checkPlaceholders),
@@ -62,7 +62,7 @@ function checkDefaultSize({ sizes, defaultSize }: Settings, report: Report): voi
   }
 }
 
-function checkMounts({ volumes, volumeMounts, home, initContainers }: Settings, report: Report): void {
+function checkMounts({ volumes, volumeMounts, home, initContainers, sidecars }: Settings, report: Report): void {
   const names = new Set(volumes.map(({ name }) => name));
   const expected =
     names.size === 0 ? 'a volume, and lab.volumes has none' : `one of the volumes: ${[...names].join(', ')}`;
@@ -76,6 +76,14 @@ function checkMounts({ volumes, volumeMounts, home, initContainers }: Settings, 
     container.volumeMounts.forEach(({ name }, index) => {
       check(name, ['initContainers', at, 'volumeMounts', index, 'name']);
     });
+  });
+  sidecars.forEach((sidecar, at) => {
+    sidecar.volumeMounts?.forEach(({ name }, index) => {
+      check(name, ['sidecars', at, 'volumeMounts', index, 'name']);
+    });
+    if (initContainers.some(({ name }) => name === sidecar.name)) {
+      report(['sidecars', at, 'name'], 'expected another name: an init container is called so');
+    }
   });
   if (home.volume !== undefined) {
     check(home.volume, ['home', 'volume']);
@@ -119,7 +127,10 @@ function checkPaths(settings: Settings, report: Report): void {
 
 /** They are one ConfigMap, beside passwd and group. */
 function checkFileSizes({ files }: Settings, report: Report): void {
-  const bytes = Object.values(files).reduce((sum, content) => sum + Buffer.byteLength(content), 0);
+  const bytes = Object.values(files).reduce(
+    (sum, { text = '', base64 = '' }) => sum + Buffer.byteLength(text) + Buffer.byteLength(base64, 'base64'),
+    0,
+  );
   if (bytes > FILES_BYTES)
     report(['files'], 'expected no more than 1000 KiB in all: larger files belong into a volume');
 }
@@ -144,10 +155,10 @@ function checkSecretEnv({ env, secrets }: Settings, report: Report): void {
 }
 
 /** What asks for more than `restricted`: https://kubernetes.io/docs/concepts/security/pod-security-standards/ */
-function demands({
-  volumes,
-  initContainers,
-}: Pick<Settings, 'volumes' | 'initContainers'>): { level: PodSecurity; path: readonly (string | number)[] }[] {
+function demands({ volumes, initContainers, sidecars }: Pick<Settings, 'volumes' | 'initContainers' | 'sidecars'>): {
+  level: PodSecurity;
+  path: readonly (string | number)[];
+}[] {
   const found: { level: PodSecurity; path: readonly (string | number)[] }[] = [];
   volumes.forEach((volume, index) => {
     if (volume.hostPath !== undefined) found.push({ level: 'privileged', path: ['volumes', index, 'hostPath'] });
@@ -157,12 +168,40 @@ function demands({
     if (privileged) found.push({ level: 'privileged', path: ['initContainers', index, 'privileged'] });
     else if (runAsRoot) found.push({ level: 'baseline', path: ['initContainers', index, 'runAsRoot'] });
   });
+  sidecars.forEach((sidecar, index) => {
+    const level = levelOf(sidecar);
+    if (level !== 'restricted') found.push({ level, path: ['sidecars', index] });
+  });
   return found;
+}
+
+/** Capabilities that `baseline` lets a container add; `restricted` lets it add the one to bind ports below 1024. */
+const BASELINE_CAPABILITIES = new Set([
+  ...['AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'MKNOD', 'NET_BIND_SERVICE', 'SETFCAP'],
+  ...['SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT'],
+]);
+
+function levelOf({ securityContext: context = {}, ports = [] }: Settings['sidecars'][number]): PodSecurity {
+  const added = context.capabilities?.add ?? [];
+  const isPrivileged =
+    context.privileged === true ||
+    added.some((name) => !BASELINE_CAPABILITIES.has(name)) ||
+    ports.some(({ hostPort = 0 }) => hostPort !== 0) ||
+    context.seccompProfile?.type === 'Unconfined' ||
+    context.appArmorProfile?.type === 'Unconfined';
+  if (isPrivileged) return 'privileged';
+  const asksForMore =
+    context.runAsUser === 0 ||
+    context.runAsNonRoot === false ||
+    context.allowPrivilegeEscalation === true ||
+    added.some((name) => name !== 'NET_BIND_SERVICE') ||
+    (context.capabilities !== undefined && context.capabilities.drop?.includes('ALL') !== true);
+  return asksForMore ? 'baseline' : 'restricted';
 }
 
 /** The strictest level that allows what is asked for, and no stricter than `least`. */
 export function strictestLevel(
-  settings: Pick<Settings, 'volumes' | 'initContainers'>,
+  settings: Pick<Settings, 'volumes' | 'initContainers' | 'sidecars'>,
   least: PodSecurity = 'restricted',
 ): PodSecurity {
   const asked = [least, ...demands(settings).map(({ level }) => level)];

@@ -3,6 +3,8 @@ import { LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import type { Config, ConfigInput } from './config.ts';
 import { configSchema } from './schema.ts';
+import { explainUnknownKey } from './unknown-key.ts';
+import { explainYaml } from './yaml-faults.ts';
 
 /** One fault of a configuration: where it is and what was expected there. */
 export interface ConfigProblem {
@@ -54,14 +56,7 @@ export async function loadConfig(path: string): Promise<Config> {
 export function parseConfig(text: string, name = 'The configuration'): Config {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  if (document.errors.length > 0) {
-    const problems = document.errors.map(({ message, pos }) => ({
-      path: '',
-      message,
-      line: lines.linePos(pos[0]).line,
-    }));
-    throw new ConfigError(name, problems);
-  }
+  if (document.errors.length > 0) throw new ConfigError(name, explainYaml(document.errors, text, lines));
   let value: unknown;
   try {
     value = document.toJS() ?? {};
@@ -105,7 +100,7 @@ interface Fault {
 function describe(issue: z.core.$ZodIssue): Fault[] {
   switch (issue.code) {
     case 'unrecognized_keys':
-      return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'unknown key' }));
+      return issue.keys.map((key) => ({ path: [...issue.path, key], message: explainUnknownKey(issue.path, key) }));
     case 'invalid_type': {
       const missing = issue.message.endsWith('received undefined');
       return [
@@ -127,7 +122,9 @@ function describe(issue: z.core.$ZodIssue): Fault[] {
 }
 
 function typeMessage(issue: z.core.$ZodIssueInvalidType): string {
-  return issue.message.startsWith('Invalid input') ? `expected ${nameOf(issue.expected)}` : issue.message;
+  if (!issue.message.startsWith('Invalid input')) return issue.message;
+  const isPlain = issue.expected === 'string' && /received (?:number|boolean)$/.test(issue.message);
+  return `expected ${nameOf(issue.expected)}${isPlain ? ', in quotes' : ''}`;
 }
 
 function boundMessage(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string {

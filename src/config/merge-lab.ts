@@ -1,15 +1,6 @@
+import { mergePatch } from '../util/merge-patch.ts';
 import { type ParsedLab, strictestLevel } from './lab.ts';
-
-/** The keys of `lab` that can differ from lab to lab: what the pod and what is beside it are made of. */
-export const OVERLAY_KEYS = [
-  ...(['command', 'args', 'env', 'workingDir', 'files', 'imagePullPolicy'] as const),
-  ...(['volumes', 'volumeMounts', 'initContainers', 'tmp', 'fsGroup', 'readOnlyRootFilesystem'] as const),
-  ...(['serviceAccount', 'hostUsers', 'runtimeClassName', 'priorityClassName', 'schedulerName'] as const),
-  ...(['nodeSelector', 'tolerations', 'affinity', 'topologySpreadConstraints'] as const),
-  ...(['extraLabels', 'extraAnnotations', 'namespaceAnnotations'] as const),
-] as const;
-
-export type LabOverlay = Partial<Pick<ParsedLab, (typeof OVERLAY_KEYS)[number]>>;
+import type { LabOverlay } from './lab-overlay.ts';
 
 /** `lab` with other settings laid over it. Pod Security becomes what they ask for. */
 export function mergeLab<Lab extends ParsedLab>(lab: Lab, over: LabOverlay): Lab {
@@ -25,6 +16,8 @@ export function mergeLab<Lab extends ParsedLab>(lab: Lab, over: LabOverlay): Lab
     volumes: mergeList(lab.volumes, over.volumes, ({ name }) => name),
     volumeMounts: mergeList(lab.volumeMounts, over.volumeMounts, ({ mountPath }) => mountPath),
     initContainers: mergeList(lab.initContainers, over.initContainers, ({ name }) => name),
+    sidecars: mergeList(lab.sidecars, over.sidecars, ({ name }) => name),
+    podPatch: mergePatch(lab.podPatch, over.podPatch ?? {}) as ParsedLab['podPatch'],
     tolerations: [...lab.tolerations, ...(over.tolerations ?? [])],
     topologySpreadConstraints: [...lab.topologySpreadConstraints, ...(over.topologySpreadConstraints ?? [])],
   };

@@ -2,16 +2,8 @@ import { z } from 'zod';
 import { crossCheck, type Report, uniqueBy } from './cross-check.ts';
 import { dnsLabel } from './kubernetes.ts';
 import { checkPieces, type ParsedLab } from './lab.ts';
-import { labSettings } from './lab-settings.ts';
-import { type LabOverlay, mergeLab, OVERLAY_KEYS } from './merge-lab.ts';
-
-/** The settings of labs that an overlay may have: those of `lab`, without their defaults. */
-const overlaySettings = z
-  .strictObject(
-    Object.fromEntries(OVERLAY_KEYS.map((key) => [key, withoutDefault(labSettings.shape[key]).exactOptional()])),
-  )
-  .transform((settings) => settings as LabOverlay)
-  .meta({ title: 'some keys of `lab`' });
+import { type LabOverlay, overlaySettings, PIECE_KEYS } from './lab-overlay.ts';
+import { mergeLab } from './merge-lab.ts';
 
 const overlay = z.strictObject({
   name: dnsLabel().describe('Name, by which a lab remembers it.'),
@@ -24,63 +16,96 @@ const overlay = z.strictObject({
     .refine((match) => Object.keys(match).length > 0, { error: 'expected groups, users or admin' })
     .describe('For whom: whoever is in one of the groups, is one of the users or is an administrator.'),
   lab: overlaySettings.describe(
-    `What is different for them: ${OVERLAY_KEYS.map((key) => `\`${key}\``).join(', ')}. Tables are merged by key; \`volumes\` and ` +
-      '`initContainers` by name, `volumeMounts` by path; tolerations and spread constraints are added; anything else is replaced.',
+    `What is different for them: ${PIECE_KEYS.map((key) => `\`${key}\``).join(', ')}. Tables are merged by key; \`volumes\`, ` +
+      '`initContainers` and `sidecars` by name, `volumeMounts` by path; tolerations and spread constraints are added; `podPatch` is merged; ' +
+      'anything else is replaced.',
   ),
 });
 
 /** Settings for some users, in the order in which they are laid over `lab`. */
 export const overlays = z.array(overlay).check(uniqueBy('name')).default([]);
 
-/** What an overlay makes of `lab` must be as good as `lab` itself, alone and over those before it. */
-export const checkOverlays = crossCheck<{ lab: ParsedLab; overlays: z.output<typeof overlays> }>(
-  ['lab', 'overlays'],
-  ({ lab, overlays: list }, report) => {
+interface Whole {
+  readonly lab: ParsedLab;
+  readonly overlays: z.output<typeof overlays>;
+  readonly images: { readonly list: readonly { readonly lab?: LabOverlay; readonly sizes?: readonly string[] }[] };
+}
+
+/** What is laid over `lab` must make as good a lab as `lab` itself: each alone, and all overlays for users one over the other. */
+export const checkOverlays = crossCheck<Whole>(
+  ['lab', 'overlays', 'images'],
+  ({ lab, overlays: list, images }, report) => {
     let all = lab;
     list.forEach((each, index) => {
       all = mergeLab(all, each.lab);
-      const told = new Set<string>();
-      const tell: Report = (path, message) => {
-        const key = String(path[0]);
-        const place = key in each.lab ? [key] : [];
-        if (told.has(`${place.join()} ${message}`)) return;
-        told.add(`${place.join()} ${message}`);
-        report(['overlays', index, 'lab', ...place], message);
-      };
-      checkPieces(mergeLab(lab, each.lab), tell);
-      checkPieces(all, tell);
+      checkOverlay(each.lab, [mergeLab(lab, each.lab), all], ['overlays', index, 'lab'], report);
+    });
+    lab.sizes.forEach(({ lab: over }, index) => {
+      if (over !== undefined) checkOverlay(over, [mergeLab(lab, over)], ['lab', 'sizes', index, 'lab'], report);
+    });
+    images.list.forEach(({ lab: over }, index) => {
+      if (over !== undefined) checkOverlay(over, [mergeLab(lab, over)], ['images', 'list', index, 'lab'], report);
     });
   },
 );
 
+function checkOverlay(
+  over: LabOverlay,
+  results: readonly ParsedLab[],
+  place: readonly (string | number)[],
+  report: Report,
+): void {
+  const told = new Set<string>();
+  const tell: Report = ([key = ''], message) => {
+    const path = key in over ? [...place, key] : place;
+    const fault = JSON.stringify([path, message]);
+    if (!told.has(fault)) report(path, message);
+    told.add(fault);
+  };
+  for (const result of results) checkPieces(result, tell);
+}
+
+export const checkImageSizes = crossCheck<Whole>(['lab', 'images'], ({ lab, images }, report) => {
+  const names = lab.sizes.map(({ name }) => name);
+  images.list.forEach(({ sizes = [] }, index) => {
+    sizes.forEach((size, at) => {
+      if (!names.includes(size)) {
+        report(['images', 'list', index, 'sizes', at], `expected one of the sizes: ${names.join(', ')}`);
+      }
+    });
+  });
+});
+
+/** Who somebody is, as far as choices and overlays ask. */
+export interface Chooser {
+  readonly username: string;
+  readonly groups: readonly { readonly name: string }[] | null;
+  readonly admin: boolean | null;
+}
+
 /** The names of the overlays for a user, in their order. */
 export function findOverlays(
-  list: readonly { readonly name: string; readonly match: OverlayMatch }[],
-  user: {
-    readonly username: string;
-    readonly groups: readonly { readonly name: string }[] | null;
-    readonly admin: boolean | null;
-  },
+  list: readonly {
+    readonly name: string;
+    readonly match: { readonly groups?: readonly string[]; readonly users?: readonly string[]; readonly admin?: true };
+  }[],
+  user: Chooser,
 ): string[] {
-  const groups = new Set(user.groups?.map(({ name }) => name));
   return list
     .filter(
       ({ match }) =>
-        match.groups?.some((name) => groups.has(name)) === true ||
+        (match.groups !== undefined && isMember(match.groups, user)) ||
         match.users?.includes(user.username) === true ||
         (match.admin === true && user.admin === true),
     )
     .map(({ name }) => name);
 }
 
-export interface OverlayMatch {
-  readonly groups?: readonly string[];
-  readonly users?: readonly string[];
-  readonly admin?: true;
+/** Whether something that is for these groups is offered to a user: without groups it is for everybody. */
+export function isOffered({ groups }: { readonly groups?: readonly string[] }, user: Pick<Chooser, 'groups'>): boolean {
+  return groups === undefined || isMember(groups, user);
 }
 
-function withoutDefault(schema: z.ZodType): z.ZodType {
-  const isWrapped =
-    schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional;
-  return isWrapped ? withoutDefault(schema.unwrap() as z.ZodType) : schema;
+function isMember(groups: readonly string[], user: Pick<Chooser, 'groups'>): boolean {
+  return user.groups?.some(({ name }) => groups.includes(name)) === true;
 }

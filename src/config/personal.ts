@@ -11,6 +11,8 @@ export const PERSONAL_KEYS = [
   'volumes',
   'volumeMounts',
   'initContainers',
+  'sidecars',
+  'podPatch',
   'serviceAccount',
   'extraLabels',
   'extraAnnotations',

@@ -4,16 +4,21 @@ import { findHubNamespaces } from './hub-namespaces.ts';
 import { builds } from './builds/index.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
+import { overlaySettings } from './lab-overlay.ts';
 import { imageReference } from './lab-pieces.ts';
+import { groupNames } from './lab-size.ts';
 import { leadership } from './leadership.ts';
 import { limits } from './limits.ts';
 import { dnsLabel } from './kubernetes.ts';
-import { checkOverlays, overlays } from './overlays.ts';
+import { checkImageSizes, checkOverlays, overlays } from './overlays.ts';
 import { quotas } from './quotas.ts';
 import { positiveDuration } from './units.ts';
 
 const baseUrl = z
-  .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
+  .url({
+    protocol: /^https?$/,
+    error: ({ input }) => `${input === undefined ? 'missing: ' : ''}expected an http or https URL`,
+  })
   .refine((url) => !/[?#]/.test(url), { error: 'expected a URL without ? and #' })
   .transform((url) => url.replace(/\/+$/, ''))
   .describe('Where users find the hub, and Labwright below it; labs get it as EXTERNAL_INSTANCE_URL.');
@@ -32,6 +37,12 @@ const image = z.strictObject({
     })
     .describe('Image with tag or digest.'),
   name: z.string().min(1).optional().describe('Name in the form; the reference when absent.'),
+  description: z.string().min(1).exactOptional().describe('What it is for, in the form.'),
+  groups: groupNames.describe('Groups that may choose it; everybody when absent.'),
+  sizes: z.array(z.string()).min(1).exactOptional().describe('Sizes that it can be used with; all when absent.'),
+  lab: overlaySettings
+    .exactOptional()
+    .describe('Settings of labs of this image, laid over those of the size; as in `overlays[].lab`.'),
   class: z
     .enum(['recommended', 'latest-release', 'latest-weekly', 'latest-daily'])
     .optional()
@@ -87,7 +98,7 @@ export const configSchema = z
     builds: builds.optional().describe('Building images from repositories; none are built when absent.'),
     limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
   })
-  .check(checkOverlays)
+  .check(checkOverlays, checkImageSizes)
   .transform((config) => {
     const { networkPolicy } = config.lab;
     const hubNamespaces = networkPolicy.hubNamespaces ?? findHubNamespaces(config.auth);

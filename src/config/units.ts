@@ -17,7 +17,12 @@ const BYTES: Readonly<Record<string, number>> = {
   Pi: 2 ** 50,
 };
 const MEMORY = /^(\d+(?:\.\d+)?)([kKMGTP]i?|)$/;
-const CPU = /^(?:\d+m|\d+(?:\.\d{1,3})?)$/;
+const CPU = /^(\d+(?:\.\d+)?)([munk]?)$/;
+const CORES: Readonly<Record<string, number>> = { '': 1, m: 1e3, u: 1e6, n: 1e9, k: 1e-3 };
+/** Bare numbers are seconds; more than a day of them was meant to be something else. */
+const MOST_BARE_SECONDS = 24 * 60 * 60;
+/** No program runs in less: a bare number of that size was meant to be something else. */
+const LEAST_LAB_BYTES = 2 ** 20;
 
 /** Milliseconds of `90s`, `1h30m`, `500ms`; a bare number is seconds. Undefined when it is none of these. */
 export function parseDuration(text: string | number): number | undefined {
@@ -37,42 +42,90 @@ export function parseMemory(text: string | number): number | undefined {
   return Number.isSafeInteger(Math.ceil(bytes)) ? Math.ceil(bytes) : undefined;
 }
 
-/** Cores of `500m`, `2`, `0.5`. Undefined when it is none of these; Kubernetes knows no less than a thousandth. */
+/** Cores of `500m`, `2`, `0.5`, rounded up to a thousandth, as Kubernetes does. Undefined when it is none of these. */
 export function parseCpu(text: string | number): number | undefined {
-  const written = String(text);
-  if (!CPU.test(written)) return undefined;
-  return written.endsWith('m') ? Number(written.slice(0, -1)) / 1000 : Number(written);
+  const [, amount, unit = ''] = CPU.exec(String(text)) ?? [];
+  if (amount === undefined) return undefined;
+  // A thousandth of a thousandth more or less is what floating point makes of a decimal number.
+  const thousandths = Math.ceil((Number(amount) / (CORES[unit] ?? Number.NaN)) * 1000 - 1e-6);
+  return Number.isSafeInteger(thousandths) ? thousandths / 1000 : undefined;
 }
 
 /** Milliseconds, written `90s`, `10m`, `1h30m` or as a number of seconds. */
-export const duration = measure(parseDuration, 'duration', 'a duration such as 90s, 10m or 1h30m', 0);
+export const duration = measure(parseDuration, {
+  title: 'duration',
+  expected: 'a duration such as 90s, 10m or 1h30m',
+  least: 0,
+  hint: hintDuration,
+});
 /** As `duration`, and more than nothing. */
-export const positiveDuration = measure(
-  parseDuration,
-  'duration',
-  'a duration above zero, such as 90s, 10m or 1h30m',
-  1,
-);
+export const positiveDuration = measure(parseDuration, {
+  title: 'duration',
+  expected: 'a duration above zero, such as 90s, 10m or 1h30m',
+  least: 1,
+  hint: hintDuration,
+});
 /** Bytes, written `4Gi`, `250M` or as a number of bytes. */
-export const memory = measure(
-  parseMemory,
-  'memory',
-  'an amount of memory above zero, such as 4Gi, 250M or a number of bytes',
-  1,
-);
+export const memory = measure(parseMemory, {
+  title: 'memory',
+  expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
+  least: 1,
+  hint: hintMemory,
+});
+/** As `memory`, and enough for something to run in. */
+export const labMemory = measure(parseMemory, {
+  title: 'memory',
+  expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
+  least: LEAST_LAB_BYTES,
+  hint: (written) =>
+    /^\d+(?:\.\d+)?$/.test(written) && Number(written) < LEAST_LAB_BYTES && Number(written) > 0
+      ? `without a unit it is bytes: was ${written}Gi meant?`
+      : hintMemory(written),
+});
 /** Cores, written `500m`, `2` or `0.5`. */
-export const cpu = measure(parseCpu, 'CPU', 'an amount of CPU above zero, such as 500m, 2 or 0.5', 0.001);
+export const cpu = measure(parseCpu, {
+  title: 'CPU',
+  expected: 'an amount of CPU, such as 500m, 2 or 0.5',
+  least: 0.001,
+  hint: () => undefined,
+});
 
-function measure(parse: (text: string | number) => number | undefined, title: string, expected: string, least: number) {
+function hintDuration(written: string): string | undefined {
+  if (/^\d+$/.test(written) && Number(written) > MOST_BARE_SECONDS) {
+    return `a number without a unit is seconds: write ${written}ms, or ${written}s where seconds were meant`;
+  }
+  return undefined;
+}
+
+/** Units as people write them. */
+function hintMemory(written: string): string | undefined {
+  const [, amount, unit = '', binary] = /^(\d+(?:\.\d+)?)\s*([kmgtp])(i?)(?:b|bytes)?$/i.exec(written) ?? [];
+  if (amount === undefined) return undefined;
+  return `was ${amount}${binary === '' ? `${unit.toUpperCase()} or ${amount}${unit.toUpperCase()}i` : `${unit.toUpperCase()}i`} meant?`;
+}
+
+interface Measure {
+  readonly title: string;
+  /** What is expected, for whoever wrote something else. */
+  readonly expected: string;
+  readonly least: number;
+  /** What may have been meant. */
+  readonly hint: (written: string) => string | undefined;
+}
+
+function measure(parse: (text: string | number) => number | undefined, { title, expected, least, hint }: Measure) {
   return z
     .custom<string | number>((value) => typeof value === 'string' || typeof value === 'number', {
-      error: `expected ${expected}`,
+      error: ({ input }) => `${input === undefined ? 'missing: ' : ''}expected ${expected}`,
       abort: true,
     })
     .transform((value, context): number => {
       const parsed = parse(value);
-      if (parsed !== undefined && parsed >= least) return parsed;
-      context.issues.push({ code: 'custom', message: `expected ${expected}`, input: value });
+      const meant = hint(String(value));
+      const isBare = typeof value === 'number' && title === 'duration' && meant !== undefined;
+      if (parsed !== undefined && parsed >= least && !isBare) return parsed;
+      const message = `expected ${expected}${meant === undefined ? '' : `; ${meant}`}`;
+      context.issues.push({ code: 'custom', message, input: value });
       return z.NEVER;
     })
     .meta({ title });

@@ -90,8 +90,8 @@ lab:
           '  auth.tokens[0].sha256 (line 4): expected the SHA-256 of the token: 64 digits of 0-9 and a-f',
           '  auth.tokens[0].user (line 4): expected the user that a token of role user stands for',
           '  images.list[0].reference (line 5): expected an image with a tag or a digest',
-          '  lab.sizes[0].cpu (line 8): expected an amount of CPU above zero, such as 500m, 2 or 0.5',
-          '  lab.sizes[0].memory (line 8): expected an amount of memory above zero, such as 4Gi, 250M or a number of bytes',
+          '  lab.sizes[0].cpu (line 8): expected an amount of CPU, such as 500m, 2 or 0.5',
+          '  lab.sizes[0].memory (line 8): expected an amount of memory, such as 4Gi, 250M or a number of bytes; was 4G or 4Gi meant?',
           '  lab.sizes[1].cpuRequest (line 9): expected no more than cpu, the limit',
           '  lab.sizes[1].name (line 9): expected another name: "small" is already there',
           '  lab.env.JUPYTERHUB_USER (line 10): expected a name that is not reserved: JUPYTERHUB_USER is set for each lab by the hub or by Labwright',
@@ -107,10 +107,14 @@ lab:
   });
 
   it.each([
-    ['an empty file', '', 'baseUrl: expected an http or https URL'],
-    ['no YAML', 'a: b: c', ': Nested mappings are not allowed in compact mappings'],
+    ['an empty file', '', 'baseUrl: missing: expected an http or https URL'],
+    [
+      'no YAML',
+      'a: b: c',
+      ': a value with a colon needs quotes, or the indentation does not fit the lines around it (column 4)',
+    ],
     ['no table', '- 1', ': expected keys and values'],
-    ['a key twice', `${MINIMAL}baseUrl: https://example.org`, ': Map keys must be unique'],
+    ['a key twice', `${MINIMAL}baseUrl: https://example.org`, ': the key "baseUrl" is there twice (column 1)'],
     ['an alias without an anchor', 'a: *b', ': Unresolved alias (the anchor must be set before the alias): b'],
   ])('is refused when it is %s', (_, text, problem) => {
     expect(problemsOf(text)).toContain(problem);
@@ -214,7 +218,7 @@ describe('rules between settings of a lab', () => {
     [
       'an amount that is none',
       'sizes: [{ name: s, cpu: -1, memory: 0 }]',
-      'sizes[0].cpu: expected an amount of CPU above zero, such as 500m, 2 or 0.5',
+      'sizes[0].cpu: expected an amount of CPU, such as 500m, 2 or 0.5',
     ],
     [
       'an extended resource without a domain',
@@ -225,6 +229,37 @@ describe('rules between settings of a lab', () => {
       'a duration without a unit',
       'deleteTimeout: "90"',
       'deleteTimeout: expected a duration above zero, such as 90s, 10m or 1h30m',
+    ],
+    [
+      'permissions that YAML reads as another number',
+      'files: { /etc/x: { text: x, mode: 0755 } }',
+      'files["/etc/x"].mode: expected permissions in octal and in quotes, such as "0755"',
+    ],
+    [
+      'a file of two contents',
+      'files: { /etc/x: { text: x, json: {} } }',
+      'files["/etc/x"]: expected exactly one of text, json, yaml, base64',
+    ],
+    ['bytes that are none', 'files: { /etc/x: { base64: "a b" } }', 'files["/etc/x"].base64: expected base64'],
+    [
+      'a sidecar that is called as the lab',
+      'sidecars: [{ name: notebook, image: i }]',
+      'sidecars[0].name: expected another name than notebook, the lab itself',
+    ],
+    [
+      'a sidecar that mounts no volume',
+      'sidecars: [{ name: db, image: i, volumeMounts: [{ name: x, mountPath: /x }] }]',
+      'sidecars[0].volumeMounts[0].name: expected a volume, and lab.volumes has none',
+    ],
+    [
+      'a privileged sidecar under Pod Security restricted',
+      'podSecurity: restricted\nsidecars: [{ name: db, image: i, securityContext: { privileged: true } }]',
+      'sidecars[0]: expected nothing that needs lab.podSecurity: privileged, which is set to restricted',
+    ],
+    [
+      'a pod that is started again',
+      'podPatch: { restartPolicy: Always }',
+      'podPatch.restartPolicy: expected none: it is Never',
     ],
     [
       'a placeholder that nobody knows',

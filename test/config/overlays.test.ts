@@ -3,22 +3,24 @@ import { findOverlays, mergeLab, parseConfig } from '../../src/config/index.ts';
 import { buildWith, configWithLab } from '../builder/cases.ts';
 import type { Config, ConfigError } from '../../src/config/index.ts';
 
-function configWith(overlays: string, lab = ''): Config {
+const SMALL = '[{ name: small, cpu: 1, memory: 3Gi }]';
+
+function configWith(overlays: string, lab = '', sizes = SMALL, image = ''): Config {
   return parseConfig(`
 baseUrl: https://hub.example.org
 auth: { proxyHeaders: { trustedAddresses: [127.0.0.1/32] } }
-images: { list: [{ reference: "example.org/lab:1" }] }
+images: { list: [{ reference: "example.org/lab:1", ${image} }] }
 lab:
-  sizes: [{ name: small, cpu: 1, memory: 3Gi }]
+  sizes: ${sizes}
 ${lab.replaceAll(/^/gm, '  ')}
 overlays:
 ${overlays.trim().replaceAll(/^/gm, '  ')}
 `);
 }
 
-function problemsOf(overlays: string, lab?: string): string[] {
+function problemsOf(...config: Parameters<typeof configWith>): string[] {
   try {
-    configWith(overlays, lab);
+    configWith(...config);
     return [];
   } catch (error) {
     return (error as ConfigError).problems.map(({ path, message }) => `${path}: ${message}`);
@@ -90,6 +92,63 @@ describe('the overlays of a user', () => {
   });
 });
 
+describe('the settings of a size and of an image', () => {
+  const config = parseConfig(`
+baseUrl: https://hub.example.org
+auth: { proxyHeaders: { trustedAddresses: [127.0.0.1/32] } }
+images:
+  list:
+    - { reference: "example.org/r:1", sizes: [gpu], lab: { args: [rstudio], env: { WHO: image }, initContainers: [{ name: i, image: i }] } }
+    - { reference: "example.org/lab:1" }
+lab:
+  sizes:
+    - { name: small, cpu: 1, memory: 3Gi }
+    - { name: gpu, cpu: 1, memory: 3Gi, lab: { nodeSelector: { pool: gpu }, env: { WHO: size, GPU: "1" } } }
+overlays: [{ name: a, match: { groups: [a] }, lab: { env: { WHO: overlay, TEAM: a } } }]
+`);
+  const specOf = (changes: Parameters<typeof buildWith>[1]) => {
+    const { pod, envSecret } = buildWith(config, changes);
+    const env = Object.entries(envSecret.data ?? {}).map(([name, value]) => [
+      name,
+      Buffer.from(value, 'base64').toString(),
+    ]);
+    return { spec: pod.spec, env: Object.fromEntries(env) as Record<string, string> };
+  };
+
+  it('are laid over those of users, those of the image last', () => {
+    const { spec, env } = specOf({ size: 'gpu', overlays: ['a'] });
+    expect(spec?.nodeSelector).toEqual({ pool: 'gpu' });
+    expect(spec?.containers[0]?.args).toEqual(['rstudio']);
+    expect(spec?.initContainers?.map(({ name }) => name)).toEqual(['i']);
+    expect(env).toMatchObject({ WHO: 'image', GPU: '1', TEAM: 'a' });
+  });
+
+  it('are those of the size that was chosen', () => {
+    const { spec, env } = specOf({ size: 'small', overlays: ['a'] });
+    expect(spec?.nodeSelector).toBeUndefined();
+    expect(env).not.toHaveProperty('GPU');
+  });
+
+  it('are checked as the others are', () => {
+    const wrong = `
+- { name: a, match: { groups: [a] }, lab: {} }`;
+    const sizes = (lab: string) => problemsOf(wrong, '', `[{ name: small, cpu: 1, memory: 3Gi, lab: ${lab} }]`);
+    expect(sizes('{ env: { A: "{user}" } }')).toContainEqual(
+      expect.stringMatching(/^lab\.sizes\[0\]\.lab\.env: \{user\} is not known/),
+    );
+    expect(sizes('{ volumeMounts: [{ name: x, mountPath: /x }] }')).toEqual([
+      'lab.sizes[0].lab.volumeMounts: expected a volume, and lab.volumes has none',
+    ]);
+    expect(sizes('{ spawnTimeout: 1m }')).toEqual(['lab.sizes[0].lab.spawnTimeout: unknown key: it belongs into lab']);
+  });
+
+  it('name sizes that there are', () => {
+    expect(problemsOf('- { name: a, match: { groups: [a] }, lab: {} }', '', undefined, 'sizes: [big]')).toEqual([
+      'images.list[0].sizes[0]: expected one of the sizes: small',
+    ]);
+  });
+});
+
 describe('Pod Security', () => {
   it('becomes what an overlay asks for, and no stricter', () => {
     const { lab } = configWithLab('podSecurity: baseline');
@@ -105,7 +164,7 @@ describe('an overlay that cannot be used', () => {
     [
       'has a key that holds for all labs',
       '- { name: a, match: { admin: true }, lab: { spawnTimeout: 1m } }',
-      'overlays[0].lab.spawnTimeout: unknown key',
+      'overlays[0].lab.spawnTimeout: unknown key: it belongs into lab',
     ],
     [
       'mounts what is not there',

@@ -77,7 +77,7 @@ function objectOf(node: Node): Node | undefined {
   if (node.title !== undefined) return undefined;
   if (node.properties !== undefined) return node;
   const entry = node.items ?? (node.additionalProperties === false ? undefined : node.additionalProperties);
-  return entry?.properties === undefined ? undefined : entry;
+  return entry?.properties === undefined || entry.title !== undefined ? undefined : entry;
 }
 
 function writeType(node: Node): string {

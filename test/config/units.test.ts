@@ -97,11 +97,17 @@ describe('CPU', () => {
     ['2', 2],
     ['0.25', 0.25],
     [1.5, 1.5],
+    ['0.0001', 0.001],
+    ['0.12345', 0.124],
+    ['1.5m', 0.002],
+    ['100u', 0.001],
+    ['0.1', 0.1],
+    [0.3, 0.3],
   ])('%s are %d cores', (text, cores) => {
     expect(parseCpu(text)).toBe(cores);
   });
 
-  it.each(['', 'm', '1.5m', '-1', '0.0001', '1e3', '2 cores', Number.NaN])('refuses %s', (text) => {
+  it.each(['', 'm', '-1', '1M', '1e3', '2 cores', Number.NaN])('refuses %s', (text) => {
     expect(parseCpu(text)).toBeUndefined();
   });
 

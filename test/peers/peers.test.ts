@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { EventSource } from 'eventsource';
 import { pino } from 'pino';
-import { afterEach, describe, expect, it } from 'vitest';
+import { chromium } from 'playwright-core';
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.ts';
 import type { LabEvent } from '../../src/domain/lab/lab.ts';
 import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
@@ -31,11 +32,24 @@ if (pythons.length < NUBLADO_VERSIONS) {
   );
 }
 
+/** Where Debian puts it; another one can be named in CHROMIUM. */
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+if (!existsSync(CHROMIUM))
+  process.stdout.write('\nNOT RUN: the EventSource of a browser: there is no Chromium here.\n');
+
 /** As long as several signs of life take. */
 const QUIET_MS = 150;
 const started: LabEvent = { id: 'a-1', type: 'info', message: 'Starting lab creation for ada', progress: 1 };
 const pulling: LabEvent = { id: 'a-2', type: 'info', message: 'Pulling', progress: 50 };
 const complete: LabEvent = { id: 'a-3', type: 'complete', message: 'Lab Kubernetes pod started for ada' };
+
+/** What an EventSource is asked for, and what it is to be given. */
+const TYPES = ['message', 'info', 'complete', 'failed', 'error'];
+const SEEN = [
+  'a-1 info {"message": "Starting lab creation for ada", "progress": 1}',
+  'a-2 info {"message": "Pulling", "progress": 50}',
+  'a-3 complete {"message": "Lab Kubernetes pod started for ada"}',
+];
 
 let server: RunningServer | undefined;
 afterEach(async () => {
@@ -83,6 +97,34 @@ describe.skipIf(pythons.length < NUBLADO_VERSIONS)("Nublado's libraries", () => 
   );
 });
 
+describe.skipIf(!existsSync(CHROMIUM))('the EventSource of a browser', () => {
+  it('is given the events and nothing else', { timeout: 60_000 }, async () => {
+    const url = await labwright();
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+    onTestFinished(() => browser.close());
+    const page = await browser.newPage({
+      // Pages of Labwright may connect to nothing, and an EventSource sends no headers of its own.
+      bypassCSP: true,
+      extraHTTPHeaders: { authorization: `Bearer ${TOKENS.ada}` },
+    });
+    await page.goto(`${url}/openapi.json`);
+    const path = `${url}/spawner/v1/labs/ada/events`;
+    const seen = await page.evaluate<string[]>(`new Promise((resolve) => {
+      const events = [];
+      const source = new EventSource(${JSON.stringify(path)});
+      for (const type of ${JSON.stringify(TYPES)}) {
+        source.addEventListener(type, (event) => {
+          if (event.data !== undefined) events.push(event.lastEventId + ' ' + event.type + ' ' + event.data);
+          if (type !== 'complete') return;
+          source.close();
+          resolve(events);
+        });
+      }
+    })`);
+    expect(seen).toEqual(SEEN);
+  });
+});
+
 describe('an EventSource', () => {
   it('is given the events and nothing else', async () => {
     const url = await labwright();
@@ -91,17 +133,13 @@ describe('an EventSource', () => {
         fetch(input, { ...init, headers: { ...init.headers, authorization: `Bearer ${TOKENS.ada}` } }),
     });
     const seen: string[] = [];
-    for (const type of ['message', 'info', 'complete', 'failed', 'error']) {
+    for (const type of TYPES) {
       source.addEventListener(type, (event) => {
         if (event instanceof MessageEvent) seen.push(`${event.lastEventId} ${event.type} ${String(event.data)}`);
       });
     }
     await new Promise<void>((resolve) => source.addEventListener('complete', () => resolve()));
     source.close();
-    expect(seen).toEqual([
-      'a-1 info {"message": "Starting lab creation for ada", "progress": 1}',
-      'a-2 info {"message": "Pulling", "progress": 50}',
-      'a-3 complete {"message": "Lab Kubernetes pod started for ada"}',
-    ]);
+    expect(seen).toEqual(SEEN);
   });
 });

@@ -60,14 +60,19 @@ export interface LabObjects {
 export class LabBuilder {
   readonly #config: LabConfig;
   readonly #overlays: Config['overlays'];
+  readonly #images: Config['images']['list'];
   readonly #baseUrl: string;
   readonly #controller: string;
   readonly #addressing: LabAddressing;
 
   /** @param controller namespace of the controller, which is not a lab's */
-  constructor({ lab, overlays, baseUrl }: Pick<Config, 'lab' | 'overlays' | 'baseUrl'>, controller: string) {
+  constructor(
+    { lab, overlays, images, baseUrl }: Pick<Config, 'lab' | 'overlays' | 'images' | 'baseUrl'>,
+    controller: string,
+  ) {
     this.#config = lab;
     this.#overlays = overlays;
+    this.#images = images.list;
     this.#baseUrl = baseUrl;
     this.#controller = controller;
     this.#addressing = addressingOf(lab);
@@ -125,12 +130,18 @@ export class LabBuilder {
     };
   }
 
-  /** The configuration of one lab: that of all labs, the overlays for its user, and the user in values. */
+  /**
+   * The configuration of one lab: that of all labs, what its user, its size and its image have of their own, one over the other, and the
+   * user in values.
+   */
   #configOf({ user, lab }: LabInput): LabConfig {
     const names = new Set(lab.overlays);
-    const merged = this.#overlays
-      .filter(({ name }) => names.has(name))
-      .reduce((all, { lab: over }) => mergeLab(all, over), this.#config);
+    const over = [
+      ...this.#overlays.filter(({ name }) => names.has(name)),
+      ...this.#config.sizes.filter(({ name }) => name === lab.options.size),
+      ...this.#images.filter(({ reference }) => reference === lab.image.reference),
+    ];
+    const merged = over.reduce((all, { lab: own }) => (own === undefined ? all : mergeLab(all, own)), this.#config);
     return personalize(merged, { user, servername: lab.servername });
   }
 }

@@ -16,6 +16,7 @@ import { buildExpandedEnv, buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { writeAddressing } from '../../domain/lab/internal-url.ts';
 import { ADDRESSING_ANNOTATION, LAB_SPEC_ANNOTATION, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
+import { mergePatch } from '../../util/merge-patch.ts';
 import { formatCpu, formatMemory } from '../../util/quantities.ts';
 import { copyOf, defined, some } from '../values.ts';
 import { buildLabMounts, buildVolumes, scratchMounts } from './volumes.ts';
@@ -38,8 +39,13 @@ export function buildPod(context: BuildContext): V1Pod {
         [ADDRESSING_ANNOTATION]: writeAddressing(addressingOf(context.config)),
       },
     },
-    spec: { ...buildSpec(context), ...buildPlacement(context) },
+    spec: patched({ ...buildSpec(context), ...buildPlacement(context) }, context.config),
   };
+}
+
+/** The last word of the configuration. */
+function patched(spec: V1PodSpec, { podPatch }: LabConfig): V1PodSpec {
+  return Object.keys(podPatch).length === 0 ? spec : (mergePatch(spec, podPatch) as V1PodSpec);
 }
 
 function buildSpec(context: BuildContext): V1PodSpec {
@@ -53,10 +59,10 @@ function buildSpec(context: BuildContext): V1PodSpec {
     restartPolicy: 'Never',
     securityContext: buildPodSecurity(context),
     terminationGracePeriodSeconds: Math.ceil(config.terminationGracePeriod / 1000),
-    initContainers:
-      config.initContainers.length === 0
-        ? undefined
-        : config.initContainers.map((container) => buildInitContainer(context, container)),
+    initContainers: some([
+      ...config.initContainers.map((container) => buildInitContainer(context, container)),
+      ...config.sidecars.map((sidecar) => buildSidecar(config, sidecar)),
+    ]),
     containers: [buildNotebook(context)],
     volumes: buildVolumes(context),
   });
@@ -159,6 +165,14 @@ function buildInitContainer(context: BuildContext, container: InitContainerConfi
       ? buildLabMounts(context, container.volumeMounts)
       : scratchMounts(context, container.volumeMounts),
   });
+}
+
+/** `restartPolicy: Always` makes it a sidecar: it starts before the lab, and ends when the lab has ended. */
+function buildSidecar({ readOnlyRootFilesystem }: LabConfig, sidecar: LabConfig['sidecars'][number]): V1Container {
+  const own = copyOf<V1Container>(sidecar);
+  const isPrivileged = own.securityContext?.privileged === true;
+  const confinement = isPrivileged ? {} : confined(readOnlyRootFilesystem);
+  return { ...own, securityContext: { ...confinement, ...own.securityContext }, restartPolicy: 'Always' };
 }
 
 function initSecurity({ config }: BuildContext, { privileged, runAsRoot }: InitContainerConfig): V1SecurityContext {

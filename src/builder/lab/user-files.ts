@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import type { V1ConfigMap, V1VolumeMount } from '@kubernetes/client-node';
+import type { V1ConfigMap, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
 import type { LabUser } from '../../domain/user/user.ts';
 import { labMetadata, type BuildContext } from './context.ts';
 import { homeDirectory, unixName } from './home.ts';
+import { defined } from '../values.ts';
 
 /** Volume that holds the files. */
 export const FILES_VOLUME = 'lab-files';
@@ -13,7 +14,9 @@ const GROUP_KEY = 'group';
 /** The files of a lab: its passwd and group, and those of the configuration. */
 export function buildFiles(context: BuildContext): V1ConfigMap {
   const { config, user, names } = context;
-  const files = Object.entries(config.files).map(([path, content]) => [fileKey(path), content] as const);
+  const files = Object.entries(config.files);
+  const texts = files.flatMap(([path, { text }]) => (text === undefined ? [] : [[fileKey(path), text] as const]));
+  const bytes = files.flatMap(([path, { base64 }]) => (base64 === undefined ? [] : [[fileKey(path), base64] as const]));
   return {
     apiVersion: 'v1',
     kind: 'ConfigMap',
@@ -21,8 +24,20 @@ export function buildFiles(context: BuildContext): V1ConfigMap {
     data: {
       [PASSWD_KEY]: buildPasswd(config, user),
       [GROUP_KEY]: buildGroup(config, user),
-      ...Object.fromEntries(files),
+      ...Object.fromEntries(texts),
     },
+    ...(bytes.length === 0 ? {} : { binaryData: Object.fromEntries(bytes) }),
+  };
+}
+
+/** The volume that holds them. A file that has permissions of its own is named with them, and then so are all others. */
+export function filesVolume({ files }: Pick<LabConfig, 'files'>, configMap: string): V1Volume {
+  const own = Object.entries(files).map(([path, { mode }]) => ({ key: fileKey(path), path: fileKey(path), mode }));
+  const items = [PASSWD_KEY, GROUP_KEY].map((key) => ({ key, path: key }));
+  const isPlain = own.every(({ mode }) => mode === undefined);
+  return {
+    name: FILES_VOLUME,
+    configMap: { name: configMap, defaultMode: 0o644, ...(isPlain ? {} : { items: [...items, ...own.map(defined)] }) },
   };
 }
 

@@ -6,7 +6,7 @@ import { hasSignedToken, TOKEN_KEY } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { RETAIN_LABEL, volumeClaimName } from '../../domain/lab/object-names.ts';
 import { formatMemory } from '../../util/quantities.ts';
-import { fileMounts, FILES_VOLUME } from './user-files.ts';
+import { fileMounts, filesVolume } from './user-files.ts';
 import { copyOf, defined } from '../values.ts';
 
 const HOME_VOLUME = 'lab-home';
@@ -44,7 +44,7 @@ export function buildVolumes(context: BuildContext): V1Volume[] {
     ...config.volumes.map(buildVolume),
     ...(needsEmptyHome(config, homeDirectory(config, user)) ? [{ name: HOME_VOLUME, emptyDir: {} }] : []),
     { name: TMP_VOLUME, emptyDir: tmpSource(context) },
-    { name: FILES_VOLUME, configMap: { name: names.files, defaultMode: 0o644 } },
+    filesVolume(config, names.files),
     ...(usesSecretFiles(context)
       ? [{ name: SECRETS_VOLUME, secret: { secretName: names.secret, defaultMode: 0o444 } }]
       : []),

@@ -1,5 +1,5 @@
 import { capitalize } from '../../util/capitalize.ts';
-import type { Config, LabSizeConfig } from '../../config/index.ts';
+import { type Chooser, type Config, isOffered, type LabSizeConfig } from '../../config/index.ts';
 import type { Quota } from '../../domain/user/user.ts';
 import { describeMemory } from '../../util/quantities.ts';
 import { Html, markup } from '../pages/html.ts';
@@ -18,24 +18,36 @@ type Image = Config['images']['list'][number];
 
 /**
  * The form that a hub puts into its spawn page: a fragment with Nublado's field names and without a `form` element, which
- * is the page's. Sizes above the user's quota are not offered; a user who can have no lab at all is told so.
+ * is the page's. Images and sizes of groups that the user is not in are not offered, nor are sizes above the quota; a user who can have
+ * no lab at all is told so.
  */
-export function labForm({ images, lab, builds }: FormConfig, quota: Quota | null): string {
-  const sizes = lab.sizes.filter((size) => fits(size, quota));
-  const available = quota?.spawn !== false && sizes.length > 0;
+export function labForm(
+  { images, lab, builds }: FormConfig,
+  quota: Quota | null,
+  user: Pick<Chooser, 'groups'>,
+): string {
+  const offered = lab.sizes.filter((size) => isOffered(size, user));
+  const sizes = offered.filter((size) => fits(size, quota));
+  const list = images.list.filter((image) => isOffered(image, user));
+  const hasImage = list.length > 0 || images.allowOther || builds !== undefined;
+  const available = quota?.spawn !== false && sizes.length > 0 && hasImage;
   const body = available
-    ? [imageChoices(images, builds !== undefined), sizeChoices(sizes, lab.defaultSize), switches()]
-    : unavailable(quota);
+    ? [imageChoices({ ...images, list }, sizes, builds !== undefined), sizeChoices(sizes, lab.defaultSize), switches()]
+    : unavailable(quota, offered.length > 0 && hasImage);
   return markup`<style>${new Html(LAB_FORM_STYLE)}</style>
 <div class="labwright-form">
 ${body}</div>
 `.text;
 }
 
-function imageChoices({ list, allowOther }: Config['images'], areBuilt: boolean): Html {
+function imageChoices(
+  { list, allowOther }: Config['images'],
+  sizes: readonly LabSizeConfig[],
+  areBuilt: boolean,
+): Html {
   // The recommended image first, wherever the configuration has it: it is what gets chosen without a thought.
   const images = [...list.filter(isRecommended), ...list.filter((image) => !isRecommended(image))];
-  const shown = images.slice(0, RADIO_IMAGES).map((image, at) => imageChoice(image, at === 0));
+  const shown = images.slice(0, RADIO_IMAGES).map((image, at) => imageChoice(image, sizes, at === 0));
   const others = images.slice(RADIO_IMAGES);
   return markup`<fieldset>
 <legend>Image</legend>
@@ -45,16 +57,30 @@ ${shown}${allowOther || others.length > 0 ? otherImages(others, allowOther) : nu
 `;
 }
 
-function imageChoice(image: Image, checked: boolean): Html {
-  const { reference, name } = image;
+function imageChoice(image: Image, sizes: readonly LabSizeConfig[], checked: boolean): Html {
+  const { reference, name, description } = image;
+  const notes = [description, withSizes(image, sizes)].flatMap((text) =>
+    text === undefined ? [] : markup`<span class="note">${text}</span>`,
+  );
   const badge = isRecommended(image) ? markup` <span class="badge-recommended">recommended</span>` : null;
   const text =
     name === undefined
       ? markup`<span class="name code">${reference}${badge}</span>`
       : markup`<span class="name">${name}${badge}</span><span class="note code">${reference}</span>`;
   return markup`<label><input type="radio" name="image_list" value="${reference}"${check(checked)}>
-<span class="text">${text}</span></label>
+<span class="text">${text}${notes}</span></label>
 `;
+}
+
+/** With which of the sizes an image goes, where it is not all of them. */
+function withSizes({ sizes: only }: Image, sizes: readonly LabSizeConfig[]): string | undefined {
+  if (only === undefined) return undefined;
+  const fitting = sizes.filter(({ name }) => only.includes(name));
+  return fitting.length === sizes.length ? undefined : `Size: ${fitting.map(titleOf).join(', ')}`;
+}
+
+function titleOf({ name, title }: LabSizeConfig): string {
+  return title ?? capitalize(name);
 }
 
 function isRecommended(image: Image): boolean {
@@ -103,8 +129,10 @@ function sizeChoices(sizes: readonly LabSizeConfig[], defaultSize: string | unde
 <div class="choices sizes">
 ${sizes.map(
   (size) => markup`<label><input type="radio" name="size" value="${size.name}"${check(size === chosen)}>
-<span class="text"><span class="name">${capitalize(size.name)}</span>
-<span class="note">${describeSize(size)}</span></span></label>
+<span class="text"><span class="name">${titleOf(size)}</span>
+<span class="note">${describeSize(size)}</span>${
+    size.description === undefined ? null : markup`<span class="note">${size.description}</span>`
+  }</span></label>
 `,
 )}</div>
 </fieldset>
@@ -130,11 +158,13 @@ function toggle(name: string, title: string, note: string): Html {
 `;
 }
 
-function unavailable(quota: Quota | null): Html {
+function unavailable(quota: Quota | null, isOfferedAny: boolean): Html {
   const why =
     quota?.spawn === false
       ? 'Starting notebooks is switched off for your account at the moment.'
-      : 'Your quota is smaller than the smallest lab there is.';
+      : isOfferedAny
+        ? 'Your quota is smaller than the smallest lab there is.'
+        : 'No notebooks are offered to the groups that you are in.';
   return markup`<div class="unavailable" role="status"><strong>Notebooks unavailable</strong>
 <p>${why} If you think that is wrong, ask the people who run this site.</p></div>
 `;

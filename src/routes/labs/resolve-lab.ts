@@ -1,5 +1,12 @@
 import { type UserFacts, requireLabUser } from '../../auth/user-facts.ts';
-import { type Config, findOverlays, type LabSizeConfig, resolveQuota, sizeResources } from '../../config/index.ts';
+import {
+  type Config,
+  findOverlays,
+  isOffered,
+  type LabSizeConfig,
+  resolveQuota,
+  sizeResources,
+} from '../../config/index.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
 import type { LabImage, LabKey, LabSource } from '../../domain/lab/lab.ts';
@@ -24,6 +31,8 @@ export interface LabRequest {
  * Makes a complete lab of a request and the configuration. The order of the checks is Nublado's, since it decides which
  * error a request with several faults gets: may spawn at all, has ids, image, size, quota.
  *
+ * What is for other groups is refused, whatever a form may have shown.
+ *
  * @throws {LabwrightError} `permission_denied`, `invalid_docker_reference`, `unknown_image`, `invalid_lab_size`,
  * `insufficient_quota`, `invalid_repository`
  */
@@ -37,6 +46,13 @@ export function resolveLab(config: Config, { key, user, specification, token, fa
   const overlays = findOverlays(config.overlays, user);
   const { image, source } = findImage(config, options.image);
   const size = findSize(config, options.size);
+  const listed = config.images.list.find(({ reference }) => reference === image.reference);
+  if (listed !== undefined && !isOffered(listed, user)) throw notOffered('image', options.image.selector);
+  if (!isOffered(size, user)) throw notOffered('size', 'size');
+  if (listed?.sizes?.includes(size.name) === false) {
+    const message = `The image goes with the lab sizes ${listed.sizes.join(', ')} only`;
+    throw new LabwrightError('invalid_lab_size', 422, message, { loc: SIZE_LOC });
+  }
   if (!fits(size, quota)) {
     const message = 'Insufficient quota to spawn requested lab';
     throw new LabwrightError('insufficient_quota', 403, message, { loc: SIZE_LOC });
@@ -76,6 +92,12 @@ function findImage({ images, builds }: Config, choice: ImageChoice): { image: La
     if (!(error instanceof BuildProblem)) throw error;
     throw new LabwrightError('invalid_repository', 422, error.message, { loc, cause: error });
   }
+}
+
+/** It is for groups that the user is not in. */
+function notOffered(what: string, option: string): LabwrightError {
+  const loc = ['body', 'options', option];
+  return new LabwrightError('permission_denied', 403, `This ${what} is not offered to you`, { loc });
 }
 
 /** Whether a lab of this size fits into a quota. */

@@ -83,7 +83,7 @@ function formRoute({ config, identification: { users } }: AppDeps): OpenAPIHono<
   const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: [CHOOSE_DROPDOWN] });
   return routes.openapi(getLabForm, async (c) => {
     const user = await users.find(c.req.valid('param').username, c.var.identity);
-    return c.body(labForm(config, resolveQuota(config, user)), 200, headers);
+    return c.body(labForm(config, resolveQuota(config, user), user), 200, headers);
   });
 }
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { LabObjects } from '../../../src/builder/lab/lab-builder.ts';
+import { fileKey } from '../../../src/builder/lab/user-files.ts';
 import { SPEC_HASH_ANNOTATION } from '../../../src/domain/lab/object-names.ts';
 import { buildWith, configWithLab, exampleConfig } from '../cases.ts';
 
@@ -437,6 +438,93 @@ describe('the service account of a lab', () => {
     expect(mountsOf(objects)).toMatchObject({
       '/var/run/aws': 'lab-account-token-0',
       '/var/run/site': 'lab-account-token-1',
+    });
+  });
+});
+
+describe('the files of a lab', () => {
+  it('may be data, bytes and programs', () => {
+    const config = configWithLab(`
+files:
+  /etc/motd: hello
+  /etc/jupyter/server.json: { json: { ContentsManager: { allow_hidden: true } } }
+  /etc/site.yaml: { yaml: { a: [1, 2] } }
+  /usr/local/bin/run: { text: "#!/bin/sh", mode: "0755" }
+  /etc/key: { base64: AAEC, mode: "0400" }
+`);
+    const { files, pod } = buildWith(config);
+    const at = (path: string) => files.data?.[fileKey(path)];
+    expect(at('/etc/motd')).toBe('hello');
+    expect(JSON.parse(at('/etc/jupyter/server.json') ?? '')).toEqual({ ContentsManager: { allow_hidden: true } });
+    expect(at('/etc/site.yaml')).toBe('a:\n  - 1\n  - 2\n');
+    expect(files.binaryData).toEqual({ [fileKey('/etc/key')]: 'AAEC' });
+    const volume = pod.spec?.volumes?.find(({ name }) => name === 'lab-files');
+    const modes = Object.fromEntries(volume?.configMap?.items?.map(({ key, mode }) => [key, mode]) ?? []);
+    expect(modes).toEqual({
+      passwd: undefined,
+      group: undefined,
+      [fileKey('/etc/motd')]: undefined,
+      [fileKey('/etc/jupyter/server.json')]: undefined,
+      [fileKey('/etc/site.yaml')]: undefined,
+      [fileKey('/usr/local/bin/run')]: 0o755,
+      [fileKey('/etc/key')]: 0o400,
+    });
+  });
+});
+
+describe('a sidecar', () => {
+  const withSidecar = (text: string) =>
+    configWithLab(`volumes: [{ name: v, emptyDir: {} }]\nsidecars: [{ name: db, image: db, ${text} }]`);
+
+  it('runs as long as the lab, confined as it is, with the user in its values', () => {
+    const config = withSidecar('args: ["{username}"], volumeMounts: [{ name: v, mountPath: /v }]');
+    const { pod, namespace } = buildWith(config);
+    expect(pod.spec?.initContainers).toEqual([
+      {
+        name: 'db',
+        image: 'db',
+        args: ['rachel'],
+        volumeMounts: [{ name: 'v', mountPath: '/v' }],
+        restartPolicy: 'Always',
+        securityContext: {
+          allowPrivilegeEscalation: false,
+          capabilities: { drop: ['ALL'] },
+          readOnlyRootFilesystem: false,
+        },
+      },
+    ]);
+    expect(namespace.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
+  });
+
+  it.each([
+    ['securityContext: { runAsUser: 0, runAsNonRoot: false }', 'baseline'],
+    ['securityContext: { capabilities: { add: [CHOWN], drop: [ALL] } }', 'baseline'],
+    ['securityContext: { capabilities: { add: [NET_BIND_SERVICE], drop: [ALL] } }', 'restricted'],
+    ['securityContext: { capabilities: { add: [SYS_ADMIN] } }', 'privileged'],
+    ['securityContext: { privileged: true }', 'privileged'],
+    ['ports: [{ containerPort: 80, hostPort: 80 }]', 'privileged'],
+  ])('that asks for %s needs Pod Security %s', (text, level) => {
+    const { namespace } = buildWith(withSidecar(text));
+    expect(namespace.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': level });
+  });
+});
+
+describe('the last word of the configuration', () => {
+  it('is laid over the pod, with lists merged by name', () => {
+    const { spec } = buildWith(
+      configWithLab(`
+podPatch:
+  hostAliases: [{ ip: 10.0.0.1, hostnames: ["{username}.example.org"] }]
+  automountServiceAccountToken: null
+  containers: [{ name: notebook, lifecycle: { preStop: { exec: { command: [sync] } } } }]
+`),
+    ).pod;
+    expect(spec?.hostAliases).toEqual([{ ip: '10.0.0.1', hostnames: ['rachel.example.org'] }]);
+    expect(spec).not.toHaveProperty('automountServiceAccountToken');
+    expect(spec?.containers).toHaveLength(1);
+    expect(spec?.containers[0]).toMatchObject({
+      image: 'example.org/lab:1',
+      lifecycle: { preStop: { exec: { command: ['sync'] } } },
     });
   });
 });

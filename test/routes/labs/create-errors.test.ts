@@ -250,6 +250,27 @@ describe('what the user may have', () => {
     expect((await create(formRequest())).lab).not.toHaveProperty('overlays');
   });
 
+  it.each([
+    ['another size', { sizes: [{ name: 'small', cpu: 1, memory: '1Gi', groups: ['chemists'] }] }, undefined, 'size'],
+    ['another image', undefined, { list: [{ reference: IMAGE, groups: ['chemists'] }] }, 'image_list'],
+  ])('refuses what is for other groups, whatever a form has shown: %s', async (_, lab, images, option) => {
+    const config = aConfig({ ...(lab && { lab }), ...(images && { images }) });
+    const what = option === 'size' ? 'size' : 'image';
+    expect(await create(formRequest(), { config })).toMatchObject({
+      status: 403,
+      body: domain('permission_denied', `This ${what} is not offered to you`, ['body', 'options', option]),
+    });
+  });
+
+  it('refuses a size that the image does not go with', async () => {
+    const config = aConfig({ images: { list: [{ reference: IMAGE, sizes: ['large'] }] } });
+    expect(await create(formRequest(), { config })).toMatchObject({
+      status: 422,
+      body: domain('invalid_lab_size', 'The image goes with the lab sizes large only', SIZE),
+    });
+    expect((await create(formRequest({ size: 'large' }), { config })).status).toBe(201);
+  });
+
   it('hands the quota on', async () => {
     const { lab } = await create(formRequest(), { config: quotas({ cpu: 2, memory: '64Gi' }) });
     expect(lab?.quota).toEqual({ cpu: 2, memory: 2 ** 36, spawn: true });

@@ -40,6 +40,51 @@ describe('the lab form', () => {
     expect(form).toContain('1 CPU, 14 GB memory');
   });
 
+  it('has titles and descriptions, and says which sizes an image goes with', async () => {
+    const config = aConfig({
+      images: { list: [{ reference: IMAGE, name: 'Python', description: 'With <b>SciPy</b>', sizes: ['large'] }] },
+      lab: {
+        sizes: [
+          { name: 'small', cpu: 1, memory: '1Gi', title: 'For the course' },
+          { name: 'large', cpu: 2, memory: '2Gi', title: 'With a GPU', description: 'There are few of them.' },
+        ],
+      },
+    });
+    const form = await formOf(config);
+    expect(form).toContain('<span class="name">For the course</span>');
+    expect(form).toContain('<span class="note">There are few of them.</span>');
+    expect(form).toContain('<span class="note">With &lt;b&gt;SciPy&lt;/b&gt;</span>');
+    expect(form).toContain('<span class="note">Size: With a GPU</span>');
+  });
+
+  it('offers what is for groups to those that are in one of them', async () => {
+    const of = (group: string) =>
+      aConfig({
+        images: { list: [{ reference: IMAGE }, { reference: 'example.org/lab:2', groups: [group] }] },
+        lab: {
+          sizes: [
+            { name: 'small', cpu: 1, memory: '1Gi' },
+            { name: 'large', cpu: 2, memory: '2Gi', groups: [group, 'others'] },
+          ],
+        },
+      });
+    const choices = async (group: string) =>
+      fieldsOf(await formOf(of(group))).filter((field) => /^(?:size|image_list)=/.test(field));
+    const everybodys = [`image_list=${IMAGE} (checked)`, 'size=small (checked)'];
+    expect(await choices('chemists')).toEqual(everybodys);
+    expect(await choices('astronomers')).toEqual([
+      everybodys[0],
+      'image_list=example.org/lab:2',
+      everybodys[1],
+      'size=large',
+    ]);
+  });
+
+  it('tells somebody who is offered nothing so', async () => {
+    const config = aConfig({ lab: { sizes: [{ name: 'small', cpu: 1, memory: '1Gi', groups: ['chemists'] }] } });
+    expect(await formOf(config)).toContain('No notebooks are offered to the groups that you are in.');
+  });
+
   it('is a fragment for the form of the hub', async () => {
     expect(await formOf()).not.toMatch(/<html|<body|<form|<script/);
   });
