@@ -3,6 +3,7 @@ import { remarksOnBuilds } from './build-remarks.ts';
 import { buildsHere, tryBuild } from './check-builds.ts';
 import { checkLabs, tryLabs } from './check-labs.ts';
 import { remarksOnLabs } from './lab-remarks.ts';
+import { remarksOnUsers } from './user-remarks.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 import type { TryInCluster } from './try-in-cluster.ts';
 
@@ -22,7 +23,11 @@ export async function checkConfig(file: string, tryInCluster?: TryInCluster): Pr
       if (triesBuild) wrong.push(...(await tryBuild(config, builds, tryInCluster)));
     }
     if (wrong.length > 0) return refused([`${file} cannot be used:`, ...wrong].join('\n  '));
-    const remarks = [...remarksOnLabs(config), ...(builds === undefined ? [] : await remarksOnBuilds(builds))];
+    const remarks = [
+      ...remarksOnUsers(config),
+      ...remarksOnLabs(config),
+      ...(builds === undefined ? [] : await remarksOnBuilds(builds)),
+    ];
     const sizes = lab.sizes.map(({ name }) => name).join(', ');
     const asked =
       tryInCluster === undefined

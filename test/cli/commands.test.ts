@@ -56,6 +56,22 @@ describe('check-config', () => {
     });
   });
 
+  it('says where no lab could start, since nothing says the ids of users', async () => {
+    const remarkOn = async (change: object) => {
+      const file = join(folder, 'users.yaml');
+      await writeFile(file, JSON.stringify({ ...withBuilds({}), ...change }));
+      return /note: (.*uid and gid.*)/.exec((await run('check-config', file)).stdout)?.[1];
+    };
+    expect(await remarkOn({})).toBe(
+      'nothing says the uid and gid of users, and no lab starts without (users.defaults).',
+    );
+    expect(await remarkOn({ users: { byName: { ada: { uid: 1, gid: 1 } } } })).toBe(
+      'users who are not in the configuration start no labs: nothing says their uid and gid (users.defaults).',
+    );
+    expect(await remarkOn({ users: { defaults: { uid: 1000, gid: 100 } } })).toBeUndefined();
+    expect(await remarkOn({ auth: { jupyterhub: { apiUrl: 'http://hub.jhub:8081/hub/api' } } })).toBeUndefined();
+  });
+
   it('says where hub and proxy are expected where the configuration does not say it', async () => {
     const hubAt = async (auth: object) => {
       const file = join(folder, 'hub.yaml');

@@ -101,9 +101,10 @@ function buildPodSecurity({ config, user }: BuildContext): V1PodSecurityContext 
  * Whether the pod mounts a claim that nobody else can use at the same time. A new block volume belongs to root, and the kubelet hands
  * it over to fsGroup; what others use, too, must not change hands.
  */
-function mountsOwnClaim({ volumes, volumeMounts, home, initContainers }: LabConfig): boolean {
+function mountsOwnClaim({ volumes, volumeMounts, home, initContainers, sidecars }: LabConfig): boolean {
   const mounted = new Set([
     ...[...volumeMounts, ...initContainers.flatMap((container) => container.volumeMounts)].map(({ name }) => name),
+    ...sidecars.flatMap((container) => container.volumeMounts?.map(({ name }) => name) ?? []),
     ...(home.volume === undefined ? [] : [home.volume]),
   ]);
   return volumes.some(

@@ -161,6 +161,18 @@ describe('the home directory', () => {
     expect(objects.pod.spec?.securityContext).toMatchObject({ fsGroup: 1101 });
   });
 
+  it('is handed over where only a sidecar mounts a claim of its own', () => {
+    const mount = (claim: string) =>
+      buildWith(
+        configWithLab(
+          `volumes: [{ name: v, persistentVolumeClaim: { ${claim} } }]\n` +
+            'sidecars: [{ name: db, image: db, volumeMounts: [{ name: v, mountPath: /v }] }]',
+        ),
+      ).pod.spec?.securityContext;
+    expect(mount('storage: 1Gi')).toMatchObject({ fsGroup: 1101 });
+    expect(mount('storage: 1Gi, accessModes: [ReadWriteMany]')).not.toHaveProperty('fsGroup');
+  });
+
   it('can stay that of the image', () => {
     const config = configWithLab('home: { schema: image, prefix: /home/jovyan }');
     const objects = buildWith(config);
