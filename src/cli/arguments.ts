@@ -9,6 +9,7 @@ Commands:
   check-config FILE      say whether a configuration file can be used; with --cluster, ask its cluster too
   render                 print the Kubernetes objects of a lab as YAML
   render-build           print the Kubernetes objects of a build as YAML
+  import z2jh            print the configuration that values of Zero to JupyterHub become, and say what became of each
   help, version
 
 Options of serve:
@@ -22,6 +23,11 @@ Options of serve:
 
 Options of check-config:
   --cluster              have the configured cluster judge a lab of each size (a dry run, in a namespace that is made for it)
+
+Options of import z2jh:
+  -f, --file FILE        values, as for Helm; can be repeated, later ones win (required)
+  --homes SERVER:/PATH   NFS export that the claim of the homes stands for (singleuser.storage.static)
+  --report FILE          write what became of each value as JSON: mapped, remarked, hub, lost
 
 Options of render:
   --user NAME            user the lab is for (required)
@@ -62,6 +68,14 @@ export interface CheckConfigCommand {
   readonly cluster: boolean;
 }
 
+export interface ImportCommand {
+  readonly command: 'import';
+  /** In the order in which Helm reads them. */
+  readonly files: readonly string[];
+  readonly homes: { readonly server: string; readonly path: string } | undefined;
+  readonly report: string | undefined;
+}
+
 export interface RenderCommand {
   readonly command: 'render';
   readonly config: string | undefined;
@@ -90,6 +104,7 @@ export interface RenderBuildCommand {
 export type Command =
   | ServeCommand
   | CheckConfigCommand
+  | ImportCommand
   | RenderCommand
   | RenderBuildCommand
   | { readonly command: 'help' }
@@ -101,7 +116,7 @@ export class UsageError extends Error {
   readonly code = 'usage';
 }
 
-const COMMANDS = ['serve', 'check-config', 'render', 'render-build', 'help', 'version'] as const;
+const COMMANDS = ['serve', 'check-config', 'import', 'render', 'render-build', 'help', 'version'] as const;
 const NO_COMMIT = '0'.repeat(40);
 const MAX_ID = 2_147_483_647;
 
@@ -121,6 +136,8 @@ export function parseArguments(args: readonly string[]): Command {
       return parseServe(rest);
     case 'check-config':
       return parseCheckConfig(rest);
+    case 'import':
+      return parseImport(rest);
     case 'render':
       return parseRender(rest);
     case 'render-build':
@@ -175,6 +192,23 @@ function parseCheckConfig(args: readonly string[]): CheckConfigCommand {
   const [file] = positionals;
   if (file === undefined || positionals.length > 1) throw new UsageError('check-config: expected one file');
   return { command: 'check-config', file, cluster: values.cluster };
+}
+
+function parseImport(args: readonly string[]): ImportCommand {
+  const [from, ...rest] = args;
+  if (from !== 'z2jh') throw new UsageError('import: expected z2jh, what the values are of');
+  const { values } = read(rest, {
+    file: { type: 'string', short: 'f', multiple: true, default: [] },
+    homes: { type: 'string' },
+    report: { type: 'string' },
+  });
+  if (values.file.length === 0) throw new UsageError('import: expected -f FILE');
+  const [, server, path] = /^([^:/\s]+):(\/\S*)$/.exec(values.homes ?? '') ?? [];
+  if (values.homes !== undefined && (server === undefined || path === undefined)) {
+    throw new UsageError('--homes: expected SERVER:/PATH');
+  }
+  const homes = server === undefined || path === undefined ? undefined : { server, path };
+  return { command: 'import', files: values.file, homes, report: values.report };
 }
 
 function parseRender(args: readonly string[]): RenderCommand {

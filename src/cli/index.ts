@@ -3,6 +3,7 @@ import type { Command, ServeCommand } from './arguments.ts';
 import { USAGE } from './arguments.ts';
 import { checkConfig } from './check-config.ts';
 import type { TryInCluster } from './try-in-cluster.ts';
+import { importValues } from './import/index.ts';
 import { render } from './render.ts';
 import { renderBuild } from './render-build.ts';
 import { printed, refused, type CommandResult } from './result.ts';
@@ -33,6 +34,8 @@ export async function runCommand(
   switch (command.command) {
     case 'check-config':
       return checkConfig(command.file, command.cluster ? tryInCluster : undefined);
+    case 'import':
+      return importValues(command);
     case 'render':
       return render(command);
     case 'render-build':

@@ -91,7 +91,7 @@ export const pieces = {
     .default({})
     .describe(
       'For what there is no setting: laid over the `spec` of the pod at last, as a JSON merge patch; lists of things with a `name` are ' +
-        'merged by it. The container of the lab is `notebook`. `labwright render` shows what becomes of it.',
+        'merged by it, mounts by their path. The container of the lab is `notebook`. `labwright render` shows what becomes of it.',
     ),
   fsGroup: z
     .enum(['ownClaims', 'always', 'never'])
@@ -110,6 +110,11 @@ export const pieces = {
     })
     .prefault({})
     .describe('The directory /tmp, empty for each lab.'),
+  defaultUrl: z
+    .string()
+    .regex(/^\/(?!\/)[^\s]*$/, { error: 'expected a path such as /lab' })
+    .optional()
+    .describe('Page of the lab that its user is led to first, such as `/rstudio`; what the hub says when absent.'),
   workingDir: absolutePath
     .optional()
     .describe(

@@ -1,4 +1,4 @@
-import { mergePatch } from '../util/merge-patch.ts';
+import { composePatches } from '../util/merge-patch.ts';
 import { type ParsedLab, strictestLevel } from './lab.ts';
 import type { LabOverlay } from './lab-overlay.ts';
 
@@ -17,7 +17,7 @@ export function mergeLab<Lab extends ParsedLab>(lab: Lab, over: LabOverlay): Lab
     volumeMounts: mergeList(lab.volumeMounts, over.volumeMounts, ({ mountPath }) => mountPath),
     initContainers: mergeList(lab.initContainers, over.initContainers, ({ name }) => name),
     sidecars: mergeList(lab.sidecars, over.sidecars, ({ name }) => name),
-    podPatch: mergePatch(lab.podPatch, over.podPatch ?? {}) as ParsedLab['podPatch'],
+    podPatch: composePatches(lab.podPatch, over.podPatch ?? {}) as ParsedLab['podPatch'],
     tolerations: [...lab.tolerations, ...(over.tolerations ?? [])],
     topologySpreadConstraints: [...lab.topologySpreadConstraints, ...(over.topologySpreadConstraints ?? [])],
   };

@@ -7,6 +7,7 @@ export const PERSONAL_KEYS = [
   'command',
   'args',
   'env',
+  'defaultUrl',
   'workingDir',
   'volumes',
   'volumeMounts',
@@ -40,9 +41,14 @@ export function checkPlaceholders(
   for (const key of PERSONAL_KEYS) walk(settings[key], [key], (text, path) => checkText(text, path, report));
 }
 
+/** Parts of volumes, and what is mounted of a server or a machine. */
+const PATHS = new Set(['subPath', 'subPathExpr', 'path']);
+
 function checkText(text: string, path: Path, report: Report): void {
   const isNarrow = path.some((part) => NARROW.has(String(part)));
-  for (const { name, isKnown, isRaw } of findPlaceholders(text)) {
+  const isPath = PATHS.has(String(path.at(-1)));
+  const found = findPlaceholders(text);
+  for (const { name, isKnown, isRaw, mayHoldSlash } of found) {
     if (!isKnown) {
       report(
         path,
@@ -54,10 +60,12 @@ function checkText(text: string, path: Path, report: Report): void {
         path,
         `expected no {${name}} here, which may hold any character: {username} and {escaped_username} do not`,
       );
+    } else if (isPath && mayHoldSlash) {
+      report(path, `expected no {${name}} in a path, since it may hold slashes`);
     }
   }
-  if (path.at(-1) === 'subPath' && shortestOf(text).replaceAll(/[/.]/g, '') === '') {
-    report(path, 'expected more than what may be empty: all of the volume would be seen');
+  if (isPath && found.length > 0 && found.every(({ isKnown, mayBeEmpty }) => isKnown && mayBeEmpty)) {
+    report(path, 'expected more than what may be empty: others would be seen');
   }
 }
 

@@ -1,36 +1,51 @@
 type Json = unknown;
 
 /**
- * A JSON merge patch (RFC 7396), in which lists of things with a `name` are merged by it: an entry of a name that is there is patched,
- * another is added. Any other list is replaced. Null removes a key.
+ * A JSON merge patch (RFC 7396), in which lists of things that have a key of their own are merged by it, as Kubernetes does: mounts by
+ * `mountPath`, anything else by `name`. An entry whose key is there is patched, another is added. Any other list is replaced. Null removes
+ * a key.
  */
 export function mergePatch(target: Json, patch: Json): Json {
+  return merge(target, patch, false);
+}
+
+/** Two patches as one that does what both do, one after the other. */
+export function composePatches(first: Json, second: Json): Json {
+  return merge(first, second, true);
+}
+
+/** @param keepsNulls the target is a patch itself: what is to be removed has to be said in it */
+function merge(target: Json, patch: Json, keepsNulls: boolean): Json {
   if (Array.isArray(patch)) {
-    return isNamed(patch) && isNamed(target)
-      ? mergeNamed(target, patch)
-      : patch.map((entry: Json) => mergePatch(undefined, entry));
+    const key = KEYS.find((name) => isKeyed(patch, name) && isKeyed(target, name));
+    if (key !== undefined) return mergeKeyed(key, target, patch, keepsNulls);
+    return patch.map((entry: Json) => merge(undefined, entry, keepsNulls));
   }
   if (!isObject(patch)) return patch;
   const merged = new Map(isObject(target) ? Object.entries(target) : []);
   for (const [key, value] of Object.entries(patch)) {
-    if (value === null) merged.delete(key);
-    else merged.set(key, mergePatch(merged.get(key), value));
+    if (value === null && !keepsNulls) merged.delete(key);
+    else merged.set(key, merge(merged.get(key), value, keepsNulls));
   }
   return Object.fromEntries(merged);
 }
 
-interface Named {
-  readonly name: string;
-}
+/** Mounts have a name, too, which several of them may share. */
+const KEYS = ['mountPath', 'name'] as const;
 
-function mergeNamed(target: readonly Named[], patch: readonly Named[]): Json[] {
-  const merged = new Map<string, Json>(target.map((entry) => [entry.name, entry]));
-  for (const entry of patch) merged.set(entry.name, mergePatch(merged.get(entry.name), entry));
+function mergeKeyed(key: (typeof KEYS)[number], target: Json, patch: readonly Json[], keepsNulls: boolean): Json[] {
+  const merged = new Map<Json, Json>();
+  for (const entry of Array.isArray(target) ? (target as Json[]) : [])
+    merged.set((entry as Record<string, Json>)[key], entry);
+  for (const entry of patch) {
+    const own = (entry as Record<string, Json>)[key];
+    merged.set(own, merge(merged.get(own), entry, keepsNulls));
+  }
   return [...merged.values()];
 }
 
-function isNamed(value: Json): value is readonly Named[] {
-  return Array.isArray(value) && value.every((entry: Json) => isObject(entry) && typeof entry['name'] === 'string');
+function isKeyed(value: Json, key: (typeof KEYS)[number]): boolean {
+  return Array.isArray(value) && value.every((entry: Json) => isObject(entry) && typeof entry[key] === 'string');
 }
 
 function isObject(value: Json): value is Record<string, Json> {

@@ -281,7 +281,17 @@ describe('rules between settings of a lab', () => {
     [
       'a part of a volume that may be all of it',
       'volumes: [{ name: v, emptyDir: {} }]\nvolumeMounts: [{ name: v, mountPath: /v, subPath: "./{servername}" }]',
-      'volumeMounts[0].subPath: expected more than what may be empty: all of the volume would be seen',
+      'volumeMounts[0].subPath: expected more than what may be empty: others would be seen',
+    ],
+    [
+      'a directory that is that of all where there is no name',
+      'volumes: [{ name: v, nfs: { server: s, path: "/homes/{servername}" } }]',
+      'volumes[0].nfs.path: expected more than what may be empty: others would be seen',
+    ],
+    [
+      'an address in a path',
+      'volumes: [{ name: v, nfs: { server: s, path: "/homes/{username}/{email}" } }]',
+      'volumes[0].nfs.path: expected no {email} in a path, since it may hold slashes',
     ],
     [
       'a token of the account at the root',

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { mergePatch } from '../../src/util/merge-patch.ts';
+import { composePatches, mergePatch } from '../../src/util/merge-patch.ts';
 
 describe('a merge patch', () => {
   it.each([
@@ -50,6 +50,18 @@ describe('a merge patch', () => {
         const once = mergePatch(target, patch);
         expect(JSON.stringify([target, patch])).toBe(before);
         expect(mergePatch(once, patch)).toEqual(once);
+      }),
+    );
+  });
+
+  it('composed of two does what both do, one after the other', () => {
+    const one = fc.oneof(fc.constant(null), fc.integer());
+    const inner = fc.dictionary(fc.constantFrom('a', 'b'), one);
+    const json = fc.dictionary(fc.constantFrom('a', 'b', 'c'), inner);
+    fc.assert(
+      fc.property(json, json, json, (target, first, second) => {
+        const both = mergePatch(target, composePatches(first, second));
+        expect(both).toEqual(mergePatch(mergePatch(target, first), second));
       }),
     );
   });

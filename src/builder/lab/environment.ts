@@ -45,6 +45,7 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
     CPU_LIMIT: formatFloat(limits.cpu),
     MEM_GUARANTEE: String(requests.memory),
     MEM_LIMIT: String(limits.memory),
+    ...(config.defaultUrl === undefined ? {} : { JUPYTERHUB_DEFAULT_URL: config.defaultUrl }),
     JUPYTERHUB_ACTIVITY_INTERVAL: String(Math.ceil(config.activityInterval / 1000)),
     EXTERNAL_INSTANCE_URL: baseUrl,
     JUPYTERLAB_START_COMMAND: [...(config.command ?? []), ...config.args].map(quote).join(' '),

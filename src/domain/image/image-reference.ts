@@ -53,6 +53,16 @@ export function parseImageReference(text: string): ImageReference | undefined {
   return { registry, repository, tag, digest };
 }
 
+/** Hosts of Docker Hub, all of which serve the same images. */
+const DOCKER_HUB = new Set(['docker.io', 'index.docker.io', 'registry-1.docker.io', 'registry.hub.docker.com']);
+
+/** Registry and repository as one name, however they were spelt: hosts know no capitals, and 443 goes without saying. */
+export function repositoryName({ registry, repository }: Pick<ImageReference, 'registry' | 'repository'>): string {
+  const host = registry.toLowerCase().replace(/:443$/, '');
+  if (!DOCKER_HUB.has(host)) return `${host}/${repository}`;
+  return `${DEFAULT_REGISTRY}/${repository.includes('/') ? repository : `${DEFAULT_NAMESPACE}/${repository}`}`;
+}
+
 /** Whether the text can be the tag of an image. */
 export function isImageTag(text: string): boolean {
   return TAG.test(text);

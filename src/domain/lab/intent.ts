@@ -141,7 +141,7 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
   const isOne = metadata?.labels?.[KIND_LABEL] === LAB_INTENT_KIND || annotations[LAB_SPEC_ANNOTATION] !== undefined;
   if (metadata === undefined || name === undefined || !isOne || !name.startsWith(intentName(''))) return undefined;
   const slug = name.slice(intentName('').length);
-  const spec = readLabSpec(annotations[LAB_SPEC_ANNOTATION]);
+  const spec = ownSpec(readLabSpec(annotations[LAB_SPEC_ANNOTATION]), slug);
   return {
     slug,
     name,
@@ -163,6 +163,12 @@ export function parseIntent(metadata: V1ObjectMeta | undefined): ObservedIntent 
     hindrance: readFinding(annotations[HINDRANCE]),
     tokenRenewedAt: parseTime(annotations[TOKEN_RENEWED]),
   };
+}
+
+/** The specification, if it is that of this lab: somebody may have written another one's names into it. */
+function ownSpec(spec: LabSpec | undefined, slug: string): LabSpec | undefined {
+  const key = { username: spec?.user.username ?? '', servername: spec?.servername ?? '' };
+  return labSlug(key) === slug ? spec : undefined;
 }
 
 /**

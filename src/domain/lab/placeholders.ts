@@ -14,6 +14,8 @@ interface Placeholder {
   readonly isRaw?: true;
   /** It may be empty. */
   readonly mayBeEmpty?: true;
+  /** It may hold slashes. */
+  readonly mayHoldSlash?: true;
 }
 
 const key = ({ user, servername }: Occupant) => ({ username: user.username, servername });
@@ -36,13 +38,15 @@ const PLACEHOLDERS = new Map<string, Placeholder>(
     safe_user_server: safeBoth,
     escaped_username: { value: ({ user }) => escapedSlug(user.username) },
     escaped_servername: { value: (of) => withServer(of, escapedSlug), mayBeEmpty: true },
-    escaped_user_server: { value: (of) => `${escapedSlug(of.user.username)}--${withServer(of, escapedSlug)}` },
+    escaped_user_server: {
+      value: (of) => [of.user.username, of.servername].filter(Boolean).map(escapedSlug).join('--'),
+    },
     unescaped_username: { value: ({ user }) => user.username, isRaw: true },
     unescaped_servername: { value: ({ servername }) => servername, isRaw: true, mayBeEmpty: true },
     slug: { value: (of) => labSlug(key(of)) },
     uid: { value: ({ user }) => String(user.uid) },
     gid: { value: ({ user }) => String(user.gid) },
-    email: { value: ({ user }) => user.email ?? '', isRaw: true, mayBeEmpty: true },
+    email: { value: ({ user }) => user.email ?? '', isRaw: true, mayBeEmpty: true, mayHoldSlash: true },
   } satisfies Record<string, Placeholder>),
 );
 
@@ -52,13 +56,18 @@ export const PLACEHOLDER_NAMES: readonly string[] = [...PLACEHOLDERS.keys()];
 /** Not `${home}` of a shell, nor `{{name}}` of a template. */
 const PATTERN = /(?<![{$])\{([a-z]+(?:_[a-z]+)*)\}(?!\})/g;
 
+/** The same at the end of a value, with the dashes before it. */
+const AT_END = /-*(?<![{$])\{([a-z]+(?:_[a-z]+)*)\}$/;
+
 /**
  * A value with the user in it. Braces around anything but a word of lower-case letters and `_` are left as they are. As in
- * KubeSpawner, dashes at the end that an empty name leaves are taken away.
+ * KubeSpawner, an empty name at the end takes the dashes before it away; a name that ends with a dash keeps it, or two users could become
+ * one.
  */
 export function fillPlaceholders(template: string, of: Occupant): string {
-  const filled = template.replaceAll(PATTERN, (written, name: string) => PLACEHOLDERS.get(name)?.value(of) ?? written);
-  return filled === template || template.endsWith('-') ? filled : filled.replace(/-+$/, '');
+  const valueOf = (name: string) => PLACEHOLDERS.get(name)?.value(of);
+  const kept = valueOf(AT_END.exec(template)?.[1] ?? '') === '' ? template.replace(AT_END, '') : template;
+  return kept.replaceAll(PATTERN, (written, name: string) => valueOf(name) ?? written);
 }
 
 /** What stands in a value for the user. */
@@ -67,14 +76,15 @@ export interface FoundPlaceholder {
   readonly isKnown: boolean;
   /** It may hold any character that a name may have. */
   readonly isRaw: boolean;
+  readonly mayBeEmpty: boolean;
+  readonly mayHoldSlash: boolean;
 }
 
 export function findPlaceholders(template: string): FoundPlaceholder[] {
-  return [...template.matchAll(PATTERN)].map(([, name = '']) => ({
-    name,
-    isKnown: PLACEHOLDERS.has(name),
-    isRaw: PLACEHOLDERS.get(name)?.isRaw === true,
-  }));
+  return [...template.matchAll(PATTERN)].map(([, name = '']) => {
+    const { isRaw = false, mayBeEmpty = false, mayHoldSlash = false } = PLACEHOLDERS.get(name) ?? {};
+    return { name, isKnown: PLACEHOLDERS.has(name), isRaw, mayBeEmpty, mayHoldSlash };
+  });
 }
 
 /** The value as short as it can become: of a user whose names are one letter, and of nobody where there may be nobody. */

@@ -38,7 +38,7 @@ function hasRun(main: ObservedContainer | undefined): boolean {
 
 /** Reasons of a pod for which the kubelet has not taken it (pkg/kubelet/lifecycle, cm/devicemanager, cm/topologymanager). */
 const REJECTED =
-  /^(?:OutOf\w+|NodeAffinity|NodeName|NodePorts|NodeSelectorMismatching|UnexpectedAdmissionError|TopologyAffinityError|PodOSNotSupported|PodOSSelectorNodeLabelDoesNotMatch|PodFeatureUnsupported|AppArmor|SysctlForbidden|ProcMount|Prevent\w+)$/;
+  /^(?:OutOf[\w./-]+|NodeAffinity|NodeName|NodePorts|NodeSelectorMismatching|UnexpectedAdmissionError|TopologyAffinityError|PodOSNotSupported|PodOSSelectorNodeLabelDoesNotMatch|PodFeatureUnsupported|AppArmor|SysctlForbidden|ProcMount|Prevent\w+)$/;
 const SHUT_DOWN: ReadonlySet<string> = new Set(['Terminated', 'Shutdown', 'NodeShutdown']);
 /** Bounds that the pod itself has gone beyond, in the kubelet's words. */
 const OWN_DISK = /EmptyDir volume .* exceeds|exceeds the total limit|exceeded its local ephemeral storage limit/i;

@@ -114,7 +114,7 @@ const CONFIG_GRACE_MS = 3_000;
 
 /** What the machine or the API server may do better a moment later: the kubelet tries again by itself. */
 const PASSING =
-  /failed to sync \w+ cache|deadline ?exceeded|timed out|timeout|temporarily|unavailable|connection (?:refused|reset)|etcdserver|too many requests|is reserved for|\bEOF\b/i;
+  /failed to sync \w+ cache|deadline ?exceeded|timed out|timeout|temporarily|unavailable|connection (?:refused|reset)|etcdserver|too many requests|is reserved for|not yet been read|context cancell?ed|code = Cancell?ed|\bEOF\b/i;
 
 /** What keeps a living pod from running, if anything is known: of its own container first, then of the steps before it. */
 export function findTrouble(pod: PodFacts, subject = LAB_SUBJECT): Trouble | undefined {

@@ -194,10 +194,13 @@ export class LabCache implements Cache {
   observe(slug: string): ObservedLab {
     const intent = this.intentOf(slug);
     const namespace = intent?.spec.namespace ?? this.namespaceOf(slug);
+    if (namespace === undefined) return { intent, namespace: undefined, pod: undefined };
+    const [kept, pod] = [this.#namespaces.get(namespace), this.#pods.get(`${namespace}/${POD_NAME}`)];
+    // Whatever an intent says: what belongs to another lab is none of this one.
     return {
       intent,
-      namespace: namespace === undefined ? undefined : this.#namespaces.get(namespace),
-      pod: namespace === undefined ? undefined : this.#pods.get(`${namespace}/${POD_NAME}`),
+      namespace: kept?.slug === slug ? kept : undefined,
+      pod: pod?.slug === slug ? pod : undefined,
     };
   }
 

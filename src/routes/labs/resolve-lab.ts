@@ -9,6 +9,7 @@ import {
 } from '../../config/index.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
+import { parseImageReference, repositoryName } from '../../domain/image/image-reference.ts';
 import type { LabImage, LabKey, LabSource } from '../../domain/lab/lab.ts';
 import { parseBuildPath, parseRef, parseRepository } from '../../domain/git/repository.ts';
 import type { Quota } from '../../domain/user/user.ts';
@@ -44,10 +45,10 @@ export function resolveLab(config: Config, { key, user, specification, token, fa
   }
   const labUser = requireLabUser(user, factsMissing);
   const overlays = findOverlays(config.overlays, user);
-  const { image, source } = findImage(config, options.image);
+  const { image, source } = findImage(config, options.image, user);
   const size = findSize(config, options.size);
   const listed = config.images.list.find(({ reference }) => reference === image.reference);
-  if (listed !== undefined && !isOffered(listed, user)) throw notOffered('image', options.image.selector);
+  if (!isImageOffered(config.images.list, image, user)) throw notOffered('image', options.image.selector);
   if (!isOffered(size, user)) throw notOffered('size', 'size');
   if (listed?.sizes?.includes(size.name) === false) {
     const message = `The image goes with the lab sizes ${listed.sizes.join(', ')} only`;
@@ -78,7 +79,16 @@ export function resolveLab(config: Config, { key, user, specification, token, fa
 }
 
 /** The image that was named, or the repository that it is to be built from. */
-function findImage({ images, builds }: Config, choice: ImageChoice): { image: LabImage; source?: LabSource } {
+function findImage(
+  { images, builds }: Config,
+  choice: ImageChoice,
+  user: UserFacts,
+): { image: LabImage; source?: LabSource } {
+  if (choice.selector === 'image_class' || choice.selector === 'image_tag') {
+    // These name no image: the first that is offered to the user is meant.
+    const list = images.list.filter((image) => isOffered(image, user));
+    return { image: selectImage({ ...images, list }, choice) };
+  }
   if (choice.selector !== 'image_repo') return { image: selectImage(images, choice) };
   const loc = ['body', 'options', 'image_repo'];
   if (builds === undefined) {
@@ -92,6 +102,23 @@ function findImage({ images, builds }: Config, choice: ImageChoice): { image: La
     if (!(error instanceof BuildProblem)) throw error;
     throw new LabwrightError('invalid_repository', 422, error.message, { loc, cause: error });
   }
+}
+
+/**
+ * An image of the list by its groups. One that is not in the list, where any may be named, is not offered either if all that the list has
+ * of its repository is for other groups: another spelling, tag or digest is no way around them.
+ */
+function isImageOffered(list: Config['images']['list'], { reference }: LabImage, user: UserFacts): boolean {
+  const listed = list.find((image) => image.reference === reference);
+  if (listed !== undefined) return isOffered(listed, user);
+  const name = nameOf(reference);
+  const related = name === undefined ? [] : list.filter((image) => nameOf(image.reference) === name);
+  return related.length === 0 || related.some((image) => isOffered(image, user));
+}
+
+function nameOf(reference: string): string | undefined {
+  const parsed = parseImageReference(reference);
+  return parsed === undefined ? undefined : repositoryName(parsed);
 }
 
 /** It is for groups that the user is not in. */

@@ -79,6 +79,13 @@ describe('the environment of a lab', () => {
     ]);
   });
 
+  it('leads the user to the page that the configuration names, not to that of the hub', () => {
+    const env = { JUPYTERHUB_DEFAULT_URL: '/lab' };
+    expect(environmentOf(buildWith(minimal, { env }))).toMatchObject(env);
+    const config = configWithLab('defaultUrl: "/tree/{username}"');
+    expect(environmentOf(buildWith(config, { env }))).toMatchObject({ JUPYTERHUB_DEFAULT_URL: '/tree/rachel' });
+  });
+
   it('leaves alone what was not asked for', () => {
     const environment = environmentOf(buildWith(minimal));
     expect(environment).not.toHaveProperty('DEBUG');

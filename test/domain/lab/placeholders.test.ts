@@ -53,6 +53,8 @@ describe('a value with the user in it', () => {
     expect(fill('{username}--{servername}', 'ada')).toBe('ada');
     expect(fill('{username}-', 'ada')).toBe('ada-');
     expect(fill('no name--', 'ada')).toBe('no name--');
+    expect(fill('homes/{unescaped_username}', '-')).toBe('homes/-');
+    expect(fill('{unescaped_username}--{servername}', 'bob-')).toBe('bob-');
   });
 
   it('is one part of a path whatever the name is, and a name of its own', () => {

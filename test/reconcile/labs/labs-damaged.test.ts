@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import { Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aKey, aLab } from '../support/labs.ts';
 import { until } from '../support/until.ts';
@@ -37,6 +37,32 @@ describe.concurrent('a lab whose intent somebody has damaged', () => {
       await setting.untilCleaned();
     },
   );
+
+  it('so that it names what is another lab’s leaves that one alone', async () => {
+    const setting = await clusters.setting();
+    const { spec } = await setting.spawn(aLab());
+    const other = aKey('grace');
+    const theirs = await setting.spawn(aLab({ username: 'grace' }));
+    const pod = await setting.client.get(Pods, { namespace: theirs.spec.namespace, name: 'lab' });
+    const written = { ...spec, namespace: theirs.spec.namespace };
+    await damage(setting, { annotations: { [SPEC]: JSON.stringify(written) } });
+    await setting.untilPhase('failed');
+    await setting.labs.delete(aKey());
+    const left = await setting.client.get(Pods, { namespace: theirs.spec.namespace, name: 'lab' });
+    expect(left?.metadata).toMatchObject({ uid: pod?.metadata?.uid });
+    expect(left?.metadata).not.toHaveProperty('deletionTimestamp');
+    expect(setting.labs.get(other)?.phase).toBe('running');
+  });
+
+  it('so that it names another user has failed', async () => {
+    const setting = await clusters.setting();
+    const { spec } = await setting.spawn(aLab());
+    const written = { ...spec, user: { ...spec.user, username: 'mallory' } };
+    await damage(setting, { annotations: { [SPEC]: JSON.stringify(written) } });
+    const state = await setting.untilPhase('failed');
+    expect(state.spec.user.username).toBe('ada');
+    expect(setting.labs.list().map((each) => each.spec.user.username)).toEqual(['ada']);
+  });
 
   it('can be deleted', async () => {
     const setting = await clusters.setting();

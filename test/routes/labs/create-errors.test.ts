@@ -262,6 +262,32 @@ describe('what the user may have', () => {
     });
   });
 
+  it.each([
+    'example.org/secret:1',
+    'EXAMPLE.org/secret:1',
+    'example.org:443/secret:1',
+    'example.org/secret:2',
+    `example.org/secret:1@${DIGEST}`,
+    'python:3',
+    'index.docker.io/library/python:4',
+  ])('refuses an image for other groups however it is spelt, where any may be named: %s', async (reference) => {
+    const list = [
+      { reference: IMAGE },
+      { reference: 'example.org/secret:1', groups: ['chemists'] },
+      { reference: 'docker.io/library/python:3', groups: ['chemists'] },
+    ];
+    const config = aConfig({ images: { list, allowOther: true } });
+    const body = domain('permission_denied', 'This image is not offered to you', ['body', 'options', 'image_list']);
+    expect(await create(formRequest({ image_list: reference }), { config })).toMatchObject({ status: 403, body });
+    expect((await create(formRequest({ image_list: 'example.org/other:1' }), { config })).status).toBe(201);
+  });
+
+  it('finds a class among what is offered', async () => {
+    const list = [{ reference: 'example.org/secret:1', groups: ['chemists'] }, { reference: 'example.org/open:1' }];
+    const { lab } = await create(selecting({ image_class: 'recommended' }), { config: aConfig({ images: { list } }) });
+    expect(lab?.options.image).toBe('example.org/open:1');
+  });
+
   it('refuses a size that the image does not go with', async () => {
     const config = aConfig({ images: { list: [{ reference: IMAGE, sizes: ['large'] }] } });
     expect(await create(formRequest(), { config })).toMatchObject({

@@ -1,0 +1,109 @@
+import type { Findings } from './findings.ts';
+
+export type Json = unknown;
+export type Table = Readonly<Record<string, Json>>;
+
+/** A place in the values that are imported. Saying what became of it settles all that is in it. */
+export class Source {
+  readonly value: Json;
+  readonly path: string;
+  readonly #findings: Findings;
+  readonly #settled: Set<string>;
+
+  constructor(value: Json, findings: Findings, path = '', settled = new Set<string>()) {
+    this.value = value;
+    this.path = path;
+    this.#findings = findings;
+    this.#settled = settled;
+  }
+
+  /** What is at a key; undefined where nothing is, or null. */
+  at(...keys: string[]): Source | undefined {
+    const [key, ...rest] = keys;
+    if (key === undefined) return this;
+    if (!isTable(this.value) || !Object.hasOwn(this.value, key)) return undefined;
+    const value = this.value[key];
+    return value === null || value === undefined ? undefined : this.#inside(key, value).at(...rest);
+  }
+
+  /** Whether it has been said what became of it. */
+  get isSettled(): boolean {
+    return this.#settled.has(this.path);
+  }
+
+  /** The entries of a table whose value is null: it takes away what holds for all. */
+  nulls(): (readonly [key: string, entry: Source])[] {
+    if (!isTable(this.value)) return [];
+    return Object.entries(this.value).flatMap(([key, value]) =>
+      value === null ? [[key, this.#inside(key, value)]] : [],
+    );
+  }
+
+  /** The entries of a table or a list, in order, without those that are null. */
+  entries(): (readonly [key: string, entry: Source])[] {
+    const all = Array.isArray(this.value)
+      ? this.value.map((value: Json, index) => [index, value] as const)
+      : isTable(this.value)
+        ? Object.entries(this.value)
+        : [];
+    return all.flatMap(([key, value]) => (value === null ? [] : [[String(key), this.#inside(key, value)] as const]));
+  }
+
+  /** Its value, where that is text or a number. */
+  text(): string | undefined {
+    return typeof this.value === 'string' || typeof this.value === 'number' ? String(this.value) : undefined;
+  }
+
+  mapped(to: string): void {
+    this.#settle('mapped', { to });
+  }
+
+  remarked(to: string, why: string): void {
+    this.#settle('remarked', { to, why });
+  }
+
+  hub(): void {
+    this.#settle('hub', {});
+  }
+
+  lost(why: string): void {
+    this.#settle('lost', { why });
+  }
+
+  /** The values inside of which nothing has been said. */
+  unsettled(): Source[] {
+    if (this.isSettled) return [];
+    // What is empty sets nothing.
+    if (typeof this.value === 'object' || this.value === '')
+      return this.entries().flatMap(([, entry]) => entry.unsettled());
+    return [this];
+  }
+
+  #settle(how: keyof Findings, said: { to?: string; why?: string }): void {
+    this.#settled.add(this.path);
+    (this.#findings[how] as object[]).push({ path: this.path, ...said });
+  }
+
+  #inside(key: string | number, value: Json): Source {
+    const name = String(key);
+    const written =
+      typeof key === 'number' ? `[${name}]` : /^[A-Za-z0-9_-]+$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
+    const path = `${this.path}${this.path === '' && written.startsWith('.') ? name : written}`;
+    return new Source(value, this.#findings, path, this.#settled);
+  }
+}
+
+export function isTable(value: Json): value is Table {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Several files of values as Helm reads them: tables are merged, anything else is replaced, and null removes. */
+export function mergeValues(left: Json, right: Json): Json {
+  if (!isTable(left) || !isTable(right)) return right;
+  const merged = new Map(Object.entries(left));
+  for (const [key, value] of Object.entries(right)) {
+    if (value === null) merged.delete(key);
+    else merged.set(key, mergeValues(merged.get(key), value));
+  }
+  return Object.fromEntries(merged);
+}
