@@ -6,6 +6,9 @@ import { explainUsage, parseArguments, runCommand, UsageError } from './cli/inde
 import { ConfigError } from './config/index.ts';
 import { SetupError } from './domain/setup-error.ts';
 
+/** How long others may hold up the end of this process, in milliseconds. */
+const LEFT_BEHIND_MS = 2_000;
+
 /** The first signal stops in order, a second one at once. */
 function stopOnSignals(): AbortSignal {
   const stop = new AbortController();
@@ -39,6 +42,8 @@ async function main(args: readonly string[]): Promise<number> {
     await serve(runtime, stopping);
   } finally {
     await runtime.cluster.close();
+    // Everything of ours has ended; a plugin for credentials that hangs is a process of somebody else's.
+    setTimeout(() => process.exit(), LEFT_BEHIND_MS).unref();
   }
   return 0;
 }

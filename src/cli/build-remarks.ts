@@ -8,8 +8,12 @@ import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
 export async function remarksOnBuilds(builds: BuildsConfig): Promise<string[]> {
   const { executors, repositories, certificateAuthorities } = builds;
   const { allowed, denied } = repositories;
-  const useless = [...allowed, ...denied].flatMap((source) => {
-    const why = whyMatchesNothing(source);
+  const patterns = [
+    ...allowed.map((source) => [source, false] as const),
+    ...denied.map((source) => [source, true] as const),
+  ];
+  const useless = patterns.flatMap(([source, denies]) => {
+    const why = whyMatchesNothing(source, denies);
     return why === undefined
       ? []
       : [`the pattern "${source.replaceAll('\\/', '/')}" of repositories matches nothing: ${why}.`];

@@ -145,7 +145,7 @@ describe('check-config', () => {
     const file = join(folder, 'patterns.yaml');
     await writeFile(
       file,
-      JSON.stringify(withBuilds({ repositories: { denied: ['^git@github\\.com:ada/', '/ada/'] } })),
+      JSON.stringify(withBuilds({ repositories: { allowed: ['^git@github\\.com:ada/', '/ada/'] } })),
     );
     const { stdout } = await run('check-config', file);
     expect(stdout).toContain('note: the pattern "^git@github\\.com:ada/" of repositories matches nothing');

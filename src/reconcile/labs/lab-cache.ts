@@ -195,13 +195,10 @@ export class LabCache implements Cache {
     const intent = this.intentOf(slug);
     const namespace = intent?.spec.namespace ?? this.namespaceOf(slug);
     if (namespace === undefined) return { intent, namespace: undefined, pod: undefined };
-    const [kept, pod] = [this.#namespaces.get(namespace), this.#pods.get(`${namespace}/${POD_NAME}`)];
-    // Whatever an intent says: what belongs to another lab is none of this one.
-    return {
-      intent,
-      namespace: kept?.slug === slug ? kept : undefined,
-      pod: pod?.slug === slug ? pod : undefined,
-    };
+    const found = this.#namespaces.get(namespace);
+    // Whatever an intent says: a namespace of another lab, and what is in it, is none of this one.
+    if (found !== undefined && found.slug !== slug) return { intent, namespace: undefined, pod: undefined };
+    return { intent, namespace: found, pod: this.#pods.get(`${namespace}/${POD_NAME}`) };
   }
 
   /**

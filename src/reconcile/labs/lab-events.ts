@@ -107,7 +107,7 @@ export class LabEventReporter {
       const stuck = stuckPod(decision.pod, 'an earlier lab', now);
       if (stuck !== undefined) log.info(stuck.message);
     } else if (decision.do === 'make-objects') {
-      if (lab.intent.hindrance !== null) log.info(lab.intent.hindrance.message);
+      if (lab.intent.hindrance !== null) log.info(`${lab.intent.hindrance.message} Labwright goes on trying.`);
     } else if (decision.do === 'follow-pod') {
       if (memory.trouble !== null) log.info(memory.trouble.message);
     } else if (decision.do === 'report-running') {

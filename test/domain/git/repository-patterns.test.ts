@@ -29,6 +29,14 @@ describe('a repository that is denied', () => {
     ['^https%3A%2F%2Fgit.example.org', 'https://git.example.org/ada/a'],
     ['^10\\.5281/zenodo\\.7$', 'https://zenodo.org/records/7'],
     ['^zenodo/10\\.5281', '10.5281/zenodo.7'],
+    ['^https://zenodo\\.org/records/7', '10.5281/zenodo.7'],
+    ['^https://doi\\.org/10\\.5281/|^doi:10', '10.5281/zenodo.7'],
+    ['^https://github\\.com/owner/name/', 'owner/name'],
+    ['^https://github\\.com:443/owner/', 'owner/name'],
+    ['^https://www\\.github\\.com/owner/', 'owner/name'],
+    ['^git@github\\.com:owner/', 'owner/name'],
+    ['github.com:owner', 'owner/name'],
+    ['^https://git\\.example\\.org/ada/größe', 'https://git.example.org/ada/gr%C3%B6%C3%9Fe'],
   ])('by %s is so as %s', (pattern, text) => {
     expect(admits({ denied: [pattern] }, text)).toBe(false);
     expect(admits({ allowed: ['.'], denied: [pattern] }, text)).toBe(false);
@@ -41,6 +49,12 @@ describe('a repository that is denied', () => {
   ])('by %s is not %s', (pattern, text) => {
     expect(admits({ denied: [pattern] }, text)).toBe(true);
   });
+});
+
+it.each(['dev', 'refs/heads/dev', 'heads/dev', 'refs/tags/dev'])('a ref that is denied is so as %s', (ref) => {
+  expect(admits({ denied: ['^owner/name/dev$'] }, 'owner/name', ref)).toBe(false);
+  expect(admits({ denied: ['^owner/name/refs/heads/dev$'] }, 'owner/name', ref)).toBe(false);
+  expect(admits({ denied: ['^owner/name/dev$'] }, 'owner/name', 'develop')).toBe(true);
 });
 
 describe('a repository that is allowed', () => {

@@ -9,7 +9,8 @@ const WEBHOOK =
   'Internal error occurred: failed calling webhook "pods.policy.example.org": Post "https://policy": dial tcp: connection refused';
 const FINALIZER = 'example.org/hold';
 const SENTENCE =
-  'The cluster does not take the Pod of the lab at the moment: the admission webhook "pods.policy.example.org" does not answer. Labwright goes on trying.';
+  'The cluster does not take the Pod of the lab at the moment: the admission webhook "pods.policy.example.org" does not answer.';
+const TOLD = `${SENTENCE} Labwright goes on trying.`;
 
 describe('a lab that the cluster does not make', () => {
   it('says after a while what it waits for, at every replica, and comes up when that is over', async () => {
@@ -18,7 +19,7 @@ describe('a lab that the cluster does not make', () => {
     setting.proxy.onCall = (_n, { verb, resource }) =>
       verb === 'create' && resource === 'pods' ? { status: 500, reason: 'InternalError', message: WEBHOOK } : 'pass';
     await setting.labs.create(aLab());
-    await setting.untilEvent(SENTENCE);
+    await setting.untilEvent(TOLD);
     expect(setting.state()).toMatchObject({
       status: 'pending',
       reason: 'ClusterUnavailable',
@@ -37,7 +38,7 @@ describe('a lab that the cluster does not make', () => {
       message: null,
     });
     await reading;
-    expect(told).toContain(SENTENCE);
+    expect(told).toContain(TOLD);
   });
 
   it('fails at its deadline with the cause', async () => {
@@ -49,7 +50,7 @@ describe('a lab that the cluster does not make', () => {
       verb === 'create' && resource === 'services' ? { status: 503 } : 'pass';
     await setting.labs.create(aLab());
     const why =
-      'The cluster does not take the Service of the lab at the moment: the Kubernetes API answers with status 503. Labwright goes on trying.';
+      'The cluster does not take the Service of the lab at the moment: the Kubernetes API answers with status 503.';
     expect(await setting.untilPhase('failed')).toMatchObject({
       reason: 'ClusterUnavailable',
       message: `The lab did not start within 2 seconds. ${why}`,

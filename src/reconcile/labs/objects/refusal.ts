@@ -101,7 +101,7 @@ export function hindranceOf(error: unknown): Finding | undefined {
       : error.status === 0
         ? 'the Kubernetes API does not answer'
         : `the Kubernetes API answers with status ${error.status}`;
-  const message = `The cluster does not take the ${kind} of the lab at the moment: ${why}. Labwright goes on trying.`;
+  const message = `The cluster does not take the ${kind} of the lab at the moment: ${why}.`;
   return { reason: 'ClusterUnavailable', message };
 }
 
