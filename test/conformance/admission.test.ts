@@ -73,6 +73,11 @@ describe('resource quotas', () => {
     const { path } = await api.namespace();
     await api.post(`${path}/resourcequotas`, quota({ 'limits.cpu': '2', 'limits.memory': '4Gi' }));
     const uses = (cpu: string, memory: string) => ({ containers: [container({ limits: { cpu, memory } })] });
+    // What admission lets in before it has seen the quota is counted by nobody.
+    await eventually(
+      () => api.post(`${path}/pods?dryRun=All`, aPod('a', uses('3', '1Gi'))),
+      ({ status }) => status === 403,
+    );
     expect(await api.post(`${path}/pods`, aPod('a', uses('1500m', '1Gi')))).toMatchObject({ status: 201 });
     const counted = await eventually(
       () => api.get(`${path}/resourcequotas/lab`),

@@ -336,6 +336,15 @@ describe('a Job whose pod is refused', () => {
       () => api.get(`${place.path}/resourcequotas/none`),
       ({ body }) => body.status.used?.['pods'] === '0',
     );
+    // Admission reads quotas from a cache, which may be a moment behind.
+    const pod = {
+      metadata: { name: 'none' },
+      spec: { containers: [{ name: 'none', image: 'registry.example/none:1' }] },
+    };
+    await eventually(
+      () => api.post(`${place.path}/pods?dryRun=All`, pod),
+      ({ status, body }) => status === 403 && String(body.message).includes('exceeded quota'),
+    );
     await api.post(place.jobs, aJob());
     const { body } = await eventually(
       () => api.get(`${place.path}/events?fieldSelector=reason%3DFailedCreate`),
