@@ -1,4 +1,5 @@
 import { parseCpu, parseMemory } from '../config/units.ts';
+import { isRecord } from '../util/is-record.ts';
 import type { Quota } from '../domain/user/user.ts';
 import type { KnownGroup, UserFacts } from './user-facts.ts';
 
@@ -32,7 +33,7 @@ export function claimAt(claims: Claims, path: string): unknown {
   if (Object.hasOwn(claims, path)) return claims[path];
   let value: unknown = claims;
   for (const part of path.split('.')) {
-    if (!isObject(value) || !Object.hasOwn(value, part)) return undefined;
+    if (!isRecord(value) || !Object.hasOwn(value, part)) return undefined;
     value = value[part];
   }
   return value;
@@ -78,7 +79,7 @@ export function readGroups(value: unknown): KnownGroup[] | null {
 }
 
 function readGroup(value: unknown): KnownGroup[] {
-  const { name, id } = isObject(value) ? value : { name: value, id: null };
+  const { name, id } = isRecord(value) ? value : { name: value, id: null };
   const text = readText(name);
   return text === null ? [] : [{ name: text, id: readId(id, 0) }];
 }
@@ -99,7 +100,7 @@ export function readHome(value: unknown): string | null {
 
 /** A quota: `cpu` in cores and `memory` in bytes, or both as the configuration writes them, and `spawn`. */
 export function readQuota(value: unknown): Quota | null {
-  if (!isObject(value)) return null;
+  if (!isRecord(value)) return null;
   const { spawn = true, cpu, memory } = value;
   if (typeof spawn !== 'boolean') return null;
   const cores = readAmount(cpu, parseCpu);
@@ -112,8 +113,4 @@ export function readQuota(value: unknown): Quota | null {
 function readAmount(value: unknown, parse: (text: string) => number | undefined): number | null {
   const amount = typeof value === 'string' ? parse(value) : value;
   return typeof amount === 'number' && amount >= 0 && amount <= Number.MAX_SAFE_INTEGER ? amount : null;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

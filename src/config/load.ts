@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { LineCounter, parseDocument, type Document } from 'yaml';
 import type { z } from 'zod';
 import type { Config, ConfigInput } from './config.ts';
+import { writePath } from '../util/json-path.ts';
 import { configSchema } from './schema.ts';
 import { explainUnknownKey } from './unknown-key.ts';
 import { explainYaml } from './yaml-faults.ts';
@@ -146,15 +147,6 @@ function nameOf(type: string): string {
     string: 'text',
   };
   return names[type] ?? type;
-}
-
-function writePath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>((written, part) => {
-    if (typeof part === 'number') return `${written}[${part}]`;
-    const key = String(part);
-    if (!/^[A-Za-z0-9_-]+$/.test(key)) return `${written}[${JSON.stringify(key)}]`;
-    return written === '' ? key : `${written}.${key}`;
-  }, '');
 }
 
 /** The line of the nearest place that is in the file: a missing key is reported where its parent is. */

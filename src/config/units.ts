@@ -65,17 +65,19 @@ export const positiveDuration = measure(parseDuration, {
   least: 1,
   hint: hintDuration,
 });
-/** Bytes, written `4Gi`, `250M` or as a number of bytes. */
-export const memory = measure(parseMemory, {
+const AMOUNT_OF_MEMORY = {
   title: 'memory',
   expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
+};
+/** Bytes, written `4Gi`, `250M` or as a number of bytes. */
+export const memory = measure(parseMemory, {
+  ...AMOUNT_OF_MEMORY,
   least: 1,
   hint: hintMemory,
 });
 /** As `memory`, and enough for something to run in. */
 export const labMemory = measure(parseMemory, {
-  title: 'memory',
-  expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
+  ...AMOUNT_OF_MEMORY,
   least: LEAST_LAB_BYTES,
   hint: (written) =>
     /^\d+(?:\.\d+)?$/.test(written) && Number(written) < LEAST_LAB_BYTES && Number(written) > 0

@@ -42,13 +42,17 @@ function isSafe(name: string): boolean {
 }
 
 function shorten(name: string, length: number): string {
-  const reduced = name
+  return plainName(name, length) || 'x';
+}
+
+/** The beginning of a name in `[a-z0-9-]`, with single dashes inside only; empty where nothing is left. */
+export function plainName(name: string, length: number): string {
+  return name
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replace(/^-/, '')
     .slice(0, length)
     .replace(/-$/, '');
-  return reduced === '' ? 'x' : reduced;
 }
 
 function hash(text: string): string {

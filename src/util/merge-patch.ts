@@ -1,3 +1,5 @@
+import { isRecord } from './is-record.ts';
+
 type Json = unknown;
 
 /**
@@ -21,8 +23,8 @@ function merge(target: Json, patch: Json, keepsNulls: boolean): Json {
     if (key !== undefined) return mergeKeyed(key, target, patch, keepsNulls);
     return patch.map((entry: Json) => merge(undefined, entry, keepsNulls));
   }
-  if (!isObject(patch)) return patch;
-  const merged = new Map(isObject(target) ? Object.entries(target) : []);
+  if (!isRecord(patch)) return patch;
+  const merged = new Map(isRecord(target) ? Object.entries(target) : []);
   for (const [key, value] of Object.entries(patch)) {
     if (value === null && !keepsNulls) merged.delete(key);
     else merged.set(key, merge(merged.get(key), value, keepsNulls));
@@ -45,9 +47,5 @@ function mergeKeyed(key: (typeof KEYS)[number], target: Json, patch: readonly Js
 }
 
 function isKeyed(value: Json, key: (typeof KEYS)[number]): boolean {
-  return Array.isArray(value) && value.every((entry: Json) => isObject(entry) && typeof entry[key] === 'string');
-}
-
-function isObject(value: Json): value is Record<string, Json> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return Array.isArray(value) && value.every((entry: Json) => isRecord(entry) && typeof entry[key] === 'string');
 }

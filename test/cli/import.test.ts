@@ -183,6 +183,30 @@ describe('import z2jh', () => {
     expect(stderr).toContain('hub.extraConfig.hook: Python that sets or reads KubeSpawner, modify_pod_hook');
   });
 
+  it('writes every patch of the pod, and all that administrators get', async () => {
+    const values = `
+singleuser:
+  image: { name: a/b, tag: "1" }
+  lifecycleHooks: { postStart: { exec: { command: [sync] } } }
+  extraEnv: { A: chart }
+  storage: { type: none, extraVolumes: [{ name: bucket, csi: { driver: s3 } }] }
+hub: { config: { KubeSpawner: { environment: { B: trait }, extra_pod_config: { hostname: lab } } } }
+custom:
+  admin: { extraEnv: { C: one } }
+  singleuserAdmin: { extraEnv: { D: two }, extraVolumes: [{ name: more, csi: { driver: s3 } }] }
+`;
+    const { lab, overlays } = parseConfig((await run(values)).stdout);
+    expect(lab.env).toEqual({ A: 'chart', B: 'trait' });
+    expect(lab.podPatch).toEqual({
+      volumes: [{ name: 'bucket', csi: { driver: 's3' } }],
+      containers: [{ name: 'notebook', lifecycle: { postStart: { exec: { command: ['sync'] } } } }],
+      hostname: 'lab',
+    });
+    expect(overlays.map(({ lab: over }) => over)).toEqual([
+      { env: { C: 'one', D: 'two' }, podPatch: { volumes: [{ name: 'more', csi: { driver: 's3' } }] } },
+    ]);
+  });
+
   it('says where homes have to be named, and names a place that nobody can mount', async () => {
     const { stdout, report } = await run(VALUES);
     expect(report.remarked.map(({ why }) => why)).toContainEqual(expect.stringContaining('--homes SERVER:/PATH'));

@@ -1,9 +1,10 @@
+import { isRecord } from '../../util/is-record.ts';
 import { readFile, writeFile } from 'node:fs/promises';
 import { parse, YAMLParseError } from 'yaml';
 import type { ImportCommand } from '../arguments.ts';
 import { refused, type CommandResult } from '../result.ts';
 import { writeReport } from './findings.ts';
-import { isTable, type Json, mergeValues } from './source.ts';
+import { type Json, mergeValues } from './source.ts';
 import { importZ2jh } from './z2jh.ts';
 
 /** `labwright import z2jh`: the configuration on standard output, and what became of each value on standard error. */
@@ -12,7 +13,7 @@ export async function importValues({ files, homes, report: reportFile }: ImportC
   for (const file of files) {
     try {
       const read: Json = parse(await readFile(file, 'utf8')) ?? {};
-      if (!isTable(read)) return refused(`import: ${file} holds no values`);
+      if (!isRecord(read)) return refused(`import: ${file} holds no values`);
       values = mergeValues(values, read);
     } catch (error) {
       const isTheirs = error instanceof YAMLParseError || (error instanceof Error && 'code' in error);

@@ -1,3 +1,4 @@
+import { mergePatch } from '../../util/merge-patch.ts';
 import { type Amounts, importCpu, importMemory, NO_LIMIT } from './amounts.ts';
 import {
   compact,
@@ -118,7 +119,7 @@ const TRAITS: Readonly<Record<string, Trait>> = {
     entry.mapped(`${to}.sidecars`);
   },
   extra_pod_config: (entry, { lab }, { to, scheme }) => {
-    lab['podPatch'] = withPlaceholders(entry.value, scheme);
+    lab['podPatch'] = mergePatch(lab['podPatch'], withPlaceholders(entry.value, scheme));
     entry.remarked(`${to}.podPatch`, 'laid over the pod as a patch');
   },
 };

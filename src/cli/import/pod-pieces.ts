@@ -1,4 +1,5 @@
-import { isTable, type Json, type Source, type Table } from './source.ts';
+import { isRecord } from '../../util/is-record.ts';
+import type { Json, Source, Table } from './source.ts';
 
 /** How names of users are written on this hub (`KubeSpawner.slug_scheme`). */
 export type SlugScheme = 'safe' | 'escape';
@@ -9,7 +10,7 @@ export function withPlaceholders(value: Json, scheme: SlugScheme): Json {
     return scheme === 'safe' ? value : value.replaceAll(/\{(username|servername|user_server)\}/g, '{escaped_$1}');
   }
   if (Array.isArray(value)) return value.map((entry: Json) => withPlaceholders(entry, scheme));
-  if (!isTable(value)) return value;
+  if (!isRecord(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([key, entry]) => [key, withPlaceholders(entry, scheme)]));
 }
 
@@ -18,7 +19,7 @@ export function importEnv(env: Source, to: string, scheme: SlugScheme): Record<s
   const found: Record<string, Json> = {};
   for (const [key, entry] of env.entries()) {
     const name = Array.isArray(env.value) ? (entry.at('name')?.text() ?? key) : key;
-    const value = isTable(entry.value) ? entry.at('value')?.value : entry.value;
+    const value = isRecord(entry.value) ? entry.at('value')?.value : entry.value;
     if (name.startsWith('JUPYTERHUB_')) entry.lost('the hub sets it for each server: c.Spawner.environment in the hub');
     else if (value === undefined || value === null || typeof value === 'object') {
       entry.lost('values from Secrets are copied with lab.secrets (secretName, secretKey, env)');
@@ -45,7 +46,7 @@ export function importVolumes(source: Source, to: string): Volumes {
   const found: Volumes = { volumes: [], podPatch: { volumes: [] } };
   for (const [, entry] of source.entries()) {
     const volume = entry.value;
-    if (!isTable(volume)) continue;
+    if (!isRecord(volume)) continue;
     if (volume['persistentVolumeClaim'] !== undefined) entry.lost(CLAIM);
     else if (VOLUME_SOURCES.some((name) => isPlain(volume, name))) {
       entry.mapped(`${to}.volumes`);
@@ -68,14 +69,14 @@ const KNOWN_FIELDS: Readonly<Record<string, readonly string[]>> = {
 
 function isPlain(volume: Table, name: string): boolean {
   const inside = volume[name];
-  return isTable(inside) && Object.keys(inside).every((key) => KNOWN_FIELDS[name]?.includes(key) === true);
+  return isRecord(inside) && Object.keys(inside).every((key) => KNOWN_FIELDS[name]?.includes(key) === true);
 }
 
 /** Mounts, as a list or by any key, of volumes that are there. */
 export function importMounts(source: Source, to: string, names: ReadonlySet<string>, scheme: SlugScheme): Table[] {
   const found: Table[] = [];
   for (const [, entry] of source.entries()) {
-    const { name, mountPath, subPath, readOnly, ...more } = isTable(entry.value) ? entry.value : {};
+    const { name, mountPath, subPath, readOnly, ...more } = isRecord(entry.value) ? entry.value : {};
     if (typeof name !== 'string' || !names.has(name)) {
       entry.lost('its volume is not there');
       continue;
@@ -114,11 +115,11 @@ export function importInitContainers(
   scheme: SlugScheme,
 ): Table[] {
   return source.entries().flatMap(([, entry]) => {
-    if (!isTable(entry.value)) return [];
+    if (!isRecord(entry.value)) return [];
     const { name, image, command, args, imagePullPolicy, securityContext = {} } = entry.value;
     const env = entry.at('env');
     const mounts = entry.at('volumeMounts');
-    const { runAsUser, privileged, ...more } = isTable(securityContext) ? securityContext : {};
+    const { runAsUser, privileged, ...more } = isRecord(securityContext) ? securityContext : {};
     const dropped = [
       ...Object.keys(more).map((key) => `securityContext.${key}`),
       ...Object.keys(entry.value).filter((key) => !INIT_FIELDS.includes(key)),
@@ -146,7 +147,7 @@ export function compact(table: Table): Record<string, Json> {
   return Object.fromEntries(
     Object.entries(table).filter(([, value]) => {
       if (Array.isArray(value)) return value.length > 0;
-      return value !== undefined && !(isTable(value) && Object.keys(value).length === 0);
+      return value !== undefined && !(isRecord(value) && Object.keys(value).length === 0);
     }),
   );
 }

@@ -1,3 +1,4 @@
+import { plainName } from '../../domain/names.ts';
 import { type Amounts, importCpu, importMemory, sizeAmounts } from './amounts.ts';
 import { importOverride, type Override } from './override.ts';
 import type { SlugScheme } from './pod-pieces.ts';
@@ -16,7 +17,6 @@ export interface Profiles {
   readonly sizes: Record<string, Json>[];
   readonly images: Record<string, Json>[];
   readonly allowOther: boolean;
-  readonly builds: boolean;
   readonly defaultSize: string | undefined;
 }
 
@@ -46,7 +46,7 @@ interface Made {
 export function importProfiles(list: Source, context: ProfilesContext): Profiles {
   const profiles = list.entries();
   const made: Made = { sizes: [], images: new Map(), areSeveral: profiles.length > 1 };
-  let [allowOther, builds] = [false, false];
+  let allowOther = false;
   let defaultSize: string | undefined;
   for (const [, profile] of profiles) {
     const own = choiceOf(profile, context, 'lab.sizes[].lab');
@@ -61,10 +61,10 @@ export function importProfiles(list: Source, context: ProfilesContext): Profiles
     addImages(made, { own, options: ofImages, context, sizes: sizes.names });
     for (const option of ofImages) {
       allowOther = takesAny(option) || allowOther;
-      builds = buildsImages(option) || builds;
+      remarkOnBuilds(option);
     }
   }
-  return { sizes: made.sizes, images: [...made.images.values()], allowOther, builds, defaultSize };
+  return { sizes: made.sizes, images: [...made.images.values()], allowOther, defaultSize };
 }
 
 interface OfProfile {
@@ -108,17 +108,15 @@ function takesAny(option: Source): boolean {
   return isOn;
 }
 
-/** Whether images are built of repositories. */
-function buildsImages(option: Source): boolean {
+/** Images that are built of repositories are Labwright's own matter here. */
+function remarkOnBuilds(option: Source): void {
   const building = option.at('dynamic_image_building');
-  const isOn = building?.at('enabled')?.value === true;
-  if (isOn)
+  if (building?.at('enabled')?.value !== true) building?.hub();
+  else
     building.remarked(
       'builds',
       'images are built by Labwright: set up builds (docs/builds.md), and the form offers it',
     );
-  else building?.hub();
-  return isOn;
 }
 
 /** Whether it is one of images: it, or whatever is written in, says which. */
@@ -244,13 +242,7 @@ function addImage(images: Map<string, Record<string, Json>>, { choice, reference
 
 /** A DNS label of what people have written. */
 export function slugify(text: string): string {
-  const plain = text
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replace(/^-+/, '')
-    .slice(0, 50)
-    .replace(/-+$/, '');
-  return plain === '' ? 'default' : plain;
+  return plainName(text, 50) || 'default';
 }
 
 function unused(slug: string, sizes: readonly Record<string, Json>[]): string {

@@ -1,3 +1,5 @@
+import { isRecord } from '../../util/is-record.ts';
+import { appendToPath } from '../../util/json-path.ts';
 import type { Findings } from './findings.ts';
 
 export type Json = unknown;
@@ -21,7 +23,7 @@ export class Source {
   at(...keys: string[]): Source | undefined {
     const [key, ...rest] = keys;
     if (key === undefined) return this;
-    if (!isTable(this.value) || !Object.hasOwn(this.value, key)) return undefined;
+    if (!isRecord(this.value) || !Object.hasOwn(this.value, key)) return undefined;
     const value = this.value[key];
     return value === null || value === undefined ? undefined : this.#inside(key, value).at(...rest);
   }
@@ -33,7 +35,7 @@ export class Source {
 
   /** The entries of a table whose value is null: it takes away what holds for all. */
   nulls(): (readonly [key: string, entry: Source])[] {
-    if (!isTable(this.value)) return [];
+    if (!isRecord(this.value)) return [];
     return Object.entries(this.value).flatMap(([key, value]) =>
       value === null ? [[key, this.#inside(key, value)]] : [],
     );
@@ -43,7 +45,7 @@ export class Source {
   entries(): (readonly [key: string, entry: Source])[] {
     const all = Array.isArray(this.value)
       ? this.value.map((value: Json, index) => [index, value] as const)
-      : isTable(this.value)
+      : isRecord(this.value)
         ? Object.entries(this.value)
         : [];
     return all.flatMap(([key, value]) => (value === null ? [] : [[String(key), this.#inside(key, value)] as const]));
@@ -85,21 +87,13 @@ export class Source {
   }
 
   #inside(key: string | number, value: Json): Source {
-    const name = String(key);
-    const written =
-      typeof key === 'number' ? `[${name}]` : /^[A-Za-z0-9_-]+$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
-    const path = `${this.path}${this.path === '' && written.startsWith('.') ? name : written}`;
-    return new Source(value, this.#findings, path, this.#settled);
+    return new Source(value, this.#findings, appendToPath(this.path, key), this.#settled);
   }
-}
-
-export function isTable(value: Json): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Several files of values as Helm reads them: tables are merged, anything else is replaced, and null removes. */
 export function mergeValues(left: Json, right: Json): Json {
-  if (!isTable(left) || !isTable(right)) return right;
+  if (!isRecord(left) || !isRecord(right)) return right;
   const merged = new Map(Object.entries(left));
   for (const [key, value] of Object.entries(right)) {
     if (value === null) merged.delete(key);

@@ -1,4 +1,6 @@
+import { isRecord } from '../../util/is-record.ts';
 import { parseConfig, ConfigError } from '../../config/index.ts';
+import { mergePatch } from '../../util/merge-patch.ts';
 import { NO_LIMIT, sizeAmounts } from './amounts.ts';
 import { Findings, type ImportReport } from './findings.ts';
 import { importOverride } from './override.ts';
@@ -12,7 +14,7 @@ import {
   withPlaceholders,
 } from './pod-pieces.ts';
 import { importAmounts, importProfiles, type Profiles } from './profiles.ts';
-import { isTable, type Json, Source, type Table } from './source.ts';
+import { type Json, Source, type Table } from './source.ts';
 import { writeConfig } from './write-config.ts';
 
 export interface Imported {
@@ -44,12 +46,13 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
   schemeAt?.mapped('the placeholders');
   const scheme: SlugScheme = schemeAt?.value === 'escape' ? 'escape' : 'safe';
 
-  const lab: Record<string, Json> = {};
   const storage = importStorage(singleuser, { scheme, homes });
-  Object.assign(lab, storage.lab);
-  Object.assign(lab, importPieces(singleuser, scheme, storage.names));
-  Object.assign(lab, importNetwork(singleuser));
-  if (kubespawner !== undefined) Object.assign(lab, importTraits(kubespawner, scheme, storage.names));
+  // Each may add to the patch of the pod, and to tables.
+  const lab = [
+    importPieces(singleuser, scheme, storage.names),
+    importNetwork(singleuser),
+    kubespawner === undefined ? {} : importTraits(kubespawner, scheme, storage.names),
+  ].reduce<Json>(mergePatch, storage.lab) as Record<string, Json>;
   const { images, profiles } = importChoices(singleuser, scheme, storage.names);
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
   const overlays = importAdmins(root, scheme, storage.names);
@@ -236,7 +239,7 @@ function importPieces(singleuser: Source, scheme: SlugScheme, names: ReadonlySet
 function importSidecar(container: Source, names: ReadonlySet<string>, scheme: SlugScheme): Json {
   const filled = withPlaceholders(container.value, scheme);
   const mounts = container.at('volumeMounts');
-  if (mounts === undefined || !isTable(filled)) {
+  if (mounts === undefined || !isRecord(filled)) {
     container.mapped('lab.sidecars');
     return filled;
   }
@@ -324,36 +327,35 @@ function importChoices(
     found === undefined || found.images.length === 0
       ? [{ reference: image ?? 'quay.io/jupyter/base-notebook:latest' }]
       : found.images;
-  const nothing = { images: [], allowOther: false, builds: false, defaultSize: undefined };
+  const nothing = { images: [], allowOther: false, defaultSize: undefined };
   return { images, profiles: { ...nothing, ...found, sizes } };
 }
 
-/** What the base chart of 2i2c gives administrators. */
+/** What base charts of many hubs give administrators. */
 function importAdmins(root: Source, scheme: SlugScheme, names: ReadonlySet<string>): Json[] {
-  const overlays: Json[] = [];
-  for (const path of [
-    ['custom', 'singleuserAdmin'],
-    ['custom', 'admin'],
-  ]) {
-    const admin = root.at(...path);
-    const [env, mounts, volumes] = ['extraEnv', 'extraVolumeMounts', 'extraVolumes'].map((key) => admin?.at(key));
-    const more = volumes === undefined ? undefined : importVolumes(volumes, 'overlays[].lab');
-    const all = new Set([...names, ...(more?.volumes ?? []).map(({ name }) => String(name))]);
-    const lab = compact({
-      env: env && importEnv(env, 'overlays[].lab.env', scheme),
-      volumes: more?.volumes,
-      volumeMounts: mounts && importMounts(mounts, 'overlays[].lab.volumeMounts', all, scheme),
-    });
-    if (Object.keys(lab).length > 0) overlays.push({ name: 'admins', match: { admin: true }, lab });
-  }
-  return overlays.slice(0, 1);
+  const lab = ['singleuserAdmin', 'admin']
+    .map((name) => importAdmin(root.at('custom', name), scheme, names))
+    .reduce<Json>(mergePatch, {}) as Table;
+  return Object.keys(lab).length === 0 ? [] : [{ name: 'admins', match: { admin: true }, lab }];
+}
+
+function importAdmin(admin: Source | undefined, scheme: SlugScheme, names: ReadonlySet<string>): Record<string, Json> {
+  const [env, mounts, volumes] = ['extraEnv', 'extraVolumeMounts', 'extraVolumes'].map((key) => admin?.at(key));
+  const more = volumes === undefined ? undefined : importVolumes(volumes, 'overlays[].lab');
+  const all = new Set([...names, ...(more?.volumes ?? []).map(({ name }) => String(name))]);
+  return compact({
+    env: env && importEnv(env, 'overlays[].lab.env', scheme),
+    volumes: more?.volumes,
+    volumeMounts: mounts && importMounts(mounts, 'overlays[].lab.volumeMounts', all, scheme),
+    podPatch: more && compact(more.podPatch),
+  });
 }
 
 /** Python that reaches into the pods of labs does nothing here. */
 function explainHooks(root: Source): void {
   for (const key of ['extraConfig', 'extraFiles']) {
     for (const [, script] of root.at('hub', key)?.entries() ?? []) {
-      const text = isTable(script.value) ? script.at('stringData')?.text() : script.text();
+      const text = isRecord(script.value) ? script.at('stringData')?.text() : script.text();
       const found = [...new Set(text?.match(HOOKS))];
       if (found.length > 0) {
         script.lost(

@@ -1,6 +1,7 @@
 import { EXPECTED } from './names.ts';
 import { parseQuantity } from './quantity.ts';
 import { RULES } from './rules/index.ts';
+import { isRecord } from '../../util/is-record.ts';
 import type { JsonObject } from './rules/rule.ts';
 import types from './types.json' with { type: 'json' };
 
@@ -54,7 +55,7 @@ function checkValue(type: string, value: unknown, path: KubernetesFault['path'],
   }
   const scalar = SCALARS[type];
   if (scalar !== undefined) return scalar[1](value) ? [] : [{ path, message: expectedOf(type) }];
-  if (!isObject(value)) return [{ path, message: expectedOf(type) }];
+  if (!isRecord(value)) return [{ path, message: expectedOf(type) }];
   if (type.endsWith('{}')) {
     return Object.entries(value).flatMap(([key, entry]) =>
       checkValue(type.slice(0, -2), entry, [...path, key], strict),
@@ -94,8 +95,4 @@ function expectedOf(type: string): string {
 
 function isWhole(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value);
-}
-
-function isObject(value: unknown): value is JsonObject {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

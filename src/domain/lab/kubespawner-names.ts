@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { escapism } from '../../util/escapism.ts';
+import { plainName } from '../names.ts';
 import type { LabKey } from './lab.ts';
 
 /*
@@ -45,12 +46,7 @@ function hashed(name: string, length: number): string {
 }
 
 function beginningOf(name: string, length: number): string {
-  const plain = name
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9]+/g, '-')
-    .replace(/^-+/, '')
-    .slice(0, length)
-    .replace(/-+$/, '');
+  const plain = plainName(name, length);
   if (plain === '') return 'x';
   return /^[a-z]/.test(plain) ? plain : `x-${plain.slice(0, length - 2)}`;
 }

@@ -1,3 +1,4 @@
+import { isRecord } from '../../util/is-record.ts';
 import { parseAnnotation } from '../annotation.ts';
 import { labSlug } from '../names.ts';
 import type { LabSpec } from './lab.ts';
@@ -100,8 +101,4 @@ export function unreadableSpec(
     createdAt,
     deadline: createdAt,
   };
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

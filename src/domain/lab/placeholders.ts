@@ -65,6 +65,7 @@ const AT_END = /-*(?<![{$])\{([a-z]+(?:_[a-z]+)*)\}$/;
  * one.
  */
 export function fillPlaceholders(template: string, of: Occupant): string {
+  if (!template.includes('{')) return template;
   const valueOf = (name: string) => PLACEHOLDERS.get(name)?.value(of);
   const kept = valueOf(AT_END.exec(template)?.[1] ?? '') === '' ? template.replace(AT_END, '') : template;
   return kept.replaceAll(PATTERN, (written, name: string) => valueOf(name) ?? written);
