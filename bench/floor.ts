@@ -25,13 +25,16 @@ export class Floor {
   /** Makes one lab's objects; resolves when the API server has answered for the pod. */
   async make(username: string): Promise<void> {
     const objects = this.#build(username);
-    await this.#client.create(resources.Namespaces, foreign(objects.namespace));
+    const { namespace, serviceAccount, files, limitRange } = objects;
+    if (!namespace || !serviceAccount || !files || !limitRange)
+      throw new Error('labs have namespaces of their own here');
+    await this.#client.create(resources.Namespaces, foreign(namespace));
     await Promise.all([
-      this.#client.create(resources.ServiceAccounts, objects.serviceAccount),
+      this.#client.create(resources.ServiceAccounts, serviceAccount),
       this.#client.create(resources.Secrets, objects.envSecret),
       objects.secret === undefined ? undefined : this.#client.create(resources.Secrets, objects.secret),
-      this.#client.create(resources.ConfigMaps, objects.files),
-      this.#client.create(resources.LimitRanges, objects.limitRange),
+      this.#client.create(resources.ConfigMaps, files),
+      this.#client.create(resources.LimitRanges, limitRange),
       objects.networkPolicy === undefined
         ? undefined
         : this.#client.create(resources.NetworkPolicies, objects.networkPolicy),

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { V1Pod } from '@kubernetes/client-node';
 import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
+import { labSlug } from '../../src/domain/names.ts';
 import { Pods } from '../../src/storage/kubernetes/resources.ts';
 import type { LabView } from '../../test/support/lab-api.ts';
 import type { Plan, Progress } from '../plan.ts';
@@ -59,7 +60,8 @@ async function surprise(
 ): Promise<number> {
   const { last } = await controller.api.spawn(username);
   if (last?.type !== 'complete') throw new Error(`${username}: ${last?.type} ${last?.message}`);
-  const { namespace, pod } = buildObjectNames({ username, servername: '' }, config.lab.namespacePrefix);
+  const key = { username, servername: '' };
+  const { namespace, pod } = buildObjectNames(key, { namespace: `${config.lab.namespacePrefix}-${labSlug(key)}` });
   await strike({ namespace, name: pod });
   const start = performance.now();
   let lab: LabView | undefined;

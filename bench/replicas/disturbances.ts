@@ -95,7 +95,7 @@ export function foreignWrites(fleet: Fleet, { name, proxy }: Replica, since: num
   return writes.length;
 }
 
-/** What every replica applies when it starts, and what nothing changes that is applied twice: see BuildNamespace. */
+/** What every replica applies when it starts, and what nothing changes that is applied twice: see NamespaceSetup. */
 const ENSURED = ['namespaces', 'serviceaccounts', 'networkpolicies'];
 
 /** Every replica accepts: it writes intents, deletes of intents, and Jobs. What labs consist of is the leader's alone. */

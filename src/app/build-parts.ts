@@ -13,7 +13,7 @@ import { BuildEvents } from '../reconcile/builds/controller/build-events.ts';
 import { BuildInterest } from '../reconcile/builds/controller/build-interest.ts';
 import { BuildOperations } from '../reconcile/builds/controller/build-operations.ts';
 import { BuildReconciler } from '../reconcile/builds/controller/build-reconciler.ts';
-import { BuildNamespace } from '../reconcile/builds/build-namespace.ts';
+import { NamespaceSetup } from '../reconcile/namespace-setup.ts';
 import type { BuildExecutor, BuildSecrets } from '../reconcile/builds/executors/executor.ts';
 import { ExecutorPool } from '../reconcile/builds/executors/executor-pool.ts';
 import { BuildCache } from '../reconcile/builds/executors/kubernetes/build-cache.ts';
@@ -137,7 +137,12 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
     onChange: (id) => onChange(id),
     noOutputMs: config.deadlines.noOutput,
   });
-  const buildNamespace = new BuildNamespace({ client, objects: () => builder.buildNamespaceObjects(), logger });
+  const buildNamespace = new NamespaceSetup({
+    name: 'build-namespace',
+    client,
+    objects: () => builder.buildNamespaceObjects(),
+    logger,
+  });
   const logs = new FinishedLogs({ archive, executors: () => pool.all(), ...logBounds, logger });
   const parts = {
     ...{ client, config, namespace, cache, slotStore, pool, order, logger },

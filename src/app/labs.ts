@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { LabBuilder } from '../builder/lab/lab-builder.ts';
+import { buildSharedNetworkPolicy } from '../builder/lab/network-policy.ts';
 import type { Config } from '../config/config.ts';
 import type { BuildService } from '../reconcile/builds/build-service.ts';
 import type { Controller } from '../reconcile/controller.ts';
@@ -20,6 +21,7 @@ import { Labs } from '../reconcile/labs/labs.ts';
 import { SourceSecrets } from '../reconcile/labs/objects/source-secrets.ts';
 import { Operations } from '../reconcile/labs/operations.ts';
 import { labTokensController, TokenRenewal } from '../reconcile/labs/token-renewal.ts';
+import { NamespaceSetup } from '../reconcile/namespace-setup.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { type Clock, SKEW_TOLERANCE_MS } from '../util/clock.ts';
 
@@ -78,7 +80,9 @@ export function createLabs(options: LabPartsOptions): LabParts {
     leftoverGrace: patience.leftoverGrace ?? LEFTOVER_GRACE_MS,
     clockSkew: patience.clockSkew ?? SKEW_TOLERANCE_MS,
   };
-  const cache = new LabCache({ client, controller, logger });
+  const sharedNamespace = config.lab.namespaces === 'shared' ? (config.lab.namespace ?? controller) : undefined;
+  const cache = new LabCache({ client, controller, sharedNamespace, logger });
+  const setup = sharedNamespace === undefined ? undefined : sharedSetup(options);
   const operations = new Operations();
   const shared = {
     ...{ client, cache, operations, config: config.lab, timings, controller, logger, tokens },
@@ -106,6 +110,9 @@ export function createLabs(options: LabPartsOptions): LabParts {
     teardown,
     builder,
     sources: new SourceSecrets(client, config.lab, controller),
+    prepare: async () => {
+      if (setup?.isProvisioned === false) await setup.ensure();
+    },
     buildsImages: images !== undefined,
     longestGrace: patience.longestGrace,
     noteAfter: patience.noteAfter ?? NOTE_AFTER_MS,
@@ -123,6 +130,7 @@ export function createLabs(options: LabPartsOptions): LabParts {
     caches: [cache],
     components: followers === undefined ? [] : [followers],
     controllers: [
+      ...(setup === undefined ? [] : [setup.controller]),
       labEventsController(reporter, cache, logger),
       labsController(reconciler, cache, { concurrency: config.kubernetes.concurrency, logger }),
       labOrphansController(new LabOrphans({ ...shared, teardown, adoption }), cache, logger),
@@ -130,4 +138,10 @@ export function createLabs(options: LabPartsOptions): LabParts {
       ...(tokens === undefined ? [] : [labTokensController(new TokenRenewal({ ...shared, tokens }), cache, logger)]),
     ],
   };
+}
+
+/** Of the namespace that labs share, the policy is Labwright's. */
+function sharedSetup({ client, config, controller, logger }: LabPartsOptions): NamespaceSetup {
+  const objects = () => ({ networkPolicy: buildSharedNetworkPolicy(config.lab, controller) });
+  return new NamespaceSetup({ name: 'lab-namespace', client, objects, logger });
 }

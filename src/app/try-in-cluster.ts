@@ -16,9 +16,10 @@ const BY_KIND = new Map<string, resources.Resource<KubernetesObject>>(
 /**
  * Sends the objects of labs or builds to the API server as a dry run: it validates and admits them and stores none. Namespace and
  * service account are made, with their own labels: what is inside is admitted only where they are there. They are removed at
- * the end; if this process is killed before, the controller collects what has the labels of a lab.
+ * the end; if this process is killed before, the controller collects what has the labels of a lab. Where labs share a namespace, that one is
+ * there, and nothing is made.
  *
- * @param tries the first object of each is the namespace of them all
+ * @param tries the first object of each is the namespace of them all, where they have one of their own
  * @throws {SetupError} the cluster cannot be asked
  */
 export async function tryInCluster(
@@ -28,6 +29,7 @@ export async function tryInCluster(
   const client = new KubeClient({ connection });
   const first = tries[0]?.[0];
   if (first === undefined) return [];
+  if (first.kind !== 'Namespace') return tryInside(client, tries, first.metadata?.namespace ?? '');
   const name = `${first.metadata?.name ?? 'lab'}-${randomBytes(4).toString('hex')}`;
   const namespace = placed(first, { name });
   const refused = await refusalOf(() => client.create(resources.Namespaces, namespace), namespace);

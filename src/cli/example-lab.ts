@@ -28,14 +28,13 @@ export type ExampleLab = Pick<
 export function buildExampleLab(config: Config, asked: ExampleLab, size: LabSizeConfig): LabObjects {
   const builder = new LabBuilder(config, config.kubernetes.namespace ?? DEFAULT_NAMESPACE);
   const user = findUser(asked, config);
-  const { namespace } = builder.buildObjectNames({ username: user.username, servername: asked.server });
   const image = findImage(asked, config);
   const servicePrefix = `/user/${[user.username, asked.server].filter(Boolean).map(encodeURIComponent).join('/')}/`;
   const lab: LabInput['lab'] = {
     spawnId: PLACEHOLDER,
     user,
     servername: asked.server,
-    namespace,
+    ...builder.placeOf({ user, servername: asked.server }),
     options: {
       size: size.name,
       enable_debug: asked.debug,

@@ -12,7 +12,7 @@ export interface Refusal {
 
 /**
  * Has the cluster judge the objects of several labs or builds, and stores none of them. The first of each is the namespace of
- * them all.
+ * them all, unless labs share one.
  *
  * @returns what it refuses of each
  */

@@ -18,7 +18,13 @@ export function crossCheck<T extends object>(
         context.addIssue({ code: 'custom', path: [...path], message });
       });
     },
-    { when: ({ issues }) => !issues.some(({ path }) => path === undefined || keys.some((key) => key === path[0])) },
+    {
+      when: ({ issues }) =>
+        !issues.some(({ code, path }) =>
+          // An object with a key that is not known is one all the same.
+          path === undefined ? code !== 'unrecognized_keys' : keys.some((key) => key === path[0]),
+        ),
+    },
   );
 }
 

@@ -18,7 +18,12 @@ import { duration, memory } from './units.ts';
 const MINUTE = 60_000;
 
 const serviceAccount = z.strictObject({
-  name: personal(objectName).default('lab').describe('Its name, in the namespace of the lab.'),
+  name: personal(objectName)
+    .optional()
+    .describe(
+      "Its name, in the namespace of the lab. In a namespace of the lab's own it is made, and called `lab` when absent; in one that labs " +
+        'share it has to be there, and is `default` when absent.',
+    ),
   annotations: annotations
     .default({})
     .describe('Annotations, such as `eks.amazonaws.com/role-arn`, by which a cloud knows it.'),

@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { crossCheck } from './cross-check.ts';
 import { LAB_CONTAINER } from '../domain/lab/pod.ts';
 import { asInKubernetes, dnsLabel, objectName } from './kubernetes.ts';
-import { memory } from './units.ts';
+import { personal } from './personal.ts';
+import { AN_AMOUNT_OF_MEMORY, memory } from './units.ts';
 
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const SECRET_KEY = /^[A-Za-z0-9._-]{1,253}$/;
@@ -89,7 +90,15 @@ const volumeSources = {
         .min(1)
         .default(['ReadWriteOnce'])
         .describe('Access modes of the claim.'),
-      storage: memory.describe('Size of the claim.'),
+      storage: memory
+        .exactOptional()
+        .describe('Size of the claim; with a `claimName` alone the claim has to be there.'),
+      claimName: personal(objectName)
+        .exactOptional()
+        .describe(
+          'Name of the claim, with `lab.namespaces: shared`; that of the pod and of the volume when absent. One without the server in it, ' +
+            'such as `claim-{username}`, is for all servers of a user.',
+        ),
       storageClassName: objectName
         .exactOptional()
         .describe('Storage class; the default class of the cluster when absent.'),
@@ -102,8 +111,14 @@ const volumeSources = {
             'whether it was stopped or has failed.',
         ),
     })
+    .check(
+      crossCheck(['storage', 'claimName'], ({ storage, claimName }, report) => {
+        if (storage !== undefined || claimName !== undefined) return;
+        report(['storage'], `missing: expected ${AN_AMOUNT_OF_MEMORY}, or the claimName of a claim that is there`);
+      }),
+    )
     .exactOptional()
-    .describe('A claim of the lab itself, made in its namespace.'),
+    .describe('A claim of the lab itself, made in its namespace, or one that is there.'),
   emptyDir: z
     .strictObject({
       medium: z.enum(['Memory']).exactOptional().describe('`Memory` for a tmpfs, which counts as memory of the lab.'),

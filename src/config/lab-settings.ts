@@ -3,6 +3,7 @@ import { uniqueBy } from './cross-check.ts';
 import { cidr, dnsLabel, egressRule, networkPeer, networkPort, objectName } from './kubernetes.ts';
 import { pieces } from './lab-overlay.ts';
 import { absolutePath, copiedSecret } from './lab-pieces.ts';
+import { personal } from './personal.ts';
 import { labSize } from './lab-size.ts';
 import { cpu, duration, memory, positiveDuration } from './units.ts';
 
@@ -109,6 +110,23 @@ export const labSettings = z.strictObject({
     .check(uniqueBy('name'))
     .describe('Lab sizes, in the order of the form.'),
   defaultSize: z.string().optional().describe('Size chosen beforehand; the first when absent.'),
+  namespaces: z
+    .enum(['perLab', 'shared'])
+    .default('perLab')
+    .describe(
+      '`perLab`: each lab has a namespace of its own, which Labwright makes. `shared`: all labs are in one namespace that is there, as with ' +
+        'KubeSpawner; Labwright then needs rights in that namespace only. Labs that run when this is changed stay where they are.',
+    ),
+  namespace: dnsLabel()
+    .optional()
+    .describe('Namespace of all labs with `namespaces: shared`; the namespace of Labwright when absent.'),
+  podName: personal(dnsLabel())
+    .optional()
+    .describe(
+      'With `namespaces: shared`, name of the pod and the Service of a lab, and beginning of the names of its Secrets and claims; ' +
+        '`lab-{slug}` when absent. `jupyter-{user_server}` is the name that KubeSpawner gives. A name that comes out longer than 63 ' +
+        'characters gives way to `lab-{slug}`.',
+    ),
   namespacePrefix: dnsLabel(22).default('lab').describe('Namespaces of labs are called `<prefix>-<slug of the user>`.'),
   namespaceRetention: duration
     .default(15 * 60_000)

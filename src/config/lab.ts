@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { TOKEN_DIRECTORY } from '../domain/lab/lab.ts';
+import { findPlaceholders } from '../domain/lab/placeholders.ts';
 import { repeated } from '../util/repeated.ts';
 import type { DeepReadonly } from '../util/deep-readonly.ts';
 import { crossCheck, type Report } from './cross-check.ts';
@@ -23,6 +24,7 @@ export const lab = labSettings
       checkPaths,
     ),
     crossCheck(['files'], checkFileSizes),
+    crossCheck(['namespaces', 'namespace', 'podName', 'volumes', 'serviceAccount'], checkNamespaces),
     crossCheck(['topologySpreadConstraints'], checkSpread),
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'sidecars', 'podSecurity'], checkPodSecurity),
@@ -50,6 +52,7 @@ export function checkPieces(settings: ParsedLab, report: Report): void {
   checkMounts(settings, report);
   checkPaths(settings, report);
   checkFileSizes(settings, report);
+  checkNamespaces(settings, report);
   checkSpread(settings, report);
   checkSecretEnv(settings, report);
   checkPodSecurity({ ...settings, podSecurity: settings.podSecurityLimit }, report);
@@ -133,6 +136,53 @@ function checkFileSizes({ files }: Settings, report: Report): void {
   );
   if (bytes > FILES_BYTES)
     report(['files'], 'expected no more than 1000 KiB in all: larger files belong into a volume');
+}
+
+/** What makes sense in one of the two ways only. */
+function checkNamespaces(settings: Settings, report: Report): void {
+  const { namespaces, namespace, podName, volumes, serviceAccount } = settings;
+  const isShared = namespaces === 'shared';
+  const only = (path: readonly (string | number)[], value: unknown) => {
+    if (!isShared && value !== undefined) report(path, 'expected none without lab.namespaces: shared');
+  };
+  only(['namespace'], namespace);
+  only(['podName'], podName);
+  if (podName !== undefined && !tellsLabsApart(podName)) {
+    report(
+      ['podName'],
+      'expected the user and the server in it, or labs had one name: such as lab-{slug} or jupyter-{user_server}',
+    );
+  }
+  volumes.forEach(({ persistentVolumeClaim: claim }, index) => {
+    const path = ['volumes', index, 'persistentVolumeClaim'];
+    if (claim?.claimName !== undefined && !isShared) {
+      const instead = 'set lab.namespaces: shared, where claims that are there can be used, or name the server in nfs';
+      report(
+        [...path, 'claimName'],
+        `expected none: the namespace of a lab's own has no claims but those of the lab; ${instead}`,
+      );
+    }
+    if (
+      claim?.storage !== undefined &&
+      claim.claimName !== undefined &&
+      !claim.retain &&
+      !tellsLabsApart(claim.claimName)
+    ) {
+      report([...path, 'retain'], 'expected true: a claim without the server in its name is for all servers of a user');
+    }
+  });
+  if (isShared && Object.keys(serviceAccount.annotations).length > 0) {
+    report(
+      ['serviceAccount', 'annotations'],
+      'expected none with lab.namespaces: shared: the account is there, and has its own',
+    );
+  }
+}
+
+function tellsLabsApart(name: string): boolean {
+  const found = findPlaceholders(name).map((each) => each.name);
+  const names = (word: string) => found.some((each) => each.endsWith(word));
+  return found.includes('slug') || names('user_server') || (names('username') && names('servername'));
 }
 
 function checkSpread({ topologySpreadConstraints }: Settings, report: Report): void {

@@ -4,6 +4,7 @@ import type { Report } from './cross-check.ts';
 
 /** The keys of `lab` in whose values the user may stand (`{username}`). */
 export const PERSONAL_KEYS = [
+  'podName',
   'command',
   'args',
   'env',
@@ -23,7 +24,7 @@ export const PERSONAL_KEYS = [
 type Path = readonly (string | number)[];
 
 /** Kubernetes takes only some characters there, and names of users may hold any. */
-const NARROW = new Set(['mountPath', 'extraLabels', 'workingDir', 'name', 'claimName', 'secretName']);
+const NARROW = new Set(['podName', 'mountPath', 'extraLabels', 'workingDir', 'name', 'claimName', 'secretName']);
 
 /** Text in which the user may stand, checked as it is for somebody. */
 export function personal(text: z.ZodType<string>) {

@@ -65,9 +65,11 @@ export const positiveDuration = measure(parseDuration, {
   least: 1,
   hint: hintDuration,
 });
+/** What is expected where memory or storage is. */
+export const AN_AMOUNT_OF_MEMORY = 'an amount of memory, such as 4Gi, 250M or a number of bytes';
 const AMOUNT_OF_MEMORY = {
   title: 'memory',
-  expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
+  expected: AN_AMOUNT_OF_MEMORY,
 };
 /** Bytes, written `4Gi`, `250M` or as a number of bytes. */
 export const memory = measure(parseMemory, {

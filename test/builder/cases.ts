@@ -1,5 +1,5 @@
-import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
 import { readFile } from 'node:fs/promises';
+import { placeOf } from '../../src/builder/lab/place.ts';
 import { LabBuilder, type LabInput, type LabObjects } from '../../src/builder/lab/lab-builder.ts';
 import { parseConfig, resolveQuota, sizeResources, type Config } from '../../src/config/index.ts';
 import type { LabUser } from '../../src/domain/user/user.ts';
@@ -63,7 +63,7 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
     spawnId: '0f6a1c52d3b84e97',
     user,
     servername,
-    namespace: buildObjectNames({ username: user.username, servername }, config.lab.namespacePrefix).namespace,
+    ...placeOf(config.lab, 'labwright', { user, servername }),
     options: {
       size: size.name,
       enable_debug: changes.debug ?? false,
@@ -102,6 +102,12 @@ export function buildWith(config: Config, changes: LabChanges = {}): LabObjects 
   return builder.buildLab(aLabInput(config, changes));
 }
 
+/** The configuration that is shipped for labs in one namespace. */
+async function sharedConfig(): Promise<Config> {
+  const file = new URL('../kubernetes-shared/config.yaml', EXAMPLES);
+  return parseConfig(await readFile(file, 'utf8'), 'kubernetes-shared');
+}
+
 /** Every lab that has a golden file, by the name of the file. */
 export async function goldenLabs(): Promise<Record<string, LabObjects>> {
   const minimal = await exampleConfig('minimal');
@@ -135,6 +141,20 @@ runtimeMountsDir: /etc/nublado
 secrets: [{ secretName: lab-credentials, secretKey: key, path: /etc/labs/key }]
 `),
       { token: 'signed-token-placeholder', data: { key: base64('key-placeholder') } },
+    ),
+    'shared-namespace': buildWith(await sharedConfig(), { servername: 'gpu' }),
+    'shared-claim': buildWith(
+      configWithLab(`
+namespaces: shared
+namespace: hub
+files: { /etc/motd: { text: Hello, mode: "0600" } }
+runtimeMountsDir: /etc/nublado
+secrets: [{ secretName: lab-credentials, secretKey: key, path: /etc/labs/key, env: KEY }]
+serviceAccount: { name: notebooks }
+volumes: [{ name: homes, persistentVolumeClaim: { claimName: home-nfs } }]
+volumeMounts: [{ name: homes, mountPath: /home/rachel, subPath: "{escaped_username}" }]
+`),
+      { data: { key: base64('key-placeholder') } },
     ),
     'hostile-unicode': hostile('Ünï çødé/../☃:💥\n'),
     'hostile-long': hostile('x'.repeat(200)),

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { homeDirectory, unixName } from '../../src/builder/lab/home.ts';
+import { placeOf } from '../../src/builder/lab/place.ts';
+import type { LabKey } from '../../src/domain/lab/lab.ts';
 import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
 import { buildGroup, buildPasswd, fileKey } from '../../src/builder/lab/user-files.ts';
 import { aUser, configWithLab, exampleConfig } from './cases.ts';
@@ -17,11 +19,14 @@ const aName = fc.oneof(
 );
 const aKey = fc.record({ username: aName, servername: fc.oneof(fc.constant(''), aName) });
 
+const place = ({ username, servername }: LabKey, namespacePrefix: string) =>
+  placeOf({ ...lab, namespacePrefix }, 'labwright', { user: aUser({ username }), servername });
+
 describe('the names of objects', () => {
   it('are DNS labels and label values, whatever the user is called', () => {
     fc.assert(
       fc.property(aKey, (key) => {
-        const names = buildObjectNames(key, 'x'.repeat(22));
+        const names = buildObjectNames(key, place(key, 'x'.repeat(22)));
         expect(names.namespace).toMatch(DNS_LABEL);
         expect(names.intent).toMatch(DNS_LABEL);
         expect(names.slug).toMatch(LABEL_VALUE);
@@ -33,7 +38,7 @@ describe('the names of objects', () => {
     fc.assert(
       fc.property(aKey, aKey, (one, other) => {
         fc.pre(one.username !== other.username || one.servername !== other.servername);
-        expect(buildObjectNames(one, 'lab').namespace).not.toBe(buildObjectNames(other, 'lab').namespace);
+        expect(place(one, 'lab').namespace).not.toBe(place(other, 'lab').namespace);
       }),
       { numRuns: 2000 },
     );

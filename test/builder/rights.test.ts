@@ -29,9 +29,10 @@ const deadline = { timeout: 30_000, interval: 10 };
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
 /** A lab that has one of everything that can be made for a lab. */
-function fullConfig(prefix: string) {
+function fullConfig(prefix: string, namespaces: 'perLab' | 'shared' = 'perLab') {
+  const shared = `namespaces: shared\nnamespace: ${prefix}-shared`;
   return configWithLab(`
-namespacePrefix: ${prefix}
+${namespaces === 'shared' ? shared : `namespacePrefix: ${prefix}`}
 namespaceRetention: 1h
 internalUrl: serviceIp
 secrets: [{ secretName: source, secretKey: key, env: KEY }]
@@ -71,6 +72,28 @@ describe('the rights in deploy/kubernetes/rbac.yaml', () => {
   });
 });
 
+describe('the rights in deploy/kubernetes-shared', () => {
+  it('cover the same where labs share a namespace, in that namespace alone', async () => {
+    const controller = cluster.uniqueName('controller');
+    await makeSources(controller);
+    const since = performance.now();
+    cluster.proxy.onCall = (_n, { verb, resource }) =>
+      verb === 'list' && resource === 'namespaces' ? { status: 403, reason: 'Forbidden' } : 'pass';
+    const shared = await liveAndDie(controller, 'shared');
+    cluster.proxy.onCall = () => 'pass';
+    const there = await rulesOf('Role', '../kubernetes-shared/rbac.yaml');
+    const atHome = await rulesOf('Role');
+    const refused = cluster.requests
+      .calls(since)
+      .filter((request) => request.resource !== '')
+      // Whether there is a right to see namespaces is found out.
+      .filter(({ verb, resource }) => !(verb === 'list' && resource === 'namespaces'))
+      .filter((request) => !(request.namespace === controller && isCovered(request, atHome)))
+      .filter((request) => !(request.namespace === shared && isCovered(request, there)));
+    expect(refused.map(({ verb, resource, namespace }) => `${verb} ${resource} in ${namespace}`)).toEqual([]);
+  });
+});
+
 async function makeSources(namespace: string): Promise<void> {
   await cluster.client.create(Namespaces, { metadata: { name: namespace } });
   await cluster.client.create(Secrets, { metadata: { name: 'source', namespace }, data: { key: base64('value') } });
@@ -79,10 +102,11 @@ async function makeSources(namespace: string): Promise<void> {
   await cluster.client.create(Secrets, { metadata: { name: 'registry', namespace }, type, data });
 }
 
-async function liveAndDie(controller: string): Promise<void> {
+async function liveAndDie(controller: string, namespaces: 'perLab' | 'shared' = 'perLab'): Promise<string> {
   const prefix = cluster.uniqueName('rights');
+  if (namespaces === 'shared') await cluster.client.create(Namespaces, { metadata: { name: `${prefix}-shared` } });
   const kubelet = await cluster.startKubelet({ namespacePrefix: prefix });
-  const config = fullConfig(prefix);
+  const config = fullConfig(prefix, namespaces);
   const client = new KubeClient({ connection: cluster.connection() });
   const { labs, run } = startController(client, config, controller);
   await labs.ready();
@@ -95,12 +119,14 @@ async function liveAndDie(controller: string): Promise<void> {
   }
   await labs.create(request(config, aUser()));
   await vi.waitFor(() => expect(labs.get(key)?.status).toBe('running'), deadline);
-  await kubelet.remove({ namespace: labs.get(key)?.spec.namespace ?? '', name: 'lab' });
+  const { namespace = '', objectName: name = 'lab' } = labs.get(key)?.spec ?? {};
+  await kubelet.remove({ namespace, name });
   await vi.waitFor(() => expect(labs.get(key)?.status).toBe('failed'), deadline);
   await labs.delete(key);
   await run.stop();
   await kubelet.close();
   await client.close();
+  return namespace;
 }
 
 /** A lab whose token is signed with keys in the cluster, until that has been renewed. */
@@ -162,8 +188,8 @@ function isCovered({ path, resource, name, subresource, verb }: KubeRequest, rul
   );
 }
 
-async function rulesOf(kind: string): Promise<readonly Rule[]> {
-  const text = await readFile(new URL('../../deploy/kubernetes/rbac.yaml', import.meta.url), 'utf8');
+async function rulesOf(kind: string, file = 'rbac.yaml'): Promise<readonly Rule[]> {
+  const text = await readFile(new URL(`../../deploy/kubernetes/${file}`, import.meta.url), 'utf8');
   const documents = parseAllDocuments(text).map((document) => document.toJS() as { kind: string; rules?: Rule[] });
   return documents.find((document) => document.kind === kind)?.rules ?? [];
 }

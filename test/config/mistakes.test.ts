@@ -52,7 +52,7 @@ describe('a mistake that people make', () => {
     [
       'a claim as in Kubernetes',
       'volumes: [{ name: home, persistentVolumeClaim: { resources: { requests: { storage: 1Gi } } } }]',
-      `lab.volumes[0].persistentVolumeClaim.storage: missing: ${MEMORY}`,
+      `lab.volumes[0].persistentVolumeClaim.storage: missing: ${MEMORY}, or the claimName of a claim that is there`,
     ],
   ])('in the settings of labs: %s', (_, lab, problem) => {
     expect(ofLab(lab)).toContain(problem);

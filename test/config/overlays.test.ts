@@ -76,7 +76,7 @@ describe('the overlays of a user', () => {
     ]);
     expect(spec?.nodeSelector).toEqual({ pool: 'physics' });
     expect(spec?.tolerations?.map(({ key }) => key)).toEqual(['labs', 'physics']);
-    expect(objects.namespace.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'baseline' });
+    expect(objects.namespace?.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'baseline' });
   });
 
   it('have the user in their values, and leave other labs as they are', () => {

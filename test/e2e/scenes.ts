@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
 import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
-import { LAB_LABEL } from '../../src/domain/names.ts';
+import { LAB_LABEL, labSlug } from '../../src/domain/names.ts';
 import { Namespaces, Pods, Secrets } from '../../src/storage/kubernetes/resources.ts';
 import { waitFor } from '../support/wait-for.ts';
 import type { ControllerProcess } from '../support/controller-process.ts';
@@ -255,7 +255,8 @@ async function status(
 }
 
 function names(cluster: RealCluster, username: string): ReturnType<typeof buildObjectNames> {
-  return buildObjectNames({ username, servername: '' }, cluster.prefix);
+  const key = { username, servername: '' };
+  return buildObjectNames(key, { namespace: `${cluster.prefix}-${labSlug(key)}` });
 }
 
 function pods({ cluster }: Scene, username: string): { namespace: string; name: string } {

@@ -6,6 +6,7 @@ import type { LabImage, LabSpec } from '../../domain/lab/lab.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
 import type { LabUser } from '../../domain/user/user.ts';
 import {
+  KUBESPAWNER_USERNAME_ANNOTATION,
   LAB_KIND,
   SERVERNAME_ANNOTATION,
   SPAWN_LABEL,
@@ -48,6 +49,16 @@ export interface BuildContext extends LabInput {
   readonly names: LabObjectNames;
 }
 
+/** Whether the lab is in a namespace with others. */
+export function isShared({ lab }: Pick<BuildContext, 'lab'>): boolean {
+  return lab.objectName !== undefined;
+}
+
+/** The lab's service account. */
+export function accountNameOf(context: Pick<BuildContext, 'config' | 'lab'>): string {
+  return context.config.serviceAccount.name ?? (isShared(context) ? 'default' : 'lab');
+}
+
 /** How labs are reached that are made from this configuration. */
 export function addressingOf({ internalUrl, port, clusterDomain }: LabConfig): LabAddressing {
   return { mode: internalUrl, port, clusterDomain };
@@ -81,7 +92,7 @@ export function ecosystemLabels({ user, lab }: BuildContext): Record<string, str
 /** The names as the hub writes them, where KubeSpawner says them. */
 export function ecosystemAnnotations({ user, lab }: BuildContext): Record<string, string> {
   return {
-    'hub.jupyter.org/username': user.username,
+    [KUBESPAWNER_USERNAME_ANNOTATION]: user.username,
     ...(lab.servername === '' ? {} : { 'hub.jupyter.org/servername': lab.servername }),
   };
 }

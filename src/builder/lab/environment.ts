@@ -1,9 +1,9 @@
 import { capitalize } from '../../util/capitalize.ts';
 import type { V1EnvVar, V1Secret } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
-import { spawnMetadata, type BuildContext } from './context.ts';
+import { isShared, spawnMetadata, type BuildContext } from './context.ts';
 import { homeDirectory } from './home.ts';
-import { LAB_SECRET_NAME } from '../../domain/lab/object-names.ts';
+import { buildSecretFiles } from './user-files.ts';
 import { formatFloat, showMemory } from '../../util/quantities.ts';
 import { encodeSecret } from '../values.ts';
 
@@ -91,7 +91,11 @@ export function tokenPatch(token: string): object {
 export function buildLabSecret(context: BuildContext): V1Secret | undefined {
   const { secrets, names } = context;
   const type = hasSignedToken(context) ? SIGNED_TOKEN_TYPE : 'Opaque';
-  const data = { ...secrets.data, ...(secrets.token === null ? {} : encodeSecret({ [TOKEN_KEY]: secrets.token })) };
+  const data = {
+    ...(isShared(context) ? buildSecretFiles(context) : {}),
+    ...secrets.data,
+    ...(secrets.token === null ? {} : encodeSecret({ [TOKEN_KEY]: secrets.token })),
+  };
   if (Object.keys(data).length === 0) return undefined;
   return { apiVersion: 'v1', kind: 'Secret', metadata: spawnMetadata(context, names.secret), type, data };
 }
@@ -111,8 +115,8 @@ export function buildPullSecret(context: BuildContext): V1Secret | undefined {
 }
 
 /** Variables of the notebook container that cannot be in the env Secret: references to other places. */
-export function buildReferences(config: LabConfig, token: string | null): V1EnvVar[] {
-  const secret = (name: string, key: string) => ({ name, valueFrom: { secretKeyRef: { name: LAB_SECRET_NAME, key } } });
+export function buildReferences({ config, names, secrets: { token } }: BuildContext): V1EnvVar[] {
+  const secret = (name: string, key: string) => ({ name, valueFrom: { secretKeyRef: { name: names.secret, key } } });
   const nodeName = { fieldRef: { apiVersion: 'v1', fieldPath: 'spec.nodeName' } };
   return [
     ...(token === null ? [] : [secret('ACCESS_TOKEN', TOKEN_KEY), secret('NUBLADO_TOKEN', TOKEN_KEY)]),

@@ -13,7 +13,7 @@ import type {
 import type { Config, LabConfig } from '../../config/config.ts';
 import { mergeLab } from '../../config/merge-lab.ts';
 import { buildInternalUrl, type LabAddressing } from '../../domain/lab/internal-url.ts';
-import type { LabKey, LabSpec, LabState } from '../../domain/lab/lab.ts';
+import type { LabSpec, LabState } from '../../domain/lab/lab.ts';
 import { recreateLabState } from '../../domain/lab/lab-state.ts';
 import type { ObservedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
@@ -27,8 +27,10 @@ import {
   buildServiceAccount,
 } from './namespace-objects.ts';
 import { buildNetworkPolicy } from './network-policy.ts';
-import { buildObjectNames, SPEC_HASH_ANNOTATION, type LabObjectNames } from '../../domain/lab/object-names.ts';
+import { buildObjectNames, SPEC_HASH_ANNOTATION } from '../../domain/lab/object-names.ts';
+import type { Occupant } from '../../domain/lab/placeholders.ts';
 import { personalize } from './personalize.ts';
+import { placeOf } from './place.ts';
 import { buildPod } from './pod.ts';
 import { buildFiles } from './user-files.ts';
 import { defined, hashOf } from '../values.ts';
@@ -36,17 +38,20 @@ import { buildVolumeClaims } from './volumes.ts';
 
 export type { LabInput, LabSecretValues, PullSecretValues } from './context.ts';
 
-/** Everything one lab consists of. The optional ones are there when configuration, user or request ask for them. */
+/**
+ * Everything one lab consists of. The optional ones are there when configuration, user or request ask for them. In a namespace that labs
+ * share, a lab is its Secrets, its claims, its Service and its pod.
+ */
 export interface LabObjects {
-  readonly namespace: V1Namespace;
-  readonly serviceAccount: V1ServiceAccount;
+  readonly namespace?: V1Namespace;
+  readonly serviceAccount?: V1ServiceAccount;
   readonly envSecret: V1Secret;
-  /** The token and the copied secrets. */
+  /** The token and the copied secrets; in a namespace that labs share, the files, too. */
   readonly secret?: V1Secret;
   readonly pullSecret?: V1Secret;
-  readonly files: V1ConfigMap;
+  readonly files?: V1ConfigMap;
   readonly volumeClaims: V1PersistentVolumeClaim[];
-  readonly limitRange: V1LimitRange;
+  readonly limitRange?: V1LimitRange;
   readonly resourceQuota?: V1ResourceQuota;
   readonly networkPolicy?: V1NetworkPolicy;
   readonly service: V1Service;
@@ -78,9 +83,9 @@ export class LabBuilder {
     this.#addressing = addressingOf(lab);
   }
 
-  /** The names of a lab's objects. */
-  buildObjectNames(key: LabKey): LabObjectNames {
-    return buildObjectNames(key, this.#config.namespacePrefix);
+  /** Where a lab that is asked for now is to be. */
+  placeOf(occupant: Occupant): Pick<LabSpec, 'namespace' | 'objectName'> {
+    return placeOf(this.#config, this.#controller, occupant);
   }
 
   /** The URL of a lab's server as hub and proxy reach it; null while the address is not known yet. */
@@ -102,28 +107,18 @@ export class LabBuilder {
   /** All objects of a lab, in the form in which Kubernetes writes them back. */
   buildLab(input: LabInput): LabObjects {
     const key = { username: input.user.username, servername: input.lab.servername };
-    // The namespace is the one that was chosen when the lab was asked for, whatever the prefix is by now.
-    const names = { ...this.buildObjectNames(key), namespace: input.lab.namespace };
     const context: BuildContext = {
       ...input,
       config: this.#configOf(input),
       baseUrl: this.#baseUrl,
       controller: this.#controller,
-      names,
+      // Where it is was decided when the lab was asked for, whatever the configuration says by now.
+      names: buildObjectNames(key, input.lab),
     };
-    const staying = defined({
-      namespace: buildNamespace(context),
-      serviceAccount: buildServiceAccount(context),
-      files: buildFiles(context),
-      volumeClaims: buildVolumeClaims(context),
-      limitRange: buildLimitRange(context),
-      resourceQuota: buildResourceQuota(context),
-      networkPolicy: buildNetworkPolicy(context),
-      service: buildService(context),
-    });
     return {
-      ...staying,
-      namespace: withHash(staying.namespace, hashOf(staying)),
+      ...(input.lab.objectName === undefined ? buildStaying(context) : {}),
+      volumeClaims: buildVolumeClaims(context),
+      service: buildService(context),
       envSecret: buildEnvSecret(context),
       ...defined({ secret: buildLabSecret(context), pullSecret: buildPullSecret(context) }),
       pod: buildPod(context),
@@ -144,6 +139,21 @@ export class LabBuilder {
     const merged = over.reduce((all, { lab: own }) => (own === undefined ? all : mergeLab(all, own)), this.#config);
     return personalize(merged, { user, servername: lab.servername });
   }
+}
+
+/** What stays in a namespace of the lab's own when the lab ends. */
+function buildStaying(context: BuildContext) {
+  const staying = defined({
+    namespace: buildNamespace(context),
+    serviceAccount: buildServiceAccount(context),
+    files: buildFiles(context),
+    volumeClaims: buildVolumeClaims(context),
+    limitRange: buildLimitRange(context),
+    resourceQuota: buildResourceQuota(context),
+    networkPolicy: buildNetworkPolicy(context),
+    service: buildService(context),
+  });
+  return { ...staying, namespace: withHash(staying.namespace, hashOf(staying)) };
 }
 
 /** A namespace kept from before is as it should be when it has this hash: nothing in it needs to be looked at. */

@@ -1,5 +1,6 @@
 import type { V1LimitRange, V1Namespace, V1ResourceQuota, V1Service, V1ServiceAccount } from '@kubernetes/client-node';
-import { labMetadata, labLabels, type BuildContext } from './context.ts';
+import { accountNameOf, isShared, labMetadata, labLabels, spawnMetadata, type BuildContext } from './context.ts';
+import { CONTROLLER_LABEL } from '../../domain/names.ts';
 import { PERMANENT_ANNOTATION } from '../../domain/lab/object-names.ts';
 import { formatCpu, formatMemory } from '../../util/quantities.ts';
 
@@ -29,8 +30,8 @@ export function buildNamespace(context: BuildContext): V1Namespace {
  * one.
  */
 export function buildServiceAccount(context: BuildContext): V1ServiceAccount {
-  const { name, annotations } = context.config.serviceAccount;
-  const metadata = labMetadata(context, name);
+  const { annotations } = context.config.serviceAccount;
+  const metadata = labMetadata(context, accountNameOf(context));
   return {
     apiVersion: 'v1',
     kind: 'ServiceAccount',
@@ -67,16 +68,22 @@ export function buildResourceQuota(context: BuildContext): V1ResourceQuota | und
   };
 }
 
-/** The name and the address by which hub and proxy reach the lab. */
+/**
+ * The name and the address by which hub and proxy reach the lab. In a namespace that labs share, it ends with its spawn, as the Secrets
+ * do: it says whose it is.
+ */
 export function buildService(context: BuildContext): V1Service {
   const { port } = context.config;
+  const metadata = isShared(context) ? spawnMetadata : labMetadata;
+  // Labs of another Labwright may be there, of the same users.
+  const ours = isShared(context) ? { [CONTROLLER_LABEL]: context.controller } : {};
   return {
     apiVersion: 'v1',
     kind: 'Service',
-    metadata: labMetadata(context, context.names.service),
+    metadata: metadata(context, context.names.service),
     spec: {
       type: 'ClusterIP',
-      selector: labLabels(context),
+      selector: { ...labLabels(context), ...ours },
       // The address is programmed on every machine while the lab's server still comes up, and not after that: a browser that is
       // sent there at once would be refused. There is one pod; where it does not listen, it refuses itself.
       publishNotReadyAddresses: true,

@@ -1,6 +1,5 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
-import { volumeClaimName } from '../../domain/lab/object-names.ts';
 
 type Part = string | number;
 type Path = readonly Part[];
@@ -37,7 +36,7 @@ export function originOf(config: LabConfig, object: KubernetesObject, path: Path
     case 'NetworkPolicy':
       return policyOrigin(config.networkPolicy, field, rest);
     case 'PersistentVolumeClaim': {
-      const index = config.volumes.findIndex(({ name }) => volumeClaimName(name) === object.metadata?.name);
+      const index = config.volumes.findIndex(({ name }) => object.metadata?.name?.endsWith(`-${name}`));
       return write(['lab', 'volumes', index, 'persistentVolumeClaim']);
     }
     default:

@@ -11,7 +11,14 @@ import type {
   V1TopologySpreadConstraint,
 } from '@kubernetes/client-node';
 import type { InitContainerConfig, LabConfig } from '../../config/config.ts';
-import { addressingOf, type BuildContext, ecosystemAnnotations, ecosystemLabels, spawnMetadata } from './context.ts';
+import {
+  accountNameOf,
+  addressingOf,
+  type BuildContext,
+  ecosystemAnnotations,
+  ecosystemLabels,
+  spawnMetadata,
+} from './context.ts';
 import { buildExpandedEnv, buildReferences } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { writeAddressing } from '../../domain/lab/internal-url.ts';
@@ -51,7 +58,7 @@ function patched(spec: V1PodSpec, { podPatch }: LabConfig): V1PodSpec {
 function buildSpec(context: BuildContext): V1PodSpec {
   const { config, names, pullSecret } = context;
   return defined({
-    serviceAccountName: config.serviceAccount.name,
+    serviceAccountName: accountNameOf(context),
     automountServiceAccountToken: false,
     enableServiceLinks: false,
     hostUsers: config.hostUsers,
@@ -109,12 +116,14 @@ function mountsOwnClaim({ volumes, volumeMounts, home, initContainers, sidecars 
   ]);
   return volumes.some(
     ({ name, persistentVolumeClaim: claim }) =>
-      mounted.has(name) && claim?.accessModes.every((mode) => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod'),
+      mounted.has(name) &&
+      claim?.storage !== undefined &&
+      claim.accessModes.every((mode) => mode === 'ReadWriteOnce' || mode === 'ReadWriteOncePod'),
   );
 }
 
 function buildNotebook(context: BuildContext): V1Container {
-  const { config, image, names, secrets, user } = context;
+  const { config, image, names, user } = context;
   return defined({
     name: names.container,
     image: image.reference,
@@ -124,7 +133,7 @@ function buildNotebook(context: BuildContext): V1Container {
     workingDir: config.workingDir ?? (config.home.schema === 'image' ? undefined : homeDirectory(config, user)),
     ports: [{ name: 'http', containerPort: config.port, protocol: 'TCP' }],
     envFrom: environmentOf(context),
-    env: [...buildReferences(config, secrets.token), ...buildExpandedEnv(config)],
+    env: [...buildReferences(context), ...buildExpandedEnv(config)],
     resources: buildResources(context),
     // The pod is ready when the server listens; without a readiness probe it then stays so, however busy the server is.
     startupProbe: {
@@ -139,7 +148,7 @@ function buildNotebook(context: BuildContext): V1Container {
 }
 
 function buildInitContainer(context: BuildContext, container: InitContainerConfig): V1Container {
-  const { config, user, secrets } = context;
+  const { config, user } = context;
   const seesLab = container.sees === 'lab';
   const env = {
     NUBLADO_HOME: homeDirectory(config, user),
@@ -155,7 +164,7 @@ function buildInitContainer(context: BuildContext, container: InitContainerConfi
     args: container.args && [...container.args],
     envFrom: environmentOf(context),
     env: [
-      ...[...(seesLab ? buildReferences(config, secrets.token) : []), ...buildExpandedEnv(config)].filter(
+      ...[...(seesLab ? buildReferences(context) : []), ...buildExpandedEnv(config)].filter(
         ({ name }) => !Object.hasOwn(env, name),
       ),
       ...Object.entries(env).map(([name, value]) => ({ name, value })),

@@ -2,42 +2,68 @@ import { createHash } from 'node:crypto';
 import type { V1ConfigMap, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
 import type { LabUser } from '../../domain/user/user.ts';
-import { labMetadata, type BuildContext } from './context.ts';
+import { isShared, labMetadata, type BuildContext } from './context.ts';
 import { homeDirectory, unixName } from './home.ts';
-import { defined } from '../values.ts';
+import { defined, encodeSecret } from '../values.ts';
 
 /** Volume that holds the files. */
 export const FILES_VOLUME = 'lab-files';
 const PASSWD_KEY = 'passwd';
 const GROUP_KEY = 'group';
 
-/** The files of a lab: its passwd and group, and those of the configuration. */
+/** The files of a lab with a namespace of its own. */
 export function buildFiles(context: BuildContext): V1ConfigMap {
-  const { config, user, names } = context;
+  const { texts, bytes } = contentsOf(context);
+  return {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: labMetadata(context, context.names.files),
+    data: texts,
+    ...(Object.keys(bytes).length === 0 ? {} : { binaryData: bytes }),
+  };
+}
+
+/** The files of a lab in a namespace that labs share, for the lab's Secret: base64 by key. */
+export function buildSecretFiles(context: BuildContext): Record<string, string> {
+  const { texts, bytes } = contentsOf(context);
+  return { ...encodeSecret(texts), ...bytes };
+}
+
+/** A lab's passwd and group, and the files of the configuration: texts, and base64. */
+function contentsOf({ config, user }: BuildContext): Record<'texts' | 'bytes', Record<string, string>> {
   const files = Object.entries(config.files);
   const texts = files.flatMap(([path, { text }]) => (text === undefined ? [] : [[fileKey(path), text] as const]));
   const bytes = files.flatMap(([path, { base64 }]) => (base64 === undefined ? [] : [[fileKey(path), base64] as const]));
   return {
-    apiVersion: 'v1',
-    kind: 'ConfigMap',
-    metadata: labMetadata(context, names.files),
-    data: {
+    texts: {
       [PASSWD_KEY]: buildPasswd(config, user),
       [GROUP_KEY]: buildGroup(config, user),
       ...Object.fromEntries(texts),
     },
-    ...(bytes.length === 0 ? {} : { binaryData: Object.fromEntries(bytes) }),
+    bytes: Object.fromEntries(bytes),
   };
 }
 
-/** The volume that holds them. A file that has permissions of its own is named with them, and then so are all others. */
-export function filesVolume({ files }: Pick<LabConfig, 'files'>, configMap: string): V1Volume {
-  const own = Object.entries(files).map(([path, { mode }]) => ({ key: fileKey(path), path: fileKey(path), mode }));
+/**
+ * The volume that holds them. A file that has permissions of its own is named with them, and then so are all others; in a Secret, where
+ * other things are beside them, they always are.
+ */
+export function filesVolume(context: BuildContext): V1Volume {
+  const { config, names } = context;
+  const own = Object.entries(config.files).map(([path, { mode }]) => ({
+    key: fileKey(path),
+    path: fileKey(path),
+    mode,
+  }));
   const items = [PASSWD_KEY, GROUP_KEY].map((key) => ({ key, path: key }));
+  const all = [...items, ...own.map(defined)];
+  if (isShared(context)) {
+    return { name: FILES_VOLUME, secret: { secretName: names.secret, defaultMode: 0o644, items: all } };
+  }
   const isPlain = own.every(({ mode }) => mode === undefined);
   return {
     name: FILES_VOLUME,
-    configMap: { name: configMap, defaultMode: 0o644, ...(isPlain ? {} : { items: [...items, ...own.map(defined)] }) },
+    configMap: { name: names.files, defaultMode: 0o644, ...(isPlain ? {} : { items: all }) },
   };
 }
 

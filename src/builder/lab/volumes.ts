@@ -1,7 +1,7 @@
-import type { V1PersistentVolumeClaim, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type { V1PersistentVolumeClaim, V1SecretVolumeSource, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import type { LabConfig, VolumeConfig, VolumeMountConfig } from '../../config/config.ts';
-import { TOKEN_DIRECTORY } from '../../domain/lab/lab.ts';
-import { labMetadata, type BuildContext } from './context.ts';
+import { type LabSpec, TOKEN_DIRECTORY } from '../../domain/lab/lab.ts';
+import { isShared, labMetadata, type BuildContext } from './context.ts';
 import { hasSignedToken, TOKEN_KEY } from './environment.ts';
 import { homeDirectory } from './home.ts';
 import { RETAIN_LABEL, volumeClaimName } from '../../domain/lab/object-names.ts';
@@ -19,9 +19,11 @@ const RUNTIME_VOLUME = 'lab-runtime';
 
 /** The lab's claims: one for each PVC volume, mounted or not, since the pod names all of them. */
 export function buildVolumeClaims(context: BuildContext): V1PersistentVolumeClaim[] {
-  return context.config.volumes.flatMap(({ name, persistentVolumeClaim: claim }) => {
-    if (claim === undefined) return [];
-    const metadata = labMetadata(context, volumeClaimName(name));
+  return context.config.volumes.flatMap((volume) => {
+    const { persistentVolumeClaim: claim } = volume;
+    // One without a size is there already.
+    if (claim?.storage === undefined) return [];
+    const metadata = labMetadata(context, claimNameOf(volume, context.lab));
     if (claim.retain) metadata.labels = { ...metadata.labels, [RETAIN_LABEL]: 'true' };
     return {
       apiVersion: 'v1',
@@ -36,18 +38,21 @@ export function buildVolumeClaims(context: BuildContext): V1PersistentVolumeClai
   });
 }
 
+/** Name of the claim of a volume. */
+export function claimNameOf({ name, persistentVolumeClaim }: VolumeConfig, lab: Pick<LabSpec, 'objectName'>): string {
+  return persistentVolumeClaim?.claimName ?? volumeClaimName(name, lab.objectName);
+}
+
 /** The volumes of the pod. */
 export function buildVolumes(context: BuildContext): V1Volume[] {
   const { config, names, user } = context;
   const runtime = config.runtimeMountsDir !== undefined;
   return [
-    ...config.volumes.map(buildVolume),
+    ...config.volumes.map((volume) => buildVolume(volume, context)),
     ...(needsEmptyHome(config, homeDirectory(config, user)) ? [{ name: HOME_VOLUME, emptyDir: {} }] : []),
     { name: TMP_VOLUME, emptyDir: tmpSource(context) },
-    filesVolume(config, names.files),
-    ...(usesSecretFiles(context)
-      ? [{ name: SECRETS_VOLUME, secret: { secretName: names.secret, defaultMode: 0o444 } }]
-      : []),
+    filesVolume(context),
+    ...(usesSecretFiles(context) ? [{ name: SECRETS_VOLUME, secret: secretFiles(context) }] : []),
     ...(hasSignedToken(context) ? [tokenVolume(names.secret)] : []),
     ...accountTokenVolumes(config),
     ...(runtime ? [{ name: ENV_VOLUME, secret: { secretName: names.envSecret, defaultMode: 0o444 } }] : []),
@@ -139,6 +144,14 @@ function accountTokenDirectories({ serviceAccount: { tokens } }: LabConfig) {
   }));
 }
 
+/** What is secret of the lab's Secret, which holds the files, too, in a namespace that labs share. */
+function secretFiles(context: BuildContext): V1SecretVolumeSource {
+  const { names, secrets } = context;
+  const keys = [...Object.keys(secrets.data), ...(secrets.token === null ? [] : [TOKEN_KEY])];
+  const source = { secretName: names.secret, defaultMode: 0o444 };
+  return isShared(context) ? { ...source, items: keys.map((key) => ({ key, path: key })) } : source;
+}
+
 /** The token alone, without the copied secrets that are in the same Secret. */
 function tokenVolume(secretName: string): V1Volume {
   const items = [{ key: TOKEN_KEY, path: TOKEN_KEY }];
@@ -159,14 +172,15 @@ function resourceFiles(containerName: string) {
   }));
 }
 
-function buildVolume(volume: VolumeConfig): V1Volume {
+function buildVolume(volume: VolumeConfig, { lab }: BuildContext): V1Volume {
   const { name, hostPath, nfs, persistentVolumeClaim, emptyDir, configMap, secret } = volume;
   return defined({
     name,
     hostPath: hostPath && copyOf(hostPath),
     nfs: nfs && copyOf(nfs),
     persistentVolumeClaim:
-      persistentVolumeClaim && defined({ claimName: volumeClaimName(name), readOnly: persistentVolumeClaim.readOnly }),
+      persistentVolumeClaim &&
+      defined({ claimName: claimNameOf(volume, lab), readOnly: persistentVolumeClaim.readOnly }),
     emptyDir:
       emptyDir &&
       defined({

@@ -1,6 +1,6 @@
 import type { LabSpec } from './lab.ts';
 import type { ObservedPod } from './pod.ts';
-import { SERVICE_NAME } from './object-names.ts';
+import { podNameOf } from './object-names.ts';
 import { parseAnnotation } from '../annotation.ts';
 
 const MODES = ['serviceDns', 'serviceIp', 'podIp'] as const;
@@ -40,7 +40,7 @@ export function parseAddressing(annotation: string | undefined): Partial<LabAddr
 export function buildInternalUrl(spec: LabSpec, pod: ObservedPod, present: LabAddressing): string | null {
   const { mode, port, clusterDomain } = { ...present, ...pod.addressing };
   const host = {
-    serviceDns: [SERVICE_NAME, spec.namespace, 'svc', clusterDomain].filter((part) => part !== undefined).join('.'),
+    serviceDns: [podNameOf(spec), spec.namespace, 'svc', clusterDomain].filter((part) => part !== undefined).join('.'),
     serviceIp: pod.serviceIp,
     podIp: pod.podIp,
   }[mode];

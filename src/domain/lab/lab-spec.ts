@@ -46,6 +46,7 @@ const IS_LAB_SPEC = object({
   }),
   servername: text,
   namespace: text,
+  objectName: absentOr(text),
   options: object({ size: text, enable_debug: flag, reset_user_env: flag, image: text }),
   image: object({ reference: text, name: text, digest: text, asked: absentOr(text) }),
   overlays: absentOr(list(text)),

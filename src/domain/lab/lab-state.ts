@@ -96,8 +96,8 @@ const UNREACHABLE: Finding = {
 };
 
 function phaseWithoutPod({ namespace, pod }: ObservedLab): LabPhase {
-  if (namespace === undefined) return 'accepted';
-  return namespace.terminating || pod !== undefined ? 'waiting_for_namespace' : 'creating';
+  if (pod !== undefined || namespace?.terminating === true) return 'waiting_for_namespace';
+  return namespace === undefined ? 'accepted' : 'creating';
 }
 
 function startingPhase(pod: ObservedPod): LabPhase {

@@ -59,6 +59,11 @@ export interface LabSpec {
   readonly servername: string;
   /** The namespace of this lab. Kept here, so that a lab is found again when the configured prefix changes. */
   readonly namespace: string;
+  /**
+   * Name of the pod and the Service of a lab in a namespace that labs share, and beginning of the names of what else it has there. Absent
+   * for a lab with a namespace of its own. Kept here for the same reason.
+   */
+  readonly objectName?: string;
   readonly options: LabOptions;
   /** Without a reference as long as the image is to come from `source`. */
   readonly image: LabImage;

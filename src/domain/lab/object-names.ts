@@ -1,20 +1,16 @@
 import { labSlug } from '../names.ts';
-import type { LabKey } from './lab.ts';
+import type { LabKey, LabSpec } from './lab.ts';
 import { LAB_CONTAINER } from './pod.ts';
 
-/**
- * The names of a lab's objects. A namespace holds one lab, so inside it every name is fixed: "already exists" then is
- * the lock that keeps two spawns of one lab apart.
- */
-export const ENV_SECRET_NAME = 'lab-env';
-export const LAB_SECRET_NAME = 'lab-secrets';
-export const PULL_SECRET_NAME = 'lab-pull-secret';
-export const FILES_CONFIG_MAP_NAME = 'lab-files';
-export const LIMIT_RANGE_NAME = 'lab';
-export const RESOURCE_QUOTA_NAME = 'lab';
-export const NETWORK_POLICY_NAME = 'lab';
-export const SERVICE_NAME = 'lab';
-export const POD_NAME = 'lab';
+/** Name of the pod and the Service of a lab with a namespace of its own, and of what bounds and isolates it there. */
+const OWN_NAME = 'lab';
+/** Prefix of the names of a lab's Secrets, files and claims in a namespace of its own. */
+const OWN_PREFIX = 'lab';
+/** The quota and the policy of a lab are looked for by these names also where the lab has none of its own any more. */
+export const RESOURCE_QUOTA_NAME = OWN_NAME;
+export const NETWORK_POLICY_NAME = OWN_NAME;
+/** The policy of all labs in a namespace that they share. */
+export const SHARED_NETWORK_POLICY_NAME = 'labwright-labs';
 
 /** Value of the kind label on the objects of a lab. */
 export const LAB_KIND = 'lab';
@@ -43,17 +39,28 @@ export const ADDRESSING_ANNOTATION = 'labwright.dev/addressing';
 export const USERNAME_ANNOTATION = 'labwright.dev/username';
 export const SERVERNAME_ANNOTATION = 'labwright.dev/servername';
 
+/** The same as KubeSpawner writes it on its pods and claims. */
+export const KUBESPAWNER_USERNAME_ANNOTATION = 'hub.jupyter.org/username';
+
 /** A lab's intent, a Secret in the controller's own namespace. */
 export function intentName(slug: string): string {
   return `lab-${slug}`;
 }
 
-/** A lab's claim on a PVC volume. */
-export function volumeClaimName(volume: string): string {
-  return `lab-${volume}`;
+/** A lab's claim on a PVC volume that says no name, in a namespace of its own; `objectName` is that of a lab elsewhere. */
+export function volumeClaimName(volume: string, objectName = OWN_PREFIX): string {
+  return `${objectName}-${volume}`;
 }
 
-/** Every name that follows from who the lab is for. */
+/** Name of a lab's pod. */
+export function podNameOf({ objectName = OWN_NAME }: Pick<LabSpec, 'objectName'>): string {
+  return objectName;
+}
+
+/** The name every pod has that is alone in its namespace. */
+export const OWN_POD_NAME = OWN_NAME;
+
+/** Every name that follows from whom the lab is for and where it is. */
 export interface LabObjectNames {
   /** Value of the lab label; the key of the work queue. */
   readonly slug: string;
@@ -73,26 +80,27 @@ export interface LabObjectNames {
 }
 
 /**
- * Names the objects of one lab.
+ * Names the objects of one lab. In a namespace that holds one lab, every name is fixed; in one that labs share, they begin with the name
+ * of the lab's pod. Either way "already exists" is the lock that keeps two spawns of one lab apart.
  *
- * @param namespacePrefix - `lab.namespacePrefix` of the configuration, at most 22 characters: with the slug's 40 and the
- *   dash between them, the namespace stays a DNS label.
+ * @param place where the lab is, as its specification says
  */
-export function buildObjectNames(key: LabKey, namespacePrefix: string): LabObjectNames {
+export function buildObjectNames(key: LabKey, place: Pick<LabSpec, 'namespace' | 'objectName'>): LabObjectNames {
   const slug = labSlug(key);
+  const prefix = place.objectName ?? OWN_PREFIX;
   return {
     slug,
-    namespace: `${namespacePrefix}-${slug}`,
+    namespace: place.namespace,
     intent: intentName(slug),
-    envSecret: ENV_SECRET_NAME,
-    secret: LAB_SECRET_NAME,
-    pullSecret: PULL_SECRET_NAME,
-    files: FILES_CONFIG_MAP_NAME,
-    limitRange: LIMIT_RANGE_NAME,
+    envSecret: `${prefix}-env`,
+    secret: `${prefix}-secrets`,
+    pullSecret: `${prefix}-pull-secret`,
+    files: `${prefix}-files`,
+    limitRange: OWN_NAME,
     resourceQuota: RESOURCE_QUOTA_NAME,
     networkPolicy: NETWORK_POLICY_NAME,
-    service: SERVICE_NAME,
-    pod: POD_NAME,
+    service: podNameOf(place),
+    pod: podNameOf(place),
     container: LAB_CONTAINER,
   };
 }

@@ -67,11 +67,24 @@ export interface ObservedNamespace {
   readonly permanent: boolean;
 }
 
+/** The Service of a lab in a namespace that labs share: it is there from the first of a spawn's objects to the last. */
+export interface ObservedService {
+  readonly slug: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly spawnId: string;
+}
+
 /** Everything the cluster says about one lab at one moment. */
 export interface ObservedLab {
   readonly intent: ObservedIntent | undefined;
+  /** The namespace of its own; undefined where it has none, or shares one. */
   readonly namespace: ObservedNamespace | undefined;
   readonly pod: ObservedPod | undefined;
+  /** Of a lab that nobody has asked for, in the namespace that labs share. */
+  readonly service?: ObservedService | undefined;
 }
 
 /** A lab that somebody has asked for. */

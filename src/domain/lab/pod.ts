@@ -50,6 +50,7 @@ export interface PodFacts extends EndingFacts {
 
 /** What is kept of a lab's pod. */
 export interface ObservedPod extends PodFacts {
+  readonly name: string;
   readonly namespace: string;
   readonly uid: string;
   readonly resourceVersion: string;

@@ -10,7 +10,7 @@ import { conflict, Predecessors } from './predecessors.ts';
 import { refusalOf } from '../labs/objects/refusal.ts';
 import type { BuildScope } from './build-scope.ts';
 import type { BuildRequest } from './build-service.ts';
-import type { BuildNamespace } from './build-namespace.ts';
+import type { NamespaceSetup } from '../namespace-setup.ts';
 import type { BuildCache } from './executors/kubernetes/build-cache.ts';
 import type { QueueOrder } from './queue/queue-order.ts';
 import { RequestBounds } from './queue/request-bounds.ts';
@@ -37,7 +37,7 @@ export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'confi
   readonly order: QueueOrder;
   readonly builder: BuildPodBuilder;
   /** Told when the namespace of builds is found missing. */
-  readonly buildNamespace: Pick<BuildNamespace, 'namespaceMissing'>;
+  readonly buildNamespace: Pick<NamespaceSetup, 'namespaceMissing'>;
   /** The node to prefer for a repository, where builds of one repository should meet. */
   readonly nodeFor: (repository: string) => string | undefined;
   readonly clock?: Clock;

@@ -26,7 +26,7 @@ import type { BuildFilter, BuildRequest, BuildService, RequestedState } from './
 import { buildState, endedState } from './build-state.ts';
 import { type BuildOperation, type BuildOperations, endOf } from './controller/build-operations.ts';
 import { executorOf } from './controller/build-place.ts';
-import type { BuildNamespace } from './build-namespace.ts';
+import type { NamespaceSetup } from '../namespace-setup.ts';
 import { runOf } from './executors/executor.ts';
 import type { ExecutorPool } from './executors/executor-pool.ts';
 import type { BuildCache } from './executors/kubernetes/build-cache.ts';
@@ -40,7 +40,7 @@ export interface BuildsOptions {
   readonly namespace: string;
   readonly cache: BuildCache;
   readonly slotStore: SlotStore;
-  readonly buildNamespace: Pick<BuildNamespace, 'provisioned'>;
+  readonly buildNamespace: Pick<NamespaceSetup, 'provisioned'>;
   readonly pool: ExecutorPool;
   readonly order: Pick<QueueOrder, 'positionOf'>;
   readonly operations: BuildOperations;

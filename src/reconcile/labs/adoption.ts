@@ -3,11 +3,11 @@ import type { Logger } from 'pino';
 import { adoptedIntent } from '../../domain/lab/intent.ts';
 import type { LabSpec } from '../../domain/lab/lab.ts';
 import { readLabSpec } from '../../domain/lab/lab-spec.ts';
-import { ENDED_SPAWN_ANNOTATION, LAB_SPEC_ANNOTATION, POD_NAME, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
+import { ENDED_SPAWN_ANNOTATION, LAB_SPEC_ANNOTATION, podNameOf, SPAWN_LABEL } from '../../domain/lab/object-names.ts';
 import { labSlug } from '../../domain/names.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isKubeError } from '../../storage/kubernetes/kube-error.ts';
-import { Namespaces, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
+import { Namespaces, Pods, Secrets, Services } from '../../storage/kubernetes/resources.ts';
 import type { LabCache } from './lab-cache.ts';
 import { isOurs } from './observe.ts';
 
@@ -28,8 +28,11 @@ export interface LabAdoptionOptions {
  * |---|---|
  * | is there by the API server's word, and says what was asked for | yes |
  * | is on its way out | no: its lab is being deleted |
- * | is of a spawn that the namespace says has ended | no: it was made by a replica that did not know of that yet |
+ * | is of a spawn that has ended | no: it was made by a replica that did not know of that yet |
  * | is from before pods said what was asked for | no: it is a leftover |
+ *
+ * A namespace says which spawn was the last to end in it. Where labs share one, the Service says so: it is made before the pod, and
+ * removed with the spawn.
  */
 export class LabAdoption {
   readonly #options: LabAdoptionOptions;
@@ -46,17 +49,24 @@ export class LabAdoption {
     const { client, cache, controller, logger } = this.#options;
     const { intent, pod } = cache.observe(slug);
     if (intent !== undefined || pod === undefined || pod.terminating) return intent !== undefined;
-    const { namespace } = pod;
-    const [found, around] = await Promise.all([
-      client.get(Pods, { namespace, name: POD_NAME }),
-      client.get(Namespaces, { name: namespace }, METADATA_ONLY),
-    ]);
+    const { namespace, name } = pod;
+    const found = await client.get(Pods, { namespace, name });
     const spec = found === undefined ? undefined : this.#specOf(found, slug);
-    const ended = around?.metadata?.annotations?.[ENDED_SPAWN_ANNOTATION];
-    if (spec === undefined || around?.metadata?.deletionTimestamp !== undefined || ended === spec.spawnId) return false;
+    if (spec === undefined || (await this.#hasEnded(spec))) return false;
     cache.observeIntent(await this.#write(adoptedIntent(spec, controller)));
     logger.warn({ lab: slug, namespace }, 'wrote the intent of a lab anew: it was gone, and its pod is there');
     return cache.intentOf(slug) !== undefined;
+  }
+
+  async #hasEnded({ namespace, objectName, spawnId }: LabSpec): Promise<boolean> {
+    const { client } = this.#options;
+    if (objectName !== undefined) {
+      const service = await client.get(Services, { namespace, name: objectName }, METADATA_ONLY);
+      return service?.metadata?.labels?.[SPAWN_LABEL] !== spawnId;
+    }
+    const around = await client.get(Namespaces, { name: namespace }, METADATA_ONLY);
+    const ended = around?.metadata?.annotations?.[ENDED_SPAWN_ANNOTATION];
+    return around?.metadata?.deletionTimestamp !== undefined || ended === spawnId;
   }
 
   /** What was asked for, if the pod belongs to the lab and says so. */
@@ -68,7 +78,8 @@ export class LabAdoption {
       isOurs({ metadata: metadata ?? {} }, this.#options.controller, slug) &&
       labSlug({ username: user.username, servername }) === slug &&
       metadata?.labels?.[SPAWN_LABEL] === spawnId &&
-      metadata.namespace === namespace;
+      metadata.namespace === namespace &&
+      metadata.name === podNameOf(spec);
     return isWhole ? spec : undefined;
   }
 

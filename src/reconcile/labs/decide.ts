@@ -6,6 +6,7 @@ import {
   type ObservedIntent,
   type ObservedLab,
   type ObservedNamespace,
+  type ObservedService,
   type WantedLab,
 } from '../../domain/lab/observed.ts';
 import { LAB_CONTAINER, type ObservedPod } from '../../domain/lab/pod.ts';
@@ -58,6 +59,7 @@ export type Decision =
 export type OrphanDecision =
   | { readonly do: 'nothing'; readonly again?: number }
   | { readonly do: 'remove-leftover-pod'; readonly pod: ObservedPod }
+  | { readonly do: 'remove-leftovers'; readonly service: ObservedService }
   | { readonly do: 'collect-namespace'; readonly namespace: ObservedNamespace; readonly leftover: boolean }
   | { readonly do: 'report-leftover'; readonly again: number; readonly loud: boolean };
 
@@ -101,19 +103,21 @@ export function decide(
 }
 
 /**
- * What to do with a namespace or pod of a lab without an intent.
+ * What to do with a namespace, a pod or a Service of a lab without an intent.
  *
  * @param leftoverForMs for how long it has been here without an intent and without being kept, in milliseconds
  * @param now milliseconds since the epoch
  */
 export function decideOrphan(
-  { namespace, pod }: Pick<ObservedLab, 'namespace' | 'pod'>,
+  { namespace, pod, service }: Pick<ObservedLab, 'namespace' | 'pod' | 'service'>,
   leftoverForMs: number,
   { namespaceRetention, leftoverGrace, clockSkew }: LabTimings,
   now: number,
 ): OrphanDecision {
-  if (namespace === undefined || namespace.terminating) return { do: 'nothing' };
-  if (pod === undefined && namespace.keptSince !== null) {
+  if (namespace?.terminating === true) return { do: 'nothing' };
+  const isEmpty = pod === undefined && service === undefined;
+  if (namespace === undefined && isEmpty) return { do: 'nothing' };
+  if (namespace !== undefined && isEmpty && namespace.keptSince !== null) {
     if (namespace.permanent) return { do: 'nothing' };
     const left = namespace.keptSince + namespaceRetention + clockSkew - now;
     return left > 0 ? { do: 'nothing', again: left } : { do: 'collect-namespace', namespace, leftover: false };
@@ -124,6 +128,8 @@ export function decideOrphan(
     return { do: 'report-leftover', again: loud ? left : Math.min(left, LOUD_AFTER_MS), loud };
   }
   if (pod !== undefined) return { do: 'remove-leftover-pod', pod };
+  if (service !== undefined) return { do: 'remove-leftovers', service };
+  if (namespace === undefined) return { do: 'nothing' };
   return namespace.permanent ? { do: 'nothing' } : { do: 'collect-namespace', namespace, leftover: true };
 }
 

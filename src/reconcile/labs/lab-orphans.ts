@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { intentName } from '../../domain/lab/object-names.ts';
 import type { ObservedLab } from '../../domain/lab/observed.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
-import { Namespaces, Secrets } from '../../storage/kubernetes/resources.ts';
+import { Namespaces, Secrets, Services } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { Controller, type Run } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
@@ -27,7 +27,7 @@ export interface LabOrphansOptions {
 }
 
 /**
- * Namespaces and pods of labs that nobody has asked for: kept ones whose time is over, and what a crash or somebody else has
+ * Namespaces, pods and Services of labs that nobody has asked for: kept ones whose time is over, and what a crash or somebody else has
  * left behind. Before anything is removed the API server is asked whether there is an intent after all.
  */
 export class LabOrphans {
@@ -68,7 +68,8 @@ export class LabOrphans {
         return decision.again === undefined ? {} : { requeueAfterMs: decision.again };
       case 'report-leftover':
         if (decision.loud) {
-          logger.warn({ lab: slug, namespace: observed.namespace?.name }, 'leftover without an intent');
+          const namespace = observed.namespace?.name ?? (observed.pod ?? observed.service)?.namespace;
+          logger.warn({ lab: slug, namespace }, 'leftover without an intent');
         } else if (this.#sinceOf(slug, observed) === undefined) {
           this.#leftovers.set(slug, { what: identityOf(observed), since: this.#clock.monotonic() });
         }
@@ -83,6 +84,17 @@ export class LabOrphans {
           priority: 'background',
         });
         return { requeueAfterMs: CLEANUP_AGAIN_MS };
+      }
+      case 'remove-leftovers': {
+        const { namespace, name, uid, spawnId } = decision.service;
+        if (await this.#hasIntent(slug)) return {};
+        logger.warn({ lab: slug, namespace }, 'removing a Service and Secrets without an intent');
+        const background = { priority: 'background' } as const;
+        // The Service at last: as long as it is there, this is done again.
+        await client.deleteCollection(Secrets, namespace, oneSpawnSelector(controller, slug, spawnId), background);
+        await client.delete(Services, { namespace, name }, { uid, ...background });
+        this.#leftovers.delete(slug);
+        return {};
       }
       case 'collect-namespace': {
         const { name, uid, resourceVersion } = decision.namespace;
@@ -123,6 +135,6 @@ export function labOrphansController(orphans: LabOrphans, cache: LabCache, logge
   });
 }
 
-function identityOf({ namespace }: ObservedLab): string {
-  return namespace?.uid ?? '';
+function identityOf({ namespace, service, pod }: ObservedLab): string {
+  return (namespace ?? service ?? pod)?.uid ?? '';
 }

@@ -4,7 +4,7 @@ import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabConfig } from '../../config/config.ts';
 import { hindrancePatch, parseIntent, parseSecrets } from '../../domain/lab/intent.ts';
 import type { LabSecrets, LabSpec } from '../../domain/lab/lab.ts';
-import { POD_NAME } from '../../domain/lab/object-names.ts';
+import { podNameOf } from '../../domain/lab/object-names.ts';
 import { asWanted, currentPod, labSpecOf, type ObservedIntent, type WantedLab } from '../../domain/lab/observed.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
@@ -37,6 +37,8 @@ export interface LabReconcilerOptions {
   readonly controller: string;
   /** Where the configuration asks for signed tokens. */
   readonly tokens?: LabTokens | undefined;
+  /** Resolves when the namespace that labs share has what isolates them. */
+  readonly prepare: () => Promise<void>;
   /** Whether images are built from repositories: by another controller. */
   readonly buildsImages: boolean;
   /** The longest that a refusal which may pass is waited for, in milliseconds; tests shorten it. */
@@ -73,10 +75,15 @@ export class LabReconciler {
   }
 
   #decide(slug: string): Decided | undefined {
-    const { cache, operations, timings, admission } = this.#options;
+    const { cache, operations, timings, admission, logger } = this.#options;
     const lab = asWanted(cache.observe(slug));
     if (lab === undefined) return undefined;
     const { intent } = lab;
+    if (!cache.sees(intent)) {
+      // As another replica may have accepted it that had another configuration.
+      logger.error({ lab: slug, namespace: intent.spec.namespace }, 'there is no right to see a lab; it is left alone');
+      return undefined;
+    }
     const operation = operations.resume(intent.deleting ? 'delete' : 'spawn', subjectOf(intent));
     const [now, at] = [this.#clock.now(), this.#clock.monotonic()];
     operation.notePod(currentPod(lab), at);
@@ -90,7 +97,7 @@ export class LabReconciler {
     const { client, cache } = this.#options;
     const { namespace } = intent.spec;
     const [found] = await Promise.all([
-      namespace === '' ? undefined : client.get(Pods, { namespace, name: POD_NAME }),
+      namespace === '' ? undefined : client.get(Pods, { namespace, name: podNameOf(intent.spec) }),
       this.#confirm(intent),
     ]);
     if (found !== undefined) cache.observePod(found);
@@ -137,6 +144,7 @@ export class LabReconciler {
       const secrets = operation.secrets ?? (await this.#readSecrets(intent));
       if (secrets === undefined) return {};
       operation.keepSecrets(secrets);
+      if (spec.objectName !== undefined) await this.#options.prepare();
       written = await this.#writer.write({
         slug,
         spawnId: spec.spawnId,

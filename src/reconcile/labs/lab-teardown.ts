@@ -2,12 +2,13 @@ import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { LabConfig } from '../../config/config.ts';
 import { cleanedPatch, failurePatch } from '../../domain/lab/intent.ts';
+import type { LabSpec } from '../../domain/lab/lab.ts';
 import { endStatus } from '../../domain/lab/lab-state.ts';
 import {
   ENDED_SPAWN_ANNOTATION,
   KEPT_SINCE_ANNOTATION,
   PERMANENT_ANNOTATION,
-  POD_NAME,
+  podNameOf,
   RETAIN_LABEL,
   SPEC_HASH_ANNOTATION,
   volumeClaimName,
@@ -17,7 +18,7 @@ import type { ObservedPod } from '../../domain/lab/pod.ts';
 import type { Finding } from '../../domain/lab/reasons.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
 import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts';
-import { Namespaces, PersistentVolumeClaims, Pods, Secrets } from '../../storage/kubernetes/resources.ts';
+import { Namespaces, PersistentVolumeClaims, Pods, Secrets, Services } from '../../storage/kubernetes/resources.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import type { Result } from '../work-queue.ts';
 import type { LabCache } from './lab-cache.ts';
@@ -123,12 +124,15 @@ export class LabTeardown {
    * @param options.force without waiting for its machine to confirm that it has ended
    * @throws KubeError
    */
-  async deletePod({ namespace, uid }: ObservedPod, { force = false } = {}): Promise<void> {
-    await this.#deletePod(namespace, { uid, ...(force ? { gracePeriodSeconds: 0 } : {}) });
+  async deletePod({ namespace, name, uid }: ObservedPod, { force = false } = {}): Promise<void> {
+    await this.#deletePod({ namespace, name }, { uid, ...(force ? { gracePeriodSeconds: 0 } : {}) });
   }
 
-  async #deletePod(namespace: string, options: { uid: string; gracePeriodSeconds?: number }): Promise<void> {
-    await this.#options.client.delete(Pods, { namespace, name: POD_NAME }, options).catch((error: unknown) => {
+  async #deletePod(
+    pod: { readonly namespace: string; readonly name: string },
+    options: { uid: string; gracePeriodSeconds?: number },
+  ): Promise<void> {
+    await this.#options.client.delete(Pods, pod, options).catch((error: unknown) => {
       // Another pod of that name: the one that was meant is gone.
       if (!isKubeError(error, 409)) throw error;
     });
@@ -146,9 +150,12 @@ export class LabTeardown {
     const { slug, spec } = intent;
     const { namespace } = spec;
     logger.info({ lab: slug }, 'a lab has ended while its objects were written: removing them');
+    const made = oneSpawnSelector(controller, slug, spec.spawnId);
+    const name = podNameOf(spec);
     await Promise.all([
-      client.deleteCollection(Secrets, namespace, oneSpawnSelector(controller, slug, spec.spawnId)),
-      pod === undefined ? undefined : this.#deletePod(namespace, { uid: pod.metadata?.uid ?? '' }),
+      client.deleteCollection(Secrets, namespace, made),
+      this.#removeService(spec, made),
+      pod === undefined ? undefined : this.#deletePod({ namespace, name }, { uid: pod.metadata?.uid ?? '' }),
     ]);
     return {};
   }
@@ -165,6 +172,11 @@ export class LabTeardown {
     cache.forgetIntent(intent);
   }
 
+  /** Where labs share a namespace, a Service ends with its spawn; elsewhere it stays with the namespace. */
+  async #removeService({ namespace, objectName }: LabSpec, selector: string): Promise<void> {
+    if (objectName !== undefined) await this.#options.client.deleteCollection(Services, namespace, selector);
+  }
+
   async #askToEnd(lab: WantedLab): Promise<void> {
     const { client, config, controller, cache } = this.#options;
     const { intent, pod } = lab;
@@ -173,7 +185,7 @@ export class LabTeardown {
     if (where === '') return;
     const itsOwn = spawnSelector(controller, intent);
     const claims = `${oneLabSelector(controller, intent.slug)},${RETAIN_LABEL}!=true`;
-    const hasClaims = config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === false);
+    const hasClaims = config.volumes.some(({ persistentVolumeClaim: claim }) => claim?.retain === false);
     // Claims from before they were to be kept do not say so themselves.
     const kept = config.volumes.filter((volume) => volume.persistentVolumeClaim?.retain === true);
     const fieldSelector = kept.map(({ name }) => `metadata.name!=${volumeClaimName(name)}`).join(',');
@@ -182,6 +194,7 @@ export class LabTeardown {
       pod === undefined ? client.deleteCollection(Pods, where, itsOwn) : undefined,
       pod === undefined || pod.terminating ? undefined : this.deletePod(pod),
       client.deleteCollection(Secrets, where, itsOwn),
+      this.#removeService(intent.spec, itsOwn),
       hasClaims
         ? client.deleteCollection(PersistentVolumeClaims, where, claims, kept.length === 0 ? {} : { fieldSelector })
         : undefined,

@@ -6,7 +6,8 @@ import { LabwrightError } from '../../domain/errors.ts';
 import { buildIntent, deletingPatch, INTENT_TYPE, parseIntent } from '../../domain/lab/intent.ts';
 import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabEvent, LabKey, LabSecrets, LabSpec, LabState } from '../../domain/lab/lab.ts';
-import { buildObjectNames, LAB_INTENT_KIND } from '../../domain/lab/object-names.ts';
+import { LAB_INTENT_KIND } from '../../domain/lab/object-names.ts';
+import type { Occupant } from '../../domain/lab/placeholders.ts';
 import type { ObservedIntent } from '../../domain/lab/observed.ts';
 import { KIND_LABEL, labSlug } from '../../domain/names.ts';
 import { type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
@@ -119,7 +120,7 @@ export class Labs implements LabService {
       ...rest,
       spawnId: randomUUID(),
       servername: key.servername,
-      namespace: cache.namespaceOf(slug) ?? buildObjectNames(key, config.namespacePrefix).namespace,
+      ...this.#place(slug, { user: request.user, servername: key.servername }),
       ...(config.token.source === 'signed' ? { signedToken: true } : {}),
       createdAt,
       deadline: createdAt + config.spawnTimeout,
@@ -131,6 +132,13 @@ export class Labs implements LabService {
       operations.resume('spawn', { slug, username: key.username, spawnId: spec.spawnId });
     });
     await promised.catch(explainKubeError);
+  }
+
+  /** A lab that has a namespace from before goes there, if it is to have one of its own. */
+  #place(slug: string, occupant: Occupant): Pick<LabSpec, 'namespace' | 'objectName'> {
+    const place = this.#options.builder.placeOf(occupant);
+    const before = place.objectName === undefined ? this.#options.cache.namespaceOf(slug) : undefined;
+    return before === undefined ? place : { namespace: before };
   }
 
   async delete(key: LabKey, { force = false } = {}): Promise<void> {

@@ -1,7 +1,7 @@
 import type { KubernetesObject, V1Container, V1ContainerStatus, V1ObjectMeta, V1Pod } from '@kubernetes/client-node';
 import { CONTROLLER_LABEL, KIND_LABEL, LAB_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
 import { parseAddressing } from '../../domain/lab/internal-url.ts';
-import type { ObservedIntent, ObservedNamespace } from '../../domain/lab/observed.ts';
+import type { ObservedIntent, ObservedNamespace, ObservedService } from '../../domain/lab/observed.ts';
 import {
   type EndingFacts,
   LAB_CONTAINER,
@@ -78,6 +78,20 @@ export function observeNamespace({ metadata }: KubernetesObject): ObservedNamesp
   };
 }
 
+/** What is kept of a Service; undefined for one without a lab. */
+export function observeService({ metadata }: KubernetesObject): ObservedService | undefined {
+  const slug = metadata?.labels?.[LAB_LABEL];
+  if (metadata?.name === undefined || slug === undefined) return undefined;
+  return {
+    slug,
+    name: metadata.name,
+    namespace: metadata.namespace ?? '',
+    uid: metadata.uid ?? '',
+    resourceVersion: metadata.resourceVersion ?? '',
+    spawnId: metadata.labels?.[SPAWN_LABEL] ?? '',
+  };
+}
+
 /** What is kept of a pod; undefined for one without a lab. */
 export function observePod(pod: V1Pod): ObservedPod | undefined {
   const { metadata, status } = pod;
@@ -85,6 +99,7 @@ export function observePod(pod: V1Pod): ObservedPod | undefined {
   if (metadata?.namespace === undefined || slug === undefined) return undefined;
   return {
     namespace: metadata.namespace,
+    name: metadata.name ?? '',
     uid: metadata.uid ?? '',
     resourceVersion: metadata.resourceVersion ?? '',
     slug,

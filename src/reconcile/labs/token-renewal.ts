@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { tokenPatch } from '../../builder/lab/environment.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { renewedPatch } from '../../domain/lab/intent.ts';
-import { LAB_SECRET_NAME } from '../../domain/lab/object-names.ts';
+import { buildObjectNames } from '../../domain/lab/object-names.ts';
 import { currentPod, type ObservedIntent, type ObservedLab } from '../../domain/lab/observed.ts';
 import { findEnd } from '../../domain/lab/reasons.ts';
 import { type CallOptions, type KubeClient, METADATA_ONLY } from '../../storage/kubernetes/kube-client.ts';
@@ -100,11 +100,12 @@ export class TokenRenewal {
   async #renew(intent: ObservedIntent, logger: Logger): Promise<Result> {
     const { client, cache, tokens, controller } = this.#options;
     const { slug } = intent;
-    const { namespace, spawnId } = intent.spec;
+    const { namespace, spawnId, user, servername } = intent.spec;
     const { token, issuedAt } = await tokens.mint(tokenSubject(intent.spec));
     const options: CallOptions = { ...METADATA_ONLY, priority: 'background' };
     try {
-      await client.patch(Secrets, { namespace, name: LAB_SECRET_NAME }, tokenPatch(token), options);
+      const { secret: name } = buildObjectNames({ username: user.username, servername }, intent.spec);
+      await client.patch(Secrets, { namespace, name }, tokenPatch(token), options);
     } catch (error) {
       if (!isForeignOrGone(error)) throw error;
       // Most often the lab is just ending. Where it is not, nothing helps but to start it again.

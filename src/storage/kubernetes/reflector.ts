@@ -16,7 +16,8 @@ export interface Cached {
 export interface ReflectorOptions<T extends KubernetesObject, K extends Cached> {
   readonly client: KubeClient;
   readonly resource: Resource<T>;
-  readonly select: ListOptions;
+  /** What is in the collection; a function is asked when `run` begins. */
+  readonly select: ListOptions | (() => ListOptions);
   /** The part of an object that is needed, or undefined when it is none of ours. */
   readonly project: (object: T) => K | undefined;
   /** Called after every change of the store. `current` is undefined when the object is gone. */
@@ -72,6 +73,7 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   #restart = new AbortController();
   #markReady!: () => void;
   #isReady = false;
+  #selected: ListOptions = {};
   #resourceVersion = '';
   #failures = 0;
   #openedAt = Number.POSITIVE_INFINITY;
@@ -150,6 +152,8 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
 
   /** Follows the collection until `signal` aborts. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
+    const { select } = this.#options;
+    this.#selected = typeof select === 'function' ? select() : select;
     for (;;) {
       this.#openedAt = Number.POSITIVE_INFINITY;
       this.#heard = false;
@@ -188,11 +192,11 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
 
   /** Lists everything and reports what differs from before. */
   async #list(signal: AbortSignal): Promise<void> {
-    const { client, resource, select, watchOnly = false } = this.#options;
+    const { client, resource, watchOnly = false } = this.#options;
     const missing = new Set(this.#store.keys());
     // A list without a version is never older than what the server has told before it was asked for.
     const newest = this.#newest;
-    const pages = client.listPages(resource, { ...select, signal, ...(watchOnly ? { pageSize: 1 } : {}) });
+    const pages = client.listPages(resource, { ...this.#selected, signal, ...(watchOnly ? { pageSize: 1 } : {}) });
     let version = '';
     for await (const page of pages) {
       if (version === '' && isNewer(newest, page.resourceVersion)) this.#beginAnew(newest, page.resourceVersion);
@@ -233,11 +237,11 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { client, resource, select, watchSeconds = 300, silenceMs = 90_000 } = this.#options;
+    const { client, resource, watchSeconds = 300, silenceMs = 90_000 } = this.#options;
     this.#restart = new AbortController();
     const { signal: restart } = this.#restart;
     const events = client.watch(resource, {
-      ...select,
+      ...this.#selected,
       resourceVersion: this.#resourceVersion,
       // Spread, so that the watches of one controller do not all end in the same moment.
       timeoutSeconds: Math.ceil(jittered(watchSeconds)),

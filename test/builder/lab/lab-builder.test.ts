@@ -13,7 +13,7 @@ function environmentOf({ envSecret }: LabObjects): Record<string, string> {
 }
 
 function hashOf({ namespace }: LabObjects): string | undefined {
-  return namespace.metadata?.annotations?.[SPEC_HASH_ANNOTATION];
+  return namespace?.metadata?.annotations?.[SPEC_HASH_ANNOTATION];
 }
 
 /** Where the notebook container sees each of its volumes. */
@@ -212,7 +212,7 @@ initContainers: [{ name: i, image: i, volumeMounts: [{ name: used, mountPath: /u
   it('keep files apart whose names would look the same', () => {
     const config = configWithLab('files: { /etc/a-b: one, /etc/a_b: two, /opt/a-b: three, /opt/passwd: four }');
     const { files } = buildWith(config);
-    expect(Object.values(files.data ?? {}).slice(2)).toEqual(['one', 'two', 'three', 'four']);
+    expect(Object.values(files?.data ?? {}).slice(2)).toEqual(['one', 'two', 'three', 'four']);
   });
 });
 
@@ -405,12 +405,12 @@ namespaceAnnotations: { range: "{uid}/1" }
 
   it('stands in names, labels and annotations', () => {
     const { pod, serviceAccount, namespace } = buildWith(config, { user });
-    expect(serviceAccount.metadata).toMatchObject({ name: safe, annotations: { 'example.org/role': `role-${safe}` } });
+    expect(serviceAccount?.metadata).toMatchObject({ name: safe, annotations: { 'example.org/role': `role-${safe}` } });
     expect(pod.metadata).toMatchObject({
       labels: { who: safe, app: 'jupyterhub', component: 'singleuser-server' },
       annotations: { who: 'Ada@example.org', 'hub.jupyter.org/username': 'Ada@example.org' },
     });
-    expect(namespace.metadata?.annotations).toMatchObject({ range: '1101/1' });
+    expect(namespace?.metadata?.annotations).toMatchObject({ range: '1101/1' });
   });
 
   it('is never that of another lab', () => {
@@ -433,7 +433,7 @@ describe('the service account of a lab', () => {
     ];
     const objects = buildWith(configWithLab(`serviceAccount: { tokens: [${tokens.join(', ')}] }`));
     const { pod, serviceAccount } = objects;
-    expect(serviceAccount.automountServiceAccountToken).toBe(false);
+    expect(serviceAccount?.automountServiceAccountToken).toBe(false);
     const volumes = pod.spec?.volumes?.filter(({ projected }) => projected !== undefined);
     expect(volumes).toEqual([
       {
@@ -472,11 +472,11 @@ files:
   /etc/key: { base64: AAEC, mode: "0400" }
 `);
     const { files, pod } = buildWith(config);
-    const at = (path: string) => files.data?.[fileKey(path)];
+    const at = (path: string) => files?.data?.[fileKey(path)];
     expect(at('/etc/motd')).toBe('hello');
     expect(JSON.parse(at('/etc/jupyter/server.json') ?? '')).toEqual({ ContentsManager: { allow_hidden: true } });
     expect(at('/etc/site.yaml')).toBe('a:\n  - 1\n  - 2\n');
-    expect(files.binaryData).toEqual({ [fileKey('/etc/key')]: 'AAEC' });
+    expect(files?.binaryData).toEqual({ [fileKey('/etc/key')]: 'AAEC' });
     const volume = pod.spec?.volumes?.find(({ name }) => name === 'lab-files');
     const modes = Object.fromEntries(volume?.configMap?.items?.map(({ key, mode }) => [key, mode]) ?? []);
     expect(modes).toEqual({
@@ -512,7 +512,7 @@ describe('a sidecar', () => {
         },
       },
     ]);
-    expect(namespace.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
+    expect(namespace?.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': 'restricted' });
   });
 
   it.each([
@@ -524,7 +524,7 @@ describe('a sidecar', () => {
     ['ports: [{ containerPort: 80, hostPort: 80 }]', 'privileged'],
   ])('that asks for %s needs Pod Security %s', (text, level) => {
     const { namespace } = buildWith(withSidecar(text));
-    expect(namespace.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': level });
+    expect(namespace?.metadata?.labels).toMatchObject({ 'pod-security.kubernetes.io/enforce': level });
   });
 });
 

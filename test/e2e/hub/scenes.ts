@@ -1,5 +1,5 @@
 import { buildObjectNames } from '../../../src/domain/lab/object-names.ts';
-import { LAB_LABEL } from '../../../src/domain/names.ts';
+import { LAB_LABEL, labSlug } from '../../../src/domain/names.ts';
 import { Namespaces, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { waitFor } from '../../support/wait-for.ts';
 import { takeFindings, watchText } from '../../support/canary.ts';
@@ -304,7 +304,8 @@ async function stopped(hub: RealHub, username: string): Promise<void> {
 }
 
 function findPod({ cluster }: HubScene, username: string, servername = '') {
-  const { namespace, pod } = buildObjectNames({ username, servername }, cluster.prefix);
+  const key = { username, servername };
+  const { namespace, pod } = buildObjectNames(key, { namespace: `${cluster.prefix}-${labSlug(key)}` });
   return cluster.client.get(Pods, { namespace, name: pod });
 }
 

@@ -7,15 +7,21 @@ import {
   type Resource,
   Secrets,
   ServiceAccounts,
+  Services,
 } from '../../../src/storage/kubernetes/resources.ts';
 import type { KubeRequest } from '../../support/cluster-requests.ts';
-import { useCluster, type Setting } from '../support/controller.ts';
+import { SHARED, useCluster, type Setting } from '../support/controller.ts';
 import { aKey, aLab } from '../support/labs.ts';
 import { signedConfig, TestKeys } from '../support/tokens.ts';
 import { until } from '../support/until.ts';
 
-/** What the design allows: first spawn, spawn in a kept namespace, delete, a start with a thousand labs, watches held. */
-const BUDGET = { firstSpawn: 11, nextSpawn: 7, delete: 5, recovery: 20, watches: 4 };
+/**
+ * What the design allows: first spawn, spawn in a kept namespace, delete, a start with a thousand labs, watches held. In a namespace that
+ * labs share every spawn is the first one.
+ */
+const BUDGET = SHARED
+  ? { firstSpawn: 5, nextSpawn: 5, delete: 5, recovery: 20, watches: 5 }
+  : { firstSpawn: 11, nextSpawn: 7, delete: 5, recovery: 20, watches: 4 };
 const LABS = 1_000;
 const READERS = 1_000;
 /** A count can only be trusted when nothing more comes; nothing that the controller does by itself is quicker. */
@@ -79,7 +85,7 @@ it('serves a thousand readers of one spawn at no cost in calls', async () => {
   expect(calls.length).toBeLessThanOrEqual(BUDGET.firstSpawn);
 });
 
-it('knows a thousand labs again with a fixed number of lists, and holds four watches', async () => {
+it('knows a thousand labs again with a fixed number of lists and watches', async () => {
   const setting = await clusters.setting();
   const { requests } = setting.proxy;
   const [template, ...others] = Array.from({ length: LABS }, (_, index) => `user-${String(index).padStart(4, '0')}`);
@@ -102,8 +108,12 @@ async function copyLab(setting: Setting, template: string, users: readonly strin
   const { client } = setting;
   const namespace = setting.namespaceOf(aKey(template));
   const parts: readonly { resource: Resource<KubernetesObject>; object: KubernetesObject | undefined }[] = [
-    { resource: Namespaces, object: await client.get(Namespaces, { name: namespace }) },
-    { resource: ServiceAccounts, object: await client.get(ServiceAccounts, { namespace, name: 'lab' }) },
+    ...(SHARED
+      ? [{ resource: Services, object: await client.get(Services, setting.podRef(aKey(template))) }]
+      : [
+          { resource: Namespaces, object: await client.get(Namespaces, { name: namespace }) },
+          { resource: ServiceAccounts, object: await client.get(ServiceAccounts, { namespace, name: 'lab' }) },
+        ]),
     { resource: Secrets, object: await client.get(Secrets, setting.intentRef(aKey(template))) },
     { resource: Pods, object: await client.get(Pods, setting.podRef(aKey(template))) },
   ];
@@ -124,6 +134,7 @@ function bare(object: KubernetesObject | undefined): unknown {
   const { apiVersion, kind, metadata = {}, ...rest } = object as KubernetesObject & Record<string, unknown>;
   const { name, namespace, labels, annotations } = metadata;
   const sent = { ...rest, apiVersion, kind, metadata: { name, namespace, labels, annotations } };
-  // The scheduler is to find a node for the copy itself.
-  return { ...sent, status: undefined, spec: { ...(rest['spec'] as object | undefined), nodeName: undefined } };
+  // The cluster is to find a node and an address for the copy itself.
+  const found = { nodeName: undefined, clusterIP: undefined, clusterIPs: undefined };
+  return { ...sent, status: undefined, spec: { ...(rest['spec'] as object | undefined), ...found } };
 }

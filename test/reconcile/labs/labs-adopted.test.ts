@@ -81,7 +81,7 @@ describe.concurrent('a running lab whose intent is removed', () => {
 
 describe.concurrent('a pod without an intent', () => {
   it('of a spawn that has ended is not adopted', async () => {
-    const setting = await clusters.setting({ leftoverGrace: 500 });
+    const setting = await clusters.setting({ leftoverGrace: 500, namespaces: 'perLab' });
     const { spec } = await setting.spawn(aLab());
     await setting.stop();
     const annotations = { 'labwright.dev/ended-spawn': spec.spawnId };

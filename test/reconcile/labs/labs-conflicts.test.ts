@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const { Namespaces, Pods, ResourceQuotas, Secrets, Services } = resources;
 
-const clusters = useCluster();
+const clusters = useCluster({ namespaces: 'perLab' });
 
 type Kind = resources.Resource<KubernetesObject>;
 const NAMED: readonly { kind: string; resource: Kind; name: string; spec: object }[] = [

@@ -43,12 +43,13 @@ describe.concurrent('a lab whose intent somebody has damaged', () => {
     const { spec } = await setting.spawn(aLab());
     const other = aKey('grace');
     const theirs = await setting.spawn(aLab({ username: 'grace' }));
-    const pod = await setting.client.get(Pods, { namespace: theirs.spec.namespace, name: 'lab' });
-    const written = { ...spec, namespace: theirs.spec.namespace };
+    const pod = await setting.client.get(Pods, setting.podRef(other));
+    const { namespace, objectName } = theirs.spec;
+    const written = { ...spec, namespace, objectName };
     await damage(setting, { annotations: { [SPEC]: JSON.stringify(written) } });
     await setting.untilPhase('failed');
     await setting.labs.delete(aKey());
-    const left = await setting.client.get(Pods, { namespace: theirs.spec.namespace, name: 'lab' });
+    const left = await setting.client.get(Pods, setting.podRef(other));
     expect(left?.metadata).toMatchObject({ uid: pod?.metadata?.uid });
     expect(left?.metadata).not.toHaveProperty('deletionTimestamp');
     expect(setting.labs.get(other)?.phase).toBe('running');
@@ -139,7 +140,7 @@ describe.concurrent('an intent without the labels that it is watched by', () => 
 });
 
 it('takes a namespace whose names were taken away, and gives them back', async () => {
-  const setting = await clusters.setting();
+  const setting = await clusters.setting({ namespaces: 'perLab' });
   await setting.spawn(aLab());
   await setting.labs.delete(aKey());
   const annotations = { 'labwright.dev/username': null, 'labwright.dev/servername': null };

@@ -78,7 +78,7 @@ describe('a delete in the middle of a spawn', () => {
     { when: 'the pod', isIt: ({ verb, resource }) => verb === 'create' && resource === 'pods' },
   ])('while $when is being made cancels it, and leaves nothing', async ({ isIt }) => {
     // A pod that is there takes a moment to run: a reader of one that runs is told so, whatever the controller waits for.
-    const setting = await clusters.setting({ delays: { ...DELAYS.instant, start: 1_500 } });
+    const setting = await clusters.setting({ namespaces: 'perLab', delays: { ...DELAYS.instant, start: 1_500 } });
     const { proxy } = setting;
     let once = true;
     proxy.onCall = (_n, request) => {
@@ -109,7 +109,7 @@ describe('a delete in the middle of a spawn', () => {
   });
 
   it('that waits for an old namespace cancels it', async () => {
-    const setting = await clusters.setting({ config: aConfig({ namespaceRetention: 0 }) });
+    const setting = await clusters.setting({ namespaces: 'perLab', config: aConfig({ namespaceRetention: 0 }) });
     await setting.spawn(aLab());
     const ref = { namespace: setting.namespaceOf(), name: 'lab' };
     await setting.client.patch(Services, ref, { metadata: { finalizers: ['labwright.dev/test'] } });

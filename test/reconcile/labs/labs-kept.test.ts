@@ -5,7 +5,7 @@ import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
 import { until } from '../support/until.ts';
 
-const clusters = useCluster();
+const clusters = useCluster({ namespaces: 'perLab' });
 
 const claim = (name: string, retain: boolean) => ({
   name,
@@ -112,12 +112,12 @@ describe('a volume of a lab', () => {
   it('that is retained is found again when the configured prefix has changed', async () => {
     const config = aConfig({ volumes: [claim('home', true)], volumeMounts: [{ name: 'home', mountPath: '/data' }] });
     const setting = await clusters.setting({ config });
-    await setting.spawn(aLab());
+    const before = (await setting.spawn(aLab())).spec.namespace;
     await setting.labs.delete(aKey());
     const renamed = { ...config, lab: { ...config.lab, namespacePrefix: clusters.uniqueName('other') } };
     await setting.restart({ config: renamed });
     const state = await setting.spawn(aLab());
-    expect(state.spec.namespace).toBe(setting.namespaceOf());
+    expect(state.spec.namespace).toBe(before);
   });
 });
 

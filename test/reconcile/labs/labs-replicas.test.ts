@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { LabwrightError } from '../../../src/domain/errors.ts';
 import type { LabEvent } from '../../../src/domain/lab/lab.ts';
 import type { LabService } from '../../../src/reconcile/labs/lab-service.ts';
+import { LAB_LABEL, labSlug } from '../../../src/domain/names.ts';
 import { Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import type { KubeRequest } from '../../support/cluster-requests.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
@@ -89,11 +90,12 @@ describe('three controllers that all reconcile', () => {
     for (const username of users) {
       const state = setting.state(aKey(username));
       const namespace = setting.namespaceOf(aKey(username));
-      const { items } = await setting.client.list(Secrets, { namespace });
+      const labelSelector = `${LAB_LABEL}=${labSlug(aKey(username))}`;
+      const { items } = await setting.client.list(Secrets, { namespace, labelSelector });
       const spawns = items.map(({ metadata }) => [metadata?.name, metadata?.labels?.['labwright.dev/spawn']]);
       expect(spawns.sort()).toEqual([
-        ['lab-env', state.spec.spawnId],
-        ['lab-secrets', state.spec.spawnId],
+        [setting.names(aKey(username)).envSecret, state.spec.spawnId],
+        [setting.names(aKey(username)).secret, state.spec.spawnId],
       ]);
     }
     expect(await removals.stop()).toEqual([]);

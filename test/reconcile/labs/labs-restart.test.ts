@@ -58,7 +58,7 @@ describe.concurrent('a controller that is started again', () => {
     setting.proxy.onCall = () => 'pass';
     await setting.start();
     await setting.untilPhase('running');
-    expect(await setting.secretNames()).toEqual(['lab-env', 'lab-secrets']);
+    expect(await setting.secretNames()).toEqual([setting.names().envSecret, setting.names().secret]);
   });
 
   it('ends a lab whose deadline has passed meanwhile', async () => {

@@ -21,7 +21,7 @@ describe('a spawn', () => {
     expect(atTheEnd).toMatchObject({
       status: 'running',
       phase: 'running',
-      internalUrl: `http://lab.${setting.namespaceOf()}.svc.cluster.local:8888/user/ada/`,
+      internalUrl: `http://${setting.names().service}.${setting.namespaceOf()}.svc.cluster.local:8888/user/ada/`,
     });
     expect(setting.labs.runningUsers()).toEqual(['ada']);
   });
@@ -51,8 +51,8 @@ describe('a spawn', () => {
     const secret = async (name: string) =>
       (await setting.client.get(Secrets, { namespace: setting.namespaceOf(), name }))?.data ?? {};
     const text = (base64: string | undefined) => Buffer.from(base64 ?? '', 'base64').toString();
-    expect(text((await secret('lab-env'))['JUPYTERHUB_API_TOKEN'])).toBe(PLANTED.env);
-    expect(text((await secret('lab-secrets'))['token'])).toBe(PLANTED.token);
+    expect(text((await secret(setting.names().envSecret))['JUPYTERHUB_API_TOKEN'])).toBe(PLANTED.env);
+    expect(text((await secret(setting.names().secret))['token'])).toBe(PLANTED.token);
     const pod = JSON.stringify(await setting.pod());
     expect(pod).not.toContain(PLANTED.env);
     expect(pod).not.toContain(PLANTED.token);
@@ -61,7 +61,7 @@ describe('a spawn', () => {
   it.each(['serviceIp', 'podIp'] as const)('can be reached by %s', async (internalUrl) => {
     const setting = await clusters.setting({ config: aConfig({ internalUrl }) });
     const state = await setting.spawn(aLab());
-    const service = await setting.client.get(Services, { namespace: setting.namespaceOf(), name: 'lab' });
+    const service = await setting.client.get(Services, setting.podRef());
     const address = { serviceIp: service?.spec?.clusterIP, podIp: (await setting.pod())?.status?.podIP }[internalUrl];
     expect(state.internalUrl).toBe(`http://${address}:8888/user/ada/`);
   });
@@ -88,7 +88,7 @@ describe('two creates', () => {
 
 describe('a namespace kept from before', () => {
   it('is used again, with a new pod', async () => {
-    const setting = await clusters.setting();
+    const setting = await clusters.setting({ namespaces: 'perLab' });
     await setting.spawn(aLab());
     const before = [await setting.namespace(), await setting.pod()];
     await setting.labs.delete(aKey());
@@ -101,7 +101,7 @@ describe('a namespace kept from before', () => {
   });
 
   it('gets its objects replaced when the configuration has changed', async () => {
-    const setting = await clusters.setting();
+    const setting = await clusters.setting({ namespaces: 'perLab' });
     await setting.spawn(aLab());
     await setting.labs.delete(aKey());
     await setting.restart({ config: aConfig({ networkPolicy: { internet: false }, files: { '/etc/motd': 'hello' } }) });
@@ -122,7 +122,7 @@ describe('a namespace kept from before', () => {
     { kind: 'NetworkPolicy', resource: NetworkPolicies },
     { kind: 'Service', resource: Services },
   ])('whose $kind somebody has removed gets it back', async ({ resource }) => {
-    const setting = await clusters.setting();
+    const setting = await clusters.setting({ namespaces: 'perLab' });
     await setting.spawn(aLab());
     await setting.labs.delete(aKey());
     const ref = { namespace: setting.namespaceOf(), name: 'lab' };
@@ -132,7 +132,7 @@ describe('a namespace kept from before', () => {
   });
 
   it('and still terminating is waited for, inside the same spawn', async () => {
-    const setting = await clusters.setting({ config: aConfig({ namespaceRetention: 0 }) });
+    const setting = await clusters.setting({ namespaces: 'perLab', config: aConfig({ namespaceRetention: 0 }) });
     const hold = { metadata: { finalizers: ['labwright.dev/test'] } };
     await setting.spawn(aLab());
     const ref = { namespace: setting.namespaceOf(), name: 'lab' };

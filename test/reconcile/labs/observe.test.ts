@@ -36,6 +36,7 @@ describe('what is kept of a pod', () => {
   it('that has just been made', () => {
     expect(observePod({ ...pod({}), spec: { containers: [] } })).toEqual({
       namespace: 'lab-rachel',
+      name: 'lab',
       uid: 'u',
       resourceVersion: '7',
       slug: 'rachel',

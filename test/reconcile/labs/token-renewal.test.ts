@@ -256,13 +256,13 @@ describe('a lab that ends while its token is renewed', () => {
   it('does not get a Secret that was removed or replaced by somebody else', async () => {
     const { setting } = await signed(SHORT);
     await setting.spawn(aLab());
-    const ref = { namespace: setting.namespaceOf(), name: 'lab-secrets' };
+    const ref = { namespace: setting.namespaceOf(), name: setting.names().secret };
     await setting.client.delete(Secrets, ref);
     await until('that is said', () => setting.log.some((line) => line.includes('is gone, or was replaced')));
-    expect(await setting.secretNames()).not.toContain('lab-secrets');
+    expect(await setting.secretNames()).not.toContain(setting.names().secret);
 
     await setting.spawn(aLab({ username: 'bob' }));
-    const bob = { namespace: setting.namespaceOf(aKey('bob')), name: 'lab-secrets' };
+    const bob = { namespace: setting.namespaceOf(aKey('bob')), name: setting.names(aKey('bob')).secret };
     await setting.client.delete(Secrets, bob);
     await setting.client.create(Secrets, { metadata: bob, data: { token: 'Zm9yZWlnbg==' } });
     await until('that is said', () =>
@@ -287,7 +287,7 @@ describe('a controller without keys', () => {
 
 describe('a controller that signs no tokens any more', () => {
   it('starts no lab without the token that it was promised', async () => {
-    const { setting } = await signed(LONG);
+    const { setting } = await signed(LONG, { namespaces: 'perLab' });
     setting.proxy.onCall = (_n, { verb, resource }) =>
       verb === 'create' && resource === 'namespaces' ? 'reset-before' : 'pass';
     await setting.labs.create(aLab());

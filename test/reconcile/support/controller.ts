@@ -2,10 +2,11 @@ import type { KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { createLabs, type LabPatience } from '../../../src/app/labs.ts';
-import { POD_NAME } from '../../../src/domain/lab/object-names.ts';
+import { placeOf } from '../../../src/builder/lab/place.ts';
+import { buildObjectNames, type LabObjectNames } from '../../../src/domain/lab/object-names.ts';
 import type { Config } from '../../../src/config/index.ts';
 import type { LabEvent, LabKey, LabPhase, LabState } from '../../../src/domain/lab/lab.ts';
-import { labSlug } from '../../../src/domain/names.ts';
+import { LAB_LABEL, labSlug } from '../../../src/domain/names.ts';
 import type { BuildService } from '../../../src/reconcile/builds/build-service.ts';
 import type { LeaderElection } from '../../../src/reconcile/leader.ts';
 import { Manager } from '../../../src/reconcile/manager.ts';
@@ -24,6 +25,8 @@ import { until } from './until.ts';
 const { Namespaces, Pods, Secrets } = resources;
 
 export interface SettingOptions {
+  /** `perLab` for a test about namespaces of labs' own; otherwise as the run of the suites says. */
+  readonly namespaces?: 'perLab' | 'shared' | undefined;
   readonly config?: Config;
   readonly leftoverGrace?: number;
   readonly patience?: LabPatience;
@@ -59,6 +62,8 @@ export class Setting {
   static async create(cluster: TestCluster, options: SettingOptions = {}): Promise<Setting> {
     const setting = new Setting(cluster, await FaultProxy.start(cluster.direct), options);
     await cluster.client.create(Namespaces, { metadata: { name: setting.controller } });
+    const { namespaces, namespace } = setting.config.lab;
+    if (namespaces === 'shared') await cluster.client.create(Namespaces, { metadata: { name: namespace ?? '' } });
     const { delays, faults = [] } = options;
     if (options.kubelet !== false) {
       setting.kubelet = await cluster.startKubelet({
@@ -114,8 +119,7 @@ export class Setting {
   }
 
   #run(proxy = this.proxy, election?: LeaderElection): Running {
-    const base = this.#options.config ?? aConfig();
-    const config = base.lab.namespacePrefix === 'lab' ? withPrefix(base, this.prefix) : base;
+    const config = this.config;
     const client = new KubeClient({
       connection: tokenConnection({ server: proxy.server, token: this.cluster.token }),
       timeoutMs: config.kubernetes.requestTimeout,
@@ -169,12 +173,25 @@ export class Setting {
     await this.start(change);
   }
 
+  /** The configuration, with namespaces for this test alone. */
+  get config(): Config {
+    const base = this.#options.config ?? aConfig();
+    const { namespaces = SHARED ? 'shared' : base.lab.namespaces } = this.#options;
+    return base.lab.namespacePrefix === 'lab' ? placed(base, this.prefix, namespaces) : base;
+  }
+
+  /** What the objects of a lab are called. */
+  names(key: LabKey = aKey()): LabObjectNames {
+    const user = { username: key.username, uid: 1000, gid: 1000 };
+    return buildObjectNames(key, placeOf(this.config.lab, this.controller, { user, servername: key.servername }));
+  }
+
   namespaceOf(key: LabKey = aKey()): string {
-    return `${this.prefix}-${labSlug(key)}`;
+    return this.names(key).namespace;
   }
 
   podRef(key: LabKey = aKey()) {
-    return { namespace: this.namespaceOf(key), name: POD_NAME };
+    return { namespace: this.namespaceOf(key), name: this.names(key).pod };
   }
 
   intentRef(key: LabKey = aKey()) {
@@ -219,7 +236,8 @@ export class Setting {
   }
 
   async secretNames(key: LabKey = aKey()): Promise<string[]> {
-    const { items } = await this.client.list(Secrets, { namespace: this.namespaceOf(key) });
+    const labelSelector = `${LAB_LABEL}=${labSlug(key)}`;
+    const { items } = await this.client.list(Secrets, { namespace: this.namespaceOf(key), labelSelector });
     return items.map(({ metadata }) => metadata?.name ?? '').sort();
   }
 
@@ -264,7 +282,7 @@ export class Setting {
     await this.client.createSubresource(Pods, this.podRef(key), 'binding', {
       apiVersion: 'v1',
       kind: 'Binding',
-      metadata: { name: POD_NAME },
+      metadata: { name: this.podRef(key).name },
       target: { kind: 'Node', name: 'node-of-the-test' },
     });
     await this.setPodStatus(
@@ -283,6 +301,9 @@ export class Setting {
   }
 }
 
+/** Whether all labs of these suites share a namespace, where a test does not say how they are. */
+export const SHARED = process.env['LABWRIGHT_TEST_NAMESPACES'] === 'shared';
+
 /** For a replica that serves while others reconcile. */
 const NEVER_LEADS: LeaderElection = {
   isLeader: false,
@@ -298,16 +319,17 @@ interface Running {
 }
 
 /** The same configuration for namespaces of this test alone. */
-function withPrefix(config: Config, namespacePrefix: string): Config {
-  return { ...config, lab: { ...config.lab, namespacePrefix } };
+function placed(config: Config, namespacePrefix: string, namespaces: 'perLab' | 'shared'): Config {
+  const namespace = namespaces === 'shared' ? `${namespacePrefix}-shared` : undefined;
+  return { ...config, lab: { ...config.lab, namespacePrefix, namespaces, namespace } };
 }
 
 /**
  * One cluster for a test file, and controllers that end with the test that started them.
  *
- * @param options `concurrent`: tests run side by side, so that the controllers end with the last one
+ * @param options `concurrent`: tests run side by side, so that the controllers end with the last one; `namespaces`: for all of them
  */
-export function useCluster(options: { readonly concurrent?: boolean } = {}) {
+export function useCluster(options: { readonly concurrent?: boolean } & Pick<SettingOptions, 'namespaces'> = {}) {
   let cluster: TestCluster;
   const settings: Setting[] = [];
   const closeAll = () => Promise.all(settings.splice(0).map((setting) => setting.close()));
@@ -325,7 +347,7 @@ export function useCluster(options: { readonly concurrent?: boolean } = {}) {
     /** A name nobody else uses. */
     uniqueName: (prefix: string) => cluster.uniqueName(prefix),
     async setting(settingOptions?: SettingOptions): Promise<Setting> {
-      const setting = await Setting.create(cluster, settingOptions);
+      const setting = await Setting.create(cluster, { namespaces: options.namespaces, ...settingOptions });
       settings.push(setting);
       return setting;
     },

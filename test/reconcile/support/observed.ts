@@ -79,6 +79,7 @@ export function ended(exitCode: number, reason = exitCode === 0 ? 'Completed' : 
 export function aPod(changes: Partial<ObservedPod> = {}): ObservedPod {
   return {
     namespace: 'lab-rachel',
+    name: 'lab',
     uid: 'pod-1',
     resourceVersion: '12',
     slug: 'rachel',

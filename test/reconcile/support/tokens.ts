@@ -56,7 +56,10 @@ export class TestKeys {
 
 /** The token in the lab's Secret; undefined when there is none. */
 export async function tokenIn(setting: Setting, key = aKey()): Promise<string | undefined> {
-  const secret = await setting.client.get(Secrets, { namespace: setting.namespaceOf(key), name: 'lab-secrets' });
+  const secret = await setting.client.get(Secrets, {
+    namespace: setting.namespaceOf(key),
+    name: setting.names(key).secret,
+  });
   const token = secret?.data?.['token'];
   return token === undefined ? undefined : Buffer.from(token, 'base64').toString('utf8');
 }

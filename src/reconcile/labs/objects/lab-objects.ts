@@ -1,7 +1,8 @@
-import type { KubernetesObject, V1Pod, V1Secret } from '@kubernetes/client-node';
+import type { KubernetesObject, V1Namespace, V1PersistentVolumeClaim, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { LabObjects } from '../../../builder/lab/lab-builder.ts';
 import {
   KEPT_SINCE_ANNOTATION,
+  KUBESPAWNER_USERNAME_ANNOTATION,
   NETWORK_POLICY_NAME,
   PERMANENT_ANNOTATION,
   RESOURCE_QUOTA_NAME,
@@ -55,10 +56,12 @@ export interface WriteRequest {
  * | the object that is there | what happens |
  * |---|---|
  * | is ours, and as it should be | it is used |
- * | is ours, and differs | it is replaced; a volume claim is used as it is, and a pod of an earlier spawn is waited for |
+ * | is ours, and differs | it is replaced; a volume claim of the user is used as it is, and a pod of an earlier spawn is waited for |
  * | is ours, and on its way out | an error that is tried again |
  * | is ours, and the create was refused (a quota, a limit, a webhook) | as if it had been answered with "already exists" |
  * | is somebody else's | `Refused` with `NameTaken`; it stays untouched |
+ *
+ * Where labs share a namespace, that step falls away, and there are Service, claims and Secrets before the pod.
  *
  * In a namespace kept from before with the right hash, only the secrets, the pod, and what isolates and exposes the lab
  * are made; the rest is known to be there.
@@ -78,12 +81,12 @@ export class LabObjectsWriter {
    */
   async write(request: WriteRequest): Promise<V1Pod | undefined> {
     const { objects, slug } = request;
-    const namespace = await this.#writeNamespace(request);
-    const complete = namespace === undefined;
-    if (!complete) request.onNamespace(namespace);
+    const written = objects.namespace && (await this.#writeNamespace(request, objects.namespace));
+    if (written !== undefined) request.onNamespace(written);
+    const isKept = objects.namespace !== undefined && written === undefined;
     await allEnded([
-      ...(complete ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
-      ...objects.volumeClaims.map((claim) => this.#ensure(PersistentVolumeClaims, claim, slug)),
+      ...(isKept ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
+      ...objects.volumeClaims.map((claim) => this.#ensureClaim(claim, slug)),
       this.#writeSecrets(request),
     ]);
     if (!request.isWanted()) return undefined;
@@ -92,8 +95,7 @@ export class LabObjectsWriter {
   }
 
   /** @returns undefined when a namespace kept from before has everything that stays in one */
-  async #writeNamespace({ objects, namespace, slug }: WriteRequest): Promise<KubernetesObject | undefined> {
-    const wanted = objects.namespace;
+  async #writeNamespace({ namespace, slug }: WriteRequest, wanted: V1Namespace): Promise<KubernetesObject | undefined> {
     const name = wanted.metadata?.name ?? '';
     if (namespace === undefined) {
       const { created, found } = await this.#createOrFind(Namespaces, wanted);
@@ -122,20 +124,20 @@ export class LabObjectsWriter {
     return this.#client.apply(Namespaces, { ...wanted, metadata }, METADATA_ONLY);
   }
 
-  #ensureStaying({ objects, slug, namespace: existing }: WriteRequest): Array<Promise<unknown>> {
+  #ensureStaying({ objects, slug, namespace: existing, confirm }: WriteRequest): Array<Promise<unknown>> {
     const { serviceAccount, files, limitRange, resourceQuota, networkPolicy, service } = objects;
     return [
-      this.#ensure(Services, service, slug),
-      this.#ensure(ServiceAccounts, serviceAccount, slug),
-      this.#ensure(ConfigMaps, files, slug),
-      this.#ensure(LimitRanges, limitRange, slug),
+      this.#ensure(Services, service, slug, confirm),
+      serviceAccount && this.#ensure(ServiceAccounts, serviceAccount, slug),
+      files && this.#ensure(ConfigMaps, files, slug),
+      limitRange && this.#ensure(LimitRanges, limitRange, slug),
       resourceQuota === undefined
         ? this.#remove(ResourceQuotas, existing, RESOURCE_QUOTA_NAME, slug)
         : this.#ensure(ResourceQuotas, resourceQuota, slug),
       networkPolicy === undefined
         ? this.#remove(NetworkPolicies, existing, NETWORK_POLICY_NAME, slug)
         : this.#ensure(NetworkPolicies, networkPolicy, slug),
-    ];
+    ].filter((call) => call !== undefined);
   }
 
   /** Removes what an earlier lab of a kept namespace had and this one has not, such as a quota. */
@@ -192,16 +194,39 @@ export class LabObjectsWriter {
     }
   }
 
-  async #ensure<T extends KubernetesObject>(resource: Resource<T>, object: T, slug: string): Promise<T> {
+  /** @param confirm asked before an object is replaced that may be of another spawn */
+  async #ensure<T extends KubernetesObject>(
+    resource: Resource<T>,
+    object: T,
+    slug: string,
+    confirm: () => Promise<boolean> = () => Promise.resolve(true),
+  ): Promise<T> {
     const { namespace, name = '' } = object.metadata ?? {};
     const { created, found } = await this.#createOrFind(resource, object);
     if (created !== undefined) return created;
     if (found === undefined) return this.#client.create(resource, object, METADATA_ONLY);
     if (!isOurs(found, this.#controller, slug)) throw nameTaken(resource.kind, `${namespace}/${name}`);
     if (found.metadata?.deletionTimestamp !== undefined) throw notYet(resource.kind, namespace, name);
-    if (resource.kind === PersistentVolumeClaims.kind || isEqualWhereGiven(object, found)) return found;
+    if (isEqualWhereGiven(object, found)) return found;
+    if (!(await confirm())) throw notYet(resource.kind, namespace, name);
     await this.#client.deleteAndWait(resource, { namespace, name }, { uid: found.metadata?.uid ?? '' });
     return this.#client.create(resource, object, METADATA_ONLY);
+  }
+
+  /**
+   * A claim that is there is used as it is: what is in it is the user's. Where labs share a namespace, it may be one for all servers of the
+   * user, or one that KubeSpawner has made for that user.
+   */
+  async #ensureClaim(claim: V1PersistentVolumeClaim, slug: string): Promise<void> {
+    const { namespace, name = '', annotations = {} } = claim.metadata ?? {};
+    const { found } = await this.#createOrFind(PersistentVolumeClaims, claim);
+    if (found === undefined) return;
+    const of = found.metadata?.annotations ?? {};
+    const user = of[USERNAME_ANNOTATION] ?? of[KUBESPAWNER_USERNAME_ANNOTATION];
+    if (!isOurs(found, this.#controller, slug) && user !== annotations[USERNAME_ANNOTATION]) {
+      throw nameTaken('claim', `${namespace}/${name}`);
+    }
+    if (found.metadata?.deletionTimestamp !== undefined) throw notYet('PersistentVolumeClaim', namespace, name);
   }
 
   /**
@@ -215,8 +240,8 @@ export class LabObjectsWriter {
    * Nothing of this spawn is ever removed, and nothing at all before the API server has said that the spawn is still wanted.
    */
   async #writeSecrets({ objects, slug, spawnId, confirm }: WriteRequest): Promise<void> {
-    const { envSecret, secret, pullSecret, namespace } = objects;
-    const where = namespace.metadata?.name ?? '';
+    const { envSecret, secret, pullSecret } = objects;
+    const where = envSecret.metadata?.namespace ?? '';
     const ours = oneLabSelector(this.#controller, slug);
     const secrets = [envSecret, secret, pullSecret].filter((each) => each !== undefined);
     let taken = await this.#createSecrets(secrets, mayBeThere);

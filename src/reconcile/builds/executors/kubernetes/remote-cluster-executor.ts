@@ -7,7 +7,7 @@ import { SetupError } from '../../../../domain/setup-error.ts';
 import { isOutdated, KubeError } from '../../../../storage/kubernetes/kube-error.ts';
 import { refusalOf } from '../../../labs/objects/refusal.ts';
 import type { Controller } from '../../../controller.ts';
-import { BuildNamespace, NAMESPACE } from '../../build-namespace.ts';
+import { NamespaceSetup, NAMESPACE } from '../../../namespace-setup.ts';
 import type { BuildScope } from '../../build-scope.ts';
 import {
   type Attempt,
@@ -52,7 +52,7 @@ export class RemoteClusterExecutor implements BuildExecutor {
   readonly capacity: number;
   readonly controllers: readonly Controller[];
   readonly #options: RemoteClusterExecutorOptions;
-  readonly #namespace: BuildNamespace;
+  readonly #namespace: NamespaceSetup;
   #parts: Parts | undefined;
 
   constructor(options: RemoteClusterExecutorOptions) {
@@ -60,7 +60,7 @@ export class RemoteClusterExecutor implements BuildExecutor {
     this.name = name;
     this.capacity = capacity;
     this.#options = options;
-    this.#namespace = new BuildNamespace({
+    this.#namespace = new NamespaceSetup({
       name: `build-namespace/${name}`,
       client: scope.client,
       objects: () => this.#parts?.objects,

@@ -1,14 +1,14 @@
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import { BuildPodBuilder } from '../../../src/builder/build/build-pod-builder.ts';
-import { AlwaysLeader } from '../../../src/reconcile/leader.ts';
-import { Manager } from '../../../src/reconcile/manager.ts';
-import { BuildNamespace } from '../../../src/reconcile/builds/build-namespace.ts';
-import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
-import { Namespaces, NetworkPolicies, ServiceAccounts } from '../../../src/storage/kubernetes/resources.ts';
-import { startCluster, type TestCluster } from '../../support/cluster.ts';
-import { until } from '../support/until.ts';
-import { buildsConfig } from './docker-executor-support.ts';
+import { BuildPodBuilder } from '../../src/builder/build/build-pod-builder.ts';
+import { AlwaysLeader } from '../../src/reconcile/leader.ts';
+import { Manager } from '../../src/reconcile/manager.ts';
+import { NamespaceSetup } from '../../src/reconcile/namespace-setup.ts';
+import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
+import { Namespaces, NetworkPolicies, ServiceAccounts } from '../../src/storage/kubernetes/resources.ts';
+import { startCluster, type TestCluster } from '../support/cluster.ts';
+import { until } from './support/until.ts';
+import { buildsConfig } from './builds/docker-executor-support.ts';
 
 let cluster: TestCluster;
 const closing: (() => Promise<void>)[] = [];
@@ -24,12 +24,12 @@ afterAll(async () => {
 });
 
 /** One of a replica that is not the leader. */
-function aFollower(namespace: string): BuildNamespace {
+function aFollower(namespace: string): NamespaceSetup {
   const logger = pino({ level: 'silent' });
   const builder = new BuildPodBuilder(buildsConfig(), { controller: 'hub', namespace });
   const client = new KubeClient({ connection: cluster.connection() });
   const objects = () => builder.buildNamespaceObjects();
-  const provided = new BuildNamespace({ client, objects, logger, maxDelayMs: 50 });
+  const provided = new NamespaceSetup({ name: 'build-namespace', client, objects, logger, maxDelayMs: 50 });
   const stop = new AbortController();
   const election = Object.assign(new AlwaysLeader(), { run: () => Promise.resolve() });
   const running = new Manager({ logger, election }).addController(provided.controller).run(stop.signal);
