@@ -7,6 +7,7 @@ import { namespaces } from './kinds/namespaces.ts';
 import { networkPolicies } from './kinds/network-policies.ts';
 import { nodes } from './kinds/nodes.ts';
 import { persistentVolumeClaims } from './kinds/persistent-volume-claims.ts';
+import { persistentVolumes } from './kinds/persistent-volumes.ts';
 import { pods } from './kinds/pods.ts';
 import { resourceQuotas } from './kinds/resource-quotas.ts';
 import { secrets } from './kinds/secrets.ts';
@@ -22,6 +23,7 @@ export const RESOURCE_TYPES: readonly ResourceType[] = [
   namespaces,
   nodes,
   persistentVolumeClaims,
+  persistentVolumes,
   pods,
   resourceQuotas,
   secrets,

@@ -4,12 +4,20 @@ import type { LabObjects } from './lab/lab-builder.ts';
 
 /** The objects of a lab, in the order in which they can be made. */
 export function listObjects(objects: LabObjects): KubernetesObject[] {
-  const { namespace, serviceAccount, envSecret, secret, pullSecret, files, volumeClaims } = objects;
+  const {
+    namespace,
+    serviceAccount,
+    envSecret,
+    secret,
+    pullSecret,
+    files,
+    persistentVolumes = [],
+    volumeClaims,
+  } = objects;
   const { limitRange, resourceQuota, networkPolicy, service, pod } = objects;
   const later = [limitRange, resourceQuota, networkPolicy, service, pod];
-  return [namespace, serviceAccount, envSecret, secret, pullSecret, files, ...volumeClaims, ...later].filter(
-    (object) => object !== undefined,
-  );
+  const first = [namespace, serviceAccount, envSecret, secret, pullSecret, files];
+  return [...first, ...persistentVolumes, ...volumeClaims, ...later].filter((object) => object !== undefined);
 }
 
 /** Objects as YAML documents. What a Secret holds is written beside each value, where a person can read it. */

@@ -64,6 +64,13 @@ export const imageReference = z
   .max(1024)
   .regex(IMAGE, { error: 'expected an image such as registry.example.com/name:tag' });
 
+const accessModes = z.array(z.enum(['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod'])).min(1);
+
+const secretReference = z.strictObject({
+  name: objectName.describe('Its name.'),
+  namespace: dnsLabel().describe('Its namespace.'),
+});
+
 const volumeSources = {
   hostPath: z
     .strictObject({
@@ -85,11 +92,7 @@ const volumeSources = {
     .describe('An NFS export. Needs Pod Security `baseline`.'),
   persistentVolumeClaim: z
     .strictObject({
-      accessModes: z
-        .array(z.enum(['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod']))
-        .min(1)
-        .default(['ReadWriteOnce'])
-        .describe('Access modes of the claim.'),
+      accessModes: accessModes.default(['ReadWriteOnce']).describe('Access modes of the claim.'),
       storage: memory
         .exactOptional()
         .describe('Size of the claim; with a `claimName` alone the claim has to be there.'),
@@ -119,6 +122,47 @@ const volumeSources = {
     )
     .exactOptional()
     .describe('A claim of the lab itself, made in its namespace, or one that is there.'),
+  persistentVolume: z
+    .strictObject({
+      nfs: z
+        .strictObject({
+          server: z.string().min(1).describe('Host of the NFS server.'),
+          path: exportedPath.describe('Exported path.'),
+          readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
+        })
+        .exactOptional()
+        .describe('An NFS export.'),
+      csi: z
+        .strictObject({
+          driver: z.string().min(1).describe('Name of the driver, such as `efs.csi.aws.com`.'),
+          volumeHandle: z.string().min(1).describe('What the driver calls the volume, such as `fs-1234:/homes`.'),
+          fsType: z.string().min(1).exactOptional().describe('Type of the file system.'),
+          readOnly: z.boolean().exactOptional().describe('Attach it read-only.'),
+          volumeAttributes: z.record(z.string(), z.string()).exactOptional().describe('What the driver asks for.'),
+          nodeStageSecretRef: secretReference
+            .exactOptional()
+            .describe('Secret with credentials, for a driver that mounts once for each machine.'),
+          nodePublishSecretRef: secretReference
+            .exactOptional()
+            .describe('Secret with credentials, for a driver that mounts for each pod.'),
+        })
+        .exactOptional()
+        .describe('A volume of a CSI driver, such as one of EFS or Azure Files.'),
+      mountOptions: z.array(z.string().min(1)).default([]).describe('Options of the mount, such as `nfsvers=4.1`.'),
+      accessModes: accessModes.default(['ReadWriteMany']).describe('Access modes.'),
+      storage: memory.default(2 ** 20).describe('Size that Kubernetes is told; nothing is reserved.'),
+    })
+    .check(
+      crossCheck(['nfs', 'csi'], ({ nfs, csi }, report) => {
+        if ((nfs === undefined) === (csi === undefined)) report([], 'expected exactly one of nfs, csi');
+      }),
+    )
+    .exactOptional()
+    .describe(
+      'A file system that is there, mounted with options or by a CSI driver: each lab gets a PersistentVolume and a claim for it, which end with ' +
+        'its namespace; what is in it stays. It needs the rights of `deploy/kubernetes-volumes`, and not `namespaces: shared`, where a claim that ' +
+        'is there does (`claimName`).',
+    ),
   emptyDir: z
     .strictObject({
       medium: z.enum(['Memory']).exactOptional().describe('`Memory` for a tmpfs, which counts as memory of the lab.'),

@@ -171,6 +171,14 @@ function checkNamespaces(settings: Settings, report: Report): void {
       report([...path, 'retain'], 'expected true: a claim without the server in its name is for all servers of a user');
     }
   });
+  volumes.forEach(({ persistentVolume }, index) => {
+    if (isShared && persistentVolume !== undefined) {
+      report(
+        ['volumes', index, 'persistentVolume'],
+        'expected persistentVolumeClaim with the claimName of a claim that is there',
+      );
+    }
+  });
   if (isShared && Object.keys(serviceAccount.annotations).length > 0) {
     report(
       ['serviceAccount', 'annotations'],

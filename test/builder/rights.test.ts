@@ -40,6 +40,7 @@ pullSecret: registry
 volumes:
   - { name: kept, persistentVolumeClaim: { storage: 1Gi, retain: true } }
   - { name: lost, persistentVolumeClaim: { storage: 1Gi } }
+${namespaces === 'shared' ? '' : '  - { name: homes, persistentVolume: { nfs: { server: nfs.example.org, path: /homes } } }'}
 `);
 }
 
@@ -56,7 +57,10 @@ describe('the rights in deploy/kubernetes/rbac.yaml', () => {
     const controller = cluster.uniqueName('controller');
     await makeSources(controller);
     await liveAndDie(controller);
-    const everywhere = await rulesOf('ClusterRole');
+    const everywhere = [
+      ...(await rulesOf('ClusterRole')),
+      ...(await rulesOf('ClusterRole', '../kubernetes-volumes/rbac.yaml')),
+    ];
     const atHome = await rulesOf('Role');
     const refused = () =>
       cluster.requests.all.filter(

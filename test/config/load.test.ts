@@ -148,7 +148,7 @@ describe('rules between settings of a lab', () => {
     [
       'two sources of one volume',
       'volumes: [{ name: v, emptyDir: {}, nfs: { server: s, path: /p } }]',
-      'volumes[0]: expected exactly one of hostPath, nfs, persistentVolumeClaim, emptyDir, configMap, secret',
+      'volumes[0]: expected exactly one of hostPath, nfs, persistentVolumeClaim, persistentVolume, emptyDir, configMap, secret',
     ],
     [
       'a volume called as one of ours',

@@ -46,6 +46,8 @@ const TEST_CONTROLLERS = [
   'serviceaccount-controller',
   'resourcequota-controller',
   'persistentvolumeclaim-protection-controller',
+  'persistentvolume-protection-controller',
+  'persistentvolume-binder-controller',
   'job-controller',
   'ttl-after-finished-controller',
   'garbage-collector-controller',

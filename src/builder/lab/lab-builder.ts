@@ -3,6 +3,7 @@ import type {
   V1LimitRange,
   V1Namespace,
   V1NetworkPolicy,
+  V1PersistentVolume,
   V1PersistentVolumeClaim,
   V1Pod,
   V1ResourceQuota,
@@ -34,7 +35,7 @@ import { placeOf } from './place.ts';
 import { buildPod } from './pod.ts';
 import { buildFiles } from './user-files.ts';
 import { defined, hashOf } from '../values.ts';
-import { buildVolumeClaims } from './volumes.ts';
+import { buildPersistentVolumes, buildVolumeClaims } from './claims.ts';
 
 export type { LabInput, LabSecretValues, PullSecretValues } from './context.ts';
 
@@ -51,6 +52,8 @@ export interface LabObjects {
   readonly pullSecret?: V1Secret;
   readonly files?: V1ConfigMap;
   readonly volumeClaims: V1PersistentVolumeClaim[];
+  /** What leads to file systems that are there; the claim of each has its place in `volumeClaims`. */
+  readonly persistentVolumes?: V1PersistentVolume[];
   readonly limitRange?: V1LimitRange;
   readonly resourceQuota?: V1ResourceQuota;
   readonly networkPolicy?: V1NetworkPolicy;
@@ -143,11 +146,13 @@ export class LabBuilder {
 
 /** What stays in a namespace of the lab's own when the lab ends. */
 function buildStaying(context: BuildContext) {
+  const persistentVolumes = buildPersistentVolumes(context);
   const staying = defined({
     namespace: buildNamespace(context),
     serviceAccount: buildServiceAccount(context),
     files: buildFiles(context),
     volumeClaims: buildVolumeClaims(context),
+    persistentVolumes: persistentVolumes.length === 0 ? undefined : persistentVolumes,
     limitRange: buildLimitRange(context),
     resourceQuota: buildResourceQuota(context),
     networkPolicy: buildNetworkPolicy(context),

@@ -1,10 +1,10 @@
-import type { V1PersistentVolumeClaim, V1SecretVolumeSource, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type { V1SecretVolumeSource, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import type { LabConfig, VolumeConfig, VolumeMountConfig } from '../../config/config.ts';
-import { type LabSpec, TOKEN_DIRECTORY } from '../../domain/lab/lab.ts';
-import { isShared, labMetadata, type BuildContext } from './context.ts';
+import { TOKEN_DIRECTORY } from '../../domain/lab/lab.ts';
+import { claimNameOf } from './claims.ts';
+import { isShared, type BuildContext } from './context.ts';
 import { hasSignedToken, TOKEN_KEY } from './environment.ts';
 import { homeDirectory } from './home.ts';
-import { RETAIN_LABEL, volumeClaimName } from '../../domain/lab/object-names.ts';
 import { formatMemory } from '../../util/quantities.ts';
 import { fileMounts, filesVolume } from './user-files.ts';
 import { copyOf, defined } from '../values.ts';
@@ -16,32 +16,6 @@ const TOKEN_VOLUME = 'lab-token';
 const ACCOUNT_TOKEN_VOLUME = 'lab-account-token';
 const ENV_VOLUME = 'lab-env';
 const RUNTIME_VOLUME = 'lab-runtime';
-
-/** The lab's claims: one for each PVC volume, mounted or not, since the pod names all of them. */
-export function buildVolumeClaims(context: BuildContext): V1PersistentVolumeClaim[] {
-  return context.config.volumes.flatMap((volume) => {
-    const { persistentVolumeClaim: claim } = volume;
-    // One without a size is there already.
-    if (claim?.storage === undefined) return [];
-    const metadata = labMetadata(context, claimNameOf(volume, context.lab));
-    if (claim.retain) metadata.labels = { ...metadata.labels, [RETAIN_LABEL]: 'true' };
-    return {
-      apiVersion: 'v1',
-      kind: 'PersistentVolumeClaim',
-      metadata,
-      spec: defined({
-        accessModes: [...claim.accessModes],
-        resources: { requests: { storage: formatMemory(claim.storage) } },
-        storageClassName: claim.storageClassName,
-      }),
-    };
-  });
-}
-
-/** Name of the claim of a volume. */
-export function claimNameOf({ name, persistentVolumeClaim }: VolumeConfig, lab: Pick<LabSpec, 'objectName'>): string {
-  return persistentVolumeClaim?.claimName ?? volumeClaimName(name, lab.objectName);
-}
 
 /** The volumes of the pod. */
 export function buildVolumes(context: BuildContext): V1Volume[] {
@@ -173,14 +147,16 @@ function resourceFiles(containerName: string) {
 }
 
 function buildVolume(volume: VolumeConfig, { lab }: BuildContext): V1Volume {
-  const { name, hostPath, nfs, persistentVolumeClaim, emptyDir, configMap, secret } = volume;
+  const { name, hostPath, nfs, persistentVolumeClaim, persistentVolume, emptyDir, configMap, secret } = volume;
+  const claimName = claimNameOf(volume, lab);
   return defined({
     name,
     hostPath: hostPath && copyOf(hostPath),
     nfs: nfs && copyOf(nfs),
     persistentVolumeClaim:
-      persistentVolumeClaim &&
-      defined({ claimName: claimNameOf(volume, lab), readOnly: persistentVolumeClaim.readOnly }),
+      persistentVolume === undefined
+        ? persistentVolumeClaim && defined({ claimName, readOnly: persistentVolumeClaim.readOnly })
+        : { claimName },
     emptyDir:
       emptyDir &&
       defined({

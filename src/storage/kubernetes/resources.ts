@@ -7,6 +7,7 @@ import type {
   V1Namespace,
   V1NetworkPolicy,
   V1Node,
+  V1PersistentVolume,
   V1PersistentVolumeClaim,
   V1Pod,
   V1ResourceQuota,
@@ -44,6 +45,7 @@ export const Services = core<V1Service>('Service', 'services');
 export const ServiceAccounts = core<V1ServiceAccount>('ServiceAccount', 'serviceaccounts');
 export const LimitRanges = core<V1LimitRange>('LimitRange', 'limitranges');
 export const ResourceQuotas = core<V1ResourceQuota>('ResourceQuota', 'resourcequotas');
+export const PersistentVolumes = core<V1PersistentVolume>('PersistentVolume', 'persistentvolumes', false);
 export const PersistentVolumeClaims = core<V1PersistentVolumeClaim>('PersistentVolumeClaim', 'persistentvolumeclaims');
 export const Events = core<CoreV1Event>('Event', 'events');
 export const NetworkPolicies: Resource<V1NetworkPolicy> = {

@@ -43,6 +43,7 @@ describe.concurrent('a running lab whose intent is removed', () => {
     await setting.addReplica({ leads: true });
     const other = await setting.addReplica({ leads: false });
     const { spec } = await setting.spawn(aLab());
+    await until('the other has seen its pod', () => other.get(aKey())?.status === 'running');
     await loseIntent(setting);
     await Promise.all(
       [setting.labs, other].map((labs) => expect(labs.create(aLab())).rejects.toMatchObject({ status: 409 })),

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { itNeedsControllers } from '../../support/cluster-needs.ts';
-import { ConfigMaps, Namespaces, PersistentVolumeClaims, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import {
+  ConfigMaps,
+  Namespaces,
+  PersistentVolumeClaims,
+  PersistentVolumes,
+  Secrets,
+} from '../../../src/storage/kubernetes/resources.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
 import { until } from '../support/until.ts';
@@ -118,6 +124,67 @@ describe('a volume of a lab', () => {
     await setting.restart({ config: renamed });
     const state = await setting.spawn(aLab());
     expect(state.spec.namespace).toBe(before);
+  });
+});
+
+describe('a file system that is there', () => {
+  const mounted = (server: string) =>
+    aConfig({
+      volumes: [
+        { name: 'homes', persistentVolume: { nfs: { server, path: '/homes' }, mountOptions: ['nfsvers=4.1'] } },
+      ],
+      volumeMounts: [{ name: 'homes', mountPath: '/data' }],
+    });
+  const volumeOf = (setting: Setting) =>
+    setting.client.get(PersistentVolumes, { name: `${setting.namespaceOf()}-homes` });
+
+  it('is found by a volume and a claim of the lab, which are used again', async () => {
+    const setting = await clusters.setting({ config: mounted('one.example.org') });
+    await setting.spawn(aLab());
+    const before = await volumeOf(setting);
+    expect(before?.spec).toMatchObject({
+      mountOptions: ['nfsvers=4.1'],
+      nfs: { server: 'one.example.org', path: '/homes' },
+      claimRef: { namespace: setting.namespaceOf(), name: 'lab-homes' },
+    });
+    expect(before?.metadata?.ownerReferences).toMatchObject([{ kind: 'Namespace', name: setting.namespaceOf() }]);
+    await setting.labs.delete(aKey());
+    await setting.spawn(aLab());
+    expect((await volumeOf(setting))?.metadata?.uid).toBe(before?.metadata?.uid);
+    expect(await claims(setting)).toEqual(['lab-homes']);
+  });
+
+  it('is found elsewhere when the configuration says so: volume and claim are made anew', async () => {
+    const setting = await clusters.setting({ config: mounted('one.example.org') });
+    await setting.spawn(aLab());
+    const ref = { namespace: setting.namespaceOf(), name: 'lab-homes' };
+    const claimBefore = await setting.client.get(PersistentVolumeClaims, ref);
+    await setting.labs.delete(aKey());
+    await setting.restart({ config: mounted('two.example.org') });
+    await setting.spawn(aLab());
+    expect((await volumeOf(setting))?.spec?.nfs?.server).toBe('two.example.org');
+    expect((await setting.client.get(PersistentVolumeClaims, ref))?.metadata?.uid).not.toBe(claimBefore?.metadata?.uid);
+  });
+
+  it('leaves what is foreign and has the name of its volume', async () => {
+    const setting = await clusters.setting({ config: mounted('one.example.org') });
+    const foreign = {
+      metadata: { name: `${setting.namespaceOf()}-homes` },
+      spec: { capacity: { storage: '1Mi' }, accessModes: ['ReadWriteMany'], nfs: { server: 'theirs', path: '/' } },
+    };
+    await setting.client.create(PersistentVolumes, foreign);
+    await setting.labs.create(aLab());
+    expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'NameTaken' });
+    expect((await volumeOf(setting))?.spec?.nfs?.server).toBe('theirs');
+    await setting.client.delete(PersistentVolumes, foreign.metadata);
+  });
+
+  itNeedsControllers('is let go of with the namespace', async () => {
+    const config = { ...mounted('one.example.org') };
+    const setting = await clusters.setting({ config: { ...config, lab: { ...config.lab, namespaceRetention: 0 } } });
+    await setting.spawn(aLab());
+    await setting.labs.delete(aKey());
+    await until('the volume is gone', async () => (await volumeOf(setting)) === undefined);
   });
 });
 

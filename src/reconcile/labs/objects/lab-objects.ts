@@ -1,4 +1,11 @@
-import type { KubernetesObject, V1Namespace, V1PersistentVolumeClaim, V1Pod, V1Secret } from '@kubernetes/client-node';
+import type {
+  KubernetesObject,
+  V1Namespace,
+  V1PersistentVolume,
+  V1PersistentVolumeClaim,
+  V1Pod,
+  V1Secret,
+} from '@kubernetes/client-node';
 import type { LabObjects } from '../../../builder/lab/lab-builder.ts';
 import {
   KEPT_SINCE_ANNOTATION,
@@ -21,6 +28,7 @@ import {
   Namespaces,
   NetworkPolicies,
   PersistentVolumeClaims,
+  PersistentVolumes,
   Pods,
   type Resource,
   ResourceQuotas,
@@ -86,7 +94,7 @@ export class LabObjectsWriter {
     const isKept = objects.namespace !== undefined && written === undefined;
     await allEnded([
       ...(isKept ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
-      ...objects.volumeClaims.map((claim) => this.#ensureClaim(claim, slug)),
+      this.#ensureVolumes(request, written),
       this.#writeSecrets(request),
     ]);
     if (!request.isWanted()) return undefined;
@@ -211,6 +219,45 @@ export class LabObjectsWriter {
     if (!(await confirm())) throw notYet(resource.kind, namespace, name);
     await this.#client.deleteAndWait(resource, { namespace, name }, { uid: found.metadata?.uid ?? '' });
     return this.#client.create(resource, object, METADATA_ONLY);
+  }
+
+  /** Claims, and before them the volumes that are made for them. In a kept namespace, those are known to be there. */
+  async #ensureVolumes({ objects, slug }: WriteRequest, namespace: KubernetesObject | undefined): Promise<void> {
+    const { persistentVolumes = [], volumeClaims } = objects;
+    if (namespace !== undefined) {
+      const { name = '', uid = '' } = namespace.metadata ?? {};
+      const ownerReferences = [{ apiVersion: 'v1', kind: 'Namespace', name, uid }];
+      await allEnded(
+        persistentVolumes.map((volume) =>
+          this.#ensureVolume({ ...volume, metadata: { ...volume.metadata, ownerReferences } }, slug),
+        ),
+      );
+    }
+    await allEnded(volumeClaims.map((claim) => this.#ensureClaim(claim, slug)));
+  }
+
+  /**
+   * A volume that is there and leads elsewhere by now, or was for a claim that is gone, is replaced together with its claim: Kubernetes binds
+   * the two for good. No pod uses it, since that of the lab is made later.
+   */
+  async #ensureVolume(volume: V1PersistentVolume, slug: string): Promise<void> {
+    const { name = '' } = volume.metadata ?? {};
+    const { found } = await this.#createOrFind(PersistentVolumes, volume);
+    if (found === undefined) return;
+    if (!isOurs(found, this.#controller, slug)) throw nameTaken('PersistentVolume', name);
+    const isLost = found.status?.phase === 'Released' || found.status?.phase === 'Failed';
+    if (found.metadata?.deletionTimestamp === undefined && !isLost && isEqualWhereGiven(volume, found)) return;
+    const { namespace, name: claim = '' } = volume.spec?.claimRef ?? {};
+    const bound = await this.#client.get(PersistentVolumeClaims, { namespace, name: claim });
+    const replaced = [
+      { resource: PersistentVolumeClaims, ref: { namespace, name: claim }, object: bound },
+      { resource: PersistentVolumes, ref: { name }, object: found },
+    ];
+    for (const { resource, ref, object } of replaced) {
+      const uid = object?.metadata?.uid;
+      if (uid !== undefined) await this.#client.deleteAndWait(resource, ref, { uid });
+    }
+    await this.#client.create(PersistentVolumes, volume, METADATA_ONLY);
   }
 
   /**
