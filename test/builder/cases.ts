@@ -42,6 +42,8 @@ export interface LabChanges {
   readonly user?: Partial<LabUser>;
   readonly servername?: string;
   readonly size?: string;
+  /** Its reference; the first of the configuration when absent. */
+  readonly image?: string;
   readonly overlays?: readonly string[];
   readonly debug?: boolean;
   readonly reset?: boolean;
@@ -57,7 +59,10 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
   const servername = changes.servername ?? '';
   const servicePrefix = `/user/${encodeURIComponent(user.username)}/${servername === '' ? '' : `${encodeURIComponent(servername)}/`}`;
   const size = config.lab.sizes.find(({ name }) => name === (changes.size ?? config.lab.defaultSize))!;
-  const { reference, name } = config.images.list[0]!;
+  const listed = config.images.list;
+  const { reference, name } = listed.find((each) => each.reference === changes.image) ?? {
+    ...(changes.image === undefined ? listed[0]! : { reference: changes.image, name: undefined }),
+  };
   const image = { reference, name: name ?? reference, digest: '' };
   const lab: LabInput['lab'] = {
     spawnId: '0f6a1c52d3b84e97',

@@ -167,7 +167,6 @@ describe('import z2jh', () => {
     expect(report.lost.map(({ path }) => path).sort()).toEqual([
       'hub.extraConfig.hook',
       'singleuser.extraEnv.JUPYTERHUB_SINGLEUSER_APP',
-      'singleuser.extraEnv.KEY',
       'singleuser.profileList[0].profile_options.size.choices.big.kubespawner_override.strange_trait',
       'singleuser.storage.extraVolumeMounts.c',
       'singleuser.storage.extraVolumes.b',

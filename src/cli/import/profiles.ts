@@ -3,6 +3,7 @@ import { type Amounts, importCpu, importMemory, sizeAmounts } from './amounts.ts
 import { importOverride, type Override } from './override.ts';
 import type { SlugScheme } from './pod-pieces.ts';
 import type { Json, Source } from './source.ts';
+import type { VolumeNames } from './volumes.ts';
 
 export interface ProfilesContext {
   readonly scheme: SlugScheme;
@@ -10,7 +11,7 @@ export interface ProfilesContext {
   readonly amounts: Amounts;
   readonly image: string | undefined;
   /** Names of the volumes of all labs. */
-  readonly volumes: ReadonlySet<string>;
+  readonly volumes: VolumeNames;
 }
 
 export interface Profiles {
@@ -226,18 +227,28 @@ function addImage(images: Map<string, Record<string, Json>>, { choice, reference
   if (before !== undefined) {
     if (Array.isArray(before['sizes']))
       before['sizes'] = [...new Set([...(before['sizes'] as string[]), ...(sizes ?? [])])];
+    // Whoever may see the image in one profile may see it; the sizes of the others have groups of their own.
+    const asked = groupsOf(choice, own, sizes);
+    if (asked === undefined) delete before['groups'];
+    else if (Array.isArray(before['groups']))
+      before['groups'] = [...new Set([...(before['groups'] as string[]), ...asked])];
     return;
   }
-  const groups = choice.groups ?? (sizes === undefined ? undefined : own.groups);
+  const groups = groupsOf(choice, own, sizes);
   const lab = choice === own ? {} : choice.override.lab;
   images.set(tagged, {
     reference: tagged,
     ...(choice.title === '' ? {} : { name: choice.title }),
     ...(choice.description === undefined || choice.description === '' ? {} : { description: choice.description }),
-    ...(groups === undefined || groups.length === 0 ? {} : { groups: [...groups] }),
+    ...(groups === undefined ? {} : { groups: [...groups] }),
     ...(sizes === undefined ? {} : { sizes: [...sizes] }),
     ...(Object.keys(lab).length === 0 ? {} : { lab }),
   });
+}
+
+function groupsOf(choice: Choice, own: Choice, sizes: readonly string[] | undefined): readonly string[] | undefined {
+  const groups = choice.groups ?? (sizes === undefined ? undefined : own.groups);
+  return groups === undefined || groups.length === 0 ? undefined : groups;
 }
 
 /** A DNS label of what people have written. */
