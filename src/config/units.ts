@@ -65,7 +65,7 @@ export const positiveDuration = measure(parseDuration, {
   least: 1,
   hint: hintDuration,
 });
-const AMOUNT_OF_MEMORY = {
+export const AMOUNT_OF_MEMORY = {
   title: 'memory',
   expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
 };
@@ -84,10 +84,11 @@ export const labMemory = measure(parseMemory, {
       ? `without a unit it is bytes: was ${written}Gi meant?`
       : hintMemory(written),
 });
+export const AMOUNT_OF_CPU = { title: 'CPU', expected: 'an amount of CPU, such as 500m, 2 or 0.5' };
+
 /** Cores, written `500m`, `2` or `0.5`. */
 export const cpu = measure(parseCpu, {
-  title: 'CPU',
-  expected: 'an amount of CPU, such as 500m, 2 or 0.5',
+  ...AMOUNT_OF_CPU,
   least: 0.001,
   hint: () => undefined,
 });

@@ -175,6 +175,16 @@ singleuser:
     expect((await imported(`singleuser: { ${NAMED} }`)).lab.imagePullPolicy).toBe('IfNotPresent');
   });
 
+  it('sets no limit where the hub sets none', async () => {
+    const none = await imported(`singleuser: { ${NAMED}, cpu: { guarantee: 0.05 } }`);
+    expect(none.lab.resources).toEqual({ limits: {}, requests: { cpu: '50m', memory: '1Gi' } });
+    const profile = '{ display_name: A, kubespawner_override: { mem_limit: null, mem_guarantee: 30G, cpu_limit: 2 } }';
+    const large = await imported(
+      `singleuser: { ${NAMED}, memory: { limit: 1G, guarantee: null }, profileList: [${profile}] }`,
+    );
+    expect(large.lab.resources).toEqual({ limits: { cpu: '2' }, requests: { cpu: '1m', memory: '30Gi' } });
+  });
+
   it('lets whoever may choose an image in one of several profiles choose it', async () => {
     const profile = (name: string, groups: string) =>
       `{ display_name: ${name}, ${groups} kubespawner_override: { image: "a/b:1" } }`;

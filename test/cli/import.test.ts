@@ -152,7 +152,7 @@ describe('import z2jh', () => {
         groups: ['staff'],
         memory: 30 * 2 ** 30,
         extendedResources: { 'nvidia.com/gpu': '1' },
-        lab: { nodeSelector: { type: 'r5' } },
+        lab: { nodeSelector: { type: 'r5' }, unlimited: ['cpu', 'memory'] },
       },
     ]);
   });

@@ -1,4 +1,4 @@
-import { type Amounts, importCpu, importMemory, NO_LIMIT } from './amounts.ts';
+import { type Amounts, importCpu, importMemory } from './amounts.ts';
 import { importInitContainers, importSidecars } from './containers.ts';
 import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
 import type { Json, Source } from './source.ts';
@@ -53,7 +53,7 @@ export function importOverride(source: Source, context: Context): Override {
     const limit = key === 'cpu_limit' ? 'cpu' : key === 'mem_limit' ? 'memory' : undefined;
     if (limit === undefined) continue;
     made.amounts[limit] = undefined;
-    entry.remarked(`lab.sizes[].${limit}`, limit === 'cpu' ? NO_LIMIT.cpuRemark : NO_LIMIT.memoryRemark);
+    entry.mapped(`lab.sizes[].${limit}`);
   }
   for (const [key, entry] of source.entries()) {
     if (entry.isSettled || key === 'volumes') continue;

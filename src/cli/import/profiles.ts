@@ -1,3 +1,4 @@
+import { isRecord } from '../../util/is-record.ts';
 import { plainName } from '../../domain/names.ts';
 import { type Amounts, importCpu, importMemory, sizeAmounts } from './amounts.ts';
 import { importOverride, type Override } from './override.ts';
@@ -268,19 +269,20 @@ function unused(slug: string, sizes: readonly Record<string, Json>[]): string {
 /** The amounts of `singleuser.cpu` and `singleuser.memory`. */
 export function importAmounts(singleuser: Source): Amounts {
   const value = (kind: string, which: string) => singleuser.at(kind, which)?.value;
+  const hasGuarantee =
+    isRecord(singleuser.at('memory')?.value) && 'guarantee' in (singleuser.at('memory')?.value as object);
   for (const [kind, key] of [
     ['cpu', 'cpu'],
     ['memory', 'memory'],
   ] as const) {
     singleuser.at(kind, 'limit')?.mapped(`lab.sizes[].${key}`);
-    if (kind === 'memory' || value('cpu', 'limit') !== undefined) {
-      singleuser.at(kind, 'guarantee')?.mapped(`lab.sizes[].${key}Request`);
-    }
+    singleuser.at(kind, 'guarantee')?.mapped(`lab.sizes[].${key}Request`);
   }
   return {
     cpu: importCpu(value('cpu', 'limit')),
     cpuRequest: importCpu(value('cpu', 'guarantee')),
     memory: importMemory(value('memory', 'limit')),
-    memoryRequest: importMemory(value('memory', 'guarantee')),
+    // What the chart guarantees where the values say nothing.
+    memoryRequest: importMemory(hasGuarantee ? value('memory', 'guarantee') : '1G'),
   };
 }

@@ -1,6 +1,6 @@
 import { isRecord } from '../../util/is-record.ts';
 import { parseConfig, ConfigError } from '../../config/index.ts';
-import { NO_LIMIT, sizeAmounts } from './amounts.ts';
+import { sizeAmounts } from './amounts.ts';
 import { Findings, type ImportReport } from './findings.ts';
 import { importInitContainers, importSidecars } from './containers.ts';
 import { HUB_NAMESPACE, importNetwork } from './network.ts';
@@ -272,12 +272,6 @@ function importChoices(
   const image = name === undefined ? undefined : `${name.text() ?? ''}:${tag?.text() ?? 'latest'}`;
   const amounts = importAmounts(singleuser);
   const list = singleuser.at('profileList');
-  if (amounts.cpu === undefined) {
-    (singleuser.at('cpu', 'guarantee') ?? singleuser.at('image', 'name'))?.remarked(
-      'lab.sizes[].cpu',
-      NO_LIMIT.cpuRemark,
-    );
-  }
   const found = list === undefined ? undefined : importProfiles(list, { scheme, amounts, image, volumes });
   const sizes =
     found === undefined || found.sizes.length === 0 ? [{ name: 'default', ...sizeAmounts(amounts) }] : found.sizes;
