@@ -1,7 +1,14 @@
 import { buildObjectNames } from '../../src/domain/lab/object-names.ts';
 import { readFile } from 'node:fs/promises';
 import { LabBuilder, type LabInput, type LabObjects } from '../../src/builder/lab/lab-builder.ts';
-import { parseConfig, resolveQuota, sizeResources, type Config } from '../../src/config/index.ts';
+import {
+  layCompute,
+  parseConfig,
+  profileLayers,
+  resolveQuota,
+  sizeResources,
+  type Config,
+} from '../../src/config/index.ts';
 import type { ChosenProfile } from '../../src/domain/lab/lab.ts';
 import type { LabUser } from '../../src/domain/user/user.ts';
 
@@ -78,8 +85,10 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
     image,
     ...(changes.overlays === undefined ? {} : { overlays: changes.overlays }),
     ...(changes.profile === undefined ? {} : { profile: changes.profile }),
-    resources: sizeResources(size),
-    extendedResources: size.extendedResources,
+    ...layCompute(
+      { resources: sizeResources(size), extendedResources: size.extendedResources },
+      profileLayers(config.lab.profiles, changes.profile),
+    ),
     quota: resolveQuota(config, user),
     servicePrefix,
     createdAt: 1_795_000_000_000,

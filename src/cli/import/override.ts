@@ -55,7 +55,7 @@ export function importOverride(source: Source, context: Context): Override {
     const limit = key === 'cpu_limit' ? 'cpu' : key === 'mem_limit' ? 'memory' : undefined;
     if (limit === undefined) continue;
     made.amounts[limit] = undefined;
-    entry.remarked(`lab.sizes[].${limit}`, limit === 'cpu' ? NO_LIMIT.cpuRemark : NO_LIMIT.memoryRemark);
+    entry.remarked(besides(to, limit), limit === 'cpu' ? NO_LIMIT.cpuRemark : NO_LIMIT.memoryRemark);
   }
   for (const [key, entry] of source.entries()) {
     if (entry.isSettled || key === 'volumes') continue;
@@ -79,18 +79,23 @@ interface Making {
   image: string | undefined;
 }
 
+/** A key beside `lab`. */
+function besides(to: string, key: string): string {
+  return to === 'lab' ? `lab.sizes[].${key}` : to.replace(/lab$/, key);
+}
+
 type Trait = (entry: Source, made: Making, context: Context) => void;
 
 function amount(key: keyof Amounts, read: (value: Json) => Json): Trait {
-  return (entry, { amounts }) => {
+  return (entry, { amounts }, { to }) => {
     amounts[key] = read(entry.value);
-    entry.mapped(`lab.sizes[].${key}`);
+    entry.mapped(besides(to, key));
   };
 }
 
-const devices: Trait = (entry, { extendedResources }) => {
+const devices: Trait = (entry, { extendedResources }, { to }) => {
   for (const [name, count] of entry.entries()) extendedResources[name] = Number(count.value);
-  entry.mapped('lab.sizes[].extendedResources');
+  entry.mapped(besides(to, 'extendedResources'));
 };
 
 /** Traits of KubeSpawner that are said in another way here. */
@@ -101,9 +106,15 @@ const TRAITS: Readonly<Record<string, Trait>> = {
   mem_guarantee: amount('memoryRequest', importMemory),
   extra_resource_limits: devices,
   extra_resource_guarantees: devices,
-  image: (entry, made) => {
+  default: (entry, _, { to }) => {
+    entry.remarked(
+      besides(to, 'default'),
+      'it does nothing inside of kubespawner_override, here as there: it belongs beside it',
+    );
+  },
+  image: (entry, made, { to }) => {
     made.image = entry.text();
-    entry.mapped('images.list[].reference');
+    entry.mapped(besides(to, 'image'));
   },
   environment: (entry, { lab }, { to, scheme }) => {
     lab['env'] = importEnv(entry, `${to}.env`, scheme);

@@ -13,7 +13,7 @@ import {
   type SlugScheme,
   withPlaceholders,
 } from './pod-pieces.ts';
-import { importAmounts, importProfiles, type Profiles } from './profiles.ts';
+import { importAmounts, importProfiles } from './profiles.ts';
 import { type Json, Source, type Table } from './source.ts';
 import { writeConfig } from './write-config.ts';
 
@@ -53,7 +53,7 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
     importNetwork(singleuser),
     kubespawner === undefined ? {} : importTraits(kubespawner, scheme, storage.names),
   ].reduce<Json>(mergePatch, storage.lab) as Record<string, Json>;
-  const { images, profiles } = importChoices(singleuser, scheme, storage.names);
+  const { images, sizes, profiles } = importChoices(singleuser, scheme, storage.names);
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
   const overlays = importAdmins(root, scheme, storage.names);
   explainHooks(root);
@@ -66,8 +66,8 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
     baseUrl: 'https://hub.example.org',
     auth: { serviceAccounts: { hub: ['jupyterhub/hub'] } },
     users: { defaults },
-    images: { list: images, ...(profiles.allowOther ? { allowOther: true } : {}) },
-    lab: { sizes: profiles.sizes, ...compact({ defaultSize: profiles.defaultSize, ...lab }) },
+    images: { list: images },
+    lab: { sizes, ...compact({ profiles, ...lab }) },
     ...(overlays.length === 0 ? {} : { overlays }),
   };
   const text = writeConfig(config, findings);
@@ -308,7 +308,7 @@ function importChoices(
   singleuser: Source,
   scheme: SlugScheme,
   volumes: ReadonlySet<string>,
-): { images: Json[]; profiles: Profiles } {
+): { images: Json[]; sizes: Json[]; profiles: Json[] } {
   const [name, tag] = [singleuser.at('image', 'name'), singleuser.at('image', 'tag')];
   for (const found of [name, tag]) found?.mapped('images.list[].reference');
   const image = name === undefined ? undefined : `${name.text() ?? ''}:${tag?.text() ?? 'latest'}`;
@@ -320,15 +320,12 @@ function importChoices(
       NO_LIMIT.cpuRemark,
     );
   }
-  const found = list === undefined ? undefined : importProfiles(list, { scheme, amounts, image, volumes });
-  const sizes =
-    found === undefined || found.sizes.length === 0 ? [{ name: 'default', ...sizeAmounts(amounts) }] : found.sizes;
-  const images =
-    found === undefined || found.images.length === 0
-      ? [{ reference: image ?? 'quay.io/jupyter/base-notebook:latest' }]
-      : found.images;
-  const nothing = { images: [], allowOther: false, defaultSize: undefined };
-  return { images, profiles: { ...nothing, ...found, sizes } };
+  const profiles = list === undefined ? [] : importProfiles(list, { scheme, amounts, volumes });
+  return {
+    images: [{ reference: image ?? 'quay.io/jupyter/base-notebook:latest' }],
+    sizes: [{ name: 'default', ...sizeAmounts(amounts) }],
+    profiles,
+  };
 }
 
 /** What base charts of many hubs give administrators. */
@@ -359,7 +356,7 @@ function explainHooks(root: Source): void {
       const found = [...new Set(text?.match(HOOKS))];
       if (found.length > 0) {
         script.lost(
-          `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in sizes and images, and lab.podPatch`,
+          `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in profiles, sizes and images, and lab.podPatch`,
         );
       }
     }
