@@ -63,6 +63,11 @@ export const imageReference = z
   .max(1024)
   .regex(IMAGE, { error: 'expected an image such as registry.example.com/name:tag' });
 
+/** An image that a lab can be started from. */
+export const taggedImage = imageReference.regex(/(?::[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[a-f0-9]{64})$/, {
+  error: 'expected an image with a tag or a digest',
+});
+
 const volumeSources = {
   hostPath: z
     .strictObject({

@@ -4,6 +4,7 @@ import { cidr, dnsLabel, egressRule, networkPeer, networkPort, objectName } from
 import { pieces } from './lab-overlay.ts';
 import { absolutePath, copiedSecret } from './lab-pieces.ts';
 import { labSize } from './lab-size.ts';
+import { profiles } from './profiles.ts';
 import { cpu, duration, memory, positiveDuration } from './units.ts';
 
 const MINUTE = 60_000;
@@ -109,6 +110,10 @@ export const labSettings = z.strictObject({
     .check(uniqueBy('name'))
     .describe('Lab sizes, in the order of the form.'),
   defaultSize: z.string().optional().describe('Size chosen beforehand; the first when absent.'),
+  profiles: profiles.describe(
+    'Named combinations of settings that users choose from, in the order of the form (docs/profiles.md). Without any, users choose an ' +
+      'image and a size.',
+  ),
   namespacePrefix: dnsLabel(22).default('lab').describe('Namespaces of labs are called `<prefix>-<slug of the user>`.'),
   namespaceRetention: duration
     .default(15 * 60_000)

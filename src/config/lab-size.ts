@@ -10,6 +10,14 @@ const AMOUNTS = ['cpu', 'memory'] as const;
 /** Who may choose something. */
 export const groupNames = z.array(z.string().min(1)).min(1).exactOptional();
 
+/** Devices by their name, as Kubernetes quantities. */
+export const extendedResources = z.record(
+  qualifiedName.refine((name) => name.includes('/') && explainResourceName(name) === undefined, {
+    error: 'expected the name of an extended resource, such as nvidia.com/gpu',
+  }),
+  z.int().min(0).transform(String),
+);
+
 export const labSize = z
   .strictObject({
     name: dnsLabel().describe('Name in requests.'),
@@ -22,13 +30,7 @@ export const labSize = z
       .describe('Limit of memory. Without it there has to be `memoryRequest`, and there is no limit.'),
     cpuRequest: cpu.optional().describe('CPU kept free on the node; the limit when absent.'),
     memoryRequest: labMemory.optional().describe('Memory kept free on the node; the limit when absent.'),
-    extendedResources: z
-      .record(
-        qualifiedName.refine((name) => name.includes('/') && explainResourceName(name) === undefined, {
-          error: 'expected the name of an extended resource, such as nvidia.com/gpu',
-        }),
-        z.int().min(0).transform(String),
-      )
+    extendedResources: extendedResources
       .default({})
       .describe('GPUs and other devices, each both request and limit: `nvidia.com/gpu: 1`.'),
     lab: overlaySettings

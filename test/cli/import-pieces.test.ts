@@ -170,6 +170,9 @@ singleuser:
   it('pulls images again whose tag moves, as Kubernetes does', async () => {
     const moving = await imported('singleuser: { image: { name: a/b, tag: latest } }');
     expect(moving.lab.imagePullPolicy).toBe('Always');
+    const ofProfile = '{ display_name: A, kubespawner_override: { image: c/d } }';
+    const chosen = await imported(`singleuser: { ${NAMED}, profileList: [${ofProfile}] }`);
+    expect(chosen.config.lab.profiles).toMatchObject([{ image: 'c/d:latest', lab: { imagePullPolicy: 'Always' } }]);
     const told = await imported('singleuser: { image: { name: a/b, tag: latest, pullPolicy: IfNotPresent } }');
     expect(told.lab.imagePullPolicy).toBe('IfNotPresent');
     expect((await imported(`singleuser: { ${NAMED} }`)).lab.imagePullPolicy).toBe('IfNotPresent');
@@ -179,20 +182,12 @@ singleuser:
     const none = await imported(`singleuser: { ${NAMED}, cpu: { guarantee: 0.05 } }`);
     expect(none.lab.resources).toEqual({ limits: {}, requests: { cpu: '50m', memory: '1Gi' } });
     const profile = '{ display_name: A, kubespawner_override: { mem_limit: null, mem_guarantee: 30G, cpu_limit: 2 } }';
-    const large = await imported(
+    const { config } = await imported(
       `singleuser: { ${NAMED}, memory: { limit: 1G, guarantee: null }, profileList: [${profile}] }`,
     );
-    expect(large.lab.resources).toEqual({ limits: { cpu: '2' }, requests: { cpu: '1m', memory: '30Gi' } });
-  });
-
-  it('lets whoever may choose an image in one of several profiles choose it', async () => {
-    const profile = (name: string, groups: string) =>
-      `{ display_name: ${name}, ${groups} kubespawner_override: { image: "a/b:1" } }`;
-    const list = (...profiles: string[]) => imported(`singleuser: { ${NAMED}, profileList: [${profiles.join(', ')}] }`);
-    const two = await list(profile('A', 'allowed_groups: [x, y],'), profile('B', 'allowed_groups: [z],'));
-    expect(two.config.images.list).toMatchObject([{ groups: ['x', 'y', 'z'], sizes: ['a', 'b'] }]);
-    const all = await list(profile('A', 'allowed_groups: [x],'), profile('B', ''));
-    expect(all.config.images.list[0]).not.toHaveProperty('groups');
+    const chosen = { name: 'a', options: {}, ownSize: true } as const;
+    const [large] = buildWith(config, { profile: chosen }).pod.spec?.containers ?? [];
+    expect(large?.resources).toEqual({ limits: { cpu: '2' }, requests: { cpu: '1m', memory: '30Gi' } });
   });
 
   it('takes no slip of the values for a setting that is lost', async () => {

@@ -72,7 +72,7 @@ async function compare(hub: Hub, answers: readonly Answer[]): Promise<Compared> 
     const { egress, isBlocked } = chartRules(hub.effective);
     const network = reachFacts(egress, 'jupyterhub', isBlocked);
     const theirs = factsOf({ pod, env: {}, files: secrets, groups: groupsOf(chosenOf(hub.effective, each)), network });
-    const ours = factsOf(observeLab(config, hub.effective, each, env));
+    const ours = factsOf(observeLab(config, each, env));
     for (const key of new Set([...theirs.keys(), ...ours.keys()])) {
       if (theirs.get(key) === ours.get(key)) same += 1;
       else {

@@ -36,3 +36,21 @@ export function sizeAmounts({ cpu, cpuRequest, memory, memoryRequest }: Amounts)
     memoryRequest: memoryRequest ?? LEAST.memoryRequest,
   };
 }
+
+/**
+ * What a profile or a choice says of CPU and memory. A limit alone would be the request too here, and is not in KubeSpawner, where the
+ * guarantee from before stays; one that is taken away becomes what labs have without.
+ *
+ * @param before what holds before it
+ */
+export function profileAmounts(own: Amounts, before: Amounts): Record<string, Json> {
+  const said = (key: keyof Amounts) => Object.hasOwn(own, key);
+  const all = { ...before, ...own };
+  const { cpu, memory, cpuRequest, memoryRequest } = sizeAmounts(all);
+  return {
+    ...(said('cpu') ? { cpu } : {}),
+    ...((said('cpu') || said('cpuRequest')) && cpuRequest !== undefined ? { cpuRequest } : {}),
+    ...(said('memory') ? { memory } : {}),
+    ...((said('memory') || said('memoryRequest')) && memoryRequest !== undefined ? { memoryRequest } : {}),
+  };
+}

@@ -53,7 +53,7 @@ export function importOverride(source: Source, context: Context): Override {
     const limit = key === 'cpu_limit' ? 'cpu' : key === 'mem_limit' ? 'memory' : undefined;
     if (limit === undefined) continue;
     made.amounts[limit] = undefined;
-    entry.mapped(`lab.sizes[].${limit}`);
+    entry.mapped(besides(to, limit));
   }
   for (const [key, entry] of source.entries()) {
     if (entry.isSettled || key === 'volumes') continue;
@@ -81,18 +81,23 @@ function add(made: Making, fragment: Fragment | undefined): void {
   made.lab = join(made.lab, fragment);
 }
 
+/** A key beside `lab`. */
+function besides(to: string, key: string): string {
+  return to === 'lab' ? `lab.sizes[].${key}` : to.replace(/lab$/, key);
+}
+
 type Trait = (entry: Source, made: Making, context: Context) => void;
 
 function amount(key: keyof Amounts, read: (value: Json) => Json): Trait {
-  return (entry, { amounts }) => {
+  return (entry, { amounts }, { to }) => {
     amounts[key] = read(entry.value);
-    entry.mapped(`lab.sizes[].${key}`);
+    entry.mapped(besides(to, key));
   };
 }
 
-const devices: Trait = (entry, { extendedResources }) => {
+const devices: Trait = (entry, { extendedResources }, { to }) => {
   for (const [name, count] of entry.entries()) extendedResources[name] = Number(count.value);
-  entry.mapped('lab.sizes[].extendedResources');
+  entry.mapped(besides(to, 'extendedResources'));
 };
 
 /** Traits of KubeSpawner that are said in another way here. */
@@ -103,9 +108,15 @@ const TRAITS: Readonly<Record<string, Trait>> = {
   mem_guarantee: amount('memoryRequest', importMemory),
   extra_resource_limits: devices,
   extra_resource_guarantees: devices,
-  image: (entry, made) => {
+  default: (entry, _, { to }) => {
+    entry.remarked(
+      besides(to, 'default'),
+      'it does nothing inside of kubespawner_override, here as there: it belongs beside it',
+    );
+  },
+  image: (entry, made, { to }) => {
     made.image = entry.text();
-    entry.mapped('images.list[].reference');
+    entry.mapped(besides(to, 'image'));
   },
   environment: (entry, made, { to, scheme }) => {
     add(made, importEnv(entry, `${to}.env`, scheme));
@@ -137,9 +148,5 @@ const TRAITS: Readonly<Record<string, Trait>> = {
   service_account: (entry, made, { to, scheme }) => {
     add(made, { serviceAccount: { name: withPlaceholders(entry.value, scheme) } });
     entry.remarked(`${to}.serviceAccount.name`, ACCOUNT);
-  },
-  // A slip that is seen in production: it says which choice is chosen beforehand, one level too deep.
-  default: (entry) => {
-    entry.remarked(undefined, 'nothing reads it there, neither here');
   },
 };

@@ -7,7 +7,7 @@ import { HUB_NAMESPACE, importNetwork } from './network.ts';
 import { ACCOUNT, importOverride } from './override.ts';
 import { importPlacement } from './placement.ts';
 import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
-import { importAmounts, importProfiles, type Profiles } from './profiles.ts';
+import { importAmounts, importProfiles, movingPolicy, type ProfilesContext } from './profiles.ts';
 import { type Json, Source, type Table } from './source.ts';
 import { importLabMounts, importVolumes, namesOf, type SharedClaim, type VolumeNames } from './volumes.ts';
 import { writeConfig } from './write-config.ts';
@@ -50,8 +50,9 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
     importNetwork(singleuser),
     kubespawner === undefined ? {} : importTraits(kubespawner, scheme, storage.names),
   );
-  const { images, profiles } = importChoices(singleuser, scheme, storage.names);
-  if (lab['imagePullPolicy'] === undefined) images.forEach(pullMoving);
+  const { images, sizes, profiles } = importChoices(singleuser, {
+    ...{ scheme, volumes: storage.names, pullPolicy: lab['imagePullPolicy'] },
+  });
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
   const overlays = importAdmins(root, scheme, storage.names);
   explainHooks(root);
@@ -64,8 +65,8 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
     baseUrl: 'https://hub.example.org',
     auth: { serviceAccounts: { hub: [`${HUB_NAMESPACE}/hub`] } },
     users: { defaults },
-    images: { list: images, ...(profiles.allowOther ? { allowOther: true } : {}) },
-    lab: { sizes: profiles.sizes, ...compact({ defaultSize: profiles.defaultSize, ...lab }) },
+    images: { list: images },
+    lab: { sizes, ...compact({ profiles, ...lab }) },
     ...(overlays.length === 0 ? {} : { overlays }),
   };
   const text = writeConfig(config, findings);
@@ -264,29 +265,20 @@ function importTraits(kubespawner: Source, scheme: SlugScheme, volumes: VolumeNa
 
 function importChoices(
   singleuser: Source,
-  scheme: SlugScheme,
-  volumes: VolumeNames,
-): { images: Record<string, Json>[]; profiles: Profiles } {
+  context: Omit<ProfilesContext, 'amounts'>,
+): { images: Json[]; sizes: Json[]; profiles: Json[] } {
   const [name, tag] = [singleuser.at('image', 'name'), singleuser.at('image', 'tag')];
   for (const found of [name, tag]) found?.mapped('images.list[].reference');
   const image = name === undefined ? undefined : `${name.text() ?? ''}:${tag?.text() ?? 'latest'}`;
   const amounts = importAmounts(singleuser);
   const list = singleuser.at('profileList');
-  const found = list === undefined ? undefined : importProfiles(list, { scheme, amounts, image, volumes });
-  const sizes =
-    found === undefined || found.sizes.length === 0 ? [{ name: 'default', ...sizeAmounts(amounts) }] : found.sizes;
-  const images =
-    found === undefined || found.images.length === 0
-      ? [{ reference: image ?? 'quay.io/jupyter/base-notebook:latest' }]
-      : found.images;
-  const nothing = { images: [], allowOther: false, defaultSize: undefined };
-  return { images, profiles: { ...nothing, ...found, sizes } };
-}
-
-/** Kubernetes pulls an image again whose tag is `latest`, or absent, where nothing is said. */
-function pullMoving(image: Record<string, Json>): void {
-  if (!/:latest$/.test(String(image['reference']))) return;
-  image['lab'] = { imagePullPolicy: 'Always', ...(image['lab'] as Table | undefined) };
+  const reference = image ?? 'quay.io/jupyter/base-notebook:latest';
+  const lab = movingPolicy(reference, context);
+  return {
+    images: [{ reference, ...compact({ lab }) }],
+    sizes: [{ name: 'default', ...sizeAmounts(amounts) }],
+    profiles: list === undefined ? [] : importProfiles(list, { ...context, amounts }),
+  };
 }
 
 /** What base charts of many hubs give administrators. */
@@ -316,7 +308,7 @@ function explainHooks(root: Source): void {
       const found = [...new Set(text?.match(HOOKS))];
       if (found.length > 0) {
         script.lost(
-          `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in sizes and images, and lab.podPatch`,
+          `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in profiles, sizes and images, and lab.podPatch`,
         );
       }
     }

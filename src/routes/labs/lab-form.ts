@@ -5,7 +5,7 @@ import { describeMemory } from '../../util/quantities.ts';
 import { Html, markup } from '../pages/html.ts';
 import { LAB_FORM_STYLE } from './lab-form-style.ts';
 import { USE_DROPDOWN, USE_REPOSITORY } from './lab-specification.ts';
-import { fits } from './resolve-lab.ts';
+import { fits } from './choose-size.ts';
 
 /** With more than these, the others are in a menu. */
 const RADIO_IMAGES = 8;

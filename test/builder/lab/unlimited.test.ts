@@ -36,6 +36,25 @@ describe('a lab without a limit', () => {
     expect(limited.given).toEqual({ cpu: '500m', memory: '512Mi' });
   });
 
+  it('has one where a profile names it, and none where it takes it away', () => {
+    const config = configWithLab(`
+${sizes}
+profiles:
+  - { name: limited, cpu: 2 }
+  - { name: asked, memoryRequest: 2Gi }
+  - { name: taken, cpu: 2, memory: 2Gi, options: { o: { choices: [{ name: c, lab: { unlimited: [memory] } }, { name: d, memory: 4Gi }] } } }
+`);
+    const limitsOf = (name: string, options = {}) => {
+      const changes = { size: 'open', profile: { name, options, ownSize: true as const } };
+      return buildWith(config, changes).pod.spec?.containers[0]?.resources?.limits;
+    };
+    expect(limitsOf('limited')).toEqual({ cpu: '2', memory: '1Gi' });
+    // What the size has no limit of has none, whichever amounts the profile has of its own.
+    expect(limitsOf('asked')).toEqual({ memory: '2Gi' });
+    expect(limitsOf('taken', { o: { choice: 'c' } })).toEqual({ cpu: '2' });
+    expect(limitsOf('taken', { o: { choice: 'd' } })).toEqual({ cpu: '2', memory: '4Gi' });
+  });
+
   it('is told from a size of which too much is missing', () => {
     const faults = (size: string) => {
       try {

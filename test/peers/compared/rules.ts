@@ -182,12 +182,6 @@ export const RULES: readonly Rule[] = [
       fact === 'pod schedulerName' && theirs === 'user-scheduler' && ours === 'default-scheduler',
   },
   {
-    name: 'pull policy of write-ins',
-    kind: 'lost',
-    why: 'An image that is written in has the pull policy of all labs: a profile that always pulls it does not. A digest in the place of a tag tells.',
-    holds: ({ fact, theirs, ours }) => fact === 'pull policy' && theirs === 'Always' && ours === 'IfNotPresent',
-  },
-  {
     name: 'user of sidecars',
     kind: 'lost',
     why:
