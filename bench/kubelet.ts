@@ -9,6 +9,8 @@ export interface KubeletMessage {
   readonly ca: string;
   /** How long pods take; nothing at all unless told. */
   readonly delays?: Delays;
+  /** Running pods answer HTTP as a lab does, each on an address of this machine. */
+  readonly serve?: boolean;
 }
 
 /**
@@ -17,10 +19,11 @@ export interface KubeletMessage {
  */
 process.once('message', (message: KubeletMessage) => {
   const client = new KubeClient({ connection: tokenConnection(message), requestsPerSecond: 5_000, burst: 5_000 });
-  const { delays } = message;
+  const { delays, serve } = message;
   startKubelet({
     client,
     ...(delays === undefined ? {} : { delays }),
+    ...(serve === undefined ? {} : { serve }),
     faults: [{ fault: 'imagePull', match: { image: BAD_IMAGE } }],
   }).then(
     () => process.send?.('ready'),

@@ -80,13 +80,13 @@ export async function startSetting(): Promise<Setting> {
 }
 
 /** The test kubelet as a process of its own; it ends with this one. */
-export async function startKubeletProcess({ server, token, ca, delays }: KubeletMessage): Promise<ChildProcess> {
+export async function startKubeletProcess({ server, token, ca, delays, serve }: KubeletMessage): Promise<ChildProcess> {
   const kubelet = fork(join(import.meta.dirname, 'kubelet.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   const ready = new Promise<void>((resolve, reject) => {
     kubelet.once('message', () => resolve());
     kubelet.once('exit', (code) => reject(new Error(`The test kubelet ended with ${code}`)));
   });
-  kubelet.send({ server, token, ca, delays });
+  kubelet.send({ server, token, ca, delays, serve });
   await ready;
   return kubelet;
 }

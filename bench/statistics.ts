@@ -50,3 +50,12 @@ export function table(title: string, rows: readonly Row[], peerName = 'Nublado')
   lines.splice(1, 0, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`);
   return lines.join('\n');
 }
+
+/** A Markdown table of several things beside each other: each row is what was measured, and a value for each thing. */
+export function comparison(title: string, things: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = [[title, ...things], ...rows];
+  const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const lines = cells.map((row) => `| ${widths.map((width, at) => (row[at] ?? '').padEnd(width)).join(' | ')} |`);
+  lines.splice(1, 0, `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`);
+  return lines.join('\n');
+}

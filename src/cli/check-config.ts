@@ -29,12 +29,13 @@ export async function checkConfig(file: string, tryInCluster?: TryInCluster): Pr
       ...(builds === undefined ? [] : await remarksOnBuilds(builds)),
     ];
     const sizes = lab.sizes.map(({ name }) => name).join(', ');
+    const profiles = lab.profiles.length === 0 ? '' : `; profiles ${lab.profiles.map(({ name }) => name).join(', ')}`;
     const asked =
       tryInCluster === undefined
         ? ''
         : ` The cluster takes a lab of each size${triesBuild ? ', and the pod of a build' : ''}.`;
     return printed(
-      `${file} can be used: sizes ${sizes}; ${images.list.length} image(s); Pod Security ${lab.podSecurity}.${asked}\n` +
+      `${file} can be used: sizes ${sizes}${profiles}; ${images.list.length} image(s); Pod Security ${lab.podSecurity}.${asked}\n` +
         remarks.map((remark) => `note: ${remark}\n`).join(''),
     );
   } catch (error) {

@@ -1,12 +1,13 @@
 import type { LabObjects } from '../builder/lab/lab-builder.ts';
 import { listObjects } from '../builder/manifest.ts';
 import { originOf, parseField } from '../builder/lab/origin.ts';
-import type { Config, LabSizeConfig } from '../config/index.ts';
+import { type Config, type LabSizeConfig, profileLayers } from '../config/index.ts';
 import { checkKubernetes } from '../domain/kubernetes/check.ts';
+import type { ChosenProfile } from '../domain/lab/lab.ts';
 import { buildExampleLab } from './example-lab.ts';
 import type { Refusal, TryInCluster } from './try-in-cluster.ts';
 
-/** What Kubernetes would refuse of labs of each size and with each overlay, by its rules alone: a sentence each, which begins with the key. */
+/** What Kubernetes would refuse of labs of each size, with each overlay and of each profile, by its rules alone: a sentence each, which begins with the key. */
 export function checkLabs(config: Config): string[] {
   const found = config.lab.sizes.flatMap((size) => {
     const { pod } = labOf(config, size);
@@ -22,7 +23,42 @@ export function checkLabs(config: Config): string[] {
           ({ path, message }) => `overlays[${String(index)}].lab: ${path.join('.')} of the pod: ${message}`,
         ),
   );
-  return found.length > 0 ? [...new Set(found)] : [...new Set(overlaid)];
+  const ofProfiles = exampleProfiles(config).flatMap(({ key, profile, size: named }) =>
+    checkKubernetes('PodSpec', labOf(config, named, [], profile).pod.spec).map(
+      ({ path, message }) => `${key}: ${path.join('.')} of the pod: ${message}`,
+    ),
+  );
+  return found.length > 0 ? [...new Set(found)] : [...new Set([...overlaid, ...ofProfiles])];
+}
+
+interface ExampleProfile {
+  /** Where it stands in the configuration. */
+  readonly key: string;
+  readonly profile: ChosenProfile;
+  readonly size: LabSizeConfig;
+}
+
+/** Each profile as it is chosen beforehand, and once more with each other choice. */
+function exampleProfiles({ lab }: Config): ExampleProfile[] {
+  return lab.profiles.flatMap(({ name, options }, index) => {
+    const key = `lab.profiles[${String(index)}]`;
+    const preset = Object.entries(options).flatMap(([option, { choices }]) => {
+      const choice = choices.find((each) => each.default === true) ?? choices[0];
+      return choice === undefined ? [] : [[option, { choice: choice.name }] as const];
+    });
+    const choices = Object.entries(options).flatMap(([option, { choices: all }]) =>
+      all.map((choice, at) => ({
+        key: `${key}.options.${option}.choices[${String(at)}]`,
+        chosen: [option, { choice: choice.name }] as const,
+      })),
+    );
+    return [{ key, chosen: undefined }, ...choices].flatMap(({ key: place, chosen }) => {
+      const profile = { name, options: Object.fromEntries(chosen === undefined ? preset : [...preset, chosen]) };
+      const named = profileLayers(lab.profiles, profile).findLast(({ size }) => size !== undefined)?.size;
+      const size = lab.sizes.find((each) => each.name === (named ?? lab.defaultSize));
+      return size === undefined ? [] : [{ key: place, profile, size }];
+    });
+  });
 }
 
 /** What the cluster itself says of labs of each size. */
@@ -60,8 +96,13 @@ function keyOfMessage(message: string): string {
   return ADMISSION.find(([pattern]) => pattern.test(message))?.[1] ?? 'lab';
 }
 
-/** A lab of one size, with all that labs may have. */
-export function labOf(config: Config, size: LabSizeConfig, overlays: readonly string[] = []): LabObjects {
+/** A lab of one size, and of a profile if one is named, with all that labs may have. */
+export function labOf(
+  config: Config,
+  size: LabSizeConfig,
+  overlays: readonly string[] = [],
+  profile?: ChosenProfile,
+): LabObjects {
   const all = {
     displayName: undefined,
     uid: undefined,
@@ -71,6 +112,7 @@ export function labOf(config: Config, size: LabSizeConfig, overlays: readonly st
     debug: true,
     resetUserEnv: true,
     overlays,
+    ...(profile && { profile }),
   };
   return buildExampleLab(config, { user: 'labwright-check', server: '', image: undefined, ...all }, size);
 }

@@ -2,11 +2,14 @@ import { LabBuilder, type LabInput, type LabObjects } from '../builder/lab/lab-b
 import {
   DEFAULT_NAMESPACE,
   findOverlays,
+  layCompute,
+  profileLayers,
   resolveQuota,
   sizeResources,
   type Config,
   type LabSizeConfig,
 } from '../config/index.ts';
+import type { ChosenProfile } from '../domain/lab/lab.ts';
 import type { LabUser } from '../domain/user/user.ts';
 import type { RenderCommand } from './arguments.ts';
 
@@ -22,13 +25,20 @@ export type ExampleLab = Pick<
   Pick<RenderCommand, 'debug' | 'resetUserEnv'> & {
     /** Names of overlays; those that match the user when absent. */
     readonly overlays?: readonly string[];
+    /** The profile and what is chosen for its options. */
+    readonly profile?: ChosenProfile;
   };
 
 /** The objects of a lab, with placeholders where secrets would be. It asks no cluster. */
 export function buildExampleLab(config: Config, asked: ExampleLab, size: LabSizeConfig): LabObjects {
   const builder = new LabBuilder(config, config.kubernetes.namespace ?? DEFAULT_NAMESPACE);
   const user = findUser(asked, config);
-  const image = findImage(asked, config);
+  const layers = profileLayers(config.lab.profiles, asked.profile);
+  const image = findImage(
+    { image: layers.findLast((layer) => layer.image !== undefined)?.image ?? asked.image },
+    config,
+  );
+  const compute = layCompute({ ...size, resources: sizeResources(size) }, layers);
   const servicePrefix = `/user/${[user.username, asked.server].filter(Boolean).map(encodeURIComponent).join('/')}/`;
   const lab: LabInput['lab'] = {
     spawnId: PLACEHOLDER,
@@ -43,8 +53,8 @@ export function buildExampleLab(config: Config, asked: ExampleLab, size: LabSize
     },
     image,
     overlays: asked.overlays ?? findOverlays(config.overlays, { ...user, admin: asked.admin }),
-    resources: sizeResources(size),
-    extendedResources: size.extendedResources,
+    ...(asked.profile && { profile: asked.profile }),
+    ...compute,
     quota: resolveQuota(config, user),
     servicePrefix,
     createdAt: 0,
@@ -70,7 +80,7 @@ function findUser(asked: ExampleLab, { auth, users }: Config): LabUser {
   };
 }
 
-function findImage({ image }: ExampleLab, { images }: Config): LabInput['image'] {
+function findImage({ image }: Pick<ExampleLab, 'image'>, { images }: Config): LabInput['image'] {
   const listed = image === undefined ? images.list[0] : images.list.find(({ reference }) => reference === image);
   const reference = listed?.reference ?? image ?? '';
   return { reference, name: listed?.name ?? reference, digest: /@(sha256:.*)$/.exec(reference)?.[1] ?? '' };

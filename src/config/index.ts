@@ -12,6 +12,8 @@ export {
   type InitContainerConfig,
   type LabConfig,
   type LabSizeConfig,
+  type ProfileConfig,
+  type ProfileOptionConfig,
   type TokenConfig,
   type VolumeConfig,
   type VolumeMountConfig,
@@ -19,5 +21,16 @@ export {
 export { buildConfig, ConfigError, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
 export { mergeLab } from './merge-lab.ts';
 export { type Chooser, findOverlays, isOffered } from './overlays.ts';
+export {
+  type Compute,
+  layCompute,
+  layUnlimited,
+  leavesImage,
+  leavesSize,
+  type ProfileLayer,
+  profileLayers,
+} from './profile-layers.ts';
+export { REPOSITORY_CHOICE, UNLISTED_CHOICE } from './profiles.ts';
 export { resolveQuota } from './quotas.ts';
 export { sandboxConfig, type SandboxSettings } from './sandbox.ts';
+export { faultOfWriteIn, htmlPattern, matchesPattern, WRITE_IN_LENGTH } from './write-in.ts';

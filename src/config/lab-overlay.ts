@@ -98,6 +98,13 @@ export const pieces = {
       'For what there is no setting: laid over the `spec` of the pod at last, as a JSON merge patch; lists of things with a `name` are ' +
         'merged by it, mounts by their path. The container of the lab is `notebook`. `labwright render` shows what becomes of it.',
     ),
+  unlimited: z
+    .array(z.enum(['cpu', 'memory']))
+    .default([])
+    .describe(
+      'What the container of the lab has no limit of, whatever its size says: it may use what its machine has left. The amounts of the size still ' +
+        'count for quotas, and are the limit of whoever has one.',
+    ),
   fsGroup: z
     .enum(['ownClaims', 'always', 'never'])
     .default('ownClaims')

@@ -71,6 +71,11 @@ const secretReference = z.strictObject({
   namespace: dnsLabel().describe('Its namespace.'),
 });
 
+/** An image that a lab can be started from. */
+export const taggedImage = imageReference.regex(/(?::[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[a-f0-9]{64})$/, {
+  error: 'expected an image with a tag or a digest',
+});
+
 const volumeSources = {
   hostPath: z
     .strictObject({

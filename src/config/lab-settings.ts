@@ -5,6 +5,7 @@ import { pieces } from './lab-overlay.ts';
 import { absolutePath, copiedSecret } from './lab-pieces.ts';
 import { personal } from './personal.ts';
 import { labSize } from './lab-size.ts';
+import { profiles } from './profiles.ts';
 import { cpu, duration, memory, positiveDuration } from './units.ts';
 
 const MINUTE = 60_000;
@@ -127,6 +128,10 @@ export const labSettings = z.strictObject({
         '`lab-{slug}` when absent. `jupyter-{user_server}` is the name that KubeSpawner gives. A name that comes out longer than 63 ' +
         'characters gives way to `lab-{slug}`.',
     ),
+  profiles: profiles.describe(
+    'Named combinations of settings that users choose from, in the order of the form (docs/profiles.md). Without any, users choose an ' +
+      'image and a size.',
+  ),
   namespacePrefix: dnsLabel(22).default('lab').describe('Namespaces of labs are called `<prefix>-<slug of the user>`.'),
   namespaceRetention: duration
     .default(15 * 60_000)

@@ -3,10 +3,20 @@ import { explainResourceName } from '../domain/kubernetes/rules/containers.ts';
 import { crossCheck } from './cross-check.ts';
 import { dnsLabel, qualifiedName } from './kubernetes.ts';
 import { overlaySettings } from './lab-overlay.ts';
-import { cpu, labMemory } from './units.ts';
+import { AMOUNT_OF_CPU, AMOUNT_OF_MEMORY, cpu, labMemory } from './units.ts';
+
+const AMOUNTS = ['cpu', 'memory'] as const;
 
 /** Who may choose something. */
 export const groupNames = z.array(z.string().min(1)).min(1).exactOptional();
+
+/** Devices by their name, as Kubernetes quantities. */
+export const extendedResources = z.record(
+  qualifiedName.refine((name) => name.includes('/') && explainResourceName(name) === undefined, {
+    error: 'expected the name of an extended resource, such as nvidia.com/gpu',
+  }),
+  z.int().min(0).transform(String),
+);
 
 export const labSize = z
   .strictObject({
@@ -14,17 +24,13 @@ export const labSize = z
     title: z.string().min(1).exactOptional().describe('Title in the form; the name when absent.'),
     description: z.string().min(1).exactOptional().describe('What it is for, in the form.'),
     groups: groupNames.describe('Groups that may choose it; everybody when absent.'),
-    cpu: cpu.describe('Limit of CPU.'),
-    memory: labMemory.describe('Limit of memory.'),
+    cpu: cpu.optional().describe('Limit of CPU. Without it there has to be `cpuRequest`, and there is no limit.'),
+    memory: labMemory
+      .optional()
+      .describe('Limit of memory. Without it there has to be `memoryRequest`, and there is no limit.'),
     cpuRequest: cpu.optional().describe('CPU kept free on the node; the limit when absent.'),
     memoryRequest: labMemory.optional().describe('Memory kept free on the node; the limit when absent.'),
-    extendedResources: z
-      .record(
-        qualifiedName.refine((name) => name.includes('/') && explainResourceName(name) === undefined, {
-          error: 'expected the name of an extended resource, such as nvidia.com/gpu',
-        }),
-        z.int().min(0).transform(String),
-      )
+    extendedResources: extendedResources
       .default({})
       .describe('GPUs and other devices, each both request and limit: `nvidia.com/gpu: 1`.'),
     lab: overlaySettings
@@ -33,14 +39,28 @@ export const labSize = z
   })
   .check(
     crossCheck(['cpu', 'cpuRequest'], (size, report) => {
-      if ((size.cpuRequest ?? 0) > size.cpu) report(['cpuRequest'], 'expected no more than cpu, the limit');
+      if (size.cpu === undefined && size.cpuRequest === undefined)
+        report(['cpu'], `missing: expected ${AMOUNT_OF_CPU.expected}`);
+      if ((size.cpuRequest ?? 0) > (size.cpu ?? Infinity))
+        report(['cpuRequest'], 'expected no more than cpu, the limit');
     }),
     crossCheck(['memory', 'memoryRequest'], (size, report) => {
-      if ((size.memoryRequest ?? 0) > size.memory) report(['memoryRequest'], 'expected no more than memory, the limit');
+      if (size.memory === undefined && size.memoryRequest === undefined)
+        report(['memory'], `missing: expected ${AMOUNT_OF_MEMORY.expected}`);
+      if ((size.memoryRequest ?? 0) > (size.memory ?? Infinity))
+        report(['memoryRequest'], 'expected no more than memory, the limit');
     }),
   )
-  .transform((size) => ({
-    ...size,
-    cpuRequest: size.cpuRequest ?? size.cpu,
-    memoryRequest: size.memoryRequest ?? size.memory,
-  }));
+  .transform(({ cpu, memory, cpuRequest = cpu ?? 0, memoryRequest = memory ?? 0, lab, ...size }) => {
+    const unlimited = AMOUNTS.filter((key) => (key === 'cpu' ? cpu : memory) === undefined);
+    const own =
+      unlimited.length === 0 ? lab : { ...lab, unlimited: [...new Set([...unlimited, ...(lab?.unlimited ?? [])])] };
+    return {
+      ...size,
+      ...(own === undefined ? {} : { lab: own }),
+      /** What counts for quotas; the limit where there is one. */
+      cpu: cpu ?? cpuRequest,
+      memory: memory ?? memoryRequest,
+      ...{ cpuRequest, memoryRequest },
+    };
+  });

@@ -49,7 +49,8 @@ export const checkOverlays = crossCheck<Whole>(
   },
 );
 
-function checkOverlay(
+/** Reports what is wrong with settings that are laid over `lab`, by what they make of it. */
+export function checkOverlay(
   over: LabOverlay,
   results: readonly ParsedLab[],
   place: readonly (string | number)[],

@@ -5,12 +5,13 @@ import { builds } from './builds/index.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
 import { overlaySettings } from './lab-overlay.ts';
-import { imageReference } from './lab-pieces.ts';
+import { taggedImage } from './lab-pieces.ts';
 import { groupNames } from './lab-size.ts';
 import { leadership } from './leadership.ts';
 import { limits } from './limits.ts';
 import { dnsLabel } from './kubernetes.ts';
 import { checkImageSizes, checkOverlays, overlays } from './overlays.ts';
+import { checkProfiles } from './profile-rules.ts';
 import { quotas } from './quotas.ts';
 import { positiveDuration } from './units.ts';
 
@@ -31,11 +32,7 @@ const pathPrefix = z
   .describe('Beginning of the paths of the API.');
 
 const image = z.strictObject({
-  reference: imageReference
-    .regex(/(?::[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[a-f0-9]{64})$/, {
-      error: 'expected an image with a tag or a digest',
-    })
-    .describe('Image with tag or digest.'),
+  reference: taggedImage.describe('Image with tag or digest.'),
   name: z.string().min(1).optional().describe('Name in the form; the reference when absent.'),
   description: z.string().min(1).exactOptional().describe('What it is for, in the form.'),
   groups: groupNames.describe('Groups that may choose it; everybody when absent.'),
@@ -98,7 +95,7 @@ export const configSchema = z
     builds: builds.optional().describe('Building images from repositories; none are built when absent.'),
     limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
   })
-  .check(checkOverlays, checkImageSizes)
+  .check(checkOverlays, checkImageSizes, checkProfiles)
   .transform((config) => {
     const { networkPolicy } = config.lab;
     const hubNamespaces = networkPolicy.hubNamespaces ?? findHubNamespaces(config.auth);

@@ -67,7 +67,7 @@ export const positiveDuration = measure(parseDuration, {
 });
 /** What is expected where memory or storage is. */
 export const AN_AMOUNT_OF_MEMORY = 'an amount of memory, such as 4Gi, 250M or a number of bytes';
-const AMOUNT_OF_MEMORY = {
+export const AMOUNT_OF_MEMORY = {
   title: 'memory',
   expected: AN_AMOUNT_OF_MEMORY,
 };
@@ -86,10 +86,11 @@ export const labMemory = measure(parseMemory, {
       ? `without a unit it is bytes: was ${written}Gi meant?`
       : hintMemory(written),
 });
+export const AMOUNT_OF_CPU = { title: 'CPU', expected: 'an amount of CPU, such as 500m, 2 or 0.5' };
+
 /** Cores, written `500m`, `2` or `0.5`. */
 export const cpu = measure(parseCpu, {
-  title: 'CPU',
-  expected: 'an amount of CPU, such as 500m, 2 or 0.5',
+  ...AMOUNT_OF_CPU,
   least: 0.001,
   hint: () => undefined,
 });

@@ -12,11 +12,14 @@ export type ErrorCode =
   | 'insufficient_quota'
   | 'invalid_docker_reference'
   | 'invalid_lab_size'
+  | 'invalid_profile'
+  | 'invalid_profile_option'
   | 'invalid_repository'
   | 'invalid_request'
   | 'invalid_token'
   | 'lab_exists'
   | 'method_not_allowed'
+  | 'missing'
   | 'name_taken'
   | 'not_found'
   | 'not_ready'
@@ -32,7 +35,8 @@ export type ErrorCode =
   | 'unknown_image'
   | 'unknown_repository'
   | 'unknown_user'
-  | 'unsupported_media_type';
+  | 'unsupported_media_type'
+  | 'value_error';
 
 export interface LabwrightErrorOptions extends ErrorOptions {
   /** Where in the request the fault is: `['body', 'options', 'size']`. The first part is body, header, path or query. */

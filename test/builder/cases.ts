@@ -1,7 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { placeOf } from '../../src/builder/lab/place.ts';
 import { LabBuilder, type LabInput, type LabObjects } from '../../src/builder/lab/lab-builder.ts';
-import { parseConfig, resolveQuota, sizeResources, type Config } from '../../src/config/index.ts';
+import {
+  layCompute,
+  parseConfig,
+  profileLayers,
+  resolveQuota,
+  sizeResources,
+  type Config,
+} from '../../src/config/index.ts';
+import type { ChosenProfile } from '../../src/domain/lab/lab.ts';
 import type { LabUser } from '../../src/domain/user/user.ts';
 
 const EXAMPLES = new URL('../../deploy/examples/', import.meta.url);
@@ -43,6 +51,9 @@ export interface LabChanges {
   readonly servername?: string;
   readonly size?: string;
   readonly overlays?: readonly string[];
+  readonly profile?: ChosenProfile;
+  /** Reference of the image, which need not be listed; the first when absent. */
+  readonly image?: string;
   readonly debug?: boolean;
   readonly reset?: boolean;
   readonly env?: Readonly<Record<string, string>>;
@@ -57,7 +68,10 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
   const servername = changes.servername ?? '';
   const servicePrefix = `/user/${encodeURIComponent(user.username)}/${servername === '' ? '' : `${encodeURIComponent(servername)}/`}`;
   const size = config.lab.sizes.find(({ name }) => name === (changes.size ?? config.lab.defaultSize))!;
-  const { reference, name } = config.images.list[0]!;
+  const first = config.images.list[0]!;
+  const { reference, name } =
+    config.images.list.find((image) => image.reference === changes.image) ??
+    (changes.image === undefined ? first : { reference: changes.image, name: undefined });
   const image = { reference, name: name ?? reference, digest: '' };
   const lab: LabInput['lab'] = {
     spawnId: '0f6a1c52d3b84e97',
@@ -72,8 +86,11 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
     },
     image,
     ...(changes.overlays === undefined ? {} : { overlays: changes.overlays }),
-    resources: sizeResources(size),
-    extendedResources: size.extendedResources,
+    ...(changes.profile === undefined ? {} : { profile: changes.profile }),
+    ...layCompute(
+      { resources: sizeResources(size), extendedResources: size.extendedResources },
+      profileLayers(config.lab.profiles, changes.profile),
+    ),
     quota: resolveQuota(config, user),
     servicePrefix,
     createdAt: 1_795_000_000_000,

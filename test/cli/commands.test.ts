@@ -56,6 +56,18 @@ describe('check-config', () => {
     });
   });
 
+  it('looks at the pods of profiles and of each of their choices', async () => {
+    const resources = { requests: { cpu: '2' }, limits: { cpu: '1' } };
+    const wrong = { name: 'b', lab: { sidecars: [{ name: 's', image: 'x:1', resources }] } };
+    const profiles = [{ name: 'a', options: { o: { choices: [{ name: 'a' }, wrong] } } }];
+    const file = join(folder, 'profiles.yaml');
+    const sizes = [{ name: 'small', cpu: 1, memory: '1Gi' }];
+    await writeFile(file, JSON.stringify({ ...withBuilds({}), lab: { sizes, profiles } }));
+    const { exitCode, stderr } = await run('check-config', file);
+    expect(exitCode).toBe(1);
+    expect(stderr).toMatch(/lab\.profiles\[0\]\.options\.o\.choices\[1\]/);
+  });
+
   it('says where no lab could start, since nothing says the ids of users', async () => {
     const remarkOn = async (change: object) => {
       const file = join(folder, 'users.yaml');

@@ -116,7 +116,8 @@ describe('import z2jh', () => {
     expect(exitCode).toBe(0);
     expect(stderr).not.toContain('needs a hand');
     const config = parseConfig(stdout);
-    const objects = buildWith(config, { size: 'small', overlays: ['admins'], user: { username: 'Ada' } });
+    const profile = { name: 'choose', options: { image: { choice: 'r' }, size: { choice: 'small' } } };
+    const objects = buildWith(config, { profile, overlays: ['admins'], user: { username: 'Ada' } });
     const { spec } = objects.pod;
     const [lab] = spec?.containers ?? [];
     const mounts = lab?.volumeMounts?.map(({ name, mountPath, subPath }) => [name, mountPath, subPath]);
@@ -134,26 +135,113 @@ describe('import z2jh', () => {
     expect(lab?.workingDir).toBe('/home/jovyan');
   });
 
-  it('makes sizes and images of profiles, with their groups and settings', async () => {
-    const { stdout } = await run(VALUES);
+  it('makes profiles of profiles, with their options, choices, groups and settings', async () => {
+    const { stdout, report } = await run(VALUES);
     const { images, lab } = parseConfig(stdout);
-    expect(images).toMatchObject({
-      allowOther: true,
-      list: [
-        { reference: 'quay.io/example/py:1', name: 'Python' },
-        { reference: 'rocker/binder:latest', name: 'R', lab: { defaultUrl: '/rstudio' } },
-      ],
-    });
-    expect(lab.defaultSize).toBe('small');
+    expect(images.list).toMatchObject([{ reference: 'quay.io/example/lab:1' }]);
     expect(lab.sizes).toMatchObject([
-      { name: 'small', title: 'Small one', memory: 2 * 2 ** 30, memoryRequest: 2 ** 30 },
+      { name: 'default', lab: { unlimited: ['cpu'] }, cpuRequest: 0.05, memory: 2 ** 30 },
+    ]);
+    const [profile, ...others] = lab.profiles;
+    expect(others).toEqual([]);
+    expect(profile).toMatchObject({ name: 'choose', title: 'Choose', default: true });
+    expect(profile?.options['image']).toEqual({
+      title: 'Image',
+      choices: [
+        { name: 'py', title: 'Python', default: true, image: 'quay.io/example/py:1' },
+        {
+          name: 'r',
+          title: 'R',
+          image: 'rocker/binder:latest',
+          lab: { defaultUrl: '/rstudio', imagePullPolicy: 'Always' },
+        },
+      ],
+      writeIn: { image: '{value}' },
+    });
+    expect(profile?.options['size']?.choices).toEqual([
+      {
+        name: 'small',
+        title: 'Small one',
+        default: true,
+        cpu: 1.257,
+        cpuRequest: 0.05,
+        memory: 2 * 2 ** 30,
+        memoryRequest: 2 ** 30,
+      },
       {
         name: 'big',
+        title: 'Big one',
         groups: ['staff'],
-        memory: 30 * 2 ** 30,
+        memoryRequest: 30 * 2 ** 30,
         extendedResources: { 'nvidia.com/gpu': '1' },
-        lab: { nodeSelector: { type: 'r5' } },
+        lab: { nodeSelector: { type: 'r5' }, unlimited: ['cpu', 'memory'] },
       },
+    ]);
+    expect(report.mapped).toContainEqual({
+      path: 'singleuser.profileList[0].profile_options.image.choices.r.kubespawner_override.image',
+      to: 'lab.profiles[].options.image.choices[].image',
+    });
+  });
+
+  it('keeps what several profiles say each on its own, and their write-ins and buildings', async () => {
+    const profiles = [
+      { display_name: 'Café: CPU', kubespawner_override: { mem_limit: '3G', image: 'a/b:1' } },
+      {
+        slug: 'gpu',
+        display_name: 'GPU',
+        default: true,
+        allowed_groups: ['staff'],
+        profile_options: {
+          '1st': {
+            display_name: 'Image',
+            choices: {
+              one: { display_name: 'One', kubespawner_override: { image: 'a/c:1' } },
+              two: { display_name: 'Two', default: true, kubespawner_override: { image: 'a/b:1' } },
+            },
+            dynamic_image_building: { enabled: true },
+            unlisted_choice: {
+              enabled: true,
+              display_name: 'Label',
+              display_name_in_choices: 'Other',
+              validation_regex: '^pangeo/',
+              validation_message: 'One of pangeo',
+              kubespawner_override: { image: 'pangeo/{value}', environment: { TAG: '{value}' } },
+            },
+          },
+          old: {
+            display_name: 'Old',
+            choices: { 'a b': {} },
+            unlisted_choice: {
+              enabled: true,
+              validation_regex: '(?P<a>b)',
+              kubespawner_override: { image: '{value}' },
+            },
+          },
+        },
+      },
+      { display_name: 'Café CPU' },
+    ];
+    const values = {
+      singleuser: { image: { name: 'a/b', tag: 1 }, memory: { guarantee: '1G' }, profileList: profiles },
+    };
+    const { stdout, report } = await run(stringify(values));
+    const { lab } = parseConfig(stdout);
+    expect(lab.profiles.map(({ name }) => name)).toEqual(['cafe-cpu', 'gpu', 'cafe-cpu-2']);
+    expect(lab.profiles[0]).toMatchObject({ memory: 3 * 2 ** 30, memoryRequest: 2 ** 30, image: 'a/b:1' });
+    expect(lab.profiles[1]?.options['option-1st']).toMatchObject({
+      choices: [{ name: 'one' }, { name: 'two', default: true }],
+      writeIn: {
+        title: 'Other',
+        pattern: '(?:^pangeo/).*',
+        message: 'One of pangeo',
+        image: 'pangeo/{value}',
+        lab: { env: { TAG: '{value}' } },
+      },
+      repository: {},
+    });
+    expect(lab.profiles[1]?.options['old']?.choices).toMatchObject([{ name: 'a-b', title: 'a b' }]);
+    expect(report.lost.map(({ path }) => path)).toEqual([
+      'singleuser.profileList[1].profile_options.old.unlisted_choice.validation_regex',
     ]);
   });
 
@@ -167,7 +255,6 @@ describe('import z2jh', () => {
     expect(report.lost.map(({ path }) => path).sort()).toEqual([
       'hub.extraConfig.hook',
       'singleuser.extraEnv.JUPYTERHUB_SINGLEUSER_APP',
-      'singleuser.extraEnv.KEY',
       'singleuser.profileList[0].profile_options.size.choices.big.kubespawner_override.strange_trait',
       'singleuser.storage.extraVolumeMounts.c',
       'singleuser.storage.extraVolumes.b',

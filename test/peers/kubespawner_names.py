@@ -56,8 +56,9 @@ async def answers(pairs):
     return [answer(KubeSpawner, *pair) for pair in pairs]
 
 
-with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-    json.dump(KUBECONFIG, file)
-    file.flush()
-    os.environ["KUBECONFIG"] = file.name
-    print(json.dumps(asyncio.run(answers(json.load(sys.stdin)))))
+if __name__ == "__main__":
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(KUBECONFIG, file)
+        file.flush()
+        os.environ["KUBECONFIG"] = file.name
+        print(json.dumps(asyncio.run(answers(json.load(sys.stdin)))))

@@ -6,7 +6,7 @@ import { freePort } from './free-port.ts';
 import { waitFor } from './wait-for.ts';
 import { canary, watchText } from './canary.ts';
 import { LabApi } from './lab-api.ts';
-import { LoggedProcess, readLog } from './logged-process.ts';
+import { cpuOf, LoggedProcess, readLog } from './logged-process.ts';
 
 /** How the controller reaches the cluster: by a kubeconfig, by the files and variables that a pod has, or it is its own. */
 export type Credentials = { readonly kubeconfig: string } | PodCredentials | { readonly sandbox: true };
@@ -189,9 +189,7 @@ export class ControllerProcess {
 
   /** Processor time used so far, in milliseconds (Linux counts it in hundredths of a second). */
   cpuMs(): number {
-    const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return (Number(fields[11]) + Number(fields[12])) * 10;
+    return cpuOf(this.pid);
   }
 
   /** Resident memory now and at its highest, in MiB. */

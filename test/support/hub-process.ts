@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort } from './free-port.ts';
 import { waitFor } from './wait-for.ts';
-import { LoggedProcess, readLog } from './logged-process.ts';
+import { cpuOf, LoggedProcess, readLog } from './logged-process.ts';
 
 export interface HubOptions {
   /** The program `jupyterhub`. */
@@ -15,6 +15,8 @@ export interface HubOptions {
   readonly controllerToken: string;
   /** Further lines of the hub's configuration. */
   readonly config?: string;
+  /** Further environment of the hub. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Address to listen on, default 127.0.0.1. */
   readonly host?: string;
 }
@@ -74,9 +76,19 @@ export class HubProcess {
 
   /** Starts the hub; resolves when it answers. */
   async start(): Promise<void> {
-    const environment = { PYTHONPATH: join(ROOT, 'deploy/jupyterhub/spawner'), PYTHONDONTWRITEBYTECODE: '1' };
+    const environment = {
+      ...{ PYTHONPATH: join(ROOT, 'deploy/jupyterhub/spawner'), PYTHONDONTWRITEBYTECODE: '1' },
+      ...this.#options.env,
+    };
     this.#hub = this.#start(this.#options.program, ['-f', join(this.#folder, 'jupyterhub_config.py')], environment);
     await waitFor('the hub to answer', START_MS, () => this.#answers(), 100);
+  }
+
+  /** Processor time that the hub itself has used since it was started, in milliseconds; not that of its proxy. */
+  cpuMs(): number {
+    const pid = this.#hub?.pid;
+    if (pid === undefined) throw new Error('The hub is not running');
+    return cpuOf(pid);
   }
 
   /** Ends the hub at once. The proxy stays. */

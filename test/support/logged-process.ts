@@ -59,3 +59,10 @@ export class LoggedProcess {
 export function readLog(file: string): string {
   return existsSync(file) ? readFileSync(file, 'utf8') : '';
 }
+
+/** Processor time that a process has used so far, in milliseconds (Linux counts it in hundredths of a second). */
+export function cpuOf(pid: number): number {
+  const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8');
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}

@@ -64,6 +64,11 @@ export function addressingOf({ internalUrl, port, clusterDomain }: LabConfig): L
   return { mode: internalUrl, port, clusterDomain };
 }
 
+/** Whether the lab has a limit of it: that of its size, where the configuration leaves it one, or where its user has a quota, which counts limits. */
+export function isLimited({ config, lab }: BuildContext, what: 'cpu' | 'memory'): boolean {
+  return lab.quota !== null || !config.unlimited.includes(what);
+}
+
 /** The labels that find a lab's objects; the NetworkPolicy and the Service select its pod by them. */
 export function labLabels({ names }: Pick<BuildContext, 'names'>): Record<string, string> {
   return { [KIND_LABEL]: LAB_KIND, [LAB_LABEL]: names.slug };

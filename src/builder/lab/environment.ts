@@ -1,7 +1,7 @@
 import { capitalize } from '../../util/capitalize.ts';
 import type { V1EnvVar, V1Secret } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
-import { isShared, spawnMetadata, type BuildContext } from './context.ts';
+import { isLimited, isShared, spawnMetadata, type BuildContext } from './context.ts';
 import { homeDirectory } from './home.ts';
 import { buildSecretFiles } from './user-files.ts';
 import { formatFloat, showMemory } from '../../util/quantities.ts';
@@ -42,9 +42,9 @@ export function buildEnvironment(context: BuildContext): Record<string, string> 
     IMAGE_DIGEST: image.digest,
     CONTAINER_SIZE: `${capitalize(size)} (${formatFloat(limits.cpu)} CPU, ${showMemory(limits.memory)} RAM)`,
     CPU_GUARANTEE: formatFloat(requests.cpu),
-    CPU_LIMIT: formatFloat(limits.cpu),
+    ...(isLimited(context, 'cpu') ? { CPU_LIMIT: formatFloat(limits.cpu) } : {}),
     MEM_GUARANTEE: String(requests.memory),
-    MEM_LIMIT: String(limits.memory),
+    ...(isLimited(context, 'memory') ? { MEM_LIMIT: String(limits.memory) } : {}),
     ...(config.defaultUrl === undefined ? {} : { JUPYTERHUB_DEFAULT_URL: config.defaultUrl }),
     JUPYTERHUB_ACTIVITY_INTERVAL: String(Math.ceil(config.activityInterval / 1000)),
     EXTERNAL_INSTANCE_URL: baseUrl,

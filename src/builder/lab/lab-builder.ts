@@ -13,6 +13,7 @@ import type {
 } from '@kubernetes/client-node';
 import type { Config, LabConfig } from '../../config/config.ts';
 import { mergeLab } from '../../config/merge-lab.ts';
+import { layUnlimited, profileLayers } from '../../config/profile-layers.ts';
 import { buildInternalUrl, type LabAddressing } from '../../domain/lab/internal-url.ts';
 import type { LabSpec, LabState } from '../../domain/lab/lab.ts';
 import { recreateLabState } from '../../domain/lab/lab-state.ts';
@@ -129,17 +130,24 @@ export class LabBuilder {
   }
 
   /**
-   * The configuration of one lab: that of all labs, what its user, its size and its image have of their own, one over the other, and the
-   * user in values.
+   * The configuration of one lab: that of all labs, what its user, its size, its image and its profile have of their own, one over the
+   * other, and the user in values.
    */
   #configOf({ user, lab }: LabInput): LabConfig {
     const names = new Set(lab.overlays);
+    const { sizes, defaultSize, profiles } = this.#config;
+    const isOwn = lab.profile?.ownSize === true;
     const over = [
       ...this.#overlays.filter(({ name }) => names.has(name)),
-      ...this.#config.sizes.filter(({ name }) => name === lab.options.size),
+      ...sizes.filter(({ name }) => !isOwn && name === lab.options.size),
       ...this.#images.filter(({ reference }) => reference === lab.image.reference),
-    ];
-    const merged = over.reduce((all, { lab: own }) => (own === undefined ? all : mergeLab(all, own)), this.#config);
+    ].reduce((all, { lab: own }) => (own === undefined ? all : mergeLab(all, own)), this.#config);
+    // Of the size that a profile begins with, what it has no limit of is left.
+    const base = isOwn ? sizes.find(({ name }) => name === defaultSize)?.lab?.unlimited : undefined;
+    const merged = profileLayers(profiles, lab.profile).reduce<LabConfig>(
+      (all, layer) => ({ ...mergeLab(all, layer.lab ?? {}), unlimited: layUnlimited(all.unlimited, layer) }),
+      base === undefined ? over : { ...over, unlimited: base },
+    );
     return personalize(merged, { user, servername: lab.servername });
   }
 }

@@ -1,5 +1,13 @@
 import type { V1LimitRange, V1Namespace, V1ResourceQuota, V1Service, V1ServiceAccount } from '@kubernetes/client-node';
-import { accountNameOf, isShared, labMetadata, labLabels, spawnMetadata, type BuildContext } from './context.ts';
+import {
+  accountNameOf,
+  isLimited,
+  isShared,
+  labMetadata,
+  labLabels,
+  spawnMetadata,
+  type BuildContext,
+} from './context.ts';
 import { CONTROLLER_LABEL } from '../../domain/names.ts';
 import { PERMANENT_ANNOTATION } from '../../domain/lab/object-names.ts';
 import { formatCpu, formatMemory } from '../../util/quantities.ts';
@@ -40,12 +48,15 @@ export function buildServiceAccount(context: BuildContext): V1ServiceAccount {
   };
 }
 
-/** What a container gets that says nothing. It sets no bounds, so it cannot clash with a lab size. */
+/** What a container gets that says nothing. It sets no bounds, so it cannot clash with a lab size, nor a limit where the lab has none. */
 export function buildLimitRange(context: BuildContext): V1LimitRange {
   const { cpu, memory, cpuRequest, memoryRequest } = context.config.containerDefaults;
   const item = {
     type: 'Container',
-    default: { cpu: formatCpu(cpu), memory: formatMemory(memory) },
+    default: {
+      ...(isLimited(context, 'cpu') ? { cpu: formatCpu(cpu) } : {}),
+      ...(isLimited(context, 'memory') ? { memory: formatMemory(memory) } : {}),
+    },
     defaultRequest: { cpu: formatCpu(cpuRequest), memory: formatMemory(memoryRequest) },
   };
   return {

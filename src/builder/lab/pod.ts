@@ -17,6 +17,7 @@ import {
   type BuildContext,
   ecosystemAnnotations,
   ecosystemLabels,
+  isLimited,
   spawnMetadata,
 } from './context.ts';
 import { buildExpandedEnv, buildReferences } from './environment.ts';
@@ -202,10 +203,15 @@ function environmentOf({ names }: BuildContext): V1EnvFromSource[] {
   return [{ secretRef: { name: names.envSecret } }];
 }
 
-function buildResources({ lab }: BuildContext): V1ResourceRequirements {
+function buildResources(context: BuildContext): V1ResourceRequirements {
+  const { lab } = context;
   const { limits, requests } = lab.resources;
   return {
-    limits: { cpu: formatCpu(limits.cpu), memory: formatMemory(limits.memory), ...lab.extendedResources },
+    limits: {
+      ...(isLimited(context, 'cpu') ? { cpu: formatCpu(limits.cpu) } : {}),
+      ...(isLimited(context, 'memory') ? { memory: formatMemory(limits.memory) } : {}),
+      ...lab.extendedResources,
+    },
     requests: { cpu: formatCpu(requests.cpu), memory: formatMemory(requests.memory), ...lab.extendedResources },
   };
 }

@@ -3,13 +3,6 @@ import type { Json } from './source.ts';
 
 const BYTES: Readonly<Record<string, string>> = { K: 'Ki', M: 'Mi', G: 'Gi', T: 'Ti' };
 
-/** What a lab gets where the hub sets no limit: labs have one here. */
-export const NO_LIMIT = {
-  cpu: 4,
-  cpuRemark: 'labs have a limit of CPU here: 4 where there was none',
-  memoryRemark: 'labs have a limit of memory here: what was guaranteed, where there was none',
-};
-
 /** Memory as JupyterHub reads it: a `G` is 2^30 bytes there. Undefined where it says nothing. */
 export function importMemory(value: Json): string | undefined {
   const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)([KMGT]?)$/.exec(String(value)) ?? [];
@@ -29,16 +22,35 @@ export interface Amounts {
   readonly memoryRequest?: string | undefined;
 }
 
-/** The compute of a size. Here a limit has to be there, and is not below the request. */
+/** What is kept for a lab of which the hub says nothing: next to none of a machine. */
+const LEAST = { cpuRequest: 0.001, memoryRequest: '1Mi' };
+
+/** The compute of a size. Where the hub sets no limit, there is none; here it is not below the request. */
 export function sizeAmounts({ cpu, cpuRequest, memory, memoryRequest }: Amounts): Record<string, Json> {
-  const limit = cpu ?? Math.max(NO_LIMIT.cpu, Math.ceil(cpuRequest ?? 0));
   const asked = parseMemory(memoryRequest ?? '') ?? 0;
-  const written = memory ?? memoryRequest ?? '2Gi';
-  const bytes = asked > (parseMemory(written) ?? 0) ? (memoryRequest ?? written) : written;
+  const raised = memory !== undefined && asked > (parseMemory(memory) ?? 0) ? memoryRequest : memory;
   return {
-    cpu: Math.max(limit, cpuRequest ?? 0),
-    memory: bytes,
-    ...(cpuRequest === undefined ? {} : { cpuRequest }),
-    ...(memoryRequest === undefined ? {} : { memoryRequest }),
+    ...(cpu === undefined ? {} : { cpu: Math.max(cpu, cpuRequest ?? 0) }),
+    ...(raised === undefined ? {} : { memory: raised }),
+    cpuRequest: cpuRequest ?? LEAST.cpuRequest,
+    memoryRequest: memoryRequest ?? LEAST.memoryRequest,
+  };
+}
+
+/**
+ * What a profile or a choice says of CPU and memory. A limit alone would be the request too here, and is not in KubeSpawner, where the
+ * guarantee from before stays; one that is taken away becomes what labs have without.
+ *
+ * @param before what holds before it
+ */
+export function profileAmounts(own: Amounts, before: Amounts): Record<string, Json> {
+  const said = (key: keyof Amounts) => Object.hasOwn(own, key);
+  const all = { ...before, ...own };
+  const { cpu, memory, cpuRequest, memoryRequest } = sizeAmounts(all);
+  return {
+    ...(said('cpu') ? { cpu } : {}),
+    ...((said('cpu') || said('cpuRequest')) && cpuRequest !== undefined ? { cpuRequest } : {}),
+    ...(said('memory') ? { memory } : {}),
+    ...((said('memory') || said('memoryRequest')) && memoryRequest !== undefined ? { memoryRequest } : {}),
   };
 }

@@ -1,15 +1,8 @@
-import { mergePatch } from '../../util/merge-patch.ts';
-import { type Amounts, importCpu, importMemory, NO_LIMIT } from './amounts.ts';
-import {
-  compact,
-  importEnv,
-  importInitContainers,
-  importMounts,
-  importVolumes,
-  type SlugScheme,
-  withPlaceholders,
-} from './pod-pieces.ts';
+import { type Amounts, importCpu, importMemory } from './amounts.ts';
+import { importInitContainers, importSidecars } from './containers.ts';
+import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
 import type { Json, Source } from './source.ts';
+import { importLabMounts, importVolumes, type VolumeNames } from './volumes.ts';
 
 /** What a profile or a choice sets of its own. */
 export interface Override {
@@ -25,7 +18,7 @@ interface Context {
   readonly to: string;
   readonly scheme: SlugScheme;
   /** Names of the volumes of all labs. */
-  readonly volumes: ReadonlySet<string>;
+  readonly volumes: VolumeNames;
 }
 
 /** Traits of KubeSpawner that are handed on as they are. */
@@ -43,19 +36,24 @@ const SAME: Readonly<Record<string, string>> = {
   runtime_class_name: 'runtimeClassName',
   scheduler_name: 'schedulerName',
 };
+
+/** What has to be known of the service account of labs. */
+export const ACCOUNT =
+  'it is made in the namespace of each lab: give it the annotations, or the tokens, by which your cloud knows it';
+
 /** A `kubespawner_override`. */
 export function importOverride(source: Source, context: Context): Override {
   const { to, scheme } = context;
   const made: Making = { amounts: {}, lab: {}, extendedResources: {}, image: undefined };
   const volumes = source.at('volumes');
   const extra = volumes === undefined ? undefined : importVolumes(volumes, to);
-  const names = new Set([...context.volumes, ...(extra?.volumes ?? []).map(({ name }) => String(name))]);
-  if (extra !== undefined) Object.assign(made.lab, { volumes: extra.volumes, podPatch: compact(extra.podPatch) });
+  const names = new Map([...context.volumes, ...(extra?.names ?? [])]);
+  add(made, extra?.fragment);
   for (const [key, entry] of source.nulls()) {
     const limit = key === 'cpu_limit' ? 'cpu' : key === 'mem_limit' ? 'memory' : undefined;
     if (limit === undefined) continue;
     made.amounts[limit] = undefined;
-    entry.remarked(`lab.sizes[].${limit}`, limit === 'cpu' ? NO_LIMIT.cpuRemark : NO_LIMIT.memoryRemark);
+    entry.mapped(besides(to, limit));
   }
   for (const [key, entry] of source.entries()) {
     if (entry.isSettled || key === 'volumes') continue;
@@ -74,23 +72,32 @@ export function importOverride(source: Source, context: Context): Override {
 
 interface Making {
   readonly amounts: Record<string, Json>;
-  readonly lab: Record<string, Json>;
+  lab: Fragment;
   readonly extendedResources: Record<string, Json>;
   image: string | undefined;
+}
+
+function add(made: Making, fragment: Fragment | undefined): void {
+  made.lab = join(made.lab, fragment);
+}
+
+/** A key beside `lab`. */
+function besides(to: string, key: string): string {
+  return to === 'lab' ? `lab.sizes[].${key}` : to.replace(/lab$/, key);
 }
 
 type Trait = (entry: Source, made: Making, context: Context) => void;
 
 function amount(key: keyof Amounts, read: (value: Json) => Json): Trait {
-  return (entry, { amounts }) => {
+  return (entry, { amounts }, { to }) => {
     amounts[key] = read(entry.value);
-    entry.mapped(`lab.sizes[].${key}`);
+    entry.mapped(besides(to, key));
   };
 }
 
-const devices: Trait = (entry, { extendedResources }) => {
+const devices: Trait = (entry, { extendedResources }, { to }) => {
   for (const [name, count] of entry.entries()) extendedResources[name] = Number(count.value);
-  entry.mapped('lab.sizes[].extendedResources');
+  entry.mapped(besides(to, 'extendedResources'));
 };
 
 /** Traits of KubeSpawner that are said in another way here. */
@@ -101,25 +108,45 @@ const TRAITS: Readonly<Record<string, Trait>> = {
   mem_guarantee: amount('memoryRequest', importMemory),
   extra_resource_limits: devices,
   extra_resource_guarantees: devices,
-  image: (entry, made) => {
+  default: (entry, _, { to }) => {
+    entry.remarked(
+      besides(to, 'default'),
+      'it does nothing inside of kubespawner_override, here as there: it belongs beside it',
+    );
+  },
+  image: (entry, made, { to }) => {
     made.image = entry.text();
-    entry.mapped('images.list[].reference');
+    entry.mapped(besides(to, 'image'));
   },
-  environment: (entry, { lab }, { to, scheme }) => {
-    lab['env'] = importEnv(entry, `${to}.env`, scheme);
+  environment: (entry, made, { to, scheme }) => {
+    add(made, importEnv(entry, `${to}.env`, scheme));
   },
-  init_containers: (entry, { lab }, { to, scheme, volumes }) => {
-    lab['initContainers'] = importInitContainers(entry, `${to}.initContainers`, volumes, scheme);
+  init_containers: (entry, made, context) => {
+    add(made, importInitContainers(entry, context));
   },
-  volume_mounts: (entry, { lab }, { to, scheme, volumes }) => {
-    lab['volumeMounts'] = importMounts(entry, `${to}.volumeMounts`, volumes, scheme);
+  volume_mounts: (entry, made, { to, scheme, volumes }) => {
+    add(made, importLabMounts(entry, to, volumes, scheme));
   },
-  extra_containers: (entry, { lab }, { to, scheme }) => {
-    lab['sidecars'] = entry.entries().map(([, container]) => withPlaceholders(container.value, scheme));
-    entry.mapped(`${to}.sidecars`);
+  extra_containers: (entry, made, context) => {
+    add(made, importSidecars(entry, context));
   },
-  extra_pod_config: (entry, { lab }, { to, scheme }) => {
-    lab['podPatch'] = mergePatch(lab['podPatch'], withPlaceholders(entry.value, scheme));
+  lifecycle_hooks: (entry, made, { to, scheme }) => {
+    const lifecycle = withPlaceholders(entry.value, scheme);
+    add(made, { podPatch: { containers: [{ name: 'notebook', lifecycle }] } });
     entry.remarked(`${to}.podPatch`, 'laid over the pod as a patch');
+  },
+  extra_pod_config: (entry, made, { to, scheme }) => {
+    add(made, { podPatch: withPlaceholders(entry.value, scheme) });
+    entry.remarked(`${to}.podPatch`, 'laid over the pod as a patch');
+  },
+  extra_container_config: (entry, made, { to, scheme }) => {
+    add(made, {
+      podPatch: { containers: [{ name: 'notebook', ...(withPlaceholders(entry.value, scheme) as Fragment) }] },
+    });
+    entry.remarked(`${to}.podPatch`, 'laid over the container of the lab as a patch');
+  },
+  service_account: (entry, made, { to, scheme }) => {
+    add(made, { serviceAccount: { name: withPlaceholders(entry.value, scheme) } });
+    entry.remarked(`${to}.serviceAccount.name`, ACCOUNT);
   },
 };

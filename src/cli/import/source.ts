@@ -60,8 +60,9 @@ export class Source {
     this.#settle('mapped', { to });
   }
 
-  remarked(to: string, why: string): void {
-    this.#settle('remarked', { to, why });
+  /** @param to key of the configuration, which gets the remark as a comment; none where there is no such key */
+  remarked(to: string | undefined, why: string): void {
+    this.#settle('remarked', { ...(to === undefined ? {} : { to }), why });
   }
 
   hub(): void {

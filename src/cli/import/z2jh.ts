@@ -1,20 +1,15 @@
 import { isRecord } from '../../util/is-record.ts';
 import { parseConfig, ConfigError } from '../../config/index.ts';
-import { mergePatch } from '../../util/merge-patch.ts';
-import { NO_LIMIT, sizeAmounts } from './amounts.ts';
+import { sizeAmounts } from './amounts.ts';
 import { Findings, type ImportReport } from './findings.ts';
-import { importOverride } from './override.ts';
-import {
-  compact,
-  importEnv,
-  importInitContainers,
-  importMounts,
-  importVolumes,
-  type SlugScheme,
-  withPlaceholders,
-} from './pod-pieces.ts';
-import { importAmounts, importProfiles, type Profiles } from './profiles.ts';
+import { importInitContainers, importSidecars } from './containers.ts';
+import { HUB_NAMESPACE, importNetwork } from './network.ts';
+import { ACCOUNT, importOverride } from './override.ts';
+import { importPlacement } from './placement.ts';
+import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
+import { importAmounts, importProfiles, movingPolicy, type ProfilesContext } from './profiles.ts';
 import { type Json, Source, type Table } from './source.ts';
+import { importLabMounts, importVolumes, namesOf, type SharedClaim, type VolumeNames } from './volumes.ts';
 import { writeConfig } from './write-config.ts';
 
 export interface Imported {
@@ -48,12 +43,16 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
 
   const storage = importStorage(singleuser, { scheme, homes });
   // Each may add to the patch of the pod, and to tables.
-  const lab = [
+  const lab = join(
+    storage.lab,
     importPieces(singleuser, scheme, storage.names),
+    importPlacement(root, singleuser),
     importNetwork(singleuser),
     kubespawner === undefined ? {} : importTraits(kubespawner, scheme, storage.names),
-  ].reduce<Json>(mergePatch, storage.lab) as Record<string, Json>;
-  const { images, profiles } = importChoices(singleuser, scheme, storage.names);
+  );
+  const { images, sizes, profiles } = importChoices(singleuser, {
+    ...{ scheme, volumes: storage.names, pullPolicy: lab['imagePullPolicy'] },
+  });
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
   const overlays = importAdmins(root, scheme, storage.names);
   explainHooks(root);
@@ -64,10 +63,10 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
 
   const config = {
     baseUrl: 'https://hub.example.org',
-    auth: { serviceAccounts: { hub: ['jupyterhub/hub'] } },
+    auth: { serviceAccounts: { hub: [`${HUB_NAMESPACE}/hub`] } },
     users: { defaults },
-    images: { list: images, ...(profiles.allowOther ? { allowOther: true } : {}) },
-    lab: { sizes: profiles.sizes, ...compact({ defaultSize: profiles.defaultSize, ...lab }) },
+    images: { list: images },
+    lab: { sizes, ...compact({ profiles, ...lab }) },
     ...(overlays.length === 0 ? {} : { overlays }),
   };
   const text = writeConfig(config, findings);
@@ -85,9 +84,8 @@ function problemsOf(text: string): string[] {
 }
 
 interface Storage {
-  readonly lab: Record<string, Json>;
-  /** Names of the volumes that there are. */
-  readonly names: ReadonlySet<string>;
+  readonly lab: Fragment;
+  readonly names: VolumeNames;
 }
 
 function importStorage(
@@ -100,20 +98,24 @@ function importStorage(
   const prefix = directory?.text() ?? '/home/jovyan';
   const home = importHome(storage, { prefix, scheme, homes });
   const extraAt = storage?.at('extraVolumes');
-  const extra = extraAt === undefined ? { volumes: [], podPatch: { volumes: [] } } : importVolumes(extraAt, 'lab');
-  const volumes = [...home.volumes, ...extra.volumes];
-  const names = new Set(volumes.map(({ name }) => String(name)));
+  const extra = extraAt === undefined ? undefined : importVolumes(extraAt, 'lab', sharedClaim(storage, homes));
+  const names = new Map([...namesOf(home.volumes), ...(extra?.names ?? [])]);
   const mountsAt = storage?.at('extraVolumeMounts');
-  const mounts = mountsAt === undefined ? [] : importMounts(mountsAt, 'lab.volumeMounts', names, scheme);
+  const own = { home: { schema: 'image', prefix }, volumes: home.volumes, volumeMounts: home.mounts };
   return {
     names,
-    lab: {
-      home: { schema: 'image', prefix },
-      volumes,
-      volumeMounts: [...home.mounts, ...mounts],
-      podPatch: compact(extra.podPatch),
-    },
+    lab: join(
+      own,
+      extra?.fragment,
+      mountsAt === undefined ? undefined : importLabMounts(mountsAt, 'lab', names, scheme),
+    ),
   };
+}
+
+/** The claim of the homes, which may be mounted for something else, too. */
+function sharedClaim(storage: Source | undefined, homes: ImportOptions['homes']): SharedClaim | undefined {
+  const claimName = storage?.at('static', 'pvcName')?.text();
+  return claimName === undefined ? undefined : { claimName, nfs: homes ?? NOWHERE };
 }
 
 interface HomeOptions {
@@ -182,13 +184,12 @@ function homeOfItsOwn(storage: Source, { prefix }: HomeOptions): Home {
 const SAME: readonly (readonly [from: readonly string[], to: string])[] = [
   [['image', 'pullPolicy'], 'imagePullPolicy'],
   [['nodeSelector'], 'nodeSelector'],
-  [['extraTolerations'], 'tolerations'],
   [['extraLabels'], 'extraLabels'],
   [['extraAnnotations'], 'extraAnnotations'],
 ];
 
-function importPieces(singleuser: Source, scheme: SlugScheme, names: ReadonlySet<string>): Record<string, Json> {
-  const lab: Record<string, Json> = {};
+function importPieces(singleuser: Source, scheme: SlugScheme, volumes: VolumeNames): Fragment {
+  const lab: Fragment = {};
   for (const [from, to] of SAME) {
     const found = singleuser.at(...from);
     if (found === undefined) continue;
@@ -207,46 +208,33 @@ function importPieces(singleuser: Source, scheme: SlugScheme, names: ReadonlySet
   }
   const account = singleuser.at('serviceAccountName');
   if (account !== undefined) {
-    const why =
-      'it is made in the namespace of each lab: give it the annotations, or the tokens, by which your cloud knows it';
-    account.remarked('lab.serviceAccount.name', why);
+    account.remarked('lab.serviceAccount.name', ACCOUNT);
     lab['serviceAccount'] = { name: account.value };
   }
-  const env = singleuser.at('extraEnv');
-  if (env !== undefined) lab['env'] = importEnv(env, 'lab.env', scheme);
   const files = singleuser.at('extraFiles');
   if (files !== undefined) lab['files'] = importFiles(files);
-  const init = singleuser.at('initContainers');
-  if (init !== undefined) lab['initContainers'] = importInitContainers(init, 'lab.initContainers', names, scheme);
-  const beside = singleuser.at('extraContainers');
-  if (beside !== undefined) {
-    lab['sidecars'] = beside.entries().map(([, container]) => importSidecar(container, names, scheme));
-  }
   const hooks = singleuser.at('lifecycleHooks');
-  if (hooks !== undefined) {
-    hooks.remarked('lab.podPatch', 'laid over the pod as a patch');
-    lab['podPatch'] = { containers: [{ name: 'notebook', lifecycle: withPlaceholders(hooks.value, scheme) }] };
-  }
+  const patches = singleuser.at('extraPodConfig');
+  for (const found of [hooks, patches]) found?.remarked('lab.podPatch', 'laid over the pod as a patch');
   singleuser.at('defaultUrl')?.hub();
   singleuser.at('allowPrivilegeEscalation')?.remarked('lab', 'no lab may gain privileges here');
-  const secrets = [singleuser.at('image', 'pullSecrets'), singleuser.at('image', 'pullSecret')];
-  for (const found of secrets)
+  const pullSecrets = [singleuser.at('image', 'pullSecrets'), singleuser.at('image', 'pullSecret')];
+  for (const found of pullSecrets)
     found?.remarked('lab.pullSecret', 'copy the Secret to the namespace of Labwright, and name it there');
-  return lab;
-}
-
-/** A container beside the lab, with the mounts of volumes that are there. */
-function importSidecar(container: Source, names: ReadonlySet<string>, scheme: SlugScheme): Json {
-  const filled = withPlaceholders(container.value, scheme);
-  const mounts = container.at('volumeMounts');
-  if (mounts === undefined || !isRecord(filled)) {
-    container.mapped('lab.sidecars');
-    return filled;
-  }
-  const there = mounts.entries().filter(([, mount]) => names.has(mount.at('name')?.text() ?? ''));
-  if (there.length === mounts.entries().length) container.mapped('lab.sidecars');
-  else container.remarked('lab.sidecars', 'without the mounts of volumes that are not there');
-  return { ...filled, volumeMounts: there.map(([, mount]) => withPlaceholders(mount.value, scheme)) };
+  const context = { to: 'lab', scheme, volumes };
+  const secrets: Table[] = [];
+  const [env, init, beside] = ['extraEnv', 'initContainers', 'extraContainers'].map((key) => singleuser.at(key));
+  return join(
+    lab,
+    env && importEnv(env, 'lab.env', scheme, secrets),
+    compact({ secrets }),
+    init && importInitContainers(init, context),
+    beside && importSidecars(beside, context),
+    compact({ podPatch: withPlaceholders(patches?.value, scheme) }),
+    hooks && {
+      podPatch: { containers: [{ name: 'notebook', lifecycle: withPlaceholders(hooks.value, scheme) }] },
+    },
+  );
 }
 
 function importFiles(files: Source): Record<string, Json> {
@@ -268,37 +256,8 @@ function importFiles(files: Source): Record<string, Json> {
   return found;
 }
 
-function importNetwork(singleuser: Source): Record<string, Json> {
-  const policy = singleuser.at('networkPolicy');
-  const metadata = singleuser.at('cloudMetadata', 'blockWithIptables');
-  const rules: Record<string, Json> = {};
-  const egress: Json[] = [];
-  const own = policy?.at('egress');
-  if (own !== undefined) {
-    own.mapped('lab.networkPolicy.egress');
-    egress.push(...own.entries().map(([, rule]) => rule.value));
-  }
-  if (metadata !== undefined) {
-    metadata.mapped('lab.networkPolicy');
-    if (metadata.value === false) egress.push({ to: [{ ipBlock: { cidr: '169.254.169.254/32' } }] });
-  }
-  const ingress = policy?.at('ingress');
-  if (ingress !== undefined) {
-    ingress.mapped('lab.networkPolicy.ingress');
-    rules['ingress'] = ingress.value;
-  }
-  const enabled = policy?.at('enabled');
-  enabled?.mapped('lab.networkPolicy.enabled');
-  if (enabled?.value === false) rules['enabled'] = false;
-  policy
-    ?.at('egressAllowRules')
-    ?.remarked('lab.networkPolicy', 'labs reach the internet and no private address but what egress says');
-  if (egress.length > 0) rules['egress'] = egress;
-  return { networkPolicy: rules };
-}
-
 /** Traits of KubeSpawner that hubs set themselves. */
-function importTraits(kubespawner: Source, scheme: SlugScheme, volumes: ReadonlySet<string>): Record<string, Json> {
+function importTraits(kubespawner: Source, scheme: SlugScheme, volumes: VolumeNames): Record<string, Json> {
   for (const key of ['http_timeout', 'start_timeout', 'default_url']) kubespawner.at(key)?.hub();
   const { lab } = importOverride(kubespawner, { to: 'lab', scheme, volumes });
   return lab;
@@ -306,49 +265,39 @@ function importTraits(kubespawner: Source, scheme: SlugScheme, volumes: Readonly
 
 function importChoices(
   singleuser: Source,
-  scheme: SlugScheme,
-  volumes: ReadonlySet<string>,
-): { images: Json[]; profiles: Profiles } {
+  context: Omit<ProfilesContext, 'amounts'>,
+): { images: Json[]; sizes: Json[]; profiles: Json[] } {
   const [name, tag] = [singleuser.at('image', 'name'), singleuser.at('image', 'tag')];
   for (const found of [name, tag]) found?.mapped('images.list[].reference');
   const image = name === undefined ? undefined : `${name.text() ?? ''}:${tag?.text() ?? 'latest'}`;
   const amounts = importAmounts(singleuser);
   const list = singleuser.at('profileList');
-  if (amounts.cpu === undefined) {
-    (singleuser.at('cpu', 'guarantee') ?? singleuser.at('image', 'name'))?.remarked(
-      'lab.sizes[].cpu',
-      NO_LIMIT.cpuRemark,
-    );
-  }
-  const found = list === undefined ? undefined : importProfiles(list, { scheme, amounts, image, volumes });
-  const sizes =
-    found === undefined || found.sizes.length === 0 ? [{ name: 'default', ...sizeAmounts(amounts) }] : found.sizes;
-  const images =
-    found === undefined || found.images.length === 0
-      ? [{ reference: image ?? 'quay.io/jupyter/base-notebook:latest' }]
-      : found.images;
-  const nothing = { images: [], allowOther: false, defaultSize: undefined };
-  return { images, profiles: { ...nothing, ...found, sizes } };
+  const reference = image ?? 'quay.io/jupyter/base-notebook:latest';
+  const lab = movingPolicy(reference, context);
+  return {
+    images: [{ reference, ...compact({ lab }) }],
+    sizes: [{ name: 'default', ...sizeAmounts(amounts) }],
+    profiles: list === undefined ? [] : importProfiles(list, { ...context, amounts }),
+  };
 }
 
 /** What base charts of many hubs give administrators. */
-function importAdmins(root: Source, scheme: SlugScheme, names: ReadonlySet<string>): Json[] {
+function importAdmins(root: Source, scheme: SlugScheme, names: VolumeNames): Json[] {
   const lab = ['singleuserAdmin', 'admin']
     .map((name) => importAdmin(root.at('custom', name), scheme, names))
-    .reduce<Json>(mergePatch, {}) as Table;
+    .reduce<Fragment>((all, one) => join(all, one), {});
   return Object.keys(lab).length === 0 ? [] : [{ name: 'admins', match: { admin: true }, lab }];
 }
 
-function importAdmin(admin: Source | undefined, scheme: SlugScheme, names: ReadonlySet<string>): Record<string, Json> {
+function importAdmin(admin: Source | undefined, scheme: SlugScheme, names: VolumeNames): Fragment {
   const [env, mounts, volumes] = ['extraEnv', 'extraVolumeMounts', 'extraVolumes'].map((key) => admin?.at(key));
   const more = volumes === undefined ? undefined : importVolumes(volumes, 'overlays[].lab');
-  const all = new Set([...names, ...(more?.volumes ?? []).map(({ name }) => String(name))]);
-  return compact({
-    env: env && importEnv(env, 'overlays[].lab.env', scheme),
-    volumes: more?.volumes,
-    volumeMounts: mounts && importMounts(mounts, 'overlays[].lab.volumeMounts', all, scheme),
-    podPatch: more && compact(more.podPatch),
-  });
+  const all = new Map([...names, ...(more?.names ?? [])]);
+  return join(
+    more?.fragment,
+    env && importEnv(env, 'overlays[].lab.env', scheme),
+    mounts && importLabMounts(mounts, 'overlays[].lab', all, scheme),
+  );
 }
 
 /** Python that reaches into the pods of labs does nothing here. */
@@ -359,7 +308,7 @@ function explainHooks(root: Source): void {
       const found = [...new Set(text?.match(HOOKS))];
       if (found.length > 0) {
         script.lost(
-          `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in sizes and images, and lab.podPatch`,
+          `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in profiles, sizes and images, and lab.podPatch`,
         );
       }
     }

@@ -20,6 +20,7 @@ export interface LabResources {
 
 /** What was asked for, after validation: the part of a request that is shown again in the lab's state. */
 export interface LabOptions {
+  /** Name of the size, or of the profile where that says itself what the lab has. */
   readonly size: string;
   readonly enable_debug: boolean;
   readonly reset_user_env: boolean;
@@ -48,6 +49,17 @@ export interface LabSource {
   readonly path: string;
 }
 
+/** What was chosen for one option of a profile: a choice by its name, what was written in, or a repository to build from. */
+export type OptionChoice = { readonly choice: string } | { readonly writeIn: string } | { readonly repository: string };
+
+/** The profile of a lab and what was chosen for its options, by name. */
+export interface ChosenProfile {
+  readonly name: string;
+  readonly options: Readonly<Record<string, OptionChoice>>;
+  /** There and true when the profile says itself what the lab has: then `options.size` is the name of the profile. */
+  readonly ownSize?: true;
+}
+
 /**
  * Everything needed to make a lab except the secrets: the non-secret half of the durable intent.
  * It is written once, before the 201, and never changes while the lab lives.
@@ -71,6 +83,8 @@ export interface LabSpec {
   readonly source?: LabSource;
   /** Names of the overlays of the configuration that were for this user when the lab was asked for, in their order. */
   readonly overlays?: readonly string[];
+  /** There when the lab was asked for by a profile. */
+  readonly profile?: ChosenProfile;
   readonly resources: LabResources;
   /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities; they are both request and limit. */
   readonly extendedResources: Readonly<Record<string, string>>;

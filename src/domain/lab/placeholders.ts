@@ -88,10 +88,14 @@ export function findPlaceholders(template: string): FoundPlaceholder[] {
   });
 }
 
-/** The value as short as it can become: of a user whose names are one letter, and of nobody where there may be nobody. */
+/**
+ * The value as short as it can become: of a user whose names are one letter, and of nobody where there may be nobody. `{value}` stands for
+ * what is written in (`lab.profiles`); elsewhere it is refused as any unknown name.
+ */
 export function shortestOf(template: string): string {
   return template.replaceAll(PATTERN, (written, name: string) => {
     const placeholder = PLACEHOLDERS.get(name);
-    return placeholder === undefined ? written : placeholder.mayBeEmpty === true ? '' : 'x';
+    if (placeholder === undefined) return name === 'value' ? 'x' : written;
+    return placeholder.mayBeEmpty === true ? '' : 'x';
   });
 }

@@ -1,4 +1,5 @@
 import type {
+  ChosenProfile,
   LabEvent,
   LabImage,
   LabKey,
@@ -22,6 +23,8 @@ export interface CreateLab {
   readonly source?: LabSource;
   /** Names of the overlays of the configuration that are for this user. */
   readonly overlays?: readonly string[];
+  /** The profile that was asked for, and what was chosen for its options. */
+  readonly profile?: ChosenProfile;
   readonly resources: LabResources;
   /** Extended resources (`nvidia.com/gpu`) by name, as Kubernetes quantities. */
   readonly extendedResources: Readonly<Record<string, string>>;

@@ -23,19 +23,44 @@ export function documentOptions(document: OpenApiDocument, config: Choices): voi
   const schemas = (document.components?.schemas ?? {}) as Record<string, Schema & { properties?: Properties }>;
   const written = schemas['LabRequestOptions'];
   if (written === undefined) return;
-  const properties: Properties = {
-    ...written.properties,
-    size: { ...written.properties?.['size'], pattern: anyCase(config.lab.sizes.map(({ name }) => name)) },
-  };
-  const required = (written['required'] ?? []) as readonly string[];
+  const { profile, profile_options, ...ofNublado } = written.properties ?? {};
+  const hasProfiles = config.lab.profiles.length > 0;
+  const size = { ...ofNublado['size'], type: 'string', pattern: anyCase(config.lab.sizes.map(({ name }) => name)) };
+  const required = hasProfiles ? [] : ['size'];
+  const fields: Properties = { ...(hasProfiles ? { profile: profileName(profile, config) } : {}), ...ofNublado, size };
   schemas['LabRequestOptions'] = {
     ...written,
-    properties: Object.fromEntries(
-      Object.entries(properties).map(([name, schema]) => [name, asFormField(schema, required.includes(name))]),
-    ),
-    anyOf: choices(config),
-    example: { size: config.lab.defaultSize, image_list: config.images.list[0]?.reference ?? '' },
+    additionalProperties: true,
+    properties: {
+      ...Object.fromEntries(
+        Object.entries(fields).map(([name, schema]) => [name, asFormField(schema, required.includes(name))]),
+      ),
+      ...(hasProfiles && profile_options !== undefined
+        ? { profile_options: profileOptions(profile_options, config) }
+        : {}),
+    },
+    ...(hasProfiles ? {} : { required }),
+    anyOf: [...choices(config), ...(hasProfiles ? [NO_IMAGE] : [])],
+    example: hasProfiles
+      ? { profile: config.lab.profiles[0]?.name ?? '' }
+      : { size: config.lab.defaultSize, image_list: config.images.list[0]?.reference ?? '' },
   };
+}
+
+function profileName(schema: Schema | undefined, { lab }: Choices): Schema {
+  return { ...schema, type: 'string', enum: lab.profiles.map(({ name }) => name) };
+}
+
+/** The options of all profiles: which of them a request may name depends on its profile. */
+function profileOptions(schema: Schema, { lab }: Choices): Schema {
+  const names = new Set(lab.profiles.flatMap(({ options }) => Object.keys(options)));
+  const choice = {
+    anyOf: [
+      { type: ['string', 'null'], maxLength: 1024 },
+      { type: 'object', additionalProperties: { type: 'string', maxLength: 1024 } },
+    ],
+  };
+  return { ...schema, properties: Object.fromEntries([...names].map((name) => [name, choice])) };
 }
 
 /** A value, or a list of one; what need not be said may be in an empty list. */
@@ -91,6 +116,9 @@ function chosen(selector: Selector, said: Properties, ignored: readonly Selector
 
 /** What a form sends for what was left empty. */
 const SILENT: Schema = { enum: ['', null, [], [''], [null]] };
+
+/** With a profile no image need be named. */
+const NO_IMAGE: Schema = { properties: Object.fromEntries(SELECTORS.map((name) => [name, SILENT])) };
 
 function referenceOf({ list, allowOther }: Config['images']): Schema {
   if (allowOther) return pattern(TAGGED_REFERENCE);

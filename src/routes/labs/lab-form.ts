@@ -5,7 +5,7 @@ import { describeMemory } from '../../util/quantities.ts';
 import { Html, markup } from '../pages/html.ts';
 import { LAB_FORM_STYLE } from './lab-form-style.ts';
 import { USE_DROPDOWN, USE_REPOSITORY } from './lab-specification.ts';
-import { fits } from './resolve-lab.ts';
+import { fits } from './choose-size.ts';
 
 /** With more than these, the others are in a menu. */
 const RADIO_IMAGES = 8;
@@ -170,12 +170,17 @@ function unavailable(quota: Quota | null, isOfferedAny: boolean): Html {
 `;
 }
 
-/** A size in the words of its limits: `2 CPU, 4 GiB memory, 1 × nvidia.com/gpu`. */
-function describeSize({ cpu, memory, extendedResources }: LabSizeConfig): string {
+/** A size in the words of its limits: `2 CPU, 4 GiB memory, 1 × nvidia.com/gpu`; of what is kept free where it has none: `2 CPU or more`. */
+function describeSize({ cpu, memory, extendedResources, lab }: LabSizeConfig): string {
+  const orMore = (what: 'cpu' | 'memory') => (lab?.unlimited?.includes(what) === true ? ' or more' : '');
   const extended = Object.entries(extendedResources)
     .filter(([, amount]) => amount !== '0')
     .map(([name, amount]) => `${amount}\u00a0×\u00a0${name}`);
-  return [`${String(cpu)} CPU`, `${describeMemory(memory)} memory`, ...extended].join(', ');
+  return [
+    `${String(cpu)} CPU${orMore('cpu')}`,
+    `${describeMemory(memory)} memory${orMore('memory')}`,
+    ...extended,
+  ].join(', ');
 }
 
 function check(on: boolean): Html | null {

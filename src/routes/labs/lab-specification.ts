@@ -14,7 +14,7 @@ const IMAGE_CLASSES = ['recommended', 'latest-release', 'latest-weekly', 'latest
 export const SERVICE_PREFIX = 'JUPYTERHUB_SERVICE_PREFIX';
 
 /** Longest text of an option; the longest image reference that can be valid is shorter. */
-const OPTION_LENGTH = 1024;
+export const OPTION_LENGTH = 1024;
 /** The environment becomes a Secret, which holds a mebibyte at most; a process takes 128 KiB in one variable. */
 const ENV_COUNT = 1024;
 const ENV_VALUE_BYTES = 128 * 1024 - 256;
@@ -24,8 +24,11 @@ const ENV_NAME = /^(?!\.\.?$|\.\.)[-._a-zA-Z][-._a-zA-Z0-9]{0,252}$/;
 const ENV_VALUE = /^[^\u0000]*$/;
 const SERVICE_PREFIX_VALUE = /^\/[^\s?#\\\u0000-\u001f\u007f-\u009f]*$/;
 
-const text = z.string(expecting('a valid string')).max(OPTION_LENGTH);
-const selector = text.optional().transform((value) => (value === '' ? undefined : value));
+const selector = z
+  .string(expecting('a valid string'))
+  .max(OPTION_LENGTH)
+  .optional()
+  .transform((value) => (value === '' ? undefined : value));
 
 const SELECTORS = ['image_list', 'image_class', 'image_tag', 'image_repo', 'image_dropdown'] as const;
 type ImageSelector = (typeof SELECTORS)[number];
@@ -43,7 +46,21 @@ export interface ImageChoice {
 const LabRequestOptions = z
   .object(
     {
-      size: formField('size', text).meta({ description: 'Name of a lab size, in any case.' }),
+      profile: formField('profile', selector).meta({
+        description: 'Name of a profile; the one that is chosen beforehand when absent, where there are any.',
+      }),
+      profile_options: z
+        .record(z.string(), z.unknown(), expecting('a valid dictionary'))
+        .nullish()
+        .transform((value) => value ?? {})
+        .meta({
+          description:
+            'What is chosen for the options of the profile, by name: the name of a choice, or what is written in. What is absent is as it ' +
+            'is chosen beforehand. `{"image_repo": …, "image_ref": …, "image_path": …}` has an image built, where an option offers that.',
+        }),
+      size: formField('size', selector).meta({
+        description: 'Name of a lab size, in any case. Where there are profiles it need not be said.',
+      }),
       enable_debug: formField('enable_debug', flag.default(false)).meta({ description: 'Set DEBUG in the lab.' }),
       reset_user_env: formField('reset_user_env', flag.default(false)).meta({ description: 'Set RESET_USER_ENV.' }),
       image_list: formField('image_list', selector).meta({
@@ -66,10 +83,15 @@ const LabRequestOptions = z
     },
     expecting('a valid dictionary'),
   )
+  .catchall(z.unknown())
   .transform((all, context) => {
     const { image_list, image_dropdown, image_class, image_tag, image_repo, image_ref, image_path, ...options } = all;
+    const { profile, profile_options, size, enable_debug, reset_user_env, ...others } = options;
+    const known = { profile, profileOptions: profile_options, size, enable_debug, reset_user_env, others };
     const image = choose({ ...chosen({ image_list, image_dropdown, image_repo }), image_class, image_tag });
-    if (typeof image !== 'string') return { ...options, image: { ...image, ref: image_ref, path: image_path } };
+    if (typeof image !== 'string') {
+      return { ...known, image: image && { ...image, ref: image_ref, path: image_path } };
+    }
     context.addIssue(refusal(image));
     return z.NEVER;
   })
@@ -77,7 +99,8 @@ const LabRequestOptions = z
     id: 'LabRequestOptions',
     description:
       'Values, or lists of one as a form sends them. Exactly one image selector, where `image_list` decides over ' +
-      '`image_dropdown` and `image_repo`, which forms always send. Other keys are ignored.',
+      '`image_dropdown` and `image_repo`, which forms always send; none is needed with a profile that names the image. Options of a profile may ' +
+      'also be said as the form sends them (`profile-option-PROFILE--OPTION`), and by their names alone. Other keys are ignored.',
   });
 
 const Env = z
@@ -98,6 +121,8 @@ const Env = z
     example: { [SERVICE_PREFIX]: '/user/ada/' },
   });
 
+export type LabRequestOptions = z.output<typeof LabRequestOptions>;
+
 /** Body of a create: what the hub's spawner sends. Unknown keys are ignored. */
 export const LabSpecification = z
   .object({ options: LabRequestOptions, env: Env }, expecting('a valid dictionary'))
@@ -112,15 +137,14 @@ function chosen({ image_list, image_dropdown, image_repo }: SelectorValues): Sel
   return { image_list };
 }
 
-/** The one selector that says something; otherwise a sentence about why there is not exactly one. */
-function choose(selectors: SelectorValues): ImageChoice | string {
+/** The one selector that says something, if any; a sentence where there are several. */
+function choose(selectors: SelectorValues): ImageChoice | string | undefined {
   const choices = SELECTORS.flatMap((selector) => {
     const value = selectors[selector];
     return value === undefined ? [] : [{ selector, value }];
   });
   const [choice, ...others] = choices;
-  if (choice === undefined) return 'No image to spawn specified';
-  if (others.length === 0) return choice;
+  if (choice === undefined || others.length === 0) return choice;
   return `Image specified multiple ways (${choices.map(({ selector }) => selector).join(', ')})`;
 }
 

@@ -1,5 +1,5 @@
 import { z } from '@hono/zod-openapi';
-import type { LabState as DomainLabState } from '../../domain/lab/lab.ts';
+import type { ChosenProfile, LabState as DomainLabState } from '../../domain/lab/lab.ts';
 import type { Staleness } from '../../reconcile/health.ts';
 import { Stale, staleBody } from '../server/staleness.ts';
 
@@ -47,6 +47,13 @@ export const DetailedLabState = LabState.extend({
     .nullable()
     .meta({ description: 'Word for what is wrong or waited for.', example: 'ImagePullBackOff' }),
   message: z.string().nullable().meta({ description: 'One sentence that goes with the reason.' }),
+  profile: z
+    .object({
+      name: z.string(),
+      options: z.record(z.string(), z.string()).meta({ description: 'What was chosen or written in, by option.' }),
+    })
+    .nullable()
+    .meta({ description: 'The profile that was asked for.' }),
   image_name: z.string(),
   image_digest: z.string().nullable(),
   extended_resources: z.record(z.string(), z.string()),
@@ -95,6 +102,7 @@ export function detailedLabState(state: DomainLabState, stale?: Staleness): Deta
     phase: state.phase,
     reason: state.reason,
     message: state.message,
+    profile: spec.profile === undefined ? null : profileOf(spec.profile),
     image_name: spec.image.name,
     image_digest: state.imageDigest,
     extended_resources: { ...spec.extendedResources },
@@ -106,6 +114,11 @@ export function detailedLabState(state: DomainLabState, stale?: Staleness): Deta
     finished_at: state.finishedAt === null ? null : time(state.finishedAt),
     stale: stale === undefined ? null : staleBody(stale),
   };
+}
+
+function profileOf({ name, options }: ChosenProfile): DetailedLabState['profile'] {
+  const chosen = Object.entries(options).map(([option, choice]) => [option, Object.values(choice).join('')] as const);
+  return { name, options: Object.fromEntries(chosen) };
 }
 
 function quantity({ cpu, memory }: { readonly cpu: number; readonly memory: number }) {

@@ -13,10 +13,14 @@ type Images = Config['images'];
  * Where the configuration allows other images, any complete reference is its own image. Where it does not, a known tag with a digest
  * that is not offered any more is the tag's present image: the form that it comes from is older than the configuration.
  *
+ * @param loc where the request says it
  * @throws {LabwrightError} `invalid_docker_reference` (422), `unknown_image` (400)
  */
-export function selectImage(images: Images, { selector, value }: ImageChoice): LabImage {
-  const loc = ['body', 'options', selector];
+export function selectImage(
+  images: Images,
+  { selector, value }: ImageChoice,
+  loc: readonly string[] = ['body', 'options', selector],
+): LabImage {
   switch (selector) {
     case 'image_class':
       return describe(findClass(images.list, value) ?? notFound(`No ${value} image found`, loc));

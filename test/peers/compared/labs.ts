@@ -1,0 +1,105 @@
+import type { V1Secret } from '@kubernetes/client-node';
+import { findOverlays, leavesSize, profileLayers, type Config } from '../../../src/config/index.ts';
+import type { ChosenProfile } from '../../../src/domain/lab/lab.ts';
+import type { LabRequestOptions } from '../../../src/routes/labs/lab-specification.ts';
+import { resolveProfile } from '../../../src/routes/labs/resolve-profile.ts';
+import { aLabInput, buildWith } from '../../builder/cases.ts';
+import { reachFacts } from './network.ts';
+import type { Content, Observed } from './facts.ts';
+import { type Case, type Choice, type Profile, profilesOf, slugOfProfile } from './hubs.ts';
+import type { Table } from '../../../src/cli/import/source.ts';
+
+/** The lab that Labwright makes of the imported configuration for the same person and the same choices. */
+export function observeLab(config: Config, each: Case, env: Readonly<Record<string, string>>): Observed {
+  const { uid, gid } = config.users.defaults!;
+  const user = { username: each.username, name: null, uid, gid, groups: [] };
+  const { groups, ...choice } = chosen(config, each);
+  const changes = {
+    ...{ user, servername: each.servername, token: null, ...choice },
+    overlays: findOverlays(config.overlays, { ...user, admin: each.admin }),
+    data: Object.fromEntries(config.lab.secrets.map(({ secretKey }) => [secretKey, ''])),
+  };
+  const input = aLabInput(config, changes);
+  const { pod, envSecret, files, secret, networkPolicy } = buildWith(config, {
+    ...changes,
+    env: { ...env, JUPYTERHUB_SERVICE_PREFIX: input.lab.servicePrefix },
+  });
+  const contents: Record<string, Content> = {};
+  for (const [key, text] of Object.entries(files?.data ?? {})) contents[key] = { text };
+  for (const [key, base64] of Object.entries(files?.binaryData ?? {})) contents[key] = { base64 };
+  return {
+    pod,
+    env: Object.fromEntries(
+      [envSecret, ...(secret === undefined ? [] : [secret])].map((one) => [one.metadata?.name ?? '', decode(one)]),
+    ),
+    files: { [files?.metadata?.name ?? '']: contents },
+    groups,
+    network: reachFacts(networkPolicy?.spec?.egress, 'the lab', false),
+  };
+}
+
+function decode({ data = {} }: V1Secret): Record<string, string> {
+  return Object.fromEntries(Object.entries(data).map(([key, value]) => [key, Buffer.from(value, 'base64').toString()]));
+}
+
+/** What a person has chosen, as the values say it. */
+export interface Chosen {
+  readonly profile: Profile | undefined;
+  readonly choices: readonly Choice[];
+}
+
+export function chosenOf(values: Table, { options }: Case): Chosen {
+  const profiles = profilesOf(values);
+  const profile =
+    options['profile'] === undefined
+      ? (profiles.find((each) => each.default) ?? profiles[0])
+      : profiles.find((each) => slugOfProfile(each) === options['profile']);
+  const choices = Object.entries(profile?.profile_options ?? {}).flatMap(([name, option]) => {
+    if (options[`${name}--unlisted-choice`] !== undefined) return [];
+    const all = Object.entries(option.choices ?? {});
+    const found = all.find(([key]) => key === options[name]) ?? all.find(([, choice]) => choice.default) ?? all[0];
+    return found === undefined ? [] : [found[1]];
+  });
+  return { profile, choices };
+}
+
+/** Who may choose it: everybody of one of the groups of each of these. */
+export function groupsOf({ profile, choices }: Chosen): string {
+  return writeGroups([profile?.allowed_groups, ...choices.map((choice) => choice.allowed_groups)]);
+}
+
+function writeGroups(all: readonly (readonly string[] | undefined)[]): string {
+  const asked = all.filter((groups) => groups !== undefined);
+  // Whoever is in one of fewer groups is in one of more.
+  const narrowest = asked.filter(
+    (groups) => !asked.some((other) => other.length < groups.length && other.every((name) => groups.includes(name))),
+  );
+  const written = new Set(narrowest.map((groups) => [...groups].sort().join(' or ')));
+  return written.size === 0 ? 'everybody' : [...written].sort().join(', and ');
+}
+
+/** What the API makes of the same choices, and who may make them. */
+function chosen(config: Config, each: Case): { profile?: ChosenProfile; image?: string; groups: string } {
+  const { profile, ...options } = each.options;
+  const everyGroup = config.lab.profiles.flatMap(({ groups = [], options: all }) => [
+    ...groups,
+    ...Object.values(all).flatMap(({ choices }) => choices.flatMap((choice) => choice.groups ?? [])),
+  ]);
+  // As callers of the hub's API say it: each choice by the name of its option.
+  const request = { profile, profileOptions: options, others: {}, size: undefined } as unknown as LabRequestOptions;
+  const resolved = resolveProfile(config, request, { groups: everyGroup.map((name) => ({ name })) });
+  if (resolved === undefined) return { groups: 'everybody' };
+  const { chosen: found } = resolved;
+  const configured = config.lab.profiles.find(({ name }) => name === found.name);
+  const choices = Object.entries(found.options).map(([name, choice]) =>
+    'choice' in choice
+      ? configured?.options[name]?.choices.find((one) => one.name === choice.choice)?.groups
+      : undefined,
+  );
+  const image = profileLayers(config.lab.profiles, found).findLast((layer) => layer.image !== undefined)?.image;
+  return {
+    profile: configured === undefined || leavesSize(configured) ? found : { ...found, ownSize: true },
+    ...(image === undefined ? {} : { image }),
+    groups: writeGroups([configured?.groups, ...choices]),
+  };
+}
