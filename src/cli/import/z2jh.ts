@@ -1,8 +1,6 @@
 import { isRecord } from '../../util/is-record.ts';
-import { parseConfig, ConfigError } from '../../config/index.ts';
 import { mergePatch } from '../../util/merge-patch.ts';
 import { NO_LIMIT, sizeAmounts } from './amounts.ts';
-import { Findings, type ImportReport } from './findings.ts';
 import { importOverride } from './override.ts';
 import {
   compact,
@@ -14,21 +12,8 @@ import {
   withPlaceholders,
 } from './pod-pieces.ts';
 import { importAmounts, importProfiles, type Profiles } from './profiles.ts';
-import { type Json, Source, type Table } from './source.ts';
-import { writeConfig } from './write-config.ts';
-
-export interface Imported {
-  /** Labwright's configuration as YAML. */
-  readonly config: string;
-  readonly report: ImportReport;
-  /** What `check-config` would say of it; empty when it can be used. */
-  readonly problems: readonly string[];
-}
-
-export interface ImportOptions {
-  /** Where homes are: the export that the claim of the hub stands for. */
-  readonly homes: { readonly server: string; readonly path: string } | undefined;
-}
+import type { ImportOptions } from './importer.ts';
+import type { Json, Source, Table } from './source.ts';
 
 /** Stands where the values do not say where homes are. Nobody can mount it. */
 const NOWHERE = { server: 'say-where.invalid', path: '/' };
@@ -36,11 +21,19 @@ const HOME = 'home';
 const HOOKS =
   /modify_pod_hook|pre_spawn_hook|post_stop_hook|options_form|profile_list|auth_state_hook|KubeSpawner|spawner_class/g;
 
-/** The values of Zero to JupyterHub as a configuration of Labwright. */
-export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
-  const findings = new Findings();
-  const root = new Source(values, findings);
-  const singleuser = root.at('singleuser') ?? new Source({}, findings, 'singleuser');
+/** Where the values of the chart are: also below `jupyterhub`, as those of a chart that it is a part of. */
+export function hubChart(root: Source): Source {
+  const isChart = root.at('singleuser') !== undefined || root.at('hub') !== undefined;
+  return isChart ? root : (root.at('jupyterhub') ?? root);
+}
+
+/**
+ * The values of Zero to JupyterHub as a configuration of Labwright.
+ *
+ * @param root - The values of the chart, also as those of a chart that it is a part of.
+ */
+export function importZ2jh(root: Source, { homes }: ImportOptions): Record<string, Json> {
+  const singleuser = root.within('singleuser');
   const kubespawner = root.at('hub', 'config', 'KubeSpawner');
   const schemeAt = kubespawner?.at('slug_scheme');
   schemeAt?.mapped('the placeholders');
@@ -57,12 +50,10 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
   const overlays = importAdmins(root, scheme, storage.names);
   explainHooks(root);
-  for (const rest of root.unsettled()) {
-    if (rest.path.startsWith('singleuser.')) rest.lost('there is no setting for it');
-    else rest.hub();
-  }
+  for (const rest of singleuser.unsettled()) rest.lost('there is no setting for it');
+  for (const rest of root.unsettled()) rest.hub();
 
-  const config = {
+  return {
     baseUrl: 'https://hub.example.org',
     auth: { serviceAccounts: { hub: ['jupyterhub/hub'] } },
     users: { defaults },
@@ -70,18 +61,6 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
     lab: { sizes: profiles.sizes, ...compact({ defaultSize: profiles.defaultSize, ...lab }) },
     ...(overlays.length === 0 ? {} : { overlays }),
   };
-  const text = writeConfig(config, findings);
-  return { config: text, report: findings, problems: problemsOf(text) };
-}
-
-function problemsOf(text: string): string[] {
-  try {
-    parseConfig(text);
-    return [];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.problems.map(({ path, message }) => `${path}: ${message}`);
-  }
 }
 
 interface Storage {
@@ -360,6 +339,7 @@ function explainHooks(root: Source): void {
       if (found.length > 0) {
         script.lost(
           `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in sizes and images, and lab.podPatch`,
+          true,
         );
       }
     }
