@@ -12,6 +12,7 @@ Commands:
   render-build           print the Kubernetes objects of a build as YAML
   import KIND            print the configuration that values of Zero to JupyterHub (z2jh), Nublado (nublado) or BinderHub (binderhub)
                          become, and say what became of each
+  schema                 print the JSON Schema of the configuration, for editors and Helm
   help, version
 
 Options of serve:
@@ -113,6 +114,7 @@ export type Command =
   | ImportCommand
   | RenderCommand
   | RenderBuildCommand
+  | { readonly command: 'schema' }
   | { readonly command: 'help' }
   | { readonly command: 'version' };
 
@@ -122,7 +124,7 @@ export class UsageError extends Error {
   readonly code = 'usage';
 }
 
-const COMMANDS = ['serve', 'check-config', 'import', 'render', 'render-build', 'help', 'version'] as const;
+const COMMANDS = ['serve', 'check-config', 'import', 'render', 'render-build', 'schema', 'help', 'version'] as const;
 const NO_COMMIT = '0'.repeat(40);
 const MAX_ID = 2_147_483_647;
 
@@ -148,6 +150,8 @@ export function parseArguments(args: readonly string[]): Command {
       return parseRender(rest);
     case 'render-build':
       return parseRenderBuild(rest);
+    case 'schema':
+      return { command: 'schema' };
     case 'help':
       return { command: 'help' };
     case 'version':

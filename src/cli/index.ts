@@ -6,6 +6,7 @@ import type { TryInCluster } from './try-in-cluster.ts';
 import { importValues } from './import/index.ts';
 import { render } from './render.ts';
 import { renderBuild } from './render-build.ts';
+import { printSchema } from './print-schema.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 import { readVersion } from './version.ts';
 
@@ -40,6 +41,8 @@ export async function runCommand(
       return render(command);
     case 'render-build':
       return renderBuild(command);
+    case 'schema':
+      return printSchema();
     case 'help':
       return printed(USAGE);
     case 'version':

@@ -38,7 +38,7 @@ export function asInKubernetes<T extends object>(type: KubernetesType) {
         context.addIssue({ code: 'custom', path: [...path], message });
       }
     })
-    .meta({ title: 'as in Kubernetes' });
+    .meta({ title: 'as in Kubernetes', type: 'object' });
 }
 
 export const affinity = asInKubernetes<V1Affinity>('Affinity');

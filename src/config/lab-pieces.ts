@@ -191,6 +191,9 @@ const fileMode = z
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const CONTENTS = ['text', 'json', 'yaml', 'base64'] as const;
 
+/** Title of what can be written as text alone, too. */
+export const TEXT_OR_KEYS = 'text, or keys';
+
 /** A file of a lab: its text, or what it is made of and its permissions. */
 export const labFile = z
   .preprocess(
@@ -219,7 +222,7 @@ export const labFile = z
         mode,
       })),
   )
-  .meta({ title: 'text, or keys' });
+  .meta({ title: TEXT_OR_KEYS });
 
 /** The name of a container beside the lab. */
 const sidecarName = ({ name }: Partial<V1Container>) => name !== LAB_CONTAINER;

@@ -54,6 +54,7 @@ export function parseCpu(text: string | number): number | undefined {
 /** Milliseconds, written `90s`, `10m`, `1h30m` or as a number of seconds. */
 export const duration = measure(parseDuration, {
   title: 'duration',
+  pattern: DURATION,
   expected: 'a duration such as 90s, 10m or 1h30m',
   least: 0,
   hint: hintDuration,
@@ -61,12 +62,14 @@ export const duration = measure(parseDuration, {
 /** As `duration`, and more than nothing. */
 export const positiveDuration = measure(parseDuration, {
   title: 'duration',
+  pattern: DURATION,
   expected: 'a duration above zero, such as 90s, 10m or 1h30m',
   least: 1,
   hint: hintDuration,
 });
 const AMOUNT_OF_MEMORY = {
   title: 'memory',
+  pattern: MEMORY,
   expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
 };
 /** Bytes, written `4Gi`, `250M` or as a number of bytes. */
@@ -87,6 +90,7 @@ export const labMemory = measure(parseMemory, {
 /** Cores, written `500m`, `2` or `0.5`. */
 export const cpu = measure(parseCpu, {
   title: 'CPU',
+  pattern: CPU,
   expected: 'an amount of CPU, such as 500m, 2 or 0.5',
   least: 0.001,
   hint: () => undefined,
@@ -108,6 +112,8 @@ function hintMemory(written: string): string | undefined {
 
 interface Measure {
   readonly title: string;
+  /** How it is written, where it is text. */
+  readonly pattern: RegExp;
   /** What is expected, for whoever wrote something else. */
   readonly expected: string;
   readonly least: number;
@@ -115,7 +121,10 @@ interface Measure {
   readonly hint: (written: string) => string | undefined;
 }
 
-function measure(parse: (text: string | number) => number | undefined, { title, expected, least, hint }: Measure) {
+function measure(
+  parse: (text: string | number) => number | undefined,
+  { title, pattern, expected, least, hint }: Measure,
+) {
   return z
     .custom<string | number>((value) => typeof value === 'string' || typeof value === 'number', {
       error: ({ input }) => `${input === undefined ? 'missing: ' : ''}expected ${expected}`,
@@ -130,5 +139,5 @@ function measure(parse: (text: string | number) => number | undefined, { title, 
       context.issues.push({ code: 'custom', message, input: value });
       return z.NEVER;
     })
-    .meta({ title });
+    .meta({ title, type: ['string', 'number'], pattern: pattern.source, minimum: 0 });
 }

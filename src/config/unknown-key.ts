@@ -1,15 +1,5 @@
 import leven from 'leven';
-import { z } from 'zod';
-import { configSchema } from './schema.ts';
-
-/** What of a JSON Schema is looked at here. */
-interface Node {
-  readonly properties?: Readonly<Record<string, Node>>;
-  readonly additionalProperties?: Node | boolean;
-  readonly items?: Node;
-  readonly anyOf?: readonly Node[];
-  readonly oneOf?: readonly Node[];
-}
+import { configJsonSchema, type JsonSchema } from './json-schema.ts';
 
 /** Names of Zero to JupyterHub, KubeSpawner and Nublado, and where here is what they set. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
@@ -42,16 +32,17 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
 };
 const ROOM_FOR_TYPOS = 2;
 
-let schema: Node | undefined;
-
 /**
  * What is said of a key that is not known: the key that was probably meant, or where it belongs.
  *
  * @param path where the key is
  */
 export function explainUnknownKey(path: readonly PropertyKey[], key: string): string {
-  schema ??= z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any', reused: 'inline' }) as Node;
-  const known = path.reduce<readonly Node[]>((nodes, part) => nodes.flatMap((node) => stepsOf(node, part)), [schema]);
+  const schema = configJsonSchema();
+  const known = path.reduce<readonly JsonSchema[]>(
+    (nodes, part) => nodes.flatMap((node) => stepsOf(node, part)),
+    [schema],
+  );
   const here = known.flatMap((node) => variantsOf(node)).flatMap(({ properties = {} }) => Object.keys(properties));
   const meant = here.find((name) => plain(name) === plain(key)) ?? nearest(key, here);
   if (meant !== undefined) return `unknown key: did you mean ${meant}?`;
@@ -76,11 +67,11 @@ function nearest(key: string, names: readonly string[]): string | undefined {
   return best !== undefined && best[0] <= room ? best[1] : undefined;
 }
 
-function variantsOf(node: Node): readonly Node[] {
+function variantsOf(node: JsonSchema): readonly JsonSchema[] {
   return [node, ...(node.anyOf ?? []), ...(node.oneOf ?? [])];
 }
 
-function stepsOf(node: Node, part: PropertyKey): readonly Node[] {
+function stepsOf(node: JsonSchema, part: PropertyKey): readonly JsonSchema[] {
   return variantsOf(node).flatMap(({ properties = {}, additionalProperties, items }) => {
     if (typeof part === 'number') return items ?? [];
     const own = Object.hasOwn(properties, part) ? properties[String(part)] : undefined;
@@ -89,7 +80,7 @@ function stepsOf(node: Node, part: PropertyKey): readonly Node[] {
 }
 
 /** The sections of the configuration that have a key of this name themselves. */
-function sectionsWith(whole: Node, key: string): string[] {
+function sectionsWith(whole: JsonSchema, key: string): string[] {
   return Object.entries(whole.properties ?? {}).flatMap(([name, { properties = {} }]) =>
     Object.hasOwn(properties, key) ? name : [],
   );
