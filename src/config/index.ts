@@ -16,8 +16,12 @@ export {
   type VolumeConfig,
   type VolumeMountConfig,
 } from './config.ts';
-export { buildConfig, ConfigError, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export { buildConfig, ConfigError, findLines, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export { describeHomes, type Homes } from './homes.ts';
+export { knownSources } from './known-sources.ts';
 export { mergeLab } from './merge-lab.ts';
 export { type Chooser, findOverlays, isOffered } from './overlays.ts';
+export { securityDemands } from './pod-security.ts';
 export { resolveQuota } from './quotas.ts';
 export { sandboxConfig, type SandboxSettings } from './sandbox.ts';
+export { writeAmount } from './units.ts';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { TEXT_OR_KEYS } from './lab-pieces.ts';
 import { configSchema } from './schema.ts';
+import { writeAmount } from './units.ts';
 
 /** The part of JSON Schema that the schema of the configuration turns into. */
 export interface JsonSchema {
@@ -50,12 +51,4 @@ function writeForPeople(json: Record<string, unknown>, zod: unknown): void {
     json['default'] =
       typeof defaultValue === 'number' ? writeAmount(json['title'] as string | undefined, defaultValue) : defaultValue;
   }
-}
-
-/** An amount as a person writes it. */
-export function writeAmount(title: string | undefined, value: number): string | number {
-  if (title === 'memory') return `${String(value / 2 ** 20)}Mi`;
-  if (title !== 'duration') return value;
-  if (value % 3_600_000 === 0) return `${String(value / 3_600_000)}h`;
-  return value % 60_000 === 0 ? `${String(value / 60_000)}m` : `${String(value / 1000)}s`;
 }

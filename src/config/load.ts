@@ -78,6 +78,13 @@ export function parseConfig(text: string, name = 'The configuration'): Config {
   );
 }
 
+/** Where things are in a file: the line, from 1, of a place or of the nearest around it. */
+export function findLines(text: string): (path: readonly PropertyKey[]) => number | undefined {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  return (path) => lineOf(document, lines, path);
+}
+
 /**
  * A configuration made by the program itself, such as that of the sandbox.
  *

@@ -96,6 +96,14 @@ export const cpu = measure(parseCpu, {
   hint: () => undefined,
 });
 
+/** An amount as a person writes it, by the title of what it measures. */
+export function writeAmount(title: string | undefined, value: number): string | number {
+  if (title === 'memory') return `${String(value / 2 ** 20)}Mi`;
+  if (title !== 'duration') return value;
+  if (value % 3_600_000 === 0) return `${String(value / 3_600_000)}h`;
+  return value % 60_000 === 0 ? `${String(value / 60_000)}m` : `${String(value / 1000)}s`;
+}
+
 function hintDuration(written: string): string | undefined {
   if (/^\d+$/.test(written) && Number(written) > MOST_BARE_SECONDS) {
     return `a number without a unit is seconds: write ${written}ms, or ${written}s where seconds were meant`;

@@ -1,5 +1,6 @@
 import { inside, insideEntries, objectOf, writeExample } from './examples.ts';
-import { configJsonSchema, type JsonSchema, writeAmount } from '../../src/config/json-schema.ts';
+import { configJsonSchema, type JsonSchema } from '../../src/config/json-schema.ts';
+import { writeAmount } from '../../src/config/units.ts';
 
 const schema = configJsonSchema();
 
