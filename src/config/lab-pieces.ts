@@ -54,7 +54,10 @@ export const absolutePath = z
 
 /** What a server exports, which may be all that it has. */
 const exportedPath = z
-  .union([z.literal('/'), absolutePath], { error: 'expected an absolute path without . and ..' })
+  .union([z.literal('/'), absolutePath], {
+    error: ({ input }) =>
+      `${input === undefined ? 'missing: ' : ''}expected an absolute path without . and .., such as /export`,
+  })
   .meta({ title: 'path' });
 
 /** An image as a container runs it. */
@@ -76,7 +79,10 @@ const volumeSources = {
     .describe('A path of the node. Needs Pod Security `privileged`.'),
   nfs: z
     .strictObject({
-      server: z.string().min(1).describe('Host of the NFS server.'),
+      server: z
+        .string()
+        .regex(/^[^/\s]+$/, { error: 'expected a host without a path: what it exports is path' })
+        .describe('Host of the NFS server.'),
       path: exportedPath.describe('Exported path.'),
       readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
     })

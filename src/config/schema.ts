@@ -33,7 +33,7 @@ const pathPrefix = z
 const image = z.strictObject({
   reference: imageReference
     .regex(/(?::[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[a-f0-9]{64})$/, {
-      error: 'expected an image with a tag or a digest',
+      error: 'expected an image with a tag or a digest, such as registry.example.com/name:1',
     })
     .describe('Image with tag or digest.'),
   name: z.string().min(1).optional().describe('Name in the form; the reference when absent.'),

@@ -93,7 +93,7 @@ export const cpu = measure(parseCpu, {
   pattern: CPU,
   expected: 'an amount of CPU, such as 500m, 2 or 0.5',
   least: 0.001,
-  hint: () => undefined,
+  hint: hintCpu,
 });
 
 /** An amount as a person writes it, by the title of what it measures. */
@@ -108,7 +108,16 @@ function hintDuration(written: string): string | undefined {
   if (/^\d+$/.test(written) && Number(written) > MOST_BARE_SECONDS) {
     return `a number without a unit is seconds: write ${written}ms, or ${written}s where seconds were meant`;
   }
+  const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)\s*(s|m|h|d|w)[a-z]*$/i.exec(written) ?? [];
+  if (amount !== undefined && !DURATION.test(written)) return `was ${amount}${unit.toLowerCase()} meant?`;
   return undefined;
+}
+
+/** Cores with a word, as people write them, and nothing. */
+function hintCpu(written: string): string | undefined {
+  const [, amount] = /^(\d+(?:\.\d+)?)\s*v?(?:cpus?|cores?)$/i.exec(written) ?? [];
+  if (amount !== undefined) return `was ${amount} meant?`;
+  return Number(written) === 0 ? 'more than none is needed' : undefined;
 }
 
 /** Units as people write them. */

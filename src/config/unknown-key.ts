@@ -30,6 +30,31 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   cull: 'the configuration of the hub itself',
   extraImages: 'images.list',
 };
+/** The same, where it depends on what is known beside: a key that is known there, the one that is not, and what is said. */
+const BESIDE: readonly (readonly [known: string, key: string, said: string])[] = [
+  ['cpuRequest', 'size', 'what it sets is name here'],
+  ['cpuRequest', 'resources', 'limits are cpu and memory here, requests cpuRequest and memoryRequest'],
+  ['cpuRequest', 'limits', 'limits are cpu and memory here'],
+  ['cpuRequest', 'requests', 'requests are cpuRequest and memoryRequest here'],
+  ['cpuRequest', 'cpu_limit', 'what it sets is cpu here'],
+  ['cpuRequest', 'mem_limit', 'what it sets is memory here'],
+  ['cpuRequest', 'cpu_guarantee', 'what it sets is cpuRequest here'],
+  ['cpuRequest', 'mem_guarantee', 'what it sets is memoryRequest here'],
+  ['cpuRequest', 'display_name', 'what it sets is title here'],
+  ['cpuRequest', 'kubespawner_override', 'what it sets is cpu, memory and lab here'],
+  ['retain', 'resources', 'the size of a claim is storage here, without resources and requests'],
+  [
+    'retain',
+    'claimName',
+    'a claim that is there belongs to another namespace than the lab: mount what is behind it (nfs), or have one made for each lab (storage)',
+  ],
+  ['server', 'serverPath', 'what it sets is path here'],
+  ['mountPath', 'containerPath', 'what it sets is mountPath here'],
+  ['mountPath', 'volumeName', 'what it sets is name here'],
+  ['sha256', 'token', 'only its SHA-256 is written: sha256'],
+  ['reference', 'image', 'what it sets is reference here'],
+  ['runAsRoot', 'securityContext', 'what can be said of it is runAsRoot or privileged'],
+];
 const ROOM_FOR_TYPOS = 2;
 
 /**
@@ -39,18 +64,27 @@ const ROOM_FOR_TYPOS = 2;
  */
 export function explainUnknownKey(path: readonly PropertyKey[], key: string): string {
   const schema = configJsonSchema();
-  const known = path.reduce<readonly JsonSchema[]>(
-    (nodes, part) => nodes.flatMap((node) => stepsOf(node, part)),
-    [schema],
-  );
-  const here = known.flatMap((node) => variantsOf(node)).flatMap(({ properties = {} }) => Object.keys(properties));
+  const here = knownKeys(path);
+  const beside = BESIDE.find(([known, unknown]) => unknown === key && here.includes(known));
+  if (beside !== undefined) return `unknown key: ${beside[2]}`;
   const meant = here.find((name) => plain(name) === plain(key)) ?? nearest(key, here);
   if (meant !== undefined) return `unknown key: did you mean ${meant}?`;
   if (key.includes('/') && here.includes('extendedResources')) return 'unknown key: it belongs into extendedResources';
   const place = Object.hasOwn(ELSEWHERE, key) ? ELSEWHERE[key] : undefined;
   if (place !== undefined) return `unknown key: what it sets is ${place} here`;
   const [section, ...others] = sectionsWith(schema, key);
-  return section !== undefined && others.length === 0 ? `unknown key: it belongs into ${section}` : 'unknown key';
+  if (section === undefined || others.length > 0) return 'unknown key';
+  const isInside = path.includes(section) && path[0] !== section;
+  return `unknown key: it belongs into ${section}${isInside ? ' at the top of the file, for everybody' : ''}`;
+}
+
+/** The keys that are known at a place of the configuration. */
+export function knownKeys(path: readonly PropertyKey[]): string[] {
+  const nodes = path.reduce<readonly JsonSchema[]>(
+    (found, part) => found.flatMap((node) => stepsOf(node, part)),
+    [configJsonSchema()],
+  );
+  return nodes.flatMap((node) => variantsOf(node)).flatMap(({ properties = {} }) => Object.keys(properties));
 }
 
 function plain(name: string): string {
