@@ -1,50 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/config/index.ts';
+import { BINDERHUB_VALUES, HUB_VALUES } from './import-samples.ts';
 import { runImport, untold } from './importing.ts';
-
-const HUB = `
-  singleuser: { memory: { guarantee: 1G, limit: 2G }, storage: { type: none } }
-  hub:
-    services: { binder: { apiToken: of-the-hub } }
-    extraConfig: { 00-binder: "class BinderSpawner(KubeSpawner): pass" }
-`;
-/** Values of the chart BinderHub. */
-const VALUES = `
-config:
-  BinderHub:
-    use_registry: true
-    image_prefix: gcr.io/binder/r2d-
-    build_memory_limit: 3G
-    build_image: quay.io/jupyterhub/repo2docker:2024.07.0
-    per_repo_quota: 100
-    concurrent_build_limit: 12
-    build_max_age: 7200
-    sticky_builds: true
-    hub_url: https://hub.example.org
-    repo_providers: { gh: binderhub.repoproviders.GitHubRepoProvider, fig: binderhub.repoproviders.FigshareProvider }
-    appendix: USER root
-    banner_message: hello
-  GitHubRepoProvider:
-    access_token: sesame-git
-    banned_specs: ["^mallory/.*", "(?i)spam(?P<x>.)", "(?P=broken"]
-    spec_config: [{ pattern: "^a/.*", config: { quota: 3 } }]
-  GitLabRepoProvider: { hostname: git.example.org }
-  LaunchQuota: { total_quota: 300 }
-  KubernetesBuildExecutor:
-    docker_host: /var/run/x
-    extra_envs: { HTTPS_PROXY: "http://proxy" }
-    resources: { limits: { cpu: "2" }, requests: { cpu: 500m, memory: 1Gi } }
-    node_selector: { pool: builds }
-registry: { url: "https://gcr.io", username: _json, password: sesame-registry }
-dind: { enabled: true }
-imageCleaner: { enabled: true }
-replicas: 2
-extraConfig: { mine: "c.BinderHub.build_class = X" }
-jupyterhub:${HUB}`;
 
 describe('import binderhub', () => {
   it('makes builds of what BinderHub builds with, and labs of what its hub has', async () => {
-    const { stdout, stderr } = await runImport('binderhub', VALUES);
+    const { stdout, stderr } = await runImport('binderhub', BINDERHUB_VALUES);
     expect(stderr).not.toContain('needs a hand');
     const { builds, lab } = parseConfig(stdout);
     expect(builds).toMatchObject({
@@ -73,8 +34,8 @@ describe('import binderhub', () => {
   });
 
   it('says what became of every value, and repeats no secret', async () => {
-    const { report, stdout, stderr, hubText } = await runImport('binderhub', VALUES);
-    expect(untold(VALUES, report)).toEqual([]);
+    const { report, stdout, stderr, hubText } = await runImport('binderhub', BINDERHUB_VALUES);
+    expect(untold(BINDERHUB_VALUES, report)).toEqual([]);
     expect(report.lost.map(({ path }) => path).sort()).toEqual([
       'config.BinderHub.banner_message',
       'config.BinderHub.per_repo_quota',
@@ -90,7 +51,7 @@ describe('import binderhub', () => {
   });
 
   it('leaves values for the chart of the hub alone', async () => {
-    const { hubValues, hubText } = await runImport('binderhub', VALUES);
+    const { hubValues, hubText } = await runImport('binderhub', BINDERHUB_VALUES);
     expect(hubValues).toMatchObject({
       hub: { services: { binder: { apiToken: 'of-the-hub' } }, config: { JupyterHub: { spawner_class: 'labwright' } } },
     });
@@ -109,7 +70,7 @@ binderhub-service:
   buildPodsRegistryCredentials: { server: quay.io, username: robot, password: sesame }
   extraConfig: { 01-build-pods-docker-config: x }
   networkPolicy: { enabled: false }
-jupyterhub:${HUB}`;
+jupyterhub:${HUB_VALUES}`;
     const { stdout, stderr, report, hubValues } = await runImport('binderhub', values);
     expect(stderr).not.toContain('needs a hand');
     expect(untold(values, report)).toEqual([]);

@@ -1,72 +1,12 @@
 import { expect, describe, it } from 'vitest';
 import { parseConfig } from '../../src/config/index.ts';
 import { buildWith } from '../builder/cases.ts';
+import { NUBLADO_VALUES } from './import-samples.ts';
 import { runImport, untold } from './importing.ts';
-
-/** As a site has it in Phalanx. */
-const VALUES = `
-global: { baseUrl: "https://data.example.org/" }
-jupyterhub: { hub: { db: { type: postgres } } }
-controller:
-  slackAlerts: true
-  image: { repository: ghcr.io/example/nublado, tag: "9.1" }
-  resources: { limits: { cpu: "1" } }
-  config:
-    logLevel: WARNING
-    pathPrefix: /nublado
-    fileserver: { enabled: true, namespace: fileservers, volumeMounts: [] }
-    fsadmin: { mountPrefix: /mnt }
-    images:
-      source: { type: google, location: us-central1, projectId: rubin, repository: sciplat, image: sciplat-lab }
-      recommendedTag: recommended
-      numReleases: 1
-      numWeeklies: 2
-      numDailies: 3
-      pin: [r29_2_0]
-      refreshInterval: 5m
-    dropdownMenu: { weekly: { number: 78 } }
-    watchReconnectTimeout: 3m
-    metrics: { enabled: false, application: nublado }
-    surprise: 1
-    lab:
-      application: nublado-users
-      defaultSize: large
-      deleteTimeout: 2m
-      emptyDirSource: memory
-      env: { RSP_SITE_TYPE: science, TAP_ROUTE: /api/tap }
-      files: { /opt/conf/a.cfg: "b = c" }
-      homedirPrefix: /home
-      homedirSchema: initialThenUsername
-      homeVolumeName: home
-      jupyterlabConfigDir: /opt/lab
-      labStartCommand: [/opt/lab/run.sh]
-      namespacePrefix: nublado
-      namespaceAnnotations: { openshift.io/sa.scc.uid-range: "{{ uid }}/1" }
-      nss: { basePasswd: "root:x:0:0:root:/root:/bin/bash\\n", baseGroup: "root:x:0:\\n" }
-      initContainers:
-        - { name: prepare, image: { repository: ghcr.io/example/prepare, tag: "2" }, privileged: true, volumeMounts: [{ volumeName: home, containerPath: /home }] }
-      pullSecret: pull-secret
-      reconcileInterval: 5m
-      runtimeMountsDir: /etc/nublado
-      secrets: [{ secretName: nublado-lab-secret, secretKey: postgres.txt, path: /opt/postgres.txt }]
-      sizes:
-        - { size: small, resources: { limits: { cpu: 1.0, memory: 4Gi }, requests: { cpu: 0.25, memory: 0.75Gi } } }
-        - { size: large, resources: { limits: { cpu: "4", memory: 16Gi }, requests: { cpu: 500m, memory: 4Gi } } }
-      spawnTimeout: "600"
-      standardInithome: true
-      tolerations: [{ key: a, operator: Exists }]
-      volumes:
-        - { name: home, source: { type: nfs, server: nfs.example.org, serverPath: /jhome } }
-        - { name: data, source: { type: persistentVolumeClaim, storageClassName: data, accessModes: [ReadOnlyMany], readOnly: true, resources: { requests: { storage: 1Gi } } } }
-        - { name: node, source: { type: hostPath, path: /data } }
-      volumeMounts:
-        - { containerPath: /home, volumeName: home }
-        - { containerPath: /data, volumeName: data, subPath: a, readOnly: true }
-`;
 
 describe('import nublado', () => {
   it('writes a configuration that makes the labs of the site', async () => {
-    const { stdout, stderr } = await runImport('nublado', VALUES);
+    const { stdout, stderr } = await runImport('nublado', NUBLADO_VALUES);
     expect(stderr).not.toContain('needs a hand');
     const config = parseConfig(stdout);
     expect(config).toMatchObject({
@@ -101,7 +41,7 @@ describe('import nublado', () => {
   });
 
   it('lists the images that are named, and says that no more are found', async () => {
-    const { stdout, report } = await runImport('nublado', VALUES);
+    const { stdout, report } = await runImport('nublado', NUBLADO_VALUES);
     const repository = 'us-central1-docker.pkg.dev/rubin/sciplat/sciplat-lab';
     expect(parseConfig(stdout).images.list).toMatchObject([
       { reference: `${repository}:recommended`, class: 'recommended' },
@@ -115,8 +55,8 @@ describe('import nublado', () => {
   });
 
   it('says what became of every value, and drops none', async () => {
-    const { report } = await runImport('nublado', VALUES);
-    expect(untold(VALUES, report)).toEqual([]);
+    const { report } = await runImport('nublado', NUBLADO_VALUES);
+    expect(untold(NUBLADO_VALUES, report)).toEqual([]);
     expect(report.lost.map(({ path }) => path).sort()).toEqual([
       'controller.config.fileserver',
       'controller.config.surprise',
@@ -125,7 +65,7 @@ describe('import nublado', () => {
   });
 
   it('leaves the hub what is its own, and tells its spawner where Labwright is', async () => {
-    const { hubValues } = await runImport('nublado', VALUES);
+    const { hubValues } = await runImport('nublado', NUBLADO_VALUES);
     expect(hubValues).toEqual({
       global: { baseUrl: 'https://data.example.org/' },
       jupyterhub: {

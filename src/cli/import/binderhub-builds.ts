@@ -66,7 +66,7 @@ export function importBuilds(service: Source): Table {
     }),
     pod: compact({
       ...importAmounts(config, take),
-      env: take(of('extra_envs'), 'builds.pod.env'),
+      env: textsOf(take(of('extra_envs'), 'builds.pod.env')),
       nodeSelector: take(of('build_node_selector', 'node_selector'), 'builds.pod.nodeSelector'),
       placement: isSticky ? 'sticky' : undefined,
     }),
@@ -74,6 +74,14 @@ export function importBuilds(service: Source): Table {
     queue: compact({ running: Number(limit) > 0 ? Number(limit) : undefined }),
     deadlines: compact({ total: Number(age) > 0 ? Number(age) : undefined, queued: undefined }),
   };
+}
+
+/** Numbers and the like as the text that a variable has. */
+function textsOf(table: Json): Json {
+  if (!isRecord(table)) return table;
+  return Object.fromEntries(
+    Object.entries(table).map(([key, value]) => [key, isRecord(value) ? value : String(value)]),
+  );
 }
 
 type Take = (places: Places, to: string, why?: string) => Json;
