@@ -7,7 +7,8 @@ import { defineConfig, type Plugin } from 'rolldown';
  * loaded once here and not at each start, which saves a third of the memory and two thirds of the time to start
  * (docs/decisions/bundle.md).
  *
- * Files that the program reads beside its modules keep their distance: `package.json` two folders up, recordings beside.
+ * Files that the program reads beside its modules keep their distance: `package.json` and `docs` two folders up,
+ * recordings beside.
  */
 const recordings: Plugin = {
   name: 'recordings',

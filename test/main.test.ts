@@ -111,3 +111,39 @@ it(
     ]);
   },
 );
+
+it(
+  'the program says at start that homes end with the labs of a cluster, and nothing of it where they do not',
+  {
+    timeout: 60_000,
+  },
+  async () => {
+    // Nothing answers there, which keeps nobody from starting.
+    const kubeconfig = join(await aFolder(), 'kubeconfig');
+    await writeFile(
+      kubeconfig,
+      JSON.stringify({
+        clusters: [{ name: 'none', cluster: { server: 'http://127.0.0.1:1' } }],
+        contexts: [{ name: 'none', context: { cluster: 'none', user: 'none' } }],
+        users: [{ name: 'none', user: {} }],
+        'current-context': 'none',
+      }),
+    );
+    const startWith = async (lab: Record<string, unknown>) => {
+      const image = 'quay.io/jupyter/base-notebook:latest';
+      const program = await ControllerProcess.prepare({
+        credentials: { kubeconfig },
+        namespace: 'labwright',
+        image,
+        lab,
+      });
+      closeLater(() => program.close());
+      program.start();
+      await waitFor('a start', 30_000, () => (program.log.includes('"msg":"listening"') ? true : undefined));
+      return program.log;
+    };
+    expect(await startWith({})).toContain('home directories are empty at each start, and end with the lab');
+    const kept = { volumes: [{ name: 'home', persistentVolumeClaim: { storage: '1Gi' } }], home: { volume: 'home' } };
+    expect(await startWith(kept)).not.toContain('home directories');
+  },
+);

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { createIdentification } from '../auth/identification.ts';
 import { labTokens } from '../auth/keys/lab-tokens.ts';
 import { KeyService } from '../auth/keys/service.ts';
-import { readVersion } from '../cli/index.ts';
+import { readVersion, remarkOnHomes } from '../cli/index.ts';
 import { type Config, DEFAULT_NAMESPACE } from '../config/index.ts';
 import { AlwaysLeader } from '../reconcile/leader.ts';
 import { Manager } from '../reconcile/manager.ts';
@@ -39,6 +39,8 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
     inFlight: 4 * concurrency,
   });
   const own = namespace ?? ownNamespace() ?? DEFAULT_NAMESPACE;
+  const homesEnd = remarkOnHomes(config);
+  if (cluster.isShared && homesEnd !== undefined) logger.warn(homesEnd);
   const keys = keysFor(config, new KeyStore(client, own), logger);
   const tokens = keys === undefined ? undefined : labTokens(config, keys);
   const election = cluster.isShared ? leaseElection(config, cluster.connection, own, logger) : new AlwaysLeader();

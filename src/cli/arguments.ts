@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import type { Group } from '../domain/user/user.ts';
+import { IMPORT_KINDS, type ImportKind } from './import/kinds.ts';
 
 export const USAGE = `Usage: labwright [COMMAND] [OPTIONS]
 
@@ -9,7 +10,9 @@ Commands:
   check-config FILE      say whether a configuration file can be used; with --cluster, ask its cluster too
   render                 print the Kubernetes objects of a lab as YAML
   render-build           print the Kubernetes objects of a build as YAML
-  import z2jh            print the configuration that values of Zero to JupyterHub become, and say what became of each
+  import KIND            print the configuration that values of Zero to JupyterHub (z2jh), Nublado (nublado) or BinderHub (binderhub)
+                         become, and say what became of each
+  schema                 print the JSON Schema of the configuration, for editors and Helm
   help, version
 
 Options of serve:
@@ -24,9 +27,10 @@ Options of serve:
 Options of check-config:
   --cluster              have the configured cluster judge a lab of each size (a dry run, in a namespace that is made for it)
 
-Options of import z2jh:
+Options of import:
   -f, --file FILE        values, as for Helm; can be repeated, later ones win (required)
   --homes SERVER:/PATH   NFS export that the claim of the homes stands for (singleuser.storage.static)
+  --hub-values FILE      write the values that stay with the chart of the hub, and what the hub needs to use Labwright
   --report FILE          write what became of each value as JSON: mapped, remarked, hub, lost
 
 Options of render:
@@ -70,10 +74,13 @@ export interface CheckConfigCommand {
 
 export interface ImportCommand {
   readonly command: 'import';
+  /** What the values are of. */
+  readonly kind: ImportKind;
   /** In the order in which Helm reads them. */
   readonly files: readonly string[];
   readonly homes: { readonly server: string; readonly path: string } | undefined;
   readonly report: string | undefined;
+  readonly hubValues: string | undefined;
 }
 
 export interface RenderCommand {
@@ -107,6 +114,7 @@ export type Command =
   | ImportCommand
   | RenderCommand
   | RenderBuildCommand
+  | { readonly command: 'schema' }
   | { readonly command: 'help' }
   | { readonly command: 'version' };
 
@@ -116,7 +124,7 @@ export class UsageError extends Error {
   readonly code = 'usage';
 }
 
-const COMMANDS = ['serve', 'check-config', 'import', 'render', 'render-build', 'help', 'version'] as const;
+const COMMANDS = ['serve', 'check-config', 'import', 'render', 'render-build', 'schema', 'help', 'version'] as const;
 const NO_COMMIT = '0'.repeat(40);
 const MAX_ID = 2_147_483_647;
 
@@ -142,6 +150,8 @@ export function parseArguments(args: readonly string[]): Command {
       return parseRender(rest);
     case 'render-build':
       return parseRenderBuild(rest);
+    case 'schema':
+      return { command: 'schema' };
     case 'help':
       return { command: 'help' };
     case 'version':
@@ -196,11 +206,13 @@ function parseCheckConfig(args: readonly string[]): CheckConfigCommand {
 
 function parseImport(args: readonly string[]): ImportCommand {
   const [from, ...rest] = args;
-  if (from !== 'z2jh') throw new UsageError('import: expected z2jh, what the values are of');
+  const kind = IMPORT_KINDS.find((name) => name === from);
+  if (kind === undefined) throw new UsageError(`import: expected ${IMPORT_KINDS.join(', ')}: what the values are of`);
   const { values } = read(rest, {
     file: { type: 'string', short: 'f', multiple: true, default: [] },
     homes: { type: 'string' },
     report: { type: 'string' },
+    'hub-values': { type: 'string' },
   });
   if (values.file.length === 0) throw new UsageError('import: expected -f FILE');
   const [, server, path] = /^([^:/\s]+):(\/\S*)$/.exec(values.homes ?? '') ?? [];
@@ -208,7 +220,14 @@ function parseImport(args: readonly string[]): ImportCommand {
     throw new UsageError('--homes: expected SERVER:/PATH');
   }
   const homes = server === undefined || path === undefined ? undefined : { server, path };
-  return { command: 'import', files: values.file, homes, report: values.report };
+  return {
+    command: 'import',
+    kind,
+    files: values.file,
+    homes,
+    report: values.report,
+    hubValues: values['hub-values'],
+  };
 }
 
 function parseRender(args: readonly string[]): RenderCommand {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { ConfigError, loadConfig } from '../config/index.ts';
 import { remarksOnBuilds } from './build-remarks.ts';
 import { buildsHere, tryBuild } from './check-builds.ts';
@@ -5,17 +6,18 @@ import { checkLabs, tryLabs } from './check-labs.ts';
 import { remarksOnLabs } from './lab-remarks.ts';
 import { remarksOnUsers } from './user-remarks.ts';
 import { printed, refused, type CommandResult } from './result.ts';
+import { summarize } from './summary.ts';
 import type { TryInCluster } from './try-in-cluster.ts';
 
 /**
- * `labwright check-config FILE`: says what is wrong with a configuration, all of it, or that nothing is.
+ * `labwright check-config FILE`: says what is wrong with a configuration, all of it, or that nothing is, and what it means.
  *
  * @param tryInCluster where the cluster is to be asked as well
  */
 export async function checkConfig(file: string, tryInCluster?: TryInCluster): Promise<CommandResult> {
   try {
     const config = await loadConfig(file);
-    const { lab, images, builds } = config;
+    const { builds } = config;
     const wrong = checkLabs(config);
     const triesBuild = builds !== undefined && buildsHere(builds);
     if (wrong.length === 0 && tryInCluster !== undefined) {
@@ -28,14 +30,12 @@ export async function checkConfig(file: string, tryInCluster?: TryInCluster): Pr
       ...remarksOnLabs(config),
       ...(builds === undefined ? [] : await remarksOnBuilds(builds)),
     ];
-    const sizes = lab.sizes.map(({ name }) => name).join(', ');
-    const profiles = lab.profiles.length === 0 ? '' : `; profiles ${lab.profiles.map(({ name }) => name).join(', ')}`;
     const asked =
       tryInCluster === undefined
         ? ''
         : ` The cluster takes a lab of each size${triesBuild ? ', and the pod of a build' : ''}.`;
     return printed(
-      `${file} can be used: sizes ${sizes}${profiles}; ${images.list.length} image(s); Pod Security ${lab.podSecurity}.${asked}\n` +
+      `${file} can be used.${asked}\n${summarize(config, await readFile(file, 'utf8'))}` +
         remarks.map((remark) => `note: ${remark}\n`).join(''),
     );
   } catch (error) {

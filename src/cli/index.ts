@@ -6,6 +6,7 @@ import type { TryInCluster } from './try-in-cluster.ts';
 import { importValues } from './import/index.ts';
 import { render } from './render.ts';
 import { renderBuild } from './render-build.ts';
+import { printSchema } from './print-schema.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 import { readVersion } from './version.ts';
 
@@ -18,6 +19,7 @@ export {
   type RenderCommand,
   type ServeCommand,
 } from './arguments.ts';
+export { remarkOnHomes } from './lab-remarks.ts';
 export { readVersion } from './version.ts';
 export type { Refusal, TryInCluster } from './try-in-cluster.ts';
 export type { CommandResult } from './result.ts';
@@ -40,6 +42,8 @@ export async function runCommand(
       return render(command);
     case 'render-build':
       return renderBuild(command);
+    case 'schema':
+      return printSchema();
     case 'help':
       return printed(USAGE);
     case 'version':

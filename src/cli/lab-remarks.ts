@@ -1,23 +1,54 @@
-import { DEFAULT_NAMESPACE, type Config } from '../config/index.ts';
+import { DEFAULT_NAMESPACE, describeHomes, type Config } from '../config/index.ts';
 
 /** What a configuration means where it says nothing and that may not be what was meant; a sentence each. */
-export function remarksOnLabs({ lab, kubernetes }: Config): string[] {
-  return [...remarksOnHub(lab.networkPolicy, kubernetes.namespace), ...remarksOnStorage(lab)];
+export function remarksOnLabs(config: Config): string[] {
+  const { lab, kubernetes } = config;
+  return [...remarksOnHub(lab.networkPolicy, kubernetes.namespace), ...remarksOnStorage(config)];
 }
 
 /** What users write and find gone the next day. */
-function remarksOnStorage({ volumes, home, volumeMounts }: Config['lab']): string[] {
+function remarksOnStorage(config: Config): string[] {
+  const { lab } = config;
+  const { volumes } = lab;
   const lost = volumes.filter(({ persistentVolumeClaim }) => persistentVolumeClaim?.retain === false);
   const remarks = lost.map(
     ({ name }) =>
       `the claim of the volume "${name}" is deleted whenever a lab ends, with everything that was written to it (retain: false).`,
   );
-  const volume = volumes.find(({ name }) => name === home.volume);
-  const isCovered = volumeMounts.some(({ mountPath }) => `${home.prefix}/`.startsWith(`${mountPath}/`));
-  const isEmpty = volume === undefined ? !isCovered && volumeMounts.length === 0 : volume.emptyDir !== undefined;
-  if (isEmpty)
-    remarks.push('home directories are empty at each start, and end with the lab (lab.home.volume, lab.volumeMounts).');
+  const ends = remarkOnHomes(config);
+  if (ends !== undefined) remarks.push(ends);
+  const mounted = namesOfMounted(config);
+  for (const { name } of volumes) {
+    if (!mounted.has(name))
+      remarks.push(`the volume "${name}" is mounted nowhere (lab.volumeMounts, lab.home.volume).`);
+  }
   return remarks;
+}
+
+/** What users lose when a lab ends; undefined where homes are kept. */
+export function remarkOnHomes({ lab }: Config): string | undefined {
+  const { isKept, key } = describeHomes(lab);
+  return isKept ? undefined : sayHomesEnd(lab.home.schema, key);
+}
+
+function sayHomesEnd(schema: Config['lab']['home']['schema'], key: string): string {
+  const what = schema === 'image' ? 'as the image has them' : 'empty';
+  return `home directories are ${what} at each start, and end with the lab (${key}).`;
+}
+
+/** What any lab mounts, with all overlays, sizes and images. */
+function namesOfMounted({ lab, overlays, images }: Config): ReadonlySet<string> {
+  const all = [lab, ...[...overlays, ...lab.sizes, ...images.list].flatMap((each) => each.lab ?? [])];
+  return new Set([
+    ...(lab.home.volume === undefined ? [] : [lab.home.volume]),
+    ...all.flatMap(({ volumeMounts = [], initContainers = [], sidecars = [], podPatch = {} }) => [
+      ...volumeMounts.map(({ name }) => name),
+      ...initContainers.flatMap((each) => each.volumeMounts.map(({ name }) => name)),
+      ...sidecars.flatMap((each) => each.volumeMounts?.map(({ name }) => name) ?? []),
+      // What is in the patch is not looked at: its names count as mounted.
+      ...[...JSON.stringify(podPatch).matchAll(/"name":"([^"]+)"/g)].map(([, name = '']) => name),
+    ]),
+  ]);
 }
 
 function remarksOnHub(

@@ -18,7 +18,9 @@ export {
   type VolumeConfig,
   type VolumeMountConfig,
 } from './config.ts';
-export { buildConfig, ConfigError, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export { buildConfig, ConfigError, findLines, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export { describeHomes, type Homes } from './homes.ts';
+export { knownSources } from './known-sources.ts';
 export { mergeLab } from './merge-lab.ts';
 export { type Chooser, findOverlays, isOffered } from './overlays.ts';
 export {
@@ -31,6 +33,8 @@ export {
   profileLayers,
 } from './profile-layers.ts';
 export { REPOSITORY_CHOICE, UNLISTED_CHOICE } from './profiles.ts';
+export { securityDemands } from './pod-security.ts';
 export { resolveQuota } from './quotas.ts';
 export { sandboxConfig, type SandboxSettings } from './sandbox.ts';
+export { writeAmount } from './units.ts';
 export { faultOfWriteIn, htmlPattern, matchesPattern, WRITE_IN_LENGTH } from './write-in.ts';

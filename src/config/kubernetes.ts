@@ -38,7 +38,7 @@ export function asInKubernetes<T extends object>(type: KubernetesType) {
         context.addIssue({ code: 'custom', path: [...path], message });
       }
     })
-    .meta({ title: 'as in Kubernetes' });
+    .meta({ title: 'as in Kubernetes', type: 'object' });
 }
 
 export const affinity = asInKubernetes<V1Affinity>('Affinity');
@@ -51,7 +51,7 @@ export const networkPort = asInKubernetes<V1NetworkPolicyPort>('NetworkPolicyPor
 
 /** An address block, IPv4 or IPv6. */
 export const cidr = z.union([z.cidrv4(), z.cidrv6()], {
-  error: 'expected an address block such as 10.0.0.0/8 or fd00::/8',
+  error: 'expected an address block such as 10.0.0.0/8 or fd00::/8, or one address as 10.0.0.1/32',
 });
 
 /** What may be reached, as a rule of a network policy. */

@@ -55,7 +55,10 @@ export const absolutePath = z
 
 /** What a server exports, which may be all that it has. */
 const exportedPath = z
-  .union([z.literal('/'), absolutePath], { error: 'expected an absolute path without . and ..' })
+  .union([z.literal('/'), absolutePath], {
+    error: ({ input }) =>
+      `${input === undefined ? 'missing: ' : ''}expected an absolute path without . and .., such as /export`,
+  })
   .meta({ title: 'path' });
 
 /** An image as a container runs it. */
@@ -73,7 +76,7 @@ const secretReference = z.strictObject({
 
 /** An image that a lab can be started from. */
 export const taggedImage = imageReference.regex(/(?::[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[a-f0-9]{64})$/, {
-  error: 'expected an image with a tag or a digest',
+  error: 'expected an image with a tag or a digest, such as registry.example.com/name:1',
 });
 
 const volumeSources = {
@@ -89,7 +92,10 @@ const volumeSources = {
     .describe('A path of the node. Needs Pod Security `privileged`.'),
   nfs: z
     .strictObject({
-      server: z.string().min(1).describe('Host of the NFS server.'),
+      server: z
+        .string()
+        .regex(/^[^/\s]+$/, { error: 'expected a host without a path: what it exports is path' })
+        .describe('Host of the NFS server.'),
       path: exportedPath.describe('Exported path.'),
       readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
     })
@@ -255,6 +261,9 @@ const fileMode = z
 const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 const CONTENTS = ['text', 'json', 'yaml', 'base64'] as const;
 
+/** Title of what can be written as text alone, too. */
+export const TEXT_OR_KEYS = 'text, or keys';
+
 /** A file of a lab: its text, or what it is made of and its permissions. */
 export const labFile = z
   .preprocess(
@@ -283,7 +292,7 @@ export const labFile = z
         mode,
       })),
   )
-  .meta({ title: 'text, or keys' });
+  .meta({ title: TEXT_OR_KEYS });
 
 /** The name of a container beside the lab. */
 const sidecarName = ({ name }: Partial<V1Container>) => name !== LAB_CONTAINER;

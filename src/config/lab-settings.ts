@@ -179,7 +179,9 @@ export const labSettings = z.strictObject({
   podSecurity: z
     .enum(['restricted', 'baseline', 'privileged'])
     .optional()
-    .describe('Pod Security level of the namespace; the strictest that volumes and init containers allow when absent.'),
+    .describe(
+      'Pod Security level of the namespace; the strictest that volumes, init containers, sidecars and `podPatch` allow when absent.',
+    ),
   containerDefaults: z
     .strictObject({
       cpu: cpu.default(0.5).describe('Limit of CPU.'),

@@ -6,13 +6,12 @@ import type { DeepReadonly } from '../util/deep-readonly.ts';
 import { crossCheck, type Report } from './cross-check.ts';
 import { labSettings } from './lab-settings.ts';
 import { checkPlaceholders, PERSONAL_KEYS } from './personal.ts';
+import { checkPodSecurity, strictestLevel } from './pod-security.ts';
 
 /** What the rules look at; `lab` before and after its defaults that are computed. */
 type Settings = DeepReadonly<z.output<typeof labSettings>>;
-type PodSecurity = 'restricted' | 'baseline' | 'privileged';
 /** A ConfigMap takes a mebibyte. */
 const FILES_BYTES = 1000 * 1024;
-const LEVELS: readonly PodSecurity[] = ['restricted', 'baseline', 'privileged'];
 
 /** How labs are made. */
 export const lab = labSettings
@@ -27,7 +26,7 @@ export const lab = labSettings
     crossCheck(['namespaces', 'namespace', 'podName', 'volumes', 'serviceAccount'], checkNamespaces),
     crossCheck(['topologySpreadConstraints'], checkSpread),
     crossCheck(['env', 'secrets'], checkSecretEnv),
-    crossCheck(['volumes', 'initContainers', 'sidecars', 'podSecurity'], checkPodSecurity),
+    crossCheck(['volumes', 'initContainers', 'sidecars', 'podPatch', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'pullTimeout', 'containerTimeout', 'spawnTimeout'], checkTimeouts),
     crossCheck(['containerDefaults'], checkContainerDefaults),
     crossCheck([...PERSONAL_KEYS], checkPlaceholders),
@@ -210,70 +209,6 @@ function checkSecretEnv({ env, secrets }: Settings, report: Report): void {
     if (taken.has(secret.env)) report(['secrets', index, 'env'], `expected another name: ${secret.env} is already set`);
     taken.add(secret.env);
   });
-}
-
-/** What asks for more than `restricted`: https://kubernetes.io/docs/concepts/security/pod-security-standards/ */
-function demands({ volumes, initContainers, sidecars }: Pick<Settings, 'volumes' | 'initContainers' | 'sidecars'>): {
-  level: PodSecurity;
-  path: readonly (string | number)[];
-}[] {
-  const found: { level: PodSecurity; path: readonly (string | number)[] }[] = [];
-  volumes.forEach((volume, index) => {
-    if (volume.hostPath !== undefined) found.push({ level: 'privileged', path: ['volumes', index, 'hostPath'] });
-    if (volume.nfs !== undefined) found.push({ level: 'baseline', path: ['volumes', index, 'nfs'] });
-  });
-  initContainers.forEach(({ privileged, runAsRoot }, index) => {
-    if (privileged) found.push({ level: 'privileged', path: ['initContainers', index, 'privileged'] });
-    else if (runAsRoot) found.push({ level: 'baseline', path: ['initContainers', index, 'runAsRoot'] });
-  });
-  sidecars.forEach((sidecar, index) => {
-    const level = levelOf(sidecar);
-    if (level !== 'restricted') found.push({ level, path: ['sidecars', index] });
-  });
-  return found;
-}
-
-/** Capabilities that `baseline` lets a container add; `restricted` lets it add the one to bind ports below 1024. */
-const BASELINE_CAPABILITIES = new Set([
-  ...['AUDIT_WRITE', 'CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'FSETID', 'KILL', 'MKNOD', 'NET_BIND_SERVICE', 'SETFCAP'],
-  ...['SETGID', 'SETPCAP', 'SETUID', 'SYS_CHROOT'],
-]);
-
-function levelOf({ securityContext: context = {}, ports = [] }: Settings['sidecars'][number]): PodSecurity {
-  const added = context.capabilities?.add ?? [];
-  const isPrivileged =
-    context.privileged === true ||
-    added.some((name) => !BASELINE_CAPABILITIES.has(name)) ||
-    ports.some(({ hostPort = 0 }) => hostPort !== 0) ||
-    context.seccompProfile?.type === 'Unconfined' ||
-    context.appArmorProfile?.type === 'Unconfined';
-  if (isPrivileged) return 'privileged';
-  const asksForMore =
-    context.runAsUser === 0 ||
-    context.runAsNonRoot === false ||
-    context.allowPrivilegeEscalation === true ||
-    added.some((name) => name !== 'NET_BIND_SERVICE') ||
-    (context.capabilities !== undefined && context.capabilities.drop?.includes('ALL') !== true);
-  return asksForMore ? 'baseline' : 'restricted';
-}
-
-/** The strictest level that allows what is asked for, and no stricter than `least`. */
-export function strictestLevel(
-  settings: Pick<Settings, 'volumes' | 'initContainers' | 'sidecars'>,
-  least: PodSecurity = 'restricted',
-): PodSecurity {
-  const asked = [least, ...demands(settings).map(({ level }) => level)];
-  return LEVELS[Math.max(...asked.map((level) => LEVELS.indexOf(level)))] ?? 'privileged';
-}
-
-function checkPodSecurity(settings: Settings, report: Report): void {
-  const { podSecurity } = settings;
-  if (podSecurity === undefined) return;
-  for (const { level, path } of demands(settings)) {
-    if (LEVELS.indexOf(level) > LEVELS.indexOf(podSecurity)) {
-      report(path, `expected nothing that needs lab.podSecurity: ${level}, which is set to ${podSecurity}`);
-    }
-  }
 }
 
 function checkTimeouts(settings: Settings, report: Report): void {

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { Config, ConfigInput } from './config.ts';
 import { writePath } from '../util/json-path.ts';
 import { configSchema } from './schema.ts';
+import { explainType } from './type-faults.ts';
 import { explainUnknownKey } from './unknown-key.ts';
 import { explainYaml } from './yaml-faults.ts';
 
@@ -78,6 +79,13 @@ export function parseConfig(text: string, name = 'The configuration'): Config {
   );
 }
 
+/** Where things are in a file: the line, from 1, of a place or of the nearest around it. */
+export function findLines(text: string): (path: readonly PropertyKey[]) => number | undefined {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  return (path) => lineOf(document, lines, path);
+}
+
 /**
  * A configuration made by the program itself, such as that of the sandbox.
  *
@@ -102,13 +110,10 @@ function describe(issue: z.core.$ZodIssue): Fault[] {
   switch (issue.code) {
     case 'unrecognized_keys':
       return issue.keys.map((key) => ({ path: [...issue.path, key], message: explainUnknownKey(issue.path, key) }));
-    case 'invalid_type': {
-      const missing = issue.message.endsWith('received undefined');
-      return [
-        { path: issue.path, message: missing ? `missing: expected ${nameOf(issue.expected)}` : typeMessage(issue) },
-      ];
-    }
+    case 'invalid_type':
+      return [{ path: issue.path, message: explainType(issue) }];
     case 'invalid_value':
+      if (!issue.message.startsWith('Invalid')) return [{ path: issue.path, message: issue.message }];
       return [{ path: issue.path, message: `expected ${issue.values.map((value) => String(value)).join(' or ')}` }];
     case 'too_small':
     case 'too_big':
@@ -122,31 +127,12 @@ function describe(issue: z.core.$ZodIssue): Fault[] {
   }
 }
 
-function typeMessage(issue: z.core.$ZodIssueInvalidType): string {
-  if (!issue.message.startsWith('Invalid input')) return issue.message;
-  const isPlain = issue.expected === 'string' && /received (?:number|boolean)$/.test(issue.message);
-  return `expected ${nameOf(issue.expected)}${isPlain ? ', in quotes' : ''}`;
-}
-
 function boundMessage(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig): string {
   if (!issue.message.startsWith('Too ')) return issue.message;
   const counted = issue.origin === 'string' ? ' characters' : issue.origin === 'array' ? ' entries' : '';
   return issue.code === 'too_small'
     ? `expected at least ${String(issue.minimum)}${counted}`
     : `expected at most ${String(issue.maximum)}${counted}`;
-}
-
-function nameOf(type: string): string {
-  const names: Readonly<Record<string, string>> = {
-    array: 'a list',
-    boolean: 'true or false',
-    int: 'a whole number',
-    number: 'a number',
-    object: 'keys and values',
-    record: 'keys and values',
-    string: 'text',
-  };
-  return names[type] ?? type;
 }
 
 /** The line of the nearest place that is in the file: a missing key is reported where its parent is. */

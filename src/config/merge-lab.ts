@@ -1,6 +1,7 @@
 import { composePatches } from '../util/merge-patch.ts';
-import { type ParsedLab, strictestLevel } from './lab.ts';
+import type { ParsedLab } from './lab.ts';
 import type { LabOverlay } from './lab-overlay.ts';
+import { strictestLevel } from './pod-security.ts';
 
 /** `lab` with other settings laid over it. Pod Security becomes what they ask for. */
 export function mergeLab<Lab extends ParsedLab>(lab: Lab, over: LabOverlay): Lab {

@@ -11,7 +11,10 @@ const overlay = z.strictObject({
     .strictObject({
       groups: z.array(z.string().min(1)).min(1).exactOptional().describe('Names of groups.'),
       users: z.array(z.string().min(1)).min(1).exactOptional().describe('Names of users.'),
-      admin: z.literal(true).exactOptional().describe('Administrators, as the hub knows them (`auth.jupyterhub`).'),
+      admin: z
+        .literal(true, { error: 'expected true, or no such key: others are not told by it' })
+        .exactOptional()
+        .describe('Administrators, as the hub knows them (`auth.jupyterhub`).'),
     })
     .refine((match) => Object.keys(match).length > 0, { error: 'expected groups, users or admin' })
     .describe('For whom: whoever is in one of the groups, is one of the users or is an administrator.'),

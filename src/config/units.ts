@@ -54,6 +54,7 @@ export function parseCpu(text: string | number): number | undefined {
 /** Milliseconds, written `90s`, `10m`, `1h30m` or as a number of seconds. */
 export const duration = measure(parseDuration, {
   title: 'duration',
+  pattern: DURATION,
   expected: 'a duration such as 90s, 10m or 1h30m',
   least: 0,
   hint: hintDuration,
@@ -61,6 +62,7 @@ export const duration = measure(parseDuration, {
 /** As `duration`, and more than nothing. */
 export const positiveDuration = measure(parseDuration, {
   title: 'duration',
+  pattern: DURATION,
   expected: 'a duration above zero, such as 90s, 10m or 1h30m',
   least: 1,
   hint: hintDuration,
@@ -69,6 +71,7 @@ export const positiveDuration = measure(parseDuration, {
 export const AN_AMOUNT_OF_MEMORY = 'an amount of memory, such as 4Gi, 250M or a number of bytes';
 export const AMOUNT_OF_MEMORY = {
   title: 'memory',
+  pattern: MEMORY,
   expected: AN_AMOUNT_OF_MEMORY,
 };
 /** Bytes, written `4Gi`, `250M` or as a number of bytes. */
@@ -90,16 +93,34 @@ export const AMOUNT_OF_CPU = { title: 'CPU', expected: 'an amount of CPU, such a
 
 /** Cores, written `500m`, `2` or `0.5`. */
 export const cpu = measure(parseCpu, {
+  pattern: CPU,
   ...AMOUNT_OF_CPU,
   least: 0.001,
-  hint: () => undefined,
+  hint: hintCpu,
 });
+
+/** An amount as a person writes it, by the title of what it measures. */
+export function writeAmount(title: string | undefined, value: number): string | number {
+  if (title === 'memory') return `${String(value / 2 ** 20)}Mi`;
+  if (title !== 'duration') return value;
+  if (value % 3_600_000 === 0) return `${String(value / 3_600_000)}h`;
+  return value % 60_000 === 0 ? `${String(value / 60_000)}m` : `${String(value / 1000)}s`;
+}
 
 function hintDuration(written: string): string | undefined {
   if (/^\d+$/.test(written) && Number(written) > MOST_BARE_SECONDS) {
     return `a number without a unit is seconds: write ${written}ms, or ${written}s where seconds were meant`;
   }
+  const [, amount, unit = ''] = /^(\d+(?:\.\d+)?)\s*(s|m|h|d|w)[a-z]*$/i.exec(written) ?? [];
+  if (amount !== undefined && !DURATION.test(written)) return `was ${amount}${unit.toLowerCase()} meant?`;
   return undefined;
+}
+
+/** Cores with a word, as people write them, and nothing. */
+function hintCpu(written: string): string | undefined {
+  const [, amount] = /^(\d+(?:\.\d+)?)\s*v?(?:cpus?|cores?)$/i.exec(written) ?? [];
+  if (amount !== undefined) return `was ${amount} meant?`;
+  return Number(written) === 0 ? 'more than none is needed' : undefined;
 }
 
 /** Units as people write them. */
@@ -111,6 +132,8 @@ function hintMemory(written: string): string | undefined {
 
 interface Measure {
   readonly title: string;
+  /** How it is written, where it is text. */
+  readonly pattern: RegExp;
   /** What is expected, for whoever wrote something else. */
   readonly expected: string;
   readonly least: number;
@@ -118,7 +141,10 @@ interface Measure {
   readonly hint: (written: string) => string | undefined;
 }
 
-function measure(parse: (text: string | number) => number | undefined, { title, expected, least, hint }: Measure) {
+function measure(
+  parse: (text: string | number) => number | undefined,
+  { title, pattern, expected, least, hint }: Measure,
+) {
   return z
     .custom<string | number>((value) => typeof value === 'string' || typeof value === 'number', {
       error: ({ input }) => `${input === undefined ? 'missing: ' : ''}expected ${expected}`,
@@ -133,5 +159,5 @@ function measure(parse: (text: string | number) => number | undefined, { title, 
       context.issues.push({ code: 'custom', message, input: value });
       return z.NEVER;
     })
-    .meta({ title });
+    .meta({ title, type: ['string', 'number'], pattern: pattern.source, minimum: 0 });
 }

@@ -2,11 +2,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { parseArguments, runCommand } from '../../src/cli/index.ts';
 import { parseConfig } from '../../src/config/index.ts';
 import type { ImportReport } from '../../src/cli/import/findings.ts';
 import { buildWith } from '../builder/cases.ts';
+import { untold } from './importing.ts';
 
 let folder: string;
 beforeAll(async () => {
@@ -99,15 +100,6 @@ async function run(values: string, ...more: string[]) {
   if (command.command === 'serve') throw new Error('another command');
   const result = await runCommand(command);
   return { ...result, report: JSON.parse(await readFile(report, 'utf8')) as ImportReport };
-}
-
-function leaves(value: unknown, path = ''): string[] {
-  if (typeof value !== 'object' || value === null) return value === null ? [] : [path];
-  return Object.entries(value).flatMap(([key, entry]: [string, unknown]) => {
-    if (Array.isArray(value)) return leaves(entry, `${path}[${key}]`);
-    const written = /^[A-Za-z0-9_-]+$/.test(key) ? `${path === '' ? '' : '.'}${key}` : `[${JSON.stringify(key)}]`;
-    return leaves(entry, `${path}${written}`);
-  });
 }
 
 describe('import z2jh', () => {
@@ -247,11 +239,7 @@ describe('import z2jh', () => {
 
   it('says what became of every value, and drops none', async () => {
     const { report, stderr } = await run(VALUES);
-    const told = Object.values(report).flatMap((findings: ImportReport['lost']) => findings.map(({ path }) => path));
-    const untold = leaves(parse(VALUES)).filter(
-      (leaf) => !told.some((path) => leaf === path || leaf.startsWith(`${path}.`) || leaf.startsWith(`${path}[`)),
-    );
-    expect(untold).toEqual([]);
+    expect(untold(VALUES, report)).toEqual([]);
     expect(report.lost.map(({ path }) => path).sort()).toEqual([
       'hub.extraConfig.hook',
       'singleuser.extraEnv.JUPYTERHUB_SINGLEUSER_APP',
@@ -333,7 +321,7 @@ custom:
       exitCode: 1,
       stderr: expect.stringContaining('holds no values') as string,
     });
-    expect(() => parseArguments(['import', 'kustomize', '-f', 'x'])).toThrow('expected z2jh');
+    expect(() => parseArguments(['import', 'kustomize', '-f', 'x'])).toThrow('expected z2jh, nublado, binderhub');
     expect(() => parseArguments(['import', 'z2jh'])).toThrow('expected -f FILE');
     expect(() => parseArguments(['import', 'z2jh', '-f', 'x', '--homes', 'nfs'])).toThrow('expected SERVER:/PATH');
     const command = parseArguments(['import', 'z2jh', '-f', join(folder, 'none.yaml')]);

@@ -44,7 +44,7 @@ describe('a configuration file', () => {
 
   it('is shipped in examples that all can be used', async () => {
     const files = (await readdir(EXAMPLES)).filter((file) => file.endsWith('.yaml'));
-    expect(files).toEqual(['full.yaml', 'minimal.yaml']);
+    expect(files).toEqual(['course.yaml', 'full.yaml', 'minimal.yaml', 'profiles.yaml']);
     await Promise.all(files.map((file) => loadConfig(new URL(file, EXAMPLES).pathname)));
   });
 
@@ -86,10 +86,10 @@ lab:
           'config.yaml cannot be used:',
           '  baseUrl (line 1): expected an http or https URL',
           '  surprise (line 2): unknown key',
-          '  listen.port (line 3): expected a number',
+          '  listen.port (line 3): expected a number, without quotes',
           '  auth.tokens[0].sha256 (line 4): expected the SHA-256 of the token: 64 digits of 0-9 and a-f',
           '  auth.tokens[0].user (line 4): expected the user that a token of role user stands for',
-          '  images.list[0].reference (line 5): expected an image with a tag or a digest',
+          '  images.list[0].reference (line 5): expected an image with a tag or a digest, such as registry.example.com/name:1',
           '  lab.sizes[0].cpu (line 8): expected an amount of CPU, such as 500m, 2 or 0.5',
           '  lab.sizes[0].memory (line 8): expected an amount of memory, such as 4Gi, 250M or a number of bytes; was 4G or 4Gi meant?',
           '  lab.sizes[1].cpuRequest (line 9): expected no more than cpu, the limit',
@@ -113,7 +113,7 @@ lab:
       'a: b: c',
       ': a value with a colon needs quotes, or the indentation does not fit the lines around it (column 4)',
     ],
-    ['no table', '- 1', ': expected keys and values'],
+    ['no table', '- 1', ': expected keys and values, and no list'],
     ['a key twice', `${MINIMAL}baseUrl: https://example.org`, ': the key "baseUrl" is there twice (column 1)'],
     ['an alias without an anchor', 'a: *b', ': Unresolved alias (the anchor must be set before the alias): b'],
   ])('is refused when it is %s', (_, text, problem) => {

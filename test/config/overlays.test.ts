@@ -164,7 +164,7 @@ describe('an overlay that cannot be used', () => {
     [
       'has a key that holds for all labs',
       '- { name: a, match: { admin: true }, lab: { spawnTimeout: 1m } }',
-      'overlays[0].lab.spawnTimeout: unknown key: it belongs into lab',
+      'overlays[0].lab.spawnTimeout: unknown key: it belongs into lab at the top of the file, for everybody',
     ],
     [
       'mounts what is not there',

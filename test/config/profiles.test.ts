@@ -109,7 +109,7 @@ describe('profiles', () => {
     [
       'an image without a tag',
       '[{ name: a, image: a/b }]',
-      'lab.profiles[0].image: expected an image with a tag or a digest',
+      'lab.profiles[0].image: expected an image with a tag or a digest, such as registry.example.com/name:1',
     ],
     [
       'a request above the limit',

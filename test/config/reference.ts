@@ -1,21 +1,8 @@
-import { z } from 'zod';
-import { configSchema } from '../../src/config/schema.ts';
+import { inside, insideEntries, objectOf, writeExample } from './examples.ts';
+import { configJsonSchema, type JsonSchema } from '../../src/config/json-schema.ts';
+import { writeAmount } from '../../src/config/units.ts';
 
-/** The part of JSON Schema that the configuration's schema turns into. */
-interface Node {
-  readonly title?: string;
-  readonly description?: string;
-  readonly type?: string;
-  readonly enum?: readonly string[];
-  readonly anyOf?: readonly Node[];
-  readonly default?: unknown;
-  readonly required?: readonly string[];
-  readonly properties?: Readonly<Record<string, Node>>;
-  readonly additionalProperties?: Node | false;
-  readonly items?: Node;
-}
-
-const schema = z.toJSONSchema(configSchema, { io: 'input', unrepresentable: 'any', reused: 'inline' }) as Node;
+const schema = configJsonSchema();
 
 /** Title of what is checked by the types of Kubernetes. */
 const AS_IN_KUBERNETES = 'as in Kubernetes';
@@ -24,13 +11,25 @@ const INTRODUCTION = `# Configuration
 
 One YAML file, read at start (\`labwright serve --config FILE\`); \`labwright check-config FILE\` says everything that is
 wrong with one, and with \`--cluster\` also what the cluster would refuse of a lab of each size. Unknown keys are refused. [minimal.yaml](../deploy/examples/minimal.yaml) has what must be there,
-[full.yaml](../deploy/examples/full.yaml) everything that can be.
+[full.yaml](../deploy/examples/full.yaml) nearly everything that can be, and [course.yaml](../deploy/examples/course.yaml) what it leaves out: the examples
+below are theirs.
+
+[configuration.schema.json](configuration.schema.json) is the same as JSON Schema, for editors and Helm; \`labwright schema\` prints it. An editor with the
+YAML language server checks and completes a file that begins with
+
+\`\`\`yaml
+# yaml-language-server: $schema=./configuration.schema.json
+\`\`\`
+
+where the address is that of the schema: a path or a URL. A chart whose values hold the configuration names it in its own \`values.schema.json\`
+(\`{"properties": {"config": {"$ref": "…"}}}\`). Rules over several keys, and what Kubernetes says of its own pieces, are known to \`check-config\` only.
 
 - A **duration** is written \`90s\`, \`10m\`, \`1h30m\`, or as a number of seconds.
 - **Memory** is written \`4Gi\`, \`250M\`, or as a number of bytes.
 - **CPU** is written \`500m\`, \`2\` or \`0.5\`.
 - \`[]\` in a heading stands for each entry of a list, \`<name>\` for each key of a table.
 - Where the type says "as in Kubernetes", the keys are those of the Kubernetes API.
+- Of long examples only the first entry is shown.
 - Values of \`lab\` may name the user of a lab: [users in values](users-in-values.md).
 `;
 
@@ -38,13 +37,14 @@ wrong with one, and with \`--cluster\` also what the cluster would refuse of a l
  * The reference of the configuration, from the schema itself.
  *
  * @param parsed - A configuration with nothing but what is required: where defaults that are computed are seen.
+ * @param examples - What the example configurations have.
  */
-export function writeReference(parsed: unknown): string {
-  return `${INTRODUCTION}${section(schema, '', parsed).join('')}`;
+export function writeReference(parsed: unknown, examples: readonly unknown[]): string {
+  return `${INTRODUCTION}${section(schema, '', parsed, examples).join('')}`;
 }
 
 /** Paths of keys that nobody described. */
-export function undescribedKeys(node: Node = schema, path = ''): string[] {
+export function undescribedKeys(node: JsonSchema = schema, path = ''): string[] {
   return Object.entries(node.properties ?? {}).flatMap(([key, child]) => {
     const here = path === '' ? key : `${path}.${key}`;
     const inner = objectOf(child);
@@ -53,34 +53,30 @@ export function undescribedKeys(node: Node = schema, path = ''): string[] {
   });
 }
 
-function section(node: Node, path: string, parsed: unknown): string[] {
+function section(node: JsonSchema, path: string, parsed: unknown, examples: readonly unknown[]): string[] {
   const entries = Object.entries(node.properties ?? {});
   const rows = entries.map(([key, child]) => {
     const required = node.required?.includes(key) === true;
     const value = required ? 'required' : writeDefault(child, (parsed as Record<string, unknown> | undefined)?.[key]);
-    return `| \`${key}\` | ${writeType(child)} | ${value} | ${(child.description ?? '').replaceAll('|', '\\|')} |\n`;
+    const [example] = objectOf(child) === undefined ? inside(examples, key) : [];
+    const written = example === undefined ? '' : `\`${writeExample(example)}\``;
+    return `| ${[`\`${key}\``, writeType(child), value, child.description ?? '', written].map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |\n`;
   });
   const heading = path === '' ? '## Top level' : `${'#'.repeat(Math.min(4, path.split('.').length + 1))} \`${path}\``;
-  const table = `\n${heading}\n\n| key | type | default | meaning |\n|---|---|---|---|\n${rows.join('')}`;
+  const table = `\n${heading}\n\n| key | type | default | meaning | example |\n|---|---|---|---|---|\n${rows.join('')}`;
   const inner = entries.flatMap(([key, child]) => {
     const object = objectOf(child);
     if (object === undefined) return [];
     const here = `${path === '' ? '' : `${path}.`}${key}${child.items === undefined ? '' : '[]'}${child.additionalProperties ? '.<name>' : ''}`;
-    return section(object, here, object === child ? (parsed as Record<string, unknown> | undefined)?.[key] : undefined);
+    const inHere = inside(examples, key);
+    return object === child
+      ? section(object, here, (parsed as Record<string, unknown> | undefined)?.[key], inHere)
+      : section(object, here, undefined, insideEntries(inHere));
   });
   return [table, ...inner];
 }
 
-/** The object whose keys are listed for this key: itself, an entry of its list or a value of its table. */
-function objectOf(node: Node): Node | undefined {
-  // Its keys are those of another place.
-  if (node.title !== undefined) return undefined;
-  if (node.properties !== undefined) return node;
-  const entry = node.items ?? (node.additionalProperties === false ? undefined : node.additionalProperties);
-  return entry?.properties === undefined || entry.title !== undefined ? undefined : entry;
-}
-
-function writeType(node: Node): string {
+function writeType(node: JsonSchema): string {
   const object = objectOf(node);
   if (node.items?.title === AS_IN_KUBERNETES) return `list, ${AS_IN_KUBERNETES}`;
   if (node.title !== undefined) return node.title;
@@ -97,10 +93,10 @@ function writeType(node: Node): string {
     object: 'keys',
     string: 'text',
   };
-  return names[node.type ?? ''] ?? '';
+  return names[String(node.type)] ?? '';
 }
 
-function writeDefault(node: Node, parsed: unknown): string {
+function writeDefault(node: JsonSchema, parsed: unknown): string {
   if (node.properties !== undefined || node.description?.includes('when absent') === true) return '';
   const value = node.default ?? parsed;
   if (value === undefined || value === null) return '';
@@ -108,11 +104,4 @@ function writeDefault(node: Node, parsed: unknown): string {
   if (value === '') return 'empty';
   if (typeof value === 'object' && Object.keys(value).length === 0) return 'empty';
   return `\`${typeof value === 'string' ? value.replaceAll('\n', '\\n') : JSON.stringify(value)}\``;
-}
-
-function writeAmount(title: string | undefined, value: number): string {
-  if (title === 'memory') return `${value / 2 ** 20}Mi`;
-  if (title !== 'duration') return String(value);
-  if (value % 3_600_000 === 0) return `${value / 3_600_000}h`;
-  return value % 60_000 === 0 ? `${value / 60_000}m` : `${value / 1000}s`;
 }

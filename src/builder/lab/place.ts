@@ -1,5 +1,6 @@
 import type { LabConfig } from '../../config/config.ts';
 import { isDnsLabel } from '../../domain/kubernetes/names.ts';
+import { DEFAULT_POD_NAME } from '../../domain/lab/object-names.ts';
 import type { LabSpec } from '../../domain/lab/lab.ts';
 import { fillPlaceholders, type Occupant } from '../../domain/lab/placeholders.ts';
 import { labSlug } from '../../domain/names.ts';
@@ -22,6 +23,3 @@ export function placeOf(
   // A user's name can be longer than Kubernetes takes one; a slug never is.
   return { namespace: namespace ?? controller, objectName: isDnsLabel(name) ? name : `lab-${slug}` };
 }
-
-/** `lab.podName` where it says nothing. */
-export const DEFAULT_POD_NAME = 'lab-{slug}';

@@ -5,10 +5,10 @@ import type { ImportCommand } from '../arguments.ts';
 import { refused, type CommandResult } from '../result.ts';
 import { writeReport } from './findings.ts';
 import { type Json, mergeValues } from './source.ts';
-import { importZ2jh } from './z2jh.ts';
+import { importFrom } from './importer.ts';
 
-/** `labwright import z2jh`: the configuration on standard output, and what became of each value on standard error. */
-export async function importValues({ files, homes, report: reportFile }: ImportCommand): Promise<CommandResult> {
+/** `labwright import KIND`: the configuration on standard output, and what became of each value on standard error. */
+export async function importValues({ kind, files, homes, ...outputs }: ImportCommand): Promise<CommandResult> {
   let values: Json = {};
   for (const file of files) {
     try {
@@ -21,8 +21,10 @@ export async function importValues({ files, homes, report: reportFile }: ImportC
       return refused(`import: ${file} cannot be read: ${error.message}`);
     }
   }
-  const { config, report, problems } = importZ2jh(values, { homes });
-  if (reportFile !== undefined) await writeFile(reportFile, `${JSON.stringify(report, undefined, 2)}\n`);
+  const { config, hubValues, report, problems } = importFrom(kind, values, { homes });
+  if (outputs.report !== undefined) await writeFile(outputs.report, `${JSON.stringify(report, undefined, 2)}\n`);
+  // The values of a hub can hold its secrets.
+  if (outputs.hubValues !== undefined) await writeFile(outputs.hubValues, hubValues, { mode: 0o600 });
   const left =
     problems.length === 0 ? '' : `\nThe configuration needs a hand:\n${problems.map((each) => `  ${each}\n`).join('')}`;
   return { exitCode: 0, stdout: config, stderr: `${writeReport(report)}${left}` };

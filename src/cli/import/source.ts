@@ -10,9 +10,10 @@ export class Source {
   readonly value: Json;
   readonly path: string;
   readonly #findings: Findings;
-  readonly #settled: Set<string>;
+  /** By path, whether it stays in the values of the hub. */
+  readonly #settled: Map<string, boolean>;
 
-  constructor(value: Json, findings: Findings, path = '', settled = new Set<string>()) {
+  constructor(value: Json, findings: Findings, path = '', settled = new Map<string, boolean>()) {
     this.value = value;
     this.path = path;
     this.#findings = findings;
@@ -26,6 +27,11 @@ export class Source {
     if (!isRecord(this.value) || !Object.hasOwn(this.value, key)) return undefined;
     const value = this.value[key];
     return value === null || value === undefined ? undefined : this.#inside(key, value).at(...rest);
+  }
+
+  /** As `at`, and nothing where nothing is. */
+  within(key: string): Source {
+    return this.at(key) ?? this.#inside(key, {});
   }
 
   /** Whether it has been said what became of it. */
@@ -56,8 +62,9 @@ export class Source {
     return typeof this.value === 'string' || typeof this.value === 'number' ? String(this.value) : undefined;
   }
 
-  mapped(to: string): void {
-    this.#settle('mapped', { to });
+  /** @param to key of the configuration; none where what it says holds anyway */
+  mapped(to?: string): void {
+    this.#settle('mapped', to === undefined ? {} : { to });
   }
 
   /** @param to key of the configuration, which gets the remark as a comment; none where there is no such key */
@@ -66,11 +73,12 @@ export class Source {
   }
 
   hub(): void {
-    this.#settle('hub', {});
+    this.#settle('hub', {}, true);
   }
 
-  lost(why: string): void {
-    this.#settle('lost', { why });
+  /** @param stays it is left in the values of the hub, where it may do something else as well */
+  lost(why: string, stays = false): void {
+    this.#settle('lost', { why }, stays);
   }
 
   /** The values inside of which nothing has been said. */
@@ -82,8 +90,29 @@ export class Source {
     return [this];
   }
 
-  #settle(how: keyof Findings, said: { to?: string; why?: string }): void {
-    this.#settled.add(this.path);
+  /** What stays with the hub: the values without those of which something else was said. Undefined where nothing does. */
+  remaining(): Json {
+    const stays = this.#settled.get(this.path);
+    if (stays !== undefined) return stays ? this.value : undefined;
+    const isList = Array.isArray(this.value);
+    if (!isList && !isRecord(this.value)) return this.value;
+    // Null takes away a default of the chart.
+    const left = [...this.entries(), ...this.nulls()].flatMap(([key, entry]) => {
+      const value = entry.remaining();
+      return value === undefined ? [] : [[key, value] as const];
+    });
+    const isEmptied = left.length === 0 && Object.keys(this.value).length > 0;
+    if (isEmptied) return undefined;
+    return isList ? left.map(([, value]) => value) : Object.fromEntries(left);
+  }
+
+  /** Whether what is at a path stays with the hub, though something else was said of it. */
+  stays(path: string): boolean {
+    return this.#settled.get(path) === true;
+  }
+
+  #settle(how: keyof Findings, said: { to?: string; why?: string }, stays = false): void {
+    this.#settled.set(this.path, stays);
     (this.#findings[how] as object[]).push({ path: this.path, ...said });
   }
 

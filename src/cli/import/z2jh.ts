@@ -1,29 +1,14 @@
 import { isRecord } from '../../util/is-record.ts';
-import { parseConfig, ConfigError } from '../../config/index.ts';
 import { sizeAmounts } from './amounts.ts';
-import { Findings, type ImportReport } from './findings.ts';
 import { importInitContainers, importSidecars } from './containers.ts';
+import type { ImportOptions } from './importer.ts';
 import { HUB_NAMESPACE, importNetwork } from './network.ts';
 import { ACCOUNT, importOverride } from './override.ts';
 import { importPlacement } from './placement.ts';
 import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
 import { importAmounts, importProfiles, movingPolicy, type ProfilesContext } from './profiles.ts';
-import { type Json, Source, type Table } from './source.ts';
+import type { Json, Source, Table } from './source.ts';
 import { importLabMounts, importVolumes, namesOf, type SharedClaim, type VolumeNames } from './volumes.ts';
-import { writeConfig } from './write-config.ts';
-
-export interface Imported {
-  /** Labwright's configuration as YAML. */
-  readonly config: string;
-  readonly report: ImportReport;
-  /** What `check-config` would say of it; empty when it can be used. */
-  readonly problems: readonly string[];
-}
-
-export interface ImportOptions {
-  /** Where homes are: the export that the claim of the hub stands for. */
-  readonly homes: { readonly server: string; readonly path: string } | undefined;
-}
 
 /** Stands where the values do not say where homes are. Nobody can mount it. */
 const NOWHERE = { server: 'say-where.invalid', path: '/' };
@@ -31,11 +16,19 @@ const HOME = 'home';
 const HOOKS =
   /modify_pod_hook|pre_spawn_hook|post_stop_hook|options_form|profile_list|auth_state_hook|KubeSpawner|spawner_class/g;
 
-/** The values of Zero to JupyterHub as a configuration of Labwright. */
-export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
-  const findings = new Findings();
-  const root = new Source(values, findings);
-  const singleuser = root.at('singleuser') ?? new Source({}, findings, 'singleuser');
+/** Where the values of the chart are: also below `jupyterhub`, as those of a chart that it is a part of. */
+export function hubChart(root: Source): Source {
+  const isChart = root.at('singleuser') !== undefined || root.at('hub') !== undefined;
+  return isChart ? root : (root.at('jupyterhub') ?? root);
+}
+
+/**
+ * The values of Zero to JupyterHub as a configuration of Labwright.
+ *
+ * @param root - The values of the chart, also as those of a chart that it is a part of.
+ */
+export function importZ2jh(root: Source, { homes }: ImportOptions): Record<string, Json> {
+  const singleuser = root.within('singleuser');
   const kubespawner = root.at('hub', 'config', 'KubeSpawner');
   const schemeAt = kubespawner?.at('slug_scheme');
   schemeAt?.mapped('the placeholders');
@@ -56,12 +49,10 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
   const overlays = importAdmins(root, scheme, storage.names);
   explainHooks(root);
-  for (const rest of root.unsettled()) {
-    if (rest.path.startsWith('singleuser.')) rest.lost('there is no setting for it');
-    else rest.hub();
-  }
+  for (const rest of singleuser.unsettled()) rest.lost('there is no setting for it');
+  for (const rest of root.unsettled()) rest.hub();
 
-  const config = {
+  return {
     baseUrl: 'https://hub.example.org',
     auth: { serviceAccounts: { hub: [`${HUB_NAMESPACE}/hub`] } },
     users: { defaults },
@@ -69,18 +60,6 @@ export function importZ2jh(values: Json, { homes }: ImportOptions): Imported {
     lab: { sizes, ...compact({ profiles, ...lab }) },
     ...(overlays.length === 0 ? {} : { overlays }),
   };
-  const text = writeConfig(config, findings);
-  return { config: text, report: findings, problems: problemsOf(text) };
-}
-
-function problemsOf(text: string): string[] {
-  try {
-    parseConfig(text);
-    return [];
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    return error.problems.map(({ path, message }) => `${path}: ${message}`);
-  }
 }
 
 interface Storage {
@@ -309,6 +288,7 @@ function explainHooks(root: Source): void {
       if (found.length > 0) {
         script.lost(
           `Python that sets or reads ${found.join(', ')}: what it does to pods is done with overlays, lab in profiles, sizes and images, and lab.podPatch`,
+          true,
         );
       }
     }

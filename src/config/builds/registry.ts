@@ -14,7 +14,8 @@ const registryHost = z
   .string()
   .max(HOST_LENGTH)
   .refine((host) => parseImageReference(`${host}/a`)?.registry === host && !host.startsWith('['), {
-    error: 'expected the host of a registry, with a port where it needs one, such as registry.example.com:5000',
+    error:
+      'expected the host of a registry without https://, with a port where it needs one, such as registry.example.com:5000',
   });
 
 /** Docker Hub answers to other names; references to its images begin with one. */

@@ -9,6 +9,8 @@ const OWN_PREFIX = 'lab';
 /** The quota and the policy of a lab are looked for by these names also where the lab has none of its own any more. */
 export const RESOURCE_QUOTA_NAME = OWN_NAME;
 export const NETWORK_POLICY_NAME = OWN_NAME;
+/** Name of a lab's pod in a namespace that labs share, where the configuration says nothing else. */
+export const DEFAULT_POD_NAME = 'lab-{slug}';
 /** The policy of all labs in a namespace that they share. */
 export const SHARED_NETWORK_POLICY_NAME = 'labwright-labs';
 

@@ -1,0 +1,95 @@
+import { expect, describe, it } from 'vitest';
+import { parseConfig } from '../../src/config/index.ts';
+import { buildWith } from '../builder/cases.ts';
+import { NUBLADO_VALUES } from './import-samples.ts';
+import { runImport, untold } from './importing.ts';
+
+describe('import nublado', () => {
+  it('writes a configuration that makes the labs of the site', async () => {
+    const { stdout, stderr } = await runImport('nublado', NUBLADO_VALUES);
+    expect(stderr).not.toContain('needs a hand');
+    const config = parseConfig(stdout);
+    expect(config).toMatchObject({
+      baseUrl: 'https://data.example.org',
+      pathPrefix: '/nublado',
+      logLevel: 'warn',
+      auth: { proxyHeaders: { userInfoUrl: 'https://data.example.org/auth/api/v1/user-info' } },
+    });
+    expect(config.lab).toMatchObject({
+      defaultSize: 'large',
+      sizes: [
+        { name: 'small', cpu: 1, memory: 4 * 2 ** 30, cpuRequest: 0.25, memoryRequest: 0.75 * 2 ** 30 },
+        { name: 'large', cpu: 4, cpuRequest: 0.5 },
+      ],
+      spawnTimeout: 600_000,
+      namespacePrefix: 'nublado',
+      namespaceAnnotations: { 'openshift.io/sa.scc.uid-range': '{uid}/1' },
+    });
+    const { pod } = buildWith(config, { size: 'large', user: { username: 'rachel' } });
+    const [lab] = pod.spec?.containers ?? [];
+    expect(lab).toMatchObject({ args: ['/opt/lab/run.sh'], workingDir: '/home/r/rachel' });
+    expect(lab?.volumeMounts).toContainEqual({ name: 'home', mountPath: '/home' });
+    expect(pod.spec?.volumes).toContainEqual({ name: 'home', nfs: { server: 'nfs.example.org', path: '/jhome' } });
+    expect(pod.metadata?.labels).toMatchObject({ 'argocd.argoproj.io/instance': 'nublado-users' });
+    // Those of the site stand between those that Nublado runs by itself.
+    expect(pod.spec?.initContainers?.map(({ name, image }) => [name, image])).toEqual([
+      ['nublado-std-inithome', 'ghcr.io/example/nublado:9.1'],
+      ['prepare', 'ghcr.io/example/prepare:2'],
+      ['nublado-std-landingpage', 'ghcr.io/example/nublado:9.1'],
+      ['nublado-std-startup', 'ghcr.io/example/nublado:9.1'],
+    ]);
+  });
+
+  it('lists the images that are named, and says that no more are found', async () => {
+    const { stdout, report } = await runImport('nublado', NUBLADO_VALUES);
+    const repository = 'us-central1-docker.pkg.dev/rubin/sciplat/sciplat-lab';
+    expect(parseConfig(stdout).images.list).toMatchObject([
+      { reference: `${repository}:recommended`, class: 'recommended' },
+      { reference: `${repository}:r29_2_0` },
+    ]);
+    expect(report.remarked).toContainEqual({
+      path: 'controller.config.images.source',
+      to: 'images.list',
+      why: expect.stringContaining('not read from the registry yet') as string,
+    });
+  });
+
+  it('says what became of every value, and drops none', async () => {
+    const { report } = await runImport('nublado', NUBLADO_VALUES);
+    expect(untold(NUBLADO_VALUES, report)).toEqual([]);
+    expect(report.lost.map(({ path }) => path).sort()).toEqual([
+      'controller.config.fileserver',
+      'controller.config.surprise',
+      'controller.slackAlerts',
+    ]);
+  });
+
+  it('leaves the hub what is its own, and tells its spawner where Labwright is', async () => {
+    const { hubValues } = await runImport('nublado', NUBLADO_VALUES);
+    expect(hubValues).toEqual({
+      global: { baseUrl: 'https://data.example.org/' },
+      jupyterhub: {
+        hub: {
+          db: { type: 'postgres' },
+          extraConfig: {
+            'zz-labwright': 'c.NubladoSpawner.repertoire_base_url = "https://data.example.org/nublado"\n',
+          },
+        },
+      },
+    });
+  });
+
+  it('reads the configuration of the controller alone, too, and does what Nublado does where it says nothing', async () => {
+    const { stdout } = await runImport(
+      'nublado',
+      'images: { source: { type: docker, repository: a/b } }\nlab: { sizes: [{ size: a, resources: { limits: { cpu: 1, memory: 1Gi } } }] }\n',
+    );
+    const { images, lab } = parseConfig(stdout);
+    expect(images.list).toMatchObject([{ reference: 'docker.io/a/b:recommended' }]);
+    expect(lab).toMatchObject({
+      tmp: { medium: 'memory' },
+      home: { prefix: '/home' },
+      runtimeMountsDir: '/etc/nublado',
+    });
+  });
+});
