@@ -32,4 +32,4 @@ export {
 export { REPOSITORY_CHOICE, UNLISTED_CHOICE } from './profiles.ts';
 export { resolveQuota } from './quotas.ts';
 export { sandboxConfig, type SandboxSettings } from './sandbox.ts';
-export { faultOfWriteIn, htmlPattern, matchesPattern, WRITE_IN_LENGTH } from './write-in.ts';
+export { faultOfWriteIn, htmlPattern, isSlowPattern, matchesPattern, WRITE_IN_LENGTH } from './write-in.ts';

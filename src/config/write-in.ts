@@ -6,8 +6,8 @@ import { labelValue } from './kubernetes.ts';
 
 /** Longest text that is written in: longer than any name of an image in use. */
 export const WRITE_IN_LENGTH = 512;
-/** Most milliseconds that a pattern may take over one text. */
-const PATTERN_MS = 30;
+/** Most milliseconds that a pattern may take over one text: far more than any takes that is of use, also on a machine that is busy. */
+const PATTERN_MS = 500;
 const VALUE = '{value}';
 /** The keys of `lab` in whose values `{value}` stands for what was written. No path and no name of anything is made of it. */
 const VALUE_KEYS = ['command', 'args', 'env', 'defaultUrl', 'extraLabels', 'extraAnnotations'] as const;
@@ -44,13 +44,25 @@ export const writeInImage = z
  * a text is ended and does not match.
  */
 export function matchesPattern(pattern: string, text: string): boolean {
-  if (text.length > WRITE_IN_LENGTH) return false;
+  return text.length <= WRITE_IN_LENGTH && runPattern(pattern, text) === true;
+}
+
+/** Whether a pattern takes too long over some text: it is tried with long runs of the characters that it names. */
+export function isSlowPattern(pattern: string): boolean {
+  const characters = new Set([...'a0', ...pattern.replaceAll(/[^\p{L}\p{N}._/:-]/gu, '')]);
+  return [...characters]
+    .slice(0, 20)
+    .some((character) => runPattern(pattern, `${character.repeat(60)}\n`) === undefined);
+}
+
+/** @returns undefined where it was ended */
+function runPattern(pattern: string, text: string): boolean | undefined {
   const expression = compile(pattern);
   if (expression === undefined) return false;
   try {
     return MATCH.runInContext(createContext({ expression, text }), { timeout: PATTERN_MS }) === true;
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return false;
+    if ((error as { code?: unknown }).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') return undefined;
     throw error;
   }
 }
