@@ -51,7 +51,7 @@ describe('check-config', () => {
     const file = `${EXAMPLES}full.yaml`;
     expect(await run('check-config', file)).toEqual({
       exitCode: 0,
-      stdout: `${file} can be used: sizes small, large, gpu; 4 image(s); Pod Security privileged.\nnote: the claim of the volume "staging" is deleted whenever a lab ends, with everything that was written to it (retain: false).\n`,
+      stdout: `${file} can be used: sizes small, large, gpu; profiles course, accelerated, free; 4 image(s); Pod Security privileged.\nnote: the claim of the volume "staging" is deleted whenever a lab ends, with everything that was written to it (retain: false).\n`,
       stderr: '',
     });
   });
