@@ -12,13 +12,14 @@ export const SHARED = {
 export const WORKERS = Math.max(5, availableParallelism());
 
 /**
- * Files that kill processes at every call, put every fault between controller and cluster, run several replicas, or start the
- * whole program with real labs: `npm run test:slow`, in CI as `npm test` is.
+ * Files that kill processes at every call, put every fault between controller and cluster, run several replicas, drive a browser, or start
+ * the whole program with real labs: `npm run test:slow`, in CI as `npm test` is.
  */
 export const SLOW = [
   'test/crash/**/*.test.ts',
   'test/**/*-faults.test.ts',
   'test/**/*-replicas.test.ts',
+  'test/**/*-browser.test.ts',
   'test/reconcile/leader-process.test.ts',
   'test/sandbox/processes/**/*.test.ts',
   'test/routes/malformed.test.ts',

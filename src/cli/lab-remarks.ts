@@ -1,9 +1,31 @@
-import { DEFAULT_NAMESPACE, describeHomes, type Config } from '../config/index.ts';
+import { DEFAULT_NAMESPACE, describeHomes, type Config, isSlowPattern } from '../config/index.ts';
 
 /** What a configuration means where it says nothing and that may not be what was meant; a sentence each. */
 export function remarksOnLabs(config: Config): string[] {
-  const { lab, kubernetes } = config;
-  return [...remarksOnHub(lab.networkPolicy, kubernetes.namespace), ...remarksOnStorage(config)];
+  const { lab, kubernetes, builds } = config;
+  return [
+    ...remarksOnHub(lab.networkPolicy, kubernetes.namespace),
+    ...remarksOnStorage(config),
+    ...remarksOnProfiles(lab.profiles, builds !== undefined),
+  ];
+}
+
+/** What of profiles is not as it may seem. */
+function remarksOnProfiles(profiles: Config['lab']['profiles'], areBuilt: boolean): string[] {
+  const options = profiles.flatMap(({ options: all }, index) =>
+    Object.entries(all).map(([name, option]) => ({ ...option, key: `lab.profiles[${String(index)}].options.${name}` })),
+  );
+  const slow = options.flatMap(({ key, writeIn }) =>
+    writeIn?.pattern !== undefined && isSlowPattern(writeIn.pattern)
+      ? `${key}.writeIn.pattern takes so long over some texts that it is ended: a repetition inside of another one, such as (a+)+.`
+      : [],
+  );
+  const unbuilt = areBuilt
+    ? []
+    : options.flatMap(({ key, repository }) => (repository === undefined ? [] : `${key}.repository`));
+  return unbuilt.length === 0
+    ? slow
+    : [...slow, `repositories are not offered as long as builds is not set up (${unbuilt.join(', ')}).`];
 }
 
 /** What users write and find gone the next day. */

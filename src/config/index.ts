@@ -37,4 +37,4 @@ export { securityDemands } from './pod-security.ts';
 export { resolveQuota } from './quotas.ts';
 export { sandboxConfig, type SandboxSettings } from './sandbox.ts';
 export { writeAmount } from './units.ts';
-export { faultOfWriteIn, htmlPattern, matchesPattern, WRITE_IN_LENGTH } from './write-in.ts';
+export { faultOfWriteIn, htmlPattern, isSlowPattern, matchesPattern, WRITE_IN_LENGTH } from './write-in.ts';

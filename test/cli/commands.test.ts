@@ -69,6 +69,29 @@ describe('check-config', () => {
     expect(stderr).toMatch(/lab\.profiles\[0\]\.options\.o\.choices\[1\]/);
   });
 
+  it('says which patterns take too long, and what is not offered without builds', async () => {
+    const file = join(folder, 'slow.yaml');
+    const image = '{value}';
+    const profiles = [
+      {
+        name: 'a',
+        options: {
+          o: { repository: {}, writeIn: { pattern: '(a+)+', image } },
+          p: { writeIn: { pattern: '.+:.+', image } },
+        },
+      },
+    ];
+    const sizes = [{ name: 'small', cpu: 1, memory: '1Gi' }];
+    await writeFile(file, JSON.stringify({ ...withBuilds({}), builds: undefined, lab: { sizes, profiles } }));
+    const { stdout } = await run('check-config', file);
+    expect(stdout).toContain('profiles      a (asks for o, p)');
+    expect(stdout).toContain('note: lab.profiles[0].options.o.writeIn.pattern takes so long over some texts');
+    expect(stdout).not.toContain('options.p');
+    expect(stdout).toContain(
+      'note: repositories are not offered as long as builds is not set up (lab.profiles[0].options.o.repository).',
+    );
+  });
+
   it('says where no lab could start, since nothing says the ids of users', async () => {
     const remarkOn = async (change: object) => {
       const file = join(folder, 'users.yaml');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { htmlPattern, matchesPattern, parseConfig } from '../../src/config/index.ts';
+import { htmlPattern, isSlowPattern, matchesPattern, parseConfig } from '../../src/config/index.ts';
 import type { Config, ConfigError } from '../../src/config/index.ts';
 import type { ChosenProfile } from '../../src/domain/lab/lab.ts';
 import { buildWith } from '../builder/cases.ts';
@@ -225,6 +225,15 @@ describe('the pattern of what is written in', () => {
     expect(matchesPattern('(a+)+', `${'a'.repeat(500)}!`)).toBe(false);
     expect(matchesPattern('(a+)+', 'a'.repeat(500))).toBe(true);
     expect(matchesPattern('a+', 'a'.repeat(513))).toBe(false);
+  });
+
+  it.each([
+    ['(a+)+', true],
+    ['(?:[a-z]+)*:x', true],
+    ['^.+:.+$', false],
+    ['[a-z0-9]+(?:[._-][a-z0-9]+)*(?:/[a-z0-9._-]+)+:.+', false],
+  ])('is judged beforehand: %s', (pattern, isSlow) => {
+    expect(isSlowPattern(pattern)).toBe(isSlow);
   });
 
   it.each([

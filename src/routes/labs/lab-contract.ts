@@ -3,7 +3,7 @@ import type { LabKey } from '../../domain/lab/lab.ts';
 import { ErrorBody, identityName } from '../server/errors.ts';
 import { LabEventFrame } from './lab-event-stream.ts';
 import { DetailedLabState, LabState } from './lab-state.ts';
-import { LabSpecification } from './lab-specification.ts';
+import { LabRequestOptions, LabSpecification } from './lab-specification.ts';
 import { type SecuredOperation, secured } from '../server/permissions.ts';
 import { limitStreams } from '../server/requests/rate-limit.ts';
 import { limitBody } from '../server/requests/request-limits.ts';
@@ -116,12 +116,32 @@ function routesOf(
   };
 }
 
+/** What cannot be read, or is not taken any more, chooses nothing: a form is shown in any case. */
+const LastChoice = z.object({
+  last: z
+    .string()
+    .optional()
+    .transform((text) => (text === undefined ? undefined : readLast(text)))
+    .meta({
+      param: { name: 'last', in: 'query' },
+      description: 'The options that the last lab was asked for with, as JSON: they are chosen beforehand.',
+    }),
+});
+
+function readLast(text: string): LabRequestOptions | undefined {
+  try {
+    return LabRequestOptions.safeParse(JSON.parse(text)).data;
+  } catch {
+    return undefined;
+  }
+}
+
 export const getLabForm = createRoute({
   ...secured('getLabForm'),
   method: 'get',
   path: '/lab-form/{username}',
   summary: 'The form that asks which lab to start, as a fragment of HTML',
-  request: { params: z.object({ username }) },
+  request: { params: z.object({ username }), query: LastChoice },
   responses: { 200: page('The form') },
 });
 

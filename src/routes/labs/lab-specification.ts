@@ -43,7 +43,8 @@ export interface ImageChoice {
   readonly path?: string | undefined;
 }
 
-const LabRequestOptions = z
+/** What a lab is asked for with. */
+export const LabRequestOptions = z
   .object(
     {
       profile: formField('profile', selector).meta({

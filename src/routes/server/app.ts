@@ -13,7 +13,8 @@ import { documentOptions } from '../labs/documented-options.ts';
 import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
 import { keyRoutes } from '../process/jwks.ts';
 import { getLabForm } from '../labs/lab-contract.ts';
-import { CHOOSE_DROPDOWN, labForm } from '../labs/lab-form.ts';
+import { labForm } from '../labs/lab-form.ts';
+import { FORM_HANDLERS } from '../labs/lab-form-parts.ts';
 import { LAB_FORM_STYLE } from '../labs/lab-form-style.ts';
 import { labRoutes } from '../labs/labs.ts';
 import { loginRoutes } from '../pages/login.ts';
@@ -80,10 +81,11 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
 
 function formRoute({ config, identification: { users } }: AppDeps): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
-  const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: [CHOOSE_DROPDOWN] });
+  const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: FORM_HANDLERS });
   return routes.openapi(getLabForm, async (c) => {
     const user = await users.find(c.req.valid('param').username, c.var.identity);
-    return c.body(labForm(config, resolveQuota(config, user), user), 200, headers);
+    const { last } = c.req.valid('query');
+    return c.body(labForm(config, { quota: resolveQuota(config, user), user, last }), 200, headers);
   });
 }
 

@@ -137,10 +137,10 @@ describe('the lab form', () => {
     expect((await testApp({ labs }).call(`${API}/lab-form/ada`, { as: 'ada' })).status).toBe(200);
   });
 
-  it('may load nothing and run only its own handler when looked at alone', async () => {
+  it('may load nothing and run only its own handlers when looked at alone', async () => {
     const response = await testApp().call(`${API}/lab-form/ada`, { as: 'ada' });
     expect(response.headers.get('content-security-policy')).toMatch(
-      /^default-src 'none'; style-src 'sha256-[^']+'; script-src 'unsafe-hashes' 'sha256-[^']+';/,
+      /^default-src 'none'; style-src 'sha256-[^']+'; script-src 'unsafe-hashes'(?: 'sha256-[^']+')+;/,
     );
     expect(response.headers.get('x-content-type-options')).toBe('nosniff');
   });

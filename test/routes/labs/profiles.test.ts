@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import '../../support/leaks.ts';
 import type { Config } from '../../../src/config/index.ts';
 import type { ErrorBody } from '../../../src/routes/server/errors.ts';
+import { fieldName, saidFor } from '../../../src/routes/labs/said-options.ts';
 import { aConfig, aLabState, API, fakeLabs, formRequest, IMAGE, testApp } from '../support.ts';
 
 const GPU = { 'nvidia.com/gpu': 1 };
@@ -349,5 +351,50 @@ describe('the description of the API', () => {
     expect(required).toBeUndefined();
     expect(JSON.stringify(properties['profile'])).toContain('"enum":["python","free","gpu","staff"]');
     expect(properties['profile_options']).toHaveProperty('properties.image');
+  });
+});
+
+describe('what a form sends for an option', () => {
+  const name = fc.stringMatching(/^[A-Za-z](?:[A-Za-z0-9._-]{0,20}[A-Za-z0-9])?$/);
+  const optionName = name.filter((text) => !text.includes('--'));
+
+  it('is found for that profile and that option, and for no other', () => {
+    fc.assert(
+      fc.property(
+        name,
+        name,
+        optionName,
+        optionName,
+        fc.string({ minLength: 1, maxLength: 50 }),
+        (profile, other, option, second, text) => {
+          fc.pre(!(profile === other && option === second));
+          const said = { profileOptions: {}, others: { [fieldName(profile, option)]: [text] }, size: undefined };
+          expect(saidFor(said, profile, option)?.text).toBe(text);
+          expect(saidFor(said, profile, option, 'unlisted-choice')).toBeUndefined();
+          if (fieldName(profile, option) !== fieldName(other, second))
+            expect(saidFor(said, other, second)).toBeUndefined();
+        },
+      ),
+    );
+  });
+
+  it('is never an error of ours, whatever it is', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.jsonValue(), (inOptions, inForm) => {
+        const said = {
+          profileOptions: { image: inOptions },
+          others: { [fieldName('a', 'image')]: inForm },
+          size: undefined,
+        };
+        for (const part of ['', 'unlisted-choice', 'image_repo'] as const) {
+          try {
+            const found = saidFor(said, 'a', 'image', part);
+            expect(typeof (found?.text ?? '')).toBe('string');
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'invalid_profile_option', status: 422 });
+          }
+        }
+      }),
+    );
   });
 });

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from .session import shared_session
 
 KEEP_ALIVE_LIMIT = 60.0
 """Seconds of silence after which a stream is dead: the controller says something every fifteen."""
+
+MAX_LAST_CHOICE = 4000
+"""Longest text, in characters of the address, that says what was chosen the last time."""
 
 TOKEN_ATTEMPTS = 20
 TOKEN_PAUSE = 0.1
@@ -113,13 +117,14 @@ class Controller:
         if not answer.succeeded and not answer.knows_no_lab:
             raise answer.as_unavailable()
 
-    async def form(self, user: str, user_token: str | None) -> str:
+    async def form(self, user: str, user_token: str | None, last: Mapping[str, Any] | None = None) -> str:
         """The user's form, as a fragment of HTML.
 
+        :param last: the options of the user's last server, which are chosen beforehand.
         :raises Refusal: with the sentence for the user.
         """
         with _names_refused():
-            path = f"lab-form/{_part(user)}"
+            path = f"lab-form/{_part(user)}{_last_choice(last)}"
         answer = await self._send("GET", path, token=user_token)
         if answer.status != HTTP_OK:
             raise answer.as_refusal()
@@ -193,6 +198,14 @@ def lab_path(key: LabKey) -> str:
     """The lab's path below the spawner's API."""
     named = f"/servers/{_part(key.server)}" if key.server else ""
     return f"labs/{_part(key.user)}{named}"
+
+
+def _last_choice(options: Mapping[str, Any] | None) -> str:
+    if not options:
+        return ""
+    text = quote(json.dumps(dict(options), separators=(",", ":"), default=str), safe="")
+    # What is longer than any form sends is not worth a request that a proxy may refuse.
+    return f"?last={text}" if len(text) <= MAX_LAST_CHOICE else ""
 
 
 def _part(name: str) -> str:

@@ -26,20 +26,25 @@ def is_option(name: str, value: Any) -> bool:
     return name != "_xsrf" and not (name.endswith("_file") and isinstance(value, list))
 
 
-async def fetch_form(link: Link, key: LabKey, user_token: UserToken | None, seconds: float) -> str:
+async def fetch_form(
+    link: Link, key: LabKey, user_token: UserToken | None, seconds: float, last: dict[str, Any] | None = None
+) -> str:
     """The user's form, with word of how the last lab ended; a sentence when there is no form to be had.
 
+    :param last: the options of the last server of that name, as the hub has kept them.
     :param user_token: the user's own credential, where it is to be used in place of the hub's.
     :param seconds: how long the page waits.
     """
-    form, notice = await asyncio.gather(_form(link, key.user, user_token, seconds), _notice(link, key, seconds))
+    form, notice = await asyncio.gather(_form(link, key.user, user_token, seconds, last), _notice(link, key, seconds))
     return f"{notice}{form}"
 
 
-async def _form(link: Link, user: str, user_token: UserToken | None, seconds: float) -> str:
+async def _form(
+    link: Link, user: str, user_token: UserToken | None, seconds: float, last: dict[str, Any] | None
+) -> str:
     try:
         token = None if user_token is None else await user_token()
-        return await link.patiently(lambda controller: controller.form(user, token), seconds)
+        return await link.patiently(lambda controller: controller.form(user, token, last), seconds)
     except Refusal as refusal:
         return _alert(*refusal_text(refusal, by_user=user_token is not None))
     except Unavailable as error:

@@ -257,7 +257,8 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
 
     async def _fetch_form(self) -> str:
         user_token = None if self.user_token_key is None else self._user_token
-        return await fetch_form(self._link, self._lab_key, user_token, self._page_wait)
+        last = _options_of(self.user_options)
+        return await fetch_form(self._link, self._lab_key, user_token, self._page_wait, last)
 
     async def _create(self) -> None:
         options = self._options()
@@ -327,8 +328,7 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         return token
 
     def _options(self) -> dict[str, Any]:
-        chosen = {name: value for name, value in self.user_options.items() if is_option(name, value)}
-        return chosen or dict(self.default_options)
+        return _options_of(self.user_options) or dict(self.default_options)
 
     def _stored_url(self) -> str:
         stored = str(self.server.url) if self.server is not None else ""
@@ -340,6 +340,10 @@ class LabwrightSpawner(Spawner):  # type: ignore[misc]
         port = parts.port or (443 if parts.scheme == "https" else 80)
         path = self.server.base_url if self.server is not None else parts.path
         return f"{parts.scheme}://{host}:{port}{path}"
+
+
+def _options_of(user_options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in user_options.items() if is_option(name, value)}
 
 
 def _unanswered(message: str, advice: str) -> Any:

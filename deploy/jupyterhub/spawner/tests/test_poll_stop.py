@@ -186,8 +186,22 @@ async def test_does_not_wait_for_an_interrupted_start_for_ever(
 
 async def test_shows_the_form_of_the_controller(make_spawner: MakeSpawner, controller: FakeController) -> None:
     spawner = make_spawner("a/b")
+    spawner.user_options = {}
     assert await spawner.get_options_form() == FORM
     assert ("form", "/labwright/spawner/v1/lab-form/a%2Fb") in controller.requests
+
+
+async def test_shows_the_form_with_what_was_chosen_the_last_time(
+    make_spawner: MakeSpawner, controller: FakeController
+) -> None:
+    spawner = make_spawner("ada")
+    spawner.user_options = {"profile": ["python"], "_xsrf": ["secret"]}
+    assert await spawner.get_options_form() == FORM
+    path = "/labwright/spawner/v1/lab-form/ada"
+    assert ("form", f"{path}?last=%7B%22profile%22%3A%5B%22python%22%5D%7D") in controller.requests
+    spawner.user_options = {"profile": "x" * 5000}
+    assert await spawner.get_options_form() == FORM
+    assert ("form", path) in controller.requests
 
 
 async def test_tells_a_user_who_comes_back_why_the_last_lab_ended(

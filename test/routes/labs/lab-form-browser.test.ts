@@ -1,0 +1,311 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import '../../support/leaks.ts';
+import { aConfig, API, fakeLabs, formRequest, IMAGE, testApp } from '../support.ts';
+
+/** Where Debian puts it; another one can be named in CHROMIUM. */
+const CHROMIUM = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
+if (!existsSync(CHROMIUM))
+  process.stdout.write('\nNOT RUN: the form of labs in a browser: there is no Chromium here.\n');
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const HUB = 'http://hub.test/';
+const FITS = 'document.documentElement.scrollWidth <= document.documentElement.clientWidth';
+
+const config = aConfig({
+  images: {
+    list: Array.from({ length: 20 }, (_, at) => ({
+      reference: `example.org/image:${String(at)}`,
+      name: `Image ${String(at)}`,
+    })),
+  },
+  builds: { builder: { image: 'example.org/builder:1' }, registry: { host: 'registry.example.org' } },
+  lab: {
+    sizes: [
+      { name: 'small', cpu: 1, memory: '2Gi' },
+      { name: 'large', cpu: 4, memory: '16Gi', description: 'There are few of them.' },
+    ],
+    profiles: [
+      {
+        name: 'course',
+        title: 'Introduction to data',
+        description: 'What the course needs, and nothing else.',
+        options: {
+          image: {
+            title: 'Image',
+            description: 'Each has what one part of the course needs.',
+            choices: Array.from({ length: 12 }, (_, at) => ({
+              name: `part-${String(at + 1)}`,
+              title: `Part ${String(at + 1)}`,
+              image: `example.org/part:${String(at + 1)}`,
+            })),
+            writeIn: {
+              title: 'Another image',
+              pattern: '(quay\\.io|ghcr\\.io)/[a-z0-9._/-]+:.+',
+              message: 'An image of quay.io or ghcr.io with its tag, such as quay.io/name/image:tag.',
+              image: '{value}',
+            },
+            repository: { title: 'From a repository' },
+          },
+          memory: {
+            title: 'Resources',
+            choices: [
+              { name: 'little', cpu: 1, memory: '2Gi' },
+              { name: 'much', title: 'A lot', description: 'for large tables', cpu: 4, memory: '16Gi' },
+            ],
+          },
+        },
+      },
+      {
+        name: 'gpu',
+        title: 'A GPU',
+        description: 'A machine of its own.',
+        image: IMAGE,
+        cpu: 8,
+        memory: '30Gi',
+        extendedResources: { 'nvidia.com/gpu': 1 },
+      },
+      { name: 'free', title: 'As you like', description: 'Any image, any size.' },
+      { name: 'staff', title: 'Only for staff', groups: ['staff'], image: IMAGE },
+    ],
+  },
+});
+
+let browser: Browser;
+beforeAll(async () => {
+  if (existsSync(CHROMIUM)) browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+});
+afterAll(async () => {
+  if (existsSync(CHROMIUM)) await browser.close();
+});
+
+/** The page of a hub with the form in it, and what it sends. */
+async function open(options: BrowserContextOptions & { last?: unknown; of?: ReturnType<typeof aConfig> } = {}) {
+  const { last, of = config, ...context } = options;
+  const query = last === undefined ? '' : `?last=${encodeURIComponent(JSON.stringify(last))}`;
+  const form = await (await testApp({ config: of }).call(`${API}/lab-form/ada${query}`, { as: 'ada' })).text();
+  const opened = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
+  onTestFinished(() => opened.close());
+  const page = await opened.newPage();
+  const sent: URLSearchParams[] = [];
+  await page.route('**/*', (route) => {
+    const request = route.request();
+    if (request.method() === 'POST') sent.push(new URLSearchParams(request.postData() ?? ''));
+    const dark =
+      context.colorScheme === 'dark'
+        ? ':root{color-scheme:dark;--bs-body-bg:#212529;--bs-body-color:#dee2e6;--bs-secondary-color:#adb5bd;--bs-border-color:#495057;--bs-tertiary-bg:#2b3035}'
+        : '';
+    return route.fulfill({
+      contentType: 'text/html; charset=utf-8',
+      body: `<!doctype html><html lang="en"><head><meta name="viewport" content="width=device-width"><title>Server options</title>
+<style>${dark}body{background:var(--bs-body-bg,#fff);color:var(--bs-body-color,#000);font-family:sans-serif}</style></head>
+<body><main><h1>Server options</h1><form method="post" action="/hub/spawn">${form}<button>Start</button></form></main></body></html>`,
+    });
+  });
+  await page.goto(HUB);
+  return { page, sent };
+}
+
+/** What a hub makes of what the form has sent, and Labwright of that. */
+async function createFrom(sent: URLSearchParams | undefined) {
+  const options = Object.fromEntries([...new Set(sent?.keys())].map((name) => [name, sent?.getAll(name)]));
+  const labs = fakeLabs();
+  const json = { ...formRequest(), options };
+  const response = await testApp({ labs, config }).call(`${API}/labs/ada/create`, { as: 'ada', json });
+  return { status: response.status, lab: labs.created[0] };
+}
+
+async function violationsOf(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(): Promise<{ violations: { id: string; nodes: { html: string; failureSummary?: string }[] }[] }> };
+    };
+    return (await axe.run()).violations;
+  });
+  return found.flatMap(({ id, nodes }) =>
+    nodes.map(({ html, failureSummary = '' }) => `${id}: ${html} ${failureSummary}`),
+  );
+}
+
+describe.skipIf(!existsSync(CHROMIUM))('the form of labs in a browser', () => {
+  it('asks what the chosen profile asks, and what was chosen is what is started', async () => {
+    const { page, sent } = await open();
+    const image = page.getByRole('listbox', { name: 'Image', exact: true });
+    await expect.poll(() => page.getByRole('radio', { name: /Introduction to data/ }).isChecked()).toBe(true);
+    expect(await page.getByText('Only for staff').count()).toBe(0);
+    expect(await page.getByRole('group', { name: 'Size' }).isVisible()).toBe(false);
+    await image.selectOption('part-3');
+    await page.getByLabel('Resources').selectOption({ label: 'A lot – 4 CPU, 16 GiB memory – for large tables' });
+    expect(await page.locator('.about').textContent()).toBe('4 CPU, 16 GiB memory – for large tables');
+    await page.getByRole('button', { name: 'Start' }).click();
+    const { status, lab } = await createFrom(sent[0]);
+    expect(status).toBe(201);
+    expect(lab?.options.image).toBe('example.org/part:3');
+    expect(lab?.profile).toMatchObject({ name: 'course', options: { memory: { choice: 'much' } } });
+  });
+
+  it('asks for image and size where the profile leaves them, and says what a profile has', async () => {
+    const { page, sent } = await open();
+    await page.getByRole('radio', { name: /As you like/ }).check();
+    expect(await page.getByRole('listbox', { name: 'Image', exact: true }).isVisible()).toBe(false);
+    await page.getByRole('radio', { name: /Large/ }).check();
+    await page.getByRole('radio', { name: /Image 5/ }).check();
+    expect(await page.getByText('8 CPU, 30 GiB memory, 1\u00a0×\u00a0nvidia.com/gpu').isVisible()).toBe(true);
+    await page.getByRole('button', { name: 'Start' }).click();
+    expect((await createFrom(sent[0])).lab).toMatchObject({
+      profile: { name: 'free', options: {} },
+      options: { size: 'large', image: 'example.org/image:5' },
+    });
+  });
+
+  it('finds images by words, with the keyboard alone, and sends nothing on Enter', async () => {
+    const { page, sent } = await open();
+    const search = page.getByRole('searchbox', { name: 'Search Image' });
+    await search.focus();
+    await page.keyboard.type('part 1');
+    await page.keyboard.press('Enter');
+    const image = page.getByRole('listbox', { name: 'Image', exact: true });
+    const shown = await image.evaluate((menu: unknown) =>
+      [...(menu as { options: Iterable<{ hidden: boolean; value: string }> }).options].flatMap(({ hidden, value }) =>
+        hidden ? [] : value,
+      ),
+    );
+    expect(shown).toEqual(['part-1', 'part-10', 'part-11', 'part-12']);
+    expect(await page.getByRole('status').first().textContent()).toBe('4 of 14');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('ArrowDown');
+    expect(await image.inputValue()).toBe('part-10');
+    expect(sent).toEqual([]);
+  });
+
+  it('tells the pattern before anything is sent, and sends only what matches it', async () => {
+    const { page, sent } = await open();
+    await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption('unlisted-choice');
+    const written = page.getByRole('textbox', { name: 'Another image' });
+    expect(await page.getByText('An image of quay.io or ghcr.io with its tag').isVisible()).toBe(true);
+    const start = page.getByRole('button', { name: 'Start' });
+    for (const wrong of ['', 'evil.io/a:1', 'quay.io/a']) {
+      await written.fill(wrong);
+      await start.click();
+      expect(
+        await written.evaluate((field: unknown) => (field as { validity: { valid: boolean } }).validity.valid),
+      ).toBe(false);
+    }
+    expect(sent).toEqual([]);
+    // What stands in a field that is not asked for does not keep the form from being sent.
+    await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption('part-2');
+    await start.click();
+    await expect.poll(() => sent.length).toBe(1);
+    await page.goto(HUB);
+    await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption('unlisted-choice');
+    await written.fill('quay.io/jupyter/base-notebook:2026-11');
+    await start.click();
+    await expect.poll(() => sent.length).toBe(2);
+    expect((await createFrom(sent[0])).lab?.options.image).toBe('example.org/part:2');
+    expect((await createFrom(sent[1])).lab?.options.image).toBe('quay.io/jupyter/base-notebook:2026-11');
+  });
+
+  it('is not kept from being sent by what stands with another profile', async () => {
+    const { page, sent } = await open();
+    await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption('unlisted-choice');
+    await page.getByRole('textbox', { name: 'Another image' }).fill('wrong');
+    await page.getByRole('radio', { name: /A GPU/ }).check();
+    await page.getByRole('button', { name: 'Start' }).click();
+    await expect.poll(() => sent.length).toBe(1);
+    expect((await createFrom(sent[0])).lab?.profile).toMatchObject({ name: 'gpu' });
+  });
+
+  it('builds from a repository', async () => {
+    const { page, sent } = await open();
+    await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption('repository-choice');
+    await page.getByRole('textbox', { name: 'Repository' }).first().fill('jupyter/docs');
+    await page.getByRole('button', { name: 'Start' }).click();
+    await expect.poll(() => sent.length).toBe(1);
+    expect((await createFrom(sent[0])).lab?.source?.repository.url).toBe('https://github.com/jupyter/docs');
+  });
+
+  it.each([
+    [
+      'the form',
+      {
+        profile: ['course'],
+        'profile-option-course--image': ['unlisted-choice'],
+        'profile-option-course--image--unlisted-choice': ['quay.io/a/b:1'],
+        'profile-option-course--memory': ['much'],
+        reset_user_env: ['true'],
+      },
+    ],
+    [
+      'callers',
+      {
+        profile: 'course',
+        profile_options: { 'image--unlisted-choice': 'quay.io/a/b:1', memory: 'much' },
+        reset_user_env: true,
+      },
+    ],
+  ])('has the last choice of %s chosen beforehand', async (_, last) => {
+    const { page } = await open({ last });
+    expect(await page.getByRole('textbox', { name: 'Another image' }).inputValue()).toBe('quay.io/a/b:1');
+    expect(await page.getByLabel('Resources').inputValue()).toBe('much');
+    expect(await page.getByRole('checkbox', { name: /Reset user environment/ }).isChecked()).toBe(false);
+  });
+
+  it.each([
+    ['gone'],
+    [{ profile: 'staff', size: 'huge', image_list: 'x' }],
+    [{ profile: 'course', profile_options: { image: ['a', 'b'], memory: 'gone' } }],
+  ])('has what is chosen beforehand where the last choice is not there any more: %j', async (last) => {
+    const { page } = await open({ last });
+    expect(await page.getByRole('radio', { name: /Introduction to data/ }).isChecked()).toBe(true);
+    expect(await page.getByRole('listbox', { name: 'Image', exact: true }).inputValue()).toBe('part-1');
+    expect(await page.getByLabel('Resources').inputValue()).toBe('little');
+  });
+
+  it('has the last image and size of a form without profiles chosen beforehand', async () => {
+    const of = aConfig();
+    const last = { size: ['large'], image_list: [of.images.list[1]?.reference] };
+    const { page } = await open({ of, last });
+    expect(await page.getByRole('radio', { name: /Large/ }).isChecked()).toBe(true);
+    expect(await page.getByRole('radio', { name: /SciPy/ }).isChecked()).toBe(true);
+  });
+
+  it('works without script, where it says which field counts when', async () => {
+    const { page, sent } = await open({ javaScriptEnabled: false });
+    await page.getByRole('radio', { name: /A GPU/ }).check();
+    expect(await page.getByText('Counts where “Another image…” is chosen above.').isVisible()).toBe(true);
+    expect(await page.getByRole('searchbox').count()).toBe(0);
+    await page.getByRole('button', { name: 'Start' }).click();
+    expect((await createFrom(sent[0])).lab?.profile).toEqual({ name: 'gpu', options: {}, ownSize: true });
+    await page.goto(HUB);
+    await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption('part-4');
+    await page.getByRole('button', { name: 'Start' }).click();
+    expect((await createFrom(sent[1])).lab?.options.image).toBe('example.org/part:4');
+  });
+
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 390],
+    ['dark', 390],
+  ] as const)('has no fault that axe finds, and fits its window: %s, %i pixels', async (colorScheme, width) => {
+    const { page } = await open({ colorScheme, viewport: { width, height: 900 } });
+    const folder = process.env['FORM_PICTURES'];
+    for (const [profile, choice] of [
+      ['course', 'unlisted-choice'],
+      ['course', 'repository-choice'],
+      ['free', undefined],
+    ] as const) {
+      await page.locator(`[name=profile][value=${profile}]`).check();
+      if (choice !== undefined) await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption(choice);
+      expect(await violationsOf(page)).toEqual([]);
+      expect(await page.evaluate<boolean>(FITS)).toBe(true);
+      if (folder !== undefined)
+        await page.screenshot({
+          path: `${folder}/form-${colorScheme}-${String(width)}-${choice ?? profile}.png`,
+          fullPage: true,
+        });
+    }
+  });
+});
