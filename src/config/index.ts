@@ -16,7 +16,8 @@ export {
   type VolumeConfig,
   type VolumeMountConfig,
 } from './config.ts';
-export { buildConfig, ConfigError, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export { buildConfig, ConfigError, loadConfig, parseConfig, readConfigFile, type ConfigProblem } from './load.ts';
+export { type Reload, reloadConfig } from './reload.ts';
 export { mergeLab } from './merge-lab.ts';
 export { type Chooser, findOverlays, isOffered } from './overlays.ts';
 export { resolveQuota } from './quotas.ts';
