@@ -18,6 +18,7 @@ export {
   type RenderCommand,
   type ServeCommand,
 } from './arguments.ts';
+export { checkLabs } from './check-labs.ts';
 export { readVersion } from './version.ts';
 export type { Refusal, TryInCluster } from './try-in-cluster.ts';
 export type { CommandResult } from './result.ts';
