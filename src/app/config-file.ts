@@ -59,11 +59,12 @@ export class ConfigFile implements Component {
     for (;;) {
       await sleep(source.lookMs ?? LOOK_MS, signal);
       if (signal.aborted) return;
-      await this.#look();
+      await this.look();
     }
   }
 
-  async #look(): Promise<void> {
+  /** One look at the file. Never rejects. */
+  async look(): Promise<void> {
     const found = await readConfigFile(this.#options.source.path).catch((error: unknown) => error);
     const identity = identityOf(found);
     const isSettled = identity === this.#seen;
