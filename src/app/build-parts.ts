@@ -118,7 +118,7 @@ export function wireBuilds(options: BuildPartsOptions): WiredBuilds {
   const onReady = () => {
     for (const id of reconciler.keys()) onChange(id);
   };
-  const cache = new BuildCache({ ...shared, onChange, onAccountMissing: () => buildNamespace.namespaceMissing() });
+  const cache = new BuildCache({ ...shared, onChange, onAccountMissing: () => buildNamespace.applyAgain() });
   const slotStore = new SlotStore({
     ...shared,
     onChange: (slots, before) => {

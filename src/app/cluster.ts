@@ -10,9 +10,19 @@ export interface Cluster {
   readonly close: () => Promise<void>;
 }
 
+/** The file that a configuration was read from, with what was in it. */
+export interface ConfigSource {
+  readonly path: string;
+  readonly text: string;
+  /** Milliseconds between two looks at it; tests shorten it. */
+  readonly lookMs?: number;
+}
+
 /** What the program runs with. */
 export interface Runtime {
   readonly config: Config;
+  /** Read again while it runs; absent where the configuration is the program's own. */
+  readonly source?: ConfigSource;
   readonly logger: Logger;
   readonly listen: { readonly host: string; readonly port: number };
   /** Printed once it listens. */

@@ -27,6 +27,7 @@ import { type Clock, SKEW_TOLERANCE_MS } from '../util/clock.ts';
 
 export interface LabPartsOptions {
   readonly client: KubeClient;
+  /** What holds at the start. Where labs are looked for and how their tokens are made is not changed by a later one. */
   readonly config: Config;
   /** The controller's own namespace. */
   readonly controller: string;
@@ -54,10 +55,29 @@ export interface LabPatience {
 
 /** Everything about labs, for the Manager and for HTTP. */
 export interface LabParts {
+  /** By the configuration that holds now. */
   readonly labs: LabService;
   readonly caches: readonly Cache[];
   readonly components: readonly Component[];
   readonly controllers: readonly Controller[];
+  /** What another configuration makes of labs. Nothing of it holds before it is given to `use`. */
+  by(config: Config): ConfiguredLabs;
+  /** From now on, what is begun is done by this. What is under way ends as it has begun. */
+  use(configured: ConfiguredLabs): void;
+}
+
+/**
+ * What is made of one configuration, which it never sees change. It remembers nothing that another one would miss: what is
+ * observed and what is under way is in parts that outlive it.
+ */
+export interface ConfiguredLabs {
+  readonly labs: LabService;
+  readonly config: Config;
+  readonly reconciler: LabReconciler;
+  readonly teardown: LabTeardown;
+  readonly admission: LabAdmission;
+  readonly orphans: LabOrphans;
+  readonly reporter: LabEventReporter;
 }
 
 /** Most questions a second about labs that may be gone, before their user is refused another. */
@@ -70,78 +90,99 @@ export function createLabs(options: LabPartsOptions): LabParts {
   if (config.lab.token.source === 'signed' && tokens === undefined) {
     throw new TypeError('the configuration asks for signed tokens, and there is nobody to sign them');
   }
-  const timings: LabTimings = {
-    ...config.lab,
-    patience: {
-      machine: config.lab.schedulingTimeout,
-      image: config.lab.pullTimeout,
-      container: config.lab.containerTimeout,
-    },
-    leftoverGrace: patience.leftoverGrace ?? LEFTOVER_GRACE_MS,
-    clockSkew: patience.clockSkew ?? SKEW_TOLERANCE_MS,
-  };
   const sharedNamespace = config.lab.namespaces === 'shared' ? (config.lab.namespace ?? controller) : undefined;
   const cache = new LabCache({ client, controller, sharedNamespace, logger });
-  const setup = sharedNamespace === undefined ? undefined : sharedSetup(options);
   const operations = new Operations();
-  const shared = {
-    ...{ client, cache, operations, config: config.lab, timings, controller, logger, tokens },
+  const lasting = {
+    ...{ client, cache, operations, controller, logger, tokens },
     ...(clock === undefined ? {} : { clock }),
   };
-  const builder = new LabBuilder(config, controller);
-  const teardown = new LabTeardown(shared);
-  const adoption = new LabAdoption(shared);
-  const admission = new LabAdmission({
-    ...shared,
-    lookup: new LabLookup({ ...shared, perSecond: ADMISSION_LOOKUPS }),
-    labsPerUser: config.limits.labsPerUser,
-    spawnTimeout: config.lab.spawnTimeout,
-  });
-  const images = builds === undefined ? undefined : new ImageBuilds({ ...shared, teardown, builds });
+  const adoption = new LabAdoption(lasting);
+  const lookup = new LabLookup(lasting);
+  const admissionLookup = new LabLookup({ ...lasting, perSecond: ADMISSION_LOOKUPS });
+  const setup = sharedNamespace === undefined ? undefined : sharedSetup(options, () => current.config);
+  const images =
+    builds === undefined
+      ? undefined
+      : new ImageBuilds({
+          ...lasting,
+          builds,
+          teardown: { fail: (intent, finding) => current.teardown.fail(intent, finding) },
+        });
   const imagesController = images === undefined ? undefined : labImagesController(images, cache, logger);
   const followers =
     builds === undefined
       ? undefined
       : new ImageFollowers({ builds, logger, onEnd: (slug) => imagesController?.enqueue(slug) });
-  const reporter = new LabEventReporter({ ...shared, followers });
-  const reconciler = new LabReconciler({
-    ...shared,
-    admission,
-    teardown,
-    builder,
-    sources: new SourceSecrets(client, config.lab, controller),
-    prepare: async () => {
-      if (setup?.isProvisioned === false) await setup.ensure();
-    },
-    buildsImages: images !== undefined,
-    longestGrace: patience.longestGrace,
-    noteAfter: patience.noteAfter ?? NOTE_AFTER_MS,
-  });
-  return {
-    labs: new Labs({
+
+  function configure(now: Config, before?: ConfiguredLabs): ConfiguredLabs {
+    const shared = { ...lasting, config: now.lab, timings: timingsOf(now, patience) };
+    const builder = new LabBuilder(now, controller);
+    const teardown = new LabTeardown(shared);
+    const admission = new LabAdmission({
       ...shared,
-      adoption,
-      admission,
-      builder,
-      reporter,
-      teardown,
-      lookup: new LabLookup({ ...shared }),
-    }),
+      lookup: admissionLookup,
+      labsPerUser: now.limits.labsPerUser,
+      spawnTimeout: now.lab.spawnTimeout,
+      before: before?.admission,
+    });
+    const reporter = new LabEventReporter({ ...shared, followers });
+    return {
+      config: now,
+      ...{ teardown, admission, reporter },
+      labs: new Labs({ ...shared, adoption, admission, builder, reporter, teardown, lookup }),
+      orphans: new LabOrphans({ ...shared, teardown, adoption, before: before?.orphans }),
+      reconciler: new LabReconciler({
+        ...shared,
+        admission,
+        teardown,
+        builder,
+        sources: new SourceSecrets(client, now.lab, controller),
+        prepare: async () => {
+          if (setup?.isProvisioned === false) await setup.ensure();
+        },
+        buildsImages: images !== undefined,
+        longestGrace: patience.longestGrace,
+        noteAfter: patience.noteAfter ?? NOTE_AFTER_MS,
+      }),
+    };
+  }
+
+  let current = configure(config);
+  return {
+    get labs() {
+      return current.labs;
+    },
+    by: (next) => configure(next, current),
+    use(next) {
+      current = next;
+      // The policy of all labs that share a namespace may be another one now: no lab is started before it is there.
+      setup?.applyAgain();
+    },
     caches: [cache],
     components: followers === undefined ? [] : [followers],
     controllers: [
       ...(setup === undefined ? [] : [setup.controller]),
-      labEventsController(reporter, cache, logger),
-      labsController(reconciler, cache, { concurrency: config.kubernetes.concurrency, logger }),
-      labOrphansController(new LabOrphans({ ...shared, teardown, adoption }), cache, logger),
+      labEventsController(() => current.reporter, cache, logger),
+      labsController(() => current.reconciler, cache, { concurrency: config.kubernetes.concurrency, logger }),
+      labOrphansController(() => current.orphans, cache, logger),
       ...(imagesController === undefined ? [] : [imagesController]),
-      ...(tokens === undefined ? [] : [labTokensController(new TokenRenewal({ ...shared, tokens }), cache, logger)]),
+      ...(tokens === undefined ? [] : [labTokensController(new TokenRenewal({ ...lasting, tokens }), cache, logger)]),
     ],
   };
 }
 
+function timingsOf({ lab }: Config, { leftoverGrace, clockSkew }: LabPatience): LabTimings {
+  return {
+    ...lab,
+    patience: { machine: lab.schedulingTimeout, image: lab.pullTimeout, container: lab.containerTimeout },
+    leftoverGrace: leftoverGrace ?? LEFTOVER_GRACE_MS,
+    clockSkew: clockSkew ?? SKEW_TOLERANCE_MS,
+  };
+}
+
 /** Of the namespace that labs share, the policy is Labwright's. */
-function sharedSetup({ client, config, controller, logger }: LabPartsOptions): NamespaceSetup {
-  const objects = () => ({ networkPolicy: buildSharedNetworkPolicy(config.lab, controller) });
+function sharedSetup({ client, controller, logger }: LabPartsOptions, config: () => Config): NamespaceSetup {
+  const objects = () => ({ networkPolicy: buildSharedNetworkPolicy(config().lab, controller) });
   return new NamespaceSetup({ name: 'lab-namespace', client, objects, logger });
 }

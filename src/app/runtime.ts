@@ -1,6 +1,6 @@
 import { type Logger, pino } from 'pino';
 import { requireLoopback, type ServeCommand, UsageError } from '../cli/index.ts';
-import { type Config, loadConfig } from '../config/index.ts';
+import { type Config, parseConfig, readConfigFile } from '../config/index.ts';
 import type { KubeConnection } from '../storage/kubernetes/connection.ts';
 import { inClusterConnection, isInCluster } from '../storage/kubernetes/connection.ts';
 import { kubeconfigConnection } from '../storage/kubernetes/kubeconfig.ts';
@@ -10,11 +10,12 @@ import { demoRuntime, startSandboxCluster } from './demo.ts';
 /** What to run with: the configuration file and its cluster, or everything for trying it out when there is none. */
 export async function resolveRuntime(command: ServeCommand): Promise<Runtime> {
   if (command.config === undefined) return demoRuntime(command);
-  const config = await loadConfig(command.config);
+  const source = { path: command.config, text: await readConfigFile(command.config) };
+  const config = parseConfig(source.text, source.path);
   const listen = { host: command.host ?? config.listen.host, port: command.port ?? config.listen.port };
   if (command.withLocalLabs) requireLoopback(listen.host);
   const logger = pino({ level: config.logLevel });
-  return { config, listen, logger, banner: '', cluster: await connect(command, config, logger) };
+  return { config, source, listen, logger, banner: '', cluster: await connect(command, config, logger) };
 }
 
 /**

@@ -6,8 +6,9 @@ import { readVersion, remarkOnHomes } from '../cli/index.ts';
 import { type Config, DEFAULT_NAMESPACE } from '../config/index.ts';
 import { AlwaysLeader } from '../reconcile/leader.ts';
 import { Manager } from '../reconcile/manager.ts';
+import type { LabService } from '../reconcile/labs/lab-service.ts';
 import { signingKeysController } from '../reconcile/signing-keys.ts';
-import { createApp } from '../routes/server/app.ts';
+import { createApp, limitCalls } from '../routes/server/app.ts';
 import { startServer } from '../routes/server/server.ts';
 import { askServiceAccountIssuer } from '../storage/kubernetes/checks/service-account-issuer.ts';
 import { ownNamespace } from '../storage/kubernetes/connection.ts';
@@ -15,6 +16,7 @@ import { KeyStore } from '../storage/kubernetes/key-store.ts';
 import { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { aborted, sleep } from '../util/sleep.ts';
 import { type BuildStage, type BuildStageOptions, createBuildStage } from './builds.ts';
+import { ConfigFile } from './config-file.ts';
 import { createLabs } from './labs.ts';
 import { leaseElection } from './leadership.ts';
 import type { Runtime } from './cluster.ts';
@@ -25,9 +27,12 @@ const ANSWERS_MS = 2_000;
 /**
  * The whole program, wired once: config -> storage -> services -> routes -> server. Ends when `signal` aborts.
  *
+ * Where the configuration has a file, what is made of it alone is made anew when that changes: labs and routes.
+ *
  * @throws when a part of it has ended by itself: the program has to be started again
  */
-export async function serve({ config, logger, listen, banner, cluster }: Runtime, signal: AbortSignal): Promise<void> {
+export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void> {
+  const { config, source, logger, listen, banner, cluster } = runtime;
   const broken = new AbortController();
   const stopping = AbortSignal.any([signal, broken.signal]);
   const { namespace, requestTimeout, requestsPerSecond, burst, concurrency } = config.kubernetes;
@@ -63,18 +68,31 @@ export async function serve({ config, logger, listen, banner, cluster }: Runtime
     askCluster: askServiceAccountIssuer(cluster.connection),
     sessionKeys: keys?.sealing,
   });
-  const app = createApp({
-    labs: labs.labs,
-    health: () => manager.health(),
-    builds: stage?.builds,
-    config,
-    identification,
-    signing: tokens === undefined ? undefined : keys?.signing,
-    logger,
-    stopping,
-    version: readVersion(),
-  });
-  const server = await startServer({ app, ...listen, limits: config.limits, logger });
+  const calls = limitCalls(config);
+  const appFor = (now: Config, by: LabService) =>
+    createApp({
+      labs: by,
+      health: () => manager.health(),
+      builds: stage?.builds,
+      config: now,
+      identification: { ...identification, users: identification.usersOf(now) },
+      callLimits: calls,
+      signing: tokens === undefined ? undefined : keys?.signing,
+      logger,
+      stopping,
+      version: readVersion(),
+    });
+  const server = await startServer({ app: appFor(config, labs.labs), ...listen, limits: config.limits, logger });
+  if (source !== undefined) {
+    const use = (next: Config) => {
+      const configured = labs.by(next);
+      const app = appFor(next, configured.labs);
+      // Only now, when nothing can fail any more, and both in the same moment.
+      labs.use(configured);
+      server.use(app);
+    };
+    manager.addComponent(new ConfigFile({ source, config, use, logger }));
+  }
   const served = Promise.withResolvers<void>();
   const working = manager.run(stopping, { served: served.promise });
   logger.info({ ...server.address, cluster: client.server }, 'listening');

@@ -16,6 +16,8 @@ export interface Identification {
   /** Tried in this order; at most one of them knows the kind of a request's credential. */
   readonly providers: readonly IdentityProvider[];
   readonly users: UserDirectory;
+  /** The users by another configuration; who may call is not changed by it. */
+  usersOf(config: Pick<Config, 'users'>): UserDirectory;
   /** How people log in with a browser; undefined where nobody can. */
   readonly people: People | undefined;
   close(): Promise<void>;
@@ -37,6 +39,8 @@ export function createIdentification(config: IdentificationConfig, options: Iden
   const gafaelfawr = gafaelfawrOf(config);
   const jwt = jwtOf(config, options);
   const hub = hubOf(config, options);
+  const usersOf = (by: Pick<Config, 'users'>) =>
+    userDirectory(by, hub?.lookup === undefined ? {} : { hub: hub.lookup });
   return {
     providers: [
       ...proxyOf(config, options, gafaelfawr),
@@ -44,7 +48,8 @@ export function createIdentification(config: IdentificationConfig, options: Iden
       ...(jwt === undefined ? [] : [jwt]),
       ...(hub?.providers ?? []),
     ],
-    users: userDirectory(config, hub?.lookup === undefined ? {} : { hub: hub.lookup }),
+    users: usersOf(config),
+    usersOf,
     people: hub?.people,
     close: async () => {
       await Promise.all([gafaelfawr?.close(), jwt?.close(), hub?.close()]);

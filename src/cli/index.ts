@@ -19,6 +19,7 @@ export {
   type RenderCommand,
   type ServeCommand,
 } from './arguments.ts';
+export { checkLabs } from './check-labs.ts';
 export { remarkOnHomes } from './lab-remarks.ts';
 export { readVersion } from './version.ts';
 export type { Refusal, TryInCluster } from './try-in-cluster.ts';

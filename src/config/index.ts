@@ -18,9 +18,18 @@ export {
   type VolumeConfig,
   type VolumeMountConfig,
 } from './config.ts';
-export { buildConfig, ConfigError, findLines, loadConfig, parseConfig, type ConfigProblem } from './load.ts';
+export {
+  buildConfig,
+  ConfigError,
+  findLines,
+  loadConfig,
+  parseConfig,
+  readConfigFile,
+  type ConfigProblem,
+} from './load.ts';
 export { describeHomes, type Homes } from './homes.ts';
 export { knownSources } from './known-sources.ts';
+export { type Reload, reloadConfig } from './reload.ts';
 export { mergeLab } from './merge-lab.ts';
 export { type Chooser, findOverlays, isOffered } from './overlays.ts';
 export {

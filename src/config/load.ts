@@ -24,13 +24,19 @@ export class ConfigError extends Error {
   readonly problems: readonly ConfigProblem[];
 
   constructor(source: string, problems: readonly ConfigProblem[], options?: ErrorOptions) {
-    const lines = problems.map(({ path, message, line }) => {
-      const place = [path, ...(line === undefined ? [] : [`(line ${line})`])].filter((part) => part !== '').join(' ');
-      return `\n  ${place === '' ? '' : `${place}: `}${message}`;
-    });
-    super(`${source} cannot be used:${lines.join('')}`, options);
+    super(`${source} cannot be used:${problems.map((problem) => `\n  ${sentenceOf(problem)}`).join('')}`, options);
     this.problems = problems;
   }
+
+  /** What is wrong, a sentence for each problem, which begins with the place. */
+  get sentences(): string[] {
+    return this.problems.map(sentenceOf);
+  }
+}
+
+function sentenceOf({ path, message, line }: ConfigProblem): string {
+  const place = [path, ...(line === undefined ? [] : [`(line ${line})`])].filter((part) => part !== '').join(' ');
+  return `${place === '' ? '' : `${place}: `}${message}`;
 }
 
 /**
@@ -39,14 +45,21 @@ export class ConfigError extends Error {
  * @throws ConfigError when the file cannot be read or used.
  */
 export async function loadConfig(path: string): Promise<Config> {
-  let text: string;
+  return parseConfig(await readConfigFile(path), path);
+}
+
+/**
+ * The text of a configuration file.
+ *
+ * @throws ConfigError when the file cannot be read.
+ */
+export async function readConfigFile(path: string): Promise<string> {
   try {
-    text = await readFile(path, 'utf8');
+    return await readFile(path, 'utf8');
   } catch (cause) {
     const message = `the file cannot be read: ${cause instanceof Error ? cause.message : String(cause)}`;
     throw new ConfigError(path, [{ path: '', message, line: undefined }], { cause });
   }
-  return parseConfig(text, path);
 }
 
 /**
@@ -56,17 +69,7 @@ export async function loadConfig(path: string): Promise<Config> {
  * @throws ConfigError with everything that is wrong with it.
  */
 export function parseConfig(text: string, name = 'The configuration'): Config {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
-  if (document.errors.length > 0) throw new ConfigError(name, explainYaml(document.errors, text, lines));
-  let value: unknown;
-  try {
-    value = document.toJS() ?? {};
-  } catch (cause) {
-    // Aliases that are unresolved or multiply without bound are found only here.
-    const message = cause instanceof Error ? cause.message : String(cause);
-    throw new ConfigError(name, [{ path: '', message, line: undefined }], { cause });
-  }
+  const { value, document, lines } = parseYaml(text, name);
   const result = configSchema.safeParse(value);
   if (result.success) return freeze(result.data);
   throw new ConfigError(
@@ -84,6 +87,28 @@ export function findLines(text: string): (path: readonly PropertyKey[]) => numbe
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   return (path) => lineOf(document, lines, path);
+}
+
+/**
+ * What is written in a configuration, as it is written: without defaults, and not checked.
+ *
+ * @throws ConfigError when it is no YAML.
+ */
+export function parseInput(text: string, name = 'The configuration'): unknown {
+  return parseYaml(text, name).value;
+}
+
+function parseYaml(text: string, name: string) {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  if (document.errors.length > 0) throw new ConfigError(name, explainYaml(document.errors, text, lines));
+  try {
+    return { value: (document.toJS() ?? {}) as unknown, document, lines };
+  } catch (cause) {
+    // Aliases that are unresolved or multiply without bound are found only here.
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError(name, [{ path: '', message, line: undefined }], { cause });
+  }
 }
 
 /**

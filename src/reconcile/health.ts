@@ -16,6 +16,8 @@ export interface Health {
   readonly ready: boolean;
   /** One sentence, without secrets and addresses of executors: why it is not ready, or what is wrong though it is. */
   readonly message?: string | undefined;
+  /** One sentence for anybody to read: it names no users, no objects and nothing of what is configured. */
+  readonly notice?: string | undefined;
   /** Milliseconds since a cache has last heard from the API server. */
   readonly staleMs?: number | undefined;
   /** There when a cache cannot follow the cluster. */

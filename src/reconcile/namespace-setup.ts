@@ -44,6 +44,8 @@ export class NamespaceSetup {
   readonly #options: NamespaceSetupOptions;
   readonly #markProvisioned: () => void;
   #isProvisioned = false;
+  /** Counts how often it was said that all of it is to be applied again. */
+  #asked = 0;
 
   constructor(options: NamespaceSetupOptions) {
     this.#options = options;
@@ -66,8 +68,9 @@ export class NamespaceSetup {
     return this.#isProvisioned;
   }
 
-  /** It was found missing: it is made again, and until then nothing is started in it. */
-  namespaceMissing(): void {
+  /** It was found missing, or is to have other objects than before: they are applied again, and until then nothing is started in it. */
+  applyAgain(): void {
+    this.#asked += 1;
     this.#isProvisioned = false;
     this.controller.enqueue(NAMESPACE);
   }
@@ -75,6 +78,7 @@ export class NamespaceSetup {
   /** @throws {KubeError} */
   async ensure(): Promise<void> {
     const { client, objects, onProvisioned } = this.#options;
+    const asked = this.#asked;
     const wanted = objects();
     if (wanted === undefined) return;
     const { namespace, serviceAccount, networkPolicy } = wanted;
@@ -86,6 +90,8 @@ export class NamespaceSetup {
     }
     if (serviceAccount !== undefined) await client.apply(ServiceAccounts, serviceAccount);
     if (networkPolicy !== undefined) await client.apply(NetworkPolicies, networkPolicy);
+    // What has just been applied may be outdated, and may have arrived after what is newer.
+    if (asked !== this.#asked) return this.ensure();
     this.#isProvisioned = true;
     this.#markProvisioned();
     onProvisioned?.();

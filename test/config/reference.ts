@@ -9,7 +9,7 @@ const AS_IN_KUBERNETES = 'as in Kubernetes';
 
 const INTRODUCTION = `# Configuration
 
-One YAML file, read at start (\`labwright serve --config FILE\`); \`labwright check-config FILE\` says everything that is
+One YAML file (\`labwright serve --config FILE\`), read at start and [again when it has changed](#a-changed-file); \`labwright check-config FILE\` says everything that is
 wrong with one, and with \`--cluster\` also what the cluster would refuse of a lab of each size. Unknown keys are refused. [minimal.yaml](../deploy/examples/minimal.yaml) has what must be there,
 [full.yaml](../deploy/examples/full.yaml) nearly everything that can be, and [course.yaml](../deploy/examples/course.yaml) what it leaves out: the examples
 below are theirs.
@@ -31,6 +31,17 @@ where the address is that of the schema: a path or a URL. A chart whose values h
 - Where the type says "as in Kubernetes", the keys are those of the Kubernetes API.
 - Of long examples only the first entry is shown.
 - Values of \`lab\` may name the user of a lab: [users in values](users-in-values.md).
+
+## A changed file
+
+While Labwright runs, it looks every two seconds whether the file has changed, also as a mounted ConfigMap. New values of \`users\`, \`images\`, \`quotas\`,
+\`lab\`, \`overlays\` and \`limits.labsPerUser\` hold from then on: for forms, for labs that are asked for, and for how labs are ended. Labs that run are left as they
+are, and requests and event streams in progress go on. All other keys, and \`lab.namespaces\`, \`lab.namespace\` and \`lab.token\`, take effect at the
+next start. The log says which top-level keys have changed and what waits for a start; if the rest of the file cannot be used without that, all of it waits.
+
+A file that \`check-config\` would refuse, or that cannot be read, is refused: the configuration before goes on. The log has one error with
+everything that is wrong. In the \`components\` of \`/readyz\`, \`configuration\` has a \`notice\` and is not \`ready\` until the file is
+mended; the replica stays ready. Mend it before the next start, which reads nothing else.
 `;
 
 /**

@@ -57,7 +57,7 @@ it('is provided by a replica that does not lead, after what failed, and again wh
   const policies = await client.list(NetworkPolicies, { namespace: name });
   const [policy] = policies.items;
   await client.delete(NetworkPolicies, { namespace: name, name: policy?.metadata?.name ?? '' });
-  provided.namespaceMissing();
+  provided.applyAgain();
   expect(provided.isProvisioned).toBe(false);
   await until('it is provided again', () => provided.isProvisioned);
   expect((await client.list(NetworkPolicies, { namespace: name })).items).toHaveLength(1);

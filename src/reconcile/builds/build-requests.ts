@@ -37,7 +37,7 @@ export interface BuildRequestsOptions extends Pick<BuildScope, 'client' | 'confi
   readonly order: QueueOrder;
   readonly builder: BuildPodBuilder;
   /** Told when the namespace of builds is found missing. */
-  readonly buildNamespace: Pick<NamespaceSetup, 'namespaceMissing'>;
+  readonly buildNamespace: Pick<NamespaceSetup, 'applyAgain'>;
   /** The node to prefer for a repository, where builds of one repository should meet. */
   readonly nodeFor: (repository: string) => string | undefined;
   readonly clock?: Clock;
@@ -194,7 +194,7 @@ export class BuildRequests {
 
   /** Somebody has removed the namespace of builds: it is made again, and who asks again then gets a build. */
   #namespaceMissing(cause: unknown): BuildProblem {
-    this.#options.buildNamespace.namespaceMissing();
+    this.#options.buildNamespace.applyAgain();
     const message = 'The build namespace is missing and is being recreated; try again shortly.';
     return new BuildProblem({ reason: 'NotReady', message }, { transient: true, cause });
   }

@@ -22,7 +22,7 @@ export interface ImageBuildsOptions {
   readonly client: KubeClient;
   readonly cache: LabCache;
   readonly operations: Operations;
-  readonly teardown: LabTeardown;
+  readonly teardown: Pick<LabTeardown, 'fail'>;
   readonly builds: BuildService;
   /** The controller's own namespace. */
   readonly controller: string;

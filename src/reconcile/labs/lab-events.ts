@@ -117,18 +117,23 @@ export class LabEventReporter {
   }
 }
 
-/** The controller `lab-events`: it runs on every replica. */
-export function labEventsController(reporter: LabEventReporter, cache: LabCache, logger: Logger): Controller {
+/**
+ * The controller `lab-events`: it runs on every replica.
+ *
+ * @param current by the configuration that holds when a run begins
+ */
+export function labEventsController(current: () => LabEventReporter, cache: LabCache, logger: Logger): Controller {
   return new Controller({
     name: 'lab-events',
     needsLeader: false,
     caches: [cache],
     sources: [
       cache.changes,
-      (_enqueue, signal) => cache.onPodEvent((slug, event) => reporter.reportPodEvent(slug, event), signal),
+      (_enqueue, signal) => cache.onPodEvent((slug, event) => current().reportPodEvent(slug, event), signal),
     ],
     keys: () => cache.slugs(),
     reconcile(slug) {
+      const reporter = current();
       reporter.report(slug);
       const next = reporter.nextLook(slug);
       return Promise.resolve(next === undefined ? undefined : { requeueAfterMs: next });

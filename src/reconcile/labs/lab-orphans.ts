@@ -22,8 +22,17 @@ export interface LabOrphansOptions {
   readonly timings: LabTimings;
   /** The controller's own namespace. */
   readonly controller: string;
+  /** The one that it takes the place of: what was seen there goes on being counted. */
+  readonly before?: LabOrphans | undefined;
   readonly logger: Logger;
   readonly clock?: Clock;
+}
+
+/** What is there of a lab without an intent. */
+interface Leftover {
+  readonly what: string;
+  /** Milliseconds of the monotonic clock. */
+  readonly since: number;
 }
 
 /**
@@ -31,14 +40,15 @@ export interface LabOrphansOptions {
  * left behind. Before anything is removed the API server is asked whether there is an intent after all.
  */
 export class LabOrphans {
-  readonly #options: LabOrphansOptions;
+  readonly #options: Omit<LabOrphansOptions, 'before'>;
   readonly #clock: Clock;
-  /** By slug: what has been seen without an intent, and since when by the monotonic clock. Another leader begins anew. */
-  readonly #leftovers = new Map<string, { readonly what: string; readonly since: number }>();
+  /** By slug: what has been seen without an intent. Another leader begins anew. */
+  readonly #leftovers: Map<string, Leftover>;
 
-  constructor(options: LabOrphansOptions) {
+  constructor({ before, ...options }: LabOrphansOptions) {
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#leftovers = before === undefined ? new Map<string, Leftover>() : before.#leftovers;
   }
 
   /** This replica leads, for the first time or again: what it saw in an earlier term may have come back since. */
@@ -123,14 +133,18 @@ export class LabOrphans {
   }
 }
 
-/** The controller `lab-orphans`. */
-export function labOrphansController(orphans: LabOrphans, cache: LabCache, logger: Logger): Controller {
+/**
+ * The controller `lab-orphans`.
+ *
+ * @param current by the configuration that holds when a run begins
+ */
+export function labOrphansController(current: () => LabOrphans, cache: LabCache, logger: Logger): Controller {
   return new Controller({
     name: 'lab-orphans',
     caches: [cache],
-    sources: [() => orphans.begin(), cache.changes],
+    sources: [() => current().begin(), cache.changes],
     keys: () => cache.slugs(),
-    reconcile: (slug, run) => orphans.reconcile(slug, run),
+    reconcile: (slug, run) => current().reconcile(slug, run),
     logger,
   });
 }

@@ -233,9 +233,13 @@ export class LabReconciler {
   }
 }
 
-/** The controller `labs`. */
+/**
+ * The controller `labs`.
+ *
+ * @param current by the configuration that holds when a run begins
+ */
 export function labsController(
-  reconciler: LabReconciler,
+  current: () => LabReconciler,
   cache: LabCache,
   { concurrency, logger }: { readonly concurrency: number; readonly logger: Logger },
 ): Controller {
@@ -251,7 +255,7 @@ export function labsController(
         }, signal),
     ],
     keys: () => [...cache.intents()].map(({ slug }) => slug),
-    reconcile: (slug) => reconciler.reconcile(slug),
+    reconcile: (slug) => current().reconcile(slug),
     concurrency,
     logger,
   });

@@ -18,11 +18,19 @@ const Metadata = z
 const Health = z.object({ status: z.literal('ok') });
 const Readiness = Health.extend({
   components: z
-    .array(z.object({ component: z.string(), ready: z.boolean(), stale: Stale.optional() }))
+    .array(
+      z.object({
+        component: z.string(),
+        ready: z.boolean(),
+        notice: z.string().optional().meta({ description: 'What an administrator should know of it.' }),
+        stale: Stale.optional(),
+      }),
+    )
     .optional()
     .meta({
       description:
-        'Each part by itself. Those of builds may not be ready while labs are served: builds then say so. A cache that ' +
+        'Each part by itself. Those of builds may not be ready while labs are served: builds then say so. `configuration` is ' +
+        'not ready while its file is refused; the one before goes on. A cache that ' +
         'cannot follow the cluster is stale: it is ready, and answers with what it has.',
     }),
   outages: z
@@ -94,8 +102,9 @@ export function processRoutes({ labs, builds, health, stopping, version }: AppDe
     if (!labs.isReady()) throw new LabwrightError('not_ready', 503, 'The cluster has not been read yet');
     const outages = (builds?.outages() ?? []).map(({ executor, message }) => ({ executor, message }));
     // Without what they have to say: it may name users, and anybody may ask.
-    const parts = health?.().map(({ component, ready, stale }) => ({
+    const parts = health?.().map(({ component, ready, notice, stale }) => ({
       ...{ component, ready },
+      ...(notice === undefined ? {} : { notice }),
       ...(stale === undefined ? {} : { stale: staleBody(stale) }),
     }));
     const components = [

@@ -1,11 +1,11 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { trustedPeers } from '../../auth/proxy/trusted-peers.ts';
-import { resolveQuota } from '../../config/index.ts';
+import { type Config, resolveQuota } from '../../config/index.ts';
 import { accountRoutes } from '../pages/account.ts';
 import { auditTrail } from './audit.ts';
 import { binderRoutes } from '../binder/binder.ts';
 import { buildRoutes } from '../builds/builds.ts';
-import type { AppEnv } from './context.ts';
+import type { AppEnv, CallLimits } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import { discoveryRoute } from '../labs/discovery.ts';
 import { documentRefusals, type OpenApiDocument } from './documented-refusals.ts';
@@ -41,8 +41,8 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   const { config, identification, logger, signing } = deps;
   const { pathPrefix } = config;
   const app = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid, getPath: rawPath });
-  const isTrusted = trustedPeers(config.auth.proxyHeaders?.trustedAddresses ?? []);
-  const limits = callLimits({ limits: config.limits, isTrusted });
+  const isTrusted = trustedBy(config);
+  const limits = deps.callLimits ?? limitCalls(config);
   app.use(
     requestScope(logger, identification.providers, limits),
     auditTrail(logger, isTrusted),
@@ -77,6 +77,16 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   app.route(root, accountRoutes({ labs: deps.labs, config, people: identification.people }));
   app.openAPIRegistry.registerComponent('securitySchemes', 'token', { type: 'http', scheme: 'bearer' });
   return app;
+}
+
+/** The account of what callers take, for one app or for those that follow each other. */
+export function limitCalls(config: Config): CallLimits {
+  return callLimits({ limits: config.limits, isTrusted: trustedBy(config) });
+}
+
+/** Whether an address may say for whom it speaks. */
+function trustedBy({ auth }: Config): (address: string | undefined) => boolean {
+  return trustedPeers(auth.proxyHeaders?.trustedAddresses ?? []);
 }
 
 function formRoute({ config, identification: { users } }: AppDeps): OpenAPIHono<AppEnv> {

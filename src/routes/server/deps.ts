@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Identification } from '../../auth/identification.ts';
 import type { SigningKeys } from '../../auth/keys/loaded-keys.ts';
+import type { CallLimits } from './context.ts';
 import type { Config } from '../../config/index.ts';
 import type { BuildService } from '../../reconcile/builds/build-service.ts';
 import type { Health } from '../../reconcile/health.ts';
@@ -15,7 +16,9 @@ export interface AppDeps {
   readonly health?: (() => readonly Health[]) | undefined;
   readonly config: Config;
   /** Who calls, who the users are, and how people log in. */
-  readonly identification: Omit<Identification, 'close'>;
+  readonly identification: Pick<Identification, 'providers' | 'users' | 'people'>;
+  /** What is counted of callers, where that is to outlive this app; an account of its own when absent. */
+  readonly callLimits?: CallLimits | undefined;
   /** What the tokens of labs are signed with; undefined where none are. */
   readonly signing?: SigningKeys | undefined;
   readonly logger: Logger;

@@ -20,8 +20,10 @@ const PROBE_MS = 60_000;
 export type ServerLimits = ShapeLimits &
   Pick<Limits, 'headerSize' | 'headersTimeout' | 'requestTimeout' | 'connections'>;
 
+type App = ReturnType<typeof createApp>;
+
 export interface ServerOptions {
-  readonly app: ReturnType<typeof createApp>;
+  readonly app: App;
   readonly host: string;
   /** 0 takes any free one. */
   readonly port: number;
@@ -32,6 +34,8 @@ export interface ServerOptions {
 
 export interface RunningServer {
   readonly address: AddressInfo;
+  /** Requests that come from now on are for this app; those in progress, and event streams, go on with the one before. */
+  use(app: App): void;
   /**
    * Stops listening, lets requests in progress finish, and cuts what is left after `graceMs`. Event streams end by
    * themselves once the app's `stopping` signal has been aborted, which is to be done before.
@@ -41,8 +45,9 @@ export interface RunningServer {
 
 /** Puts the app on a socket. Rejects when the address cannot be had. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { app, host, port, logger, limits = DEFAULT_LIMITS } = options;
-  const listener = getRequestListener(app.fetch, {
+  const { host, port, logger, limits = DEFAULT_LIMITS } = options;
+  let { app } = options;
+  const listener = getRequestListener((request, env) => app.fetch(request, env), {
     // Only what the adapter itself cannot make a request of comes here: a host or an address that is none.
     errorHandler: (error) => {
       logger.debug({ err: error }, 'malformed request');
@@ -78,6 +83,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   await listen(server, host, port);
   return {
     address: server.address() as AddressInfo,
+    use(next) {
+      app = next;
+    },
     close(graceMs = 5000) {
       stopped.abort();
       return close(server, graceMs);
@@ -86,7 +94,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
 }
 
 /** A method that nobody here knows is refused before the app sees it, which knows those of the path. */
-function faultFor(app: ServerOptions['app'], incoming: IncomingMessage, limits: ServerLimits): Fault | undefined {
+function faultFor(app: App, incoming: IncomingMessage, limits: ServerLimits): Fault | undefined {
   const fault = faultOf(incoming, limits);
   if (fault !== NO_METHOD) return fault;
   const path = incoming.url?.split('?', 1)[0] ?? '';

@@ -19,11 +19,11 @@ function aCluster(labsPerSecond: number) {
     at > now ? lab : { ...lab, pod: aPod({ spawnId: lab.intent.spec.spawnId }) };
   // Labs that have run for a minute may have ended as well.
   const labsNow = () => labs.filter(({ at }) => now - at < 60_000).map(seen);
-  const backlog = new Backlog({ labs: labsNow, spawnTimeout: SPAWN_TIMEOUT });
+  const backlog = new Backlog({ labs: labsNow });
   return {
     /** Asks for a lab; the answer is for how many seconds to wait, and 0 that it was accepted. */
     ask(username: string): number {
-      const pause = backlog.pauseFor(username, now);
+      const pause = backlog.pauseFor(username, SPAWN_TIMEOUT, now);
       if (pause > 0) return pause;
       freeAt = Math.max(now, freeAt) + 1_000 / labsPerSecond;
       labs.push({ at: freeAt, lab: asLab(username, `spawn-${labs.length}`) });

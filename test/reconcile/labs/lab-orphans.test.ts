@@ -37,7 +37,7 @@ it('gives a leftover its whole grace period in a new term, also one that was see
   const timings = { leftoverGrace: GRACE_MS, namespaceRetention: 0, clockSkew: 0 } as LabTimings;
   const adoption = { adopt: () => Promise.resolve(false) };
   const orphans = new LabOrphans({ ...shared, timings, controller: 'hub', teardown: {} as LabTeardown, adoption });
-  const controller = labOrphansController(orphans, shared.cache, logger);
+  const controller = labOrphansController(() => orphans, shared.cache, logger);
   const aTerm = async () => {
     const [lost, before] = [new AbortController(), looks];
     const session = { stopping: new AbortController().signal, lost: lost.signal, mayWrite: () => true };

@@ -1,7 +1,7 @@
 import type { KubernetesObject, V1Pod } from '@kubernetes/client-node';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
-import { createLabs, type LabPatience } from '../../../src/app/labs.ts';
+import { createLabs, type LabParts, type LabPatience } from '../../../src/app/labs.ts';
 import { placeOf } from '../../../src/builder/lab/place.ts';
 import { buildObjectNames, type LabObjectNames } from '../../../src/domain/lab/object-names.ts';
 import type { Config } from '../../../src/config/index.ts';
@@ -91,7 +91,14 @@ export class Setting {
 
   get labs(): LabService {
     if (this.#running === undefined) throw new Error('The controller does not run');
-    return this.#running.labs;
+    return this.#running.parts.labs;
+  }
+
+  /** Goes on with another configuration, without a restart. */
+  reconfigure(config: Config): void {
+    this.#options = { ...this.#options, config };
+    const { parts } = this.#running ?? {};
+    parts?.use(parts.by(this.config));
   }
 
   /** Starts the controller, with other options than before where some are given, and waits for its first picture. */
@@ -114,8 +121,9 @@ export class Setting {
   async addReplica({ leads, proxy = this.proxy }: { leads: boolean; proxy?: FaultProxy }): Promise<LabService> {
     const replica = this.#run(proxy, leads ? undefined : NEVER_LEADS);
     this.#replicas.push(replica);
-    await replica.labs.ready();
-    return replica.labs;
+    const { labs } = replica.parts;
+    await labs.ready();
+    return labs;
   }
 
   #run(proxy = this.proxy, election?: LeaderElection): Running {
@@ -147,7 +155,7 @@ export class Setting {
       .addComponent(...parts.components)
       .addController(...parts.controllers);
     const halt = new AbortController();
-    return { labs: parts.labs, client, halt, working: manager.run(halt.signal) };
+    return { parts, client, halt, working: manager.run(halt.signal) };
   }
 
   /** Stops the controller. Nothing secret may have been logged until then. */
@@ -312,7 +320,7 @@ const NEVER_LEADS: LeaderElection = {
 };
 
 interface Running {
-  readonly labs: LabService;
+  readonly parts: LabParts;
   readonly client: KubeClient;
   readonly halt: AbortController;
   readonly working: Promise<void>;

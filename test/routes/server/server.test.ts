@@ -67,6 +67,27 @@ describe('the server', () => {
     expect(warnings).toEqual([]);
   });
 
+  it('ends a request with the app that it has begun with, and begins the next one with the app that has followed', async () => {
+    const gate = Promise.withResolvers<undefined>();
+    const begun = Promise.withResolvers<undefined>();
+    const ready = () => {
+      begun.resolve(undefined);
+      return gate.promise;
+    };
+    const server = await serve(fakeLabs([aLabState()], { ready }));
+    const ask = () =>
+      fetch(`http://127.0.0.1:${String(server.address.port)}${API}/labs/ada`, {
+        headers: { authorization: `Bearer ${TOKENS.ada}` },
+      });
+    const before = ask();
+    await begun.promise;
+    server.use(testApp({ labs: fakeLabs() }).app);
+    expect((await ask()).status).toBe(404);
+    gate.resolve(undefined);
+    expect((await before).status).toBe(200);
+    await server.close();
+  });
+
   it('lets a request finish that is in progress when it closes', async () => {
     const gate = Promise.withResolvers<undefined>();
     const begun = Promise.withResolvers<undefined>();

@@ -3,8 +3,6 @@ import { awaitsImage, currentPod, type WantedLab } from '../../../domain/lab/obs
 export interface BacklogOptions {
   /** Every lab that is not over, as the cluster says now. */
   readonly labs: () => Iterable<WantedLab>;
-  /** How long a lab has for starting, in milliseconds. */
-  readonly spawnTimeout: number;
 }
 
 /** How much of its time a lab may wait before anything is done for it: the rest is for machine, image and server. */
@@ -58,12 +56,13 @@ export class Backlog {
    * After how many seconds a lab of this user is to be asked for again; 0 when it can be accepted now. Where much waits, those
    * who have nothing waiting come first.
    *
+   * @param spawnTimeout how long a lab has for starting, in milliseconds
    * @param now milliseconds of the monotonic clock
    */
-  pauseFor(username: string, now: number): number {
+  pauseFor(username: string, spawnTimeout: number, now: number): number {
     const { waiting, users } = this.#count(now);
     const waitMs = ((waiting.size + this.#acceptedSince) / this.#pace()) * 1_000;
-    const longestMs = this.#options.spawnTimeout * SHARE * (users.has(username) ? 0.5 : 1);
+    const longestMs = spawnTimeout * SHARE * (users.has(username) ? 0.5 : 1);
     if (waitMs <= longestMs) return 0;
     return Math.max(1, Math.min(LONGEST_PAUSE, Math.ceil((waitMs - longestMs) / 1_000)));
   }

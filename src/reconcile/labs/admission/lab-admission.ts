@@ -20,6 +20,8 @@ export interface LabAdmissionOptions {
   readonly labsPerUser: number;
   /** How long a lab has for starting, in milliseconds. */
   readonly spawnTimeout: number;
+  /** The one that it takes the place of: what is under way there counts here as well. */
+  readonly before?: LabAdmission | undefined;
   readonly clock?: Clock;
 }
 
@@ -34,17 +36,19 @@ const ASKED = 8;
  * the leader judges each by those that come before it: the later one fails, with the same sentence. That costs no call.
  */
 export class LabAdmission {
-  readonly #options: LabAdmissionOptions;
+  readonly #options: Omit<LabAdmissionOptions, 'before'>;
   readonly #clock: Clock;
   readonly #backlog: Backlog;
   /** By user: creates that are under way. */
-  readonly #pending = new Map<string, Set<CreateLab>>();
+  readonly #pending: Map<string, Set<CreateLab>>;
 
-  constructor(options: LabAdmissionOptions) {
+  constructor({ before, ...options }: LabAdmissionOptions) {
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
-    const { cache, spawnTimeout } = options;
-    this.#backlog = new Backlog({ spawnTimeout, labs: () => [...cache.labs()].filter((lab) => this.#takesShare(lab)) });
+    const { cache } = options;
+    const labs = () => [...cache.labs()].filter((lab) => this.#takesShare(lab));
+    this.#backlog = before === undefined ? new Backlog({ labs }) : before.#backlog;
+    this.#pending = before === undefined ? new Map<string, Set<CreateLab>>() : before.#pending;
   }
 
   /**
@@ -60,7 +64,7 @@ export class LabAdmission {
       const finding = this.#exceeds(lab);
       if (finding !== undefined) throw new LabwrightError('insufficient_quota', 403, finding.message);
     }
-    const retryAfter = this.#backlog.pauseFor(username, this.#clock.monotonic());
+    const retryAfter = this.#backlog.pauseFor(username, this.#options.spawnTimeout, this.#clock.monotonic());
     if (retryAfter > 0) {
       const message = 'More labs are being started than the cluster keeps up with; try again in a moment';
       throw new LabwrightError('overloaded', 503, message, { retryAfter });

@@ -151,7 +151,7 @@ export class RemoteClusterExecutor implements BuildExecutor {
     const { scope, backend, onChange } = this.#options;
     const { config, namespace } = scope;
     const builder = new BuildPodBuilder(config, { controller, namespace, backend });
-    const onMissing = () => this.#namespace.namespaceMissing();
+    const onMissing = () => this.#namespace.applyAgain();
     const cache = new BuildCache({ ...scope, controller, onChange, onAccountMissing: onMissing });
     const shared = { ...scope, controller, cache, builder };
     return {
