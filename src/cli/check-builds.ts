@@ -50,13 +50,9 @@ export async function tryBuild(config: Config, builds: BuildsConfig, tryInCluste
 /** As the namespace of a lab is labelled, so that the controller collects it where the command could not. */
 function collectable(config: Config, namespace: KubernetesObject): KubernetesObject {
   const [size] = config.lab.sizes;
-  const lab = size === undefined ? undefined : labOf(config, size).pod.metadata;
+  const lab = size === undefined ? undefined : labOf(config, size).envSecret.metadata;
   const labels = { ...namespace.metadata?.labels, ...lab?.labels };
-  const level = 'pod-security.kubernetes.io/enforce';
-  return {
-    ...namespace,
-    metadata: { ...lab, labels: { ...labels, [level]: namespace.metadata?.labels?.[level] ?? '' } },
-  };
+  return { ...namespace, metadata: { name: lab?.namespace ?? '', labels } };
 }
 
 function explain({ object, causes, message }: Refusal): string[] {
