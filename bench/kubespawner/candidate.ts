@@ -24,7 +24,13 @@ export const TITLES: Readonly<Record<Mode, string>> = {
 };
 
 /** Namespaces that have to be there: the controller's own, and those that labs share. */
-export const NAMESPACES = { controller: 'labwright', kubespawner: 'bench-kubespawner', shared: 'bench-shared' };
+export const NAMESPACES = {
+  // One for each: a controller that is killed leaves its Lease behind, and the next one would wait until that is over.
+  controller: 'labwright',
+  controllerOfShared: 'labwright-shared',
+  kubespawner: 'bench-kubespawner',
+  shared: 'bench-shared',
+};
 /** The start that a hub waits for before it answers, in seconds: the answer to a start is that the server is ready. */
 const PATIENCE = 300;
 
@@ -117,7 +123,7 @@ function prepareController(mode: Mode, token: string, { server, kubeconfig, coun
     : { kubeconfig };
   return ControllerProcess.prepare({
     credentials,
-    namespace: NAMESPACES.controller,
+    namespace: mode === 'shared' ? NAMESPACES.controllerOfShared : NAMESPACES.controller,
     image: IMAGE,
     program: BUNDLE,
     auth: { tokens: [{ sha256: createHash('sha256').update(token).digest('hex'), role: 'hub' }] },

@@ -29,7 +29,8 @@ Options of check-config:
 
 Options of import:
   -f, --file FILE        values, as for Helm; can be repeated, later ones win (required)
-  --homes SERVER:/PATH   NFS export that the claim of the homes stands for (singleuser.storage.static)
+  --homes SERVER:/PATH   give labs namespaces of their own, and mount this NFS export, for which the claim of the homes stands
+                         (singleuser.storage.static); without it labs are in the namespace of the hub, where its claims are
   --hub-values FILE      write the values that stay with the chart of the hub, and what the hub needs to use Labwright
   --report FILE          write what became of each value as JSON: mapped, remarked, hub, lost
 

@@ -244,8 +244,6 @@ describe('import z2jh', () => {
       'hub.extraConfig.hook',
       'singleuser.extraEnv.JUPYTERHUB_SINGLEUSER_APP',
       'singleuser.profileList[0].profile_options.size.choices.big.kubespawner_override.strange_trait',
-      'singleuser.storage.extraVolumeMounts.c',
-      'singleuser.storage.extraVolumes.b',
     ]);
     expect(report.hub.map(({ path }) => path)).toEqual(
       expect.arrayContaining([
@@ -282,11 +280,29 @@ custom:
     ]);
   });
 
-  it('says where homes have to be named, and names a place that nobody can mount', async () => {
+  it('puts labs where their claims are, with the names that KubeSpawner gives, unless an export is named', async () => {
     const { stdout, report } = await run(VALUES);
-    expect(report.remarked.map(({ why }) => why)).toContainEqual(expect.stringContaining('--homes SERVER:/PATH'));
-    expect(stdout).toContain('server: say-where.invalid');
-    expect(stdout).toMatch(/# a claim is not mounted from another namespace: say which export/);
+    const config = parseConfig(stdout, 'imported');
+    expect(config.lab).toMatchObject({
+      namespaces: 'shared',
+      namespace: 'jupyterhub',
+      // The scheme of the hub is "escape".
+      podName: 'jupyter-{escaped_user_server}',
+      serviceAccount: { name: 'user-sa' },
+      extraLabels: { 'hub.jupyter.org/network-access-hub': 'true' },
+    });
+    const { pod } = buildWith(config, { user: { username: 'ada@x' } });
+    expect(pod.metadata).toMatchObject({ name: 'jupyter-ada-40x', namespace: 'jupyterhub' });
+    expect(pod.spec?.volumes).toContainEqual({ name: 'home', persistentVolumeClaim: { claimName: 'home-nfs' } });
+    expect(pod.spec?.volumes).toContainEqual({ name: 'other', persistentVolumeClaim: { claimName: 'other' } });
+    expect(report.lost.map(({ path }) => path)).not.toContain('singleuser.storage.extraVolumes.b');
+  });
+
+  it('takes over the claims that KubeSpawner has made', async () => {
+    const { stdout } = await run('singleuser: { storage: { capacity: 5Gi } }');
+    const { pod, volumeClaims } = buildWith(parseConfig(stdout, 'imported'), { user: { username: 'ada' } });
+    expect(volumeClaims[0]?.metadata).toMatchObject({ name: 'claim-ada', namespace: 'jupyterhub' });
+    expect(pod.spec?.volumes).toContainEqual({ name: 'home', persistentVolumeClaim: { claimName: 'claim-ada' } });
   });
 
   it.each([

@@ -2,7 +2,7 @@ import { type Amounts, importCpu, importMemory } from './amounts.ts';
 import { importInitContainers, importSidecars } from './containers.ts';
 import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
 import type { Json, Source } from './source.ts';
-import { importLabMounts, importVolumes, type VolumeNames } from './volumes.ts';
+import { type Claims, importLabMounts, importVolumes, type VolumeNames } from './volumes.ts';
 
 /** What a profile or a choice sets of its own. */
 export interface Override {
@@ -19,6 +19,7 @@ interface Context {
   readonly scheme: SlugScheme;
   /** Names of the volumes of all labs. */
   readonly volumes: VolumeNames;
+  readonly claims: Claims;
 }
 
 /** Traits of KubeSpawner that are handed on as they are. */
@@ -38,15 +39,21 @@ const SAME: Readonly<Record<string, string>> = {
 };
 
 /** What has to be known of the service account of labs. */
-export const ACCOUNT =
+const ACCOUNT =
   'it is made in the namespace of each lab: give it the annotations, or the tokens, by which your cloud knows it';
+
+/** An account of the namespace of the hub is there for labs in that namespace only. */
+export function explainAccount(account: Source, to: string, claims: Claims): void {
+  if (claims.are === 'there') account.mapped(to);
+  else account.remarked(to, ACCOUNT);
+}
 
 /** A `kubespawner_override`. */
 export function importOverride(source: Source, context: Context): Override {
   const { to, scheme } = context;
   const made: Making = { amounts: {}, lab: {}, extendedResources: {}, image: undefined };
   const volumes = source.at('volumes');
-  const extra = volumes === undefined ? undefined : importVolumes(volumes, to);
+  const extra = volumes === undefined ? undefined : importVolumes(volumes, to, context);
   const names = new Map([...context.volumes, ...(extra?.names ?? [])]);
   add(made, extra?.fragment);
   for (const [key, entry] of source.nulls()) {
@@ -145,8 +152,8 @@ const TRAITS: Readonly<Record<string, Trait>> = {
     });
     entry.remarked(`${to}.podPatch`, 'laid over the container of the lab as a patch');
   },
-  service_account: (entry, made, { to, scheme }) => {
+  service_account: (entry, made, { to, scheme, claims }) => {
     add(made, { serviceAccount: { name: withPlaceholders(entry.value, scheme) } });
-    entry.remarked(`${to}.serviceAccount.name`, ACCOUNT);
+    explainAccount(entry, `${to}.serviceAccount.name`, claims);
   },
 };

@@ -5,7 +5,7 @@ import { type Amounts, importCpu, importMemory, profileAmounts } from './amounts
 import { importOverride, type Override } from './override.ts';
 import { compact, type SlugScheme } from './pod-pieces.ts';
 import type { Json, Source } from './source.ts';
-import type { VolumeNames } from './volumes.ts';
+import type { Claims, VolumeNames } from './volumes.ts';
 
 export interface ProfilesContext {
   readonly scheme: SlugScheme;
@@ -13,6 +13,7 @@ export interface ProfilesContext {
   readonly amounts: Amounts;
   /** Volumes of all labs. */
   readonly volumes: VolumeNames;
+  readonly claims: Claims;
   /** Pull policy of all labs, where the hub says one. */
   readonly pullPolicy: Json;
 }

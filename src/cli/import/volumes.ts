@@ -5,8 +5,14 @@ import type { Source, Table } from './source.ts';
 /** Volumes that there are by name, and whether each is one of `lab.volumes` or patched into the pod. */
 export type VolumeNames = ReadonlyMap<string, 'setting' | 'patch'>;
 
+/**
+ * What becomes of claims that the values name: where labs are in the namespace of the hub, they are there; elsewhere the export that the claim of
+ * homes stands for is mounted, and no other.
+ */
+export type Claims = { readonly are: 'there' } | { readonly are: 'elsewhere'; readonly homes?: HomesClaim | undefined };
+
 /** Which export a claim of the hub stands for. */
-export interface SharedClaim {
+export interface HomesClaim {
   readonly claimName: string;
   readonly nfs: Table;
 }
@@ -27,18 +33,23 @@ const KNOWN_FIELDS: Readonly<Record<string, readonly string[]>> = {
 export function importVolumes(
   source: Source,
   to: string,
-  shared?: SharedClaim,
+  { claims, scheme }: { readonly claims: Claims; readonly scheme: SlugScheme },
 ): { fragment: Fragment; names: VolumeNames } {
   const volumes: Table[] = [];
   const patched: Table[] = [];
   for (const [, entry] of source.entries()) {
-    const volume = entry.value;
+    const volume = withPlaceholders(entry.value, scheme);
     if (!isRecord(volume)) continue;
     const claim = entry.at('persistentVolumeClaim');
     const readOnly = claim?.at('readOnly')?.value === true ? { readOnly: true } : {};
-    if (claim !== undefined && shared?.claimName === claim.at('claimName')?.text()) {
+    const homes = claims.are === 'elsewhere' ? claims.homes : undefined;
+    if (claim !== undefined && claims.are === 'there') {
+      entry.mapped(`${to}.volumes`);
+      const claimName = withPlaceholders(claim.at('claimName')?.value ?? null, scheme);
+      volumes.push({ name: volume['name'], persistentVolumeClaim: { claimName, ...readOnly } });
+    } else if (claim !== undefined && homes !== undefined && homes.claimName === claim.at('claimName')?.text()) {
       entry.remarked(`${to}.volumes`, 'the claim of the homes: the export that it stands for is mounted itself');
-      volumes.push({ name: volume['name'], nfs: { ...shared?.nfs, ...readOnly } });
+      volumes.push({ name: volume['name'], nfs: { ...homes.nfs, ...readOnly } });
     } else if (claim !== undefined) entry.lost(CLAIM);
     else if (VOLUME_SOURCES.some((name) => isPlain(volume, name))) {
       entry.mapped(`${to}.volumes`);

@@ -3,15 +3,13 @@ import { sizeAmounts } from './amounts.ts';
 import { importInitContainers, importSidecars } from './containers.ts';
 import type { ImportOptions } from './importer.ts';
 import { HUB_NAMESPACE, importNetwork } from './network.ts';
-import { ACCOUNT, importOverride } from './override.ts';
+import { explainAccount, importOverride } from './override.ts';
 import { importPlacement } from './placement.ts';
 import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
 import { importAmounts, importProfiles, movingPolicy, type ProfilesContext } from './profiles.ts';
 import type { Json, Source, Table } from './source.ts';
-import { importLabMounts, importVolumes, namesOf, type SharedClaim, type VolumeNames } from './volumes.ts';
+import { importLabMounts, importVolumes, namesOf, type Claims, type VolumeNames } from './volumes.ts';
 
-/** Stands where the values do not say where homes are. Nobody can mount it. */
-const NOWHERE = { server: 'say-where.invalid', path: '/' };
 const HOME = 'home';
 const HOOKS =
   /modify_pod_hook|pre_spawn_hook|post_stop_hook|options_form|profile_list|auth_state_hook|KubeSpawner|spawner_class/g;
@@ -34,20 +32,24 @@ export function importZ2jh(root: Source, { homes }: ImportOptions): Record<strin
   schemeAt?.mapped('the placeholders');
   const scheme: SlugScheme = schemeAt?.value === 'escape' ? 'escape' : 'safe';
 
+  // Without an export to mount, labs go where their claims are.
+  const isShared = homes === undefined;
   const storage = importStorage(singleuser, { scheme, homes });
+  const { claims } = storage;
   // Each may add to the patch of the pod, and to tables.
   const lab = join(
+    isShared ? importPlace(singleuser, scheme) : {},
     storage.lab,
-    importPieces(singleuser, scheme, storage.names),
+    importPieces(singleuser, { scheme, claims, volumes: storage.names }),
     importPlacement(root, singleuser),
     importNetwork(singleuser),
-    kubespawner === undefined ? {} : importTraits(kubespawner, scheme, storage.names),
+    kubespawner === undefined ? {} : importTraits(kubespawner, { scheme, claims, volumes: storage.names }),
   );
   const { images, sizes, profiles } = importChoices(singleuser, {
-    ...{ scheme, volumes: storage.names, pullPolicy: lab['imagePullPolicy'] },
+    ...{ scheme, claims, volumes: storage.names, pullPolicy: lab['imagePullPolicy'] },
   });
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
-  const overlays = importAdmins(root, scheme, storage.names);
+  const overlays = importAdmins(root, { scheme, claims, volumes: storage.names });
   explainHooks(root);
   for (const rest of singleuser.unsettled()) rest.lost('there is no setting for it');
   for (const rest of root.unsettled()) rest.hub();
@@ -65,6 +67,14 @@ export function importZ2jh(root: Source, { homes }: ImportOptions): Record<strin
 interface Storage {
   readonly lab: Fragment;
   readonly names: VolumeNames;
+  readonly claims: Claims;
+}
+
+/** How volumes and what mounts them are read. */
+interface Pieces {
+  readonly scheme: SlugScheme;
+  readonly claims: Claims;
+  readonly volumes: VolumeNames;
 }
 
 function importStorage(
@@ -77,12 +87,14 @@ function importStorage(
   const prefix = directory?.text() ?? '/home/jovyan';
   const home = importHome(storage, { prefix, scheme, homes });
   const extraAt = storage?.at('extraVolumes');
-  const extra = extraAt === undefined ? undefined : importVolumes(extraAt, 'lab', sharedClaim(storage, homes));
+  const claims = claimsOf(storage, homes);
+  const extra = extraAt === undefined ? undefined : importVolumes(extraAt, 'lab', { claims, scheme });
   const names = new Map([...namesOf(home.volumes), ...(extra?.names ?? [])]);
   const mountsAt = storage?.at('extraVolumeMounts');
   const own = { home: { schema: 'image', prefix }, volumes: home.volumes, volumeMounts: home.mounts };
   return {
     names,
+    claims,
     lab: join(
       own,
       extra?.fragment,
@@ -91,10 +103,21 @@ function importStorage(
   };
 }
 
-/** The claim of the homes, which may be mounted for something else, too. */
-function sharedClaim(storage: Source | undefined, homes: ImportOptions['homes']): SharedClaim | undefined {
+/** The claim of the homes may be mounted for something else, too. */
+function claimsOf(storage: Source | undefined, homes: ImportOptions['homes']): Claims {
+  if (homes === undefined) return { are: 'there' };
   const claimName = storage?.at('static', 'pvcName')?.text();
-  return claimName === undefined ? undefined : { claimName, nfs: homes ?? NOWHERE };
+  return { are: 'elsewhere', homes: claimName === undefined ? undefined : { claimName, nfs: homes } };
+}
+
+/** All labs in the namespace of the hub, called as KubeSpawner calls them. */
+function importPlace(singleuser: Source, scheme: SlugScheme): Fragment {
+  const template = singleuser.at('podNameTemplate');
+  template?.mapped('lab.podName');
+  const podName = withPlaceholders(template?.text() ?? 'jupyter-{user_server}', scheme);
+  // By this label the chart of the hub lets pods of its namespace reach the hub.
+  const extraLabels = { 'hub.jupyter.org/network-access-hub': 'true' };
+  return { namespaces: 'shared', namespace: HUB_NAMESPACE, podName, extraLabels };
 }
 
 interface HomeOptions {
@@ -130,17 +153,20 @@ function importHome(storage: Source | undefined, options: HomeOptions): Home {
 function homeOfClaim(fixed: Source, { prefix, scheme, homes }: HomeOptions): Home {
   const subPath = fixed.at('subPath');
   subPath?.mapped('lab.volumeMounts[].subPath');
-  const why =
-    homes === undefined
-      ? 'a claim is not mounted from another namespace: say which export it stands for (--homes SERVER:/PATH)'
-      : 'the export is mounted itself, without the options that its volume may have (mountOptions)';
-  fixed.at('pvcName')?.remarked('lab.volumes[].nfs', why);
+  const claim = fixed.at('pvcName');
   const mount = { name: HOME, mountPath: prefix, subPath: withPlaceholders(subPath?.text() ?? '{username}', scheme) };
-  return { volumes: [{ name: HOME, nfs: homes ?? NOWHERE }], mounts: [mount] };
+  if (homes === undefined) {
+    claim?.mapped('lab.volumes[].persistentVolumeClaim.claimName');
+    const claimName = withPlaceholders(claim?.text() ?? 'say-which', scheme);
+    return { volumes: [{ name: HOME, persistentVolumeClaim: { claimName } }], mounts: [mount] };
+  }
+  const why = 'the export is mounted itself, without the options that its volume may have (mountOptions)';
+  claim?.remarked('lab.volumes[].nfs', why);
+  return { volumes: [{ name: HOME, nfs: homes }], mounts: [mount] };
 }
 
 /** A claim for each home. */
-function homeOfItsOwn(storage: Source, { prefix }: HomeOptions): Home {
+function homeOfItsOwn(storage: Source, { prefix, scheme, homes }: HomeOptions): Home {
   const dynamic = storage.at('dynamic');
   const capacity = storage.at('capacity');
   const [storageClass, modes] = [dynamic?.at('storageClass'), dynamic?.at('storageAccessModes')];
@@ -148,10 +174,14 @@ function homeOfItsOwn(storage: Source, { prefix }: HomeOptions): Home {
   capacity?.mapped(`${claimKey}.storage`);
   storageClass?.mapped(`${claimKey}.storageClassName`);
   modes?.mapped(`${claimKey}.accessModes`);
-  const why = 'each lab has a new claim of its own: what is in the old ones has to be copied';
-  dynamic?.at('pvcNameTemplate')?.remarked('lab.volumes', why);
+  const template = dynamic?.at('pvcNameTemplate');
+  if (homes === undefined) template?.mapped(`${claimKey}.claimName`);
+  else
+    template?.remarked('lab.volumes', 'each lab has a new claim of its own: what is in the old ones has to be copied');
   dynamic?.at('volumeNameTemplate')?.mapped('lab.volumes');
   const claim = {
+    // The name that KubeSpawner gives: a claim of the same user that is there is taken over.
+    ...(homes === undefined ? { claimName: withPlaceholders(template?.text() ?? 'claim-{user_server}', scheme) } : {}),
     storage: capacity?.text() ?? '10Gi',
     ...(storageClass === undefined ? {} : { storageClassName: storageClass.value }),
     ...(modes === undefined ? {} : { accessModes: modes.value }),
@@ -167,7 +197,8 @@ const SAME: readonly (readonly [from: readonly string[], to: string])[] = [
   [['extraAnnotations'], 'extraAnnotations'],
 ];
 
-function importPieces(singleuser: Source, scheme: SlugScheme, volumes: VolumeNames): Fragment {
+function importPieces(singleuser: Source, pieces: Pieces): Fragment {
+  const { scheme, volumes } = pieces;
   const lab: Fragment = {};
   for (const [from, to] of SAME) {
     const found = singleuser.at(...from);
@@ -187,7 +218,7 @@ function importPieces(singleuser: Source, scheme: SlugScheme, volumes: VolumeNam
   }
   const account = singleuser.at('serviceAccountName');
   if (account !== undefined) {
-    account.remarked('lab.serviceAccount.name', ACCOUNT);
+    explainAccount(account, 'lab.serviceAccount.name', pieces.claims);
     lab['serviceAccount'] = { name: account.value };
   }
   const files = singleuser.at('extraFiles');
@@ -236,9 +267,9 @@ function importFiles(files: Source): Record<string, Json> {
 }
 
 /** Traits of KubeSpawner that hubs set themselves. */
-function importTraits(kubespawner: Source, scheme: SlugScheme, volumes: VolumeNames): Record<string, Json> {
+function importTraits(kubespawner: Source, pieces: Pieces): Record<string, Json> {
   for (const key of ['http_timeout', 'start_timeout', 'default_url']) kubespawner.at(key)?.hub();
-  const { lab } = importOverride(kubespawner, { to: 'lab', scheme, volumes });
+  const { lab } = importOverride(kubespawner, { to: 'lab', ...pieces });
   return lab;
 }
 
@@ -261,16 +292,17 @@ function importChoices(
 }
 
 /** What base charts of many hubs give administrators. */
-function importAdmins(root: Source, scheme: SlugScheme, names: VolumeNames): Json[] {
+function importAdmins(root: Source, pieces: Pieces): Json[] {
   const lab = ['singleuserAdmin', 'admin']
-    .map((name) => importAdmin(root.at('custom', name), scheme, names))
+    .map((name) => importAdmin(root.at('custom', name), pieces))
     .reduce<Fragment>((all, one) => join(all, one), {});
   return Object.keys(lab).length === 0 ? [] : [{ name: 'admins', match: { admin: true }, lab }];
 }
 
-function importAdmin(admin: Source | undefined, scheme: SlugScheme, names: VolumeNames): Fragment {
+function importAdmin(admin: Source | undefined, pieces: Pieces): Fragment {
+  const { scheme, volumes: names } = pieces;
   const [env, mounts, volumes] = ['extraEnv', 'extraVolumeMounts', 'extraVolumes'].map((key) => admin?.at(key));
-  const more = volumes === undefined ? undefined : importVolumes(volumes, 'overlays[].lab');
+  const more = volumes === undefined ? undefined : importVolumes(volumes, 'overlays[].lab', pieces);
   const all = new Map([...names, ...(more?.names ?? [])]);
   return join(
     more?.fragment,

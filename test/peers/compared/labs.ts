@@ -1,3 +1,4 @@
+import { buildSharedNetworkPolicy } from '../../../src/builder/lab/network-policy.ts';
 import type { V1Secret } from '@kubernetes/client-node';
 import { findOverlays, leavesSize, profileLayers, type Config } from '../../../src/config/index.ts';
 import type { ChosenProfile } from '../../../src/domain/lab/lab.ts';
@@ -5,7 +6,7 @@ import type { LabRequestOptions } from '../../../src/routes/labs/lab-specificati
 import { resolveProfile } from '../../../src/routes/labs/resolve-profile.ts';
 import { aLabInput, buildWith } from '../../builder/cases.ts';
 import { reachFacts } from './network.ts';
-import type { Content, Observed } from './facts.ts';
+import type { Observed } from './facts.ts';
 import { type Case, type Choice, type Profile, profilesOf, slugOfProfile } from './hubs.ts';
 import type { Table } from '../../../src/cli/import/source.ts';
 
@@ -20,21 +21,29 @@ export function observeLab(config: Config, each: Case, env: Readonly<Record<stri
     data: Object.fromEntries(config.lab.secrets.map(({ secretKey }) => [secretKey, ''])),
   };
   const input = aLabInput(config, changes);
-  const { pod, envSecret, files, secret, networkPolicy } = buildWith(config, {
+  const { pod, envSecret, secret, networkPolicy } = buildWith(config, {
     ...changes,
     env: { ...env, JUPYTERHUB_SERVICE_PREFIX: input.lab.servicePrefix },
   });
-  const contents: Record<string, Content> = {};
-  for (const [key, text] of Object.entries(files?.data ?? {})) contents[key] = { text };
-  for (const [key, base64] of Object.entries(files?.binaryData ?? {})) contents[key] = { base64 };
+  // Where labs share a namespace, their files are in the Secret.
+  const contents = Object.fromEntries(
+    Object.entries(secret?.data ?? {}).map(([key, base64]) => {
+      const text = Buffer.from(base64, 'base64').toString();
+      return [key, Buffer.from(text).toString('base64') === base64 ? { text } : { base64 }] as const;
+    }),
+  );
   return {
     pod,
     env: Object.fromEntries(
       [envSecret, ...(secret === undefined ? [] : [secret])].map((one) => [one.metadata?.name ?? '', decode(one)]),
     ),
-    files: { [files?.metadata?.name ?? '']: contents },
+    files: { [secret?.metadata?.name ?? '']: contents },
     groups,
-    network: reachFacts(networkPolicy?.spec?.egress, 'the lab', false),
+    network: reachFacts(
+      (networkPolicy ?? buildSharedNetworkPolicy(config.lab, 'labwright'))?.spec?.egress,
+      'the lab',
+      false,
+    ),
   };
 }
 

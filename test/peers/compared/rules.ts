@@ -24,8 +24,6 @@ export interface Rule {
   readonly holds: (difference: Difference) => boolean;
 }
 
-export const EXPORT = 'NFS nfs.example.org:/homes';
-
 export function differenceOf(key: string, theirs: string | undefined, ours: string | undefined): Difference {
   const [, of, container = '', fact = key] = /^(before|sidecar) (\S+): (.*)$/s.exec(key) ?? [];
   return { fact, of: (of as 'before' | 'sidecar' | undefined) ?? 'pod', container, theirs, ours };
@@ -90,13 +88,6 @@ export const RULES: readonly Rule[] = [
     kind: 'better',
     why: 'Labs are told of their image, their size, their machine and the address of the site, in the words of Nublado.',
     holds: ({ of, fact, theirs }) => of === 'pod' && theirs === undefined && MORE_ENV.test(fact),
-  },
-  {
-    name: 'export of homes',
-    kind: 'neutral',
-    why: 'The claim of homes is in the namespace of the hub: what it stands for is mounted, the same directory of it at the same place.',
-    holds: ({ fact, theirs, ours }) =>
-      fact.startsWith('mount ') && theirs?.replace(/^claim home-nfs(?=,|$)/, EXPORT) === ours,
   },
   {
     name: 'passwd',
