@@ -11,7 +11,9 @@ import {
   toleration,
   topologySpreadConstraint,
 } from './kubernetes.ts';
-import { absolutePath, envName, initContainer, labFile, sidecar, volume, volumeMount } from './lab-pieces.ts';
+import { absolutePath } from './absolute-path.ts';
+import { envName, initContainer, labFile, sidecar } from './lab-pieces.ts';
+import { volume, volumeMount } from './lab-volumes.ts';
 import { personal } from './personal.ts';
 import { duration, memory } from './units.ts';
 

@@ -1,7 +1,8 @@
 import type { V1Container, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
 import { z } from 'zod';
 import { affinity, annotations, asInKubernetes, dnsLabel, labels, objectName, toleration } from '../kubernetes.ts';
-import { absolutePath, imageReference } from '../lab-pieces.ts';
+import { absolutePath } from '../absolute-path.ts';
+import { imageReference } from '../lab-pieces.ts';
 import { cpu, memory } from '../units.ts';
 
 const variable = z

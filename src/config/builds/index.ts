@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { crossCheck, uniqueBy } from '../cross-check.ts';
-import { absolutePath } from '../lab-pieces.ts';
+import { absolutePath } from '../absolute-path.ts';
 import { cidr, dnsLabel, egressRule } from '../kubernetes.ts';
 import { duration, positiveDuration } from '../units.ts';
 import { backend, builder, pod } from './builder.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { dnsLabel, objectName } from '../kubernetes.ts';
-import { absolutePath } from '../lab-pieces.ts';
+import { absolutePath } from '../absolute-path.ts';
 import { duration, memory, positiveDuration } from '../units.ts';
 import { backend } from './builder.ts';
 
