@@ -37,6 +37,13 @@ export interface ReflectorOptions<T extends KubernetesObject, K extends Cached> 
 const RELIST_AFTER_FAILURES = 3;
 /** A watch that was open for so long was healthy, however it ended, unless nothing at all was heard. */
 const HEALTHY_MS = 1_000;
+/** The API server sends a bookmark every minute or so, by its cache of a resource. */
+const SILENCE_MS = 90_000;
+/**
+ * It has no cache of Events, and no bookmarks of them for ten minutes: only a stream that goes on after it should have ended is dead. Beyond
+ * that end, in milliseconds.
+ */
+const NEWS_SILENCE_MS = 100_000;
 /** How many deletions are remembered, so that an answer that arrives late does not bring an object back. */
 const TOMBSTONES = 10_000;
 
@@ -237,7 +244,8 @@ export class Reflector<T extends KubernetesObject, K extends Cached> {
   }
 
   async #watch(signal: AbortSignal): Promise<void> {
-    const { client, resource, watchSeconds = 300, silenceMs = 90_000 } = this.#options;
+    const { client, resource, watchSeconds = 300, watchOnly = false } = this.#options;
+    const { silenceMs = watchOnly ? watchSeconds * 1_000 + NEWS_SILENCE_MS : SILENCE_MS } = this.#options;
     this.#restart = new AbortController();
     const { signal: restart } = this.#restart;
     const events = client.watch(resource, {
