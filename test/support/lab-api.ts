@@ -19,6 +19,12 @@ export interface LabView {
   readonly message?: string | null;
 }
 
+/** An answer as it came. */
+export interface LabAnswer {
+  readonly status: number;
+  readonly text: string;
+}
+
 export interface LabApiOptions {
   /** Origin and path prefix: `http://127.0.0.1:8080/labwright`. */
   readonly url: string;
@@ -34,23 +40,29 @@ export interface LabApiOptions {
 export class LabApi {
   readonly #options: LabApiOptions;
   readonly #base: string;
+  readonly #forms: string;
   // A spawner holds one stream for each spawn in progress; the pool must never be the bound.
   readonly #agent = new Agent({ connections: null, bodyTimeout: 0, headersTimeout: 0 });
 
   constructor(options: LabApiOptions) {
     this.#options = options;
     this.#base = `${options.url}/spawner/v1/labs`;
+    this.#forms = `${options.url}/spawner/v1/lab-form`;
   }
 
   /** @returns the status of the answer: 201, or what went wrong */
   async create(username: string, image = this.#options.image): Promise<number> {
+    return (await this.ask(username, { size: [this.#options.size], image_list: [image] })).status;
+  }
+
+  /** Asks for a lab with these options. @returns the answer: 201, or what went wrong and why */
+  async ask(username: string, options: Readonly<Record<string, unknown>>): Promise<LabAnswer> {
     const env = {
       JUPYTERHUB_SERVICE_PREFIX: `/user/${username}/`,
       JUPYTERHUB_USER: username,
       ...this.#options.env?.(username),
     };
-    const body = JSON.stringify({ options: { size: [this.#options.size], image_list: [image] }, env });
-    return (await this.#call('POST', `/${encodeURIComponent(username)}/create`, body)).status;
+    return this.#call('POST', `/${encodeURIComponent(username)}/create`, JSON.stringify({ options, env }));
   }
 
   /** @returns the status of the answer: 204, or what went wrong */
@@ -100,6 +112,13 @@ export class LabApi {
     }
   }
 
+  /** The form that a user is shown, in HTML. */
+  async form(username: string): Promise<string> {
+    const { status, text } = await this.#call('GET', `/${encodeURIComponent(username)}`, undefined, this.#forms);
+    if (status !== 200) throw new Error(`GET lab-form answered ${status}: ${text}`);
+    return text;
+  }
+
   /** Creates a lab and follows its events to the end, as the hub does. */
   async spawn(username: string, image?: string): Promise<{ status: number; last: StreamEvent | undefined }> {
     const status = await this.create(username, image);
@@ -113,12 +132,8 @@ export class LabApi {
     await this.#agent.destroy();
   }
 
-  async #call(
-    method: 'GET' | 'POST' | 'DELETE',
-    path: string,
-    body?: string,
-  ): Promise<{ status: number; text: string }> {
-    const answer = await request(`${this.#base}${path}`, {
+  async #call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: string, base = this.#base): Promise<LabAnswer> {
+    const answer = await request(`${base}${path}`, {
       method,
       dispatcher: this.#agent,
       headers: { ...this.#headers(), ...(body === undefined ? {} : { 'content-type': 'application/json' }) },

@@ -204,9 +204,14 @@ export class LabTeardown {
     ]);
   }
 
-  /** Whether it says so itself, or was made when claims were not to be retained that are now. */
+  /**
+   * Whether it says so itself, or was made when claims were not to be retained that are now. Where labs share a namespace, the
+   * configuration speaks of claims in that one.
+   */
   #isToStay({ permanent }: ObservedNamespace): boolean {
-    return permanent || this.#options.config.volumes.some((volume) => volume.persistentVolumeClaim?.retain === true);
+    const { namespaces, volumes } = this.#options.config;
+    const retains = volumes.some((volume) => volume.persistentVolumeClaim?.retain === true);
+    return permanent || (namespaces === 'perLab' && retains);
   }
 
   /**

@@ -39,6 +39,7 @@ export class Deployment {
       'rolldown.config.ts',
       'src',
       'sandbox',
+      'docs/configuration.schema.json',
     ];
     for (const part of parts) {
       cpSync(join(ROOT, part), join(folder, part), { recursive: true });

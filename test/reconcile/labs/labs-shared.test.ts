@@ -217,6 +217,23 @@ describe.concurrent('a controller that was told to make labs the other way', () 
     expect(service === undefined).toBe(before === 'shared');
     expect((await setting.spawn(aLab())).spec.namespace).toBe(setting.namespaceOf());
   });
+
+  it('does not keep the own namespace of a lab for the claims that labs have where they share one', async () => {
+    const setting = await clusters.setting({ namespaces: 'perLab' });
+    await setting.spawn(aLab());
+    const { namespace } = setting.names();
+    await setting.client.create(Namespaces, { metadata: { name: `${setting.prefix}-shared` } });
+    const volumes = [{ name: 'home', persistentVolumeClaim: { claimName: 'homes' } }];
+    await setting.restart({
+      namespaces: 'shared',
+      config: aConfig({ namespaces: 'shared', namespaceRetention: '500ms', volumes }),
+    });
+    await setting.labs.delete(aKey());
+    await until('the namespace is collected', async () => {
+      const left = await setting.client.get(Namespaces, { name: namespace });
+      return left === undefined || left.metadata?.deletionTimestamp !== undefined;
+    });
+  });
 });
 
 describe.concurrent('a controller that has no rights elsewhere', () => {
