@@ -31,13 +31,18 @@ const token = z.strictObject({
 });
 
 const homeSettings = z.strictObject({
-  prefix: absolutePath.default('/home').describe('Directory that holds the home directories.'),
+  prefix: absolutePath
+    .optional()
+    .describe(
+      'Directory that holds the home directories, or with schema `image` is one; `/home` when absent, and `/home/jovyan` with that schema.',
+    ),
   schema: z
     .enum(['username', 'initialThenUsername', 'image'])
-    .default('username')
+    .optional()
     .describe(
       '`username`: /home/ada. `initialThenUsername`: /home/a/ada. `image`: `prefix` itself is the home directory that the ' +
-        'image brings along (such as /home/jovyan), which stays as it is.',
+        'image brings along (such as /home/jovyan), which stays as it is. When absent, `image` where a volume is mounted at or below ' +
+        '/home/jovyan, the home directory in images of the Jupyter project, and `username` elsewhere.',
     ),
   suffix: z
     .string()

@@ -33,6 +33,7 @@ export const lab = labSettings
   )
   .transform((settings) => ({
     ...settings,
+    home: homeOf(settings),
     defaultSize: settings.defaultSize ?? settings.sizes[0]?.name ?? '',
     args: settings.args ?? (settings.command === undefined ? ['jupyterhub-singleuser'] : []),
     schedulingTimeout: settings.schedulingTimeout ?? settings.spawnTimeout,
@@ -42,6 +43,17 @@ export const lab = labSettings
     /** The level that was written, which nothing may ask to exceed. */
     podSecurityLimit: settings.podSecurity,
   }));
+
+/** The home directory of the images of the Jupyter project. */
+const HOME_OF_IMAGES = '/home/jovyan';
+
+/** Whoever mounts something there has such an image, and a home directory elsewhere would hide the mount from its user. */
+function homeOf({ home, volumeMounts }: Settings) {
+  const isOfImage = volumeMounts.some(({ mountPath }) => `${mountPath}/`.startsWith(`${HOME_OF_IMAGES}/`));
+  const isPlain = home.prefix === undefined && home.volume === undefined && home.suffix === '';
+  const schema = home.schema ?? (isOfImage && isPlain ? 'image' : 'username');
+  return { ...home, schema, prefix: home.prefix ?? (schema === 'image' ? HOME_OF_IMAGES : '/home') };
+}
 
 /** `lab` as it is parsed, before what the rest of the configuration adds to it. */
 export type ParsedLab = DeepReadonly<z.output<typeof lab>>;

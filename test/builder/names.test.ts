@@ -45,6 +45,9 @@ describe('the names of objects', () => {
   });
 });
 
+const mountAt = (path: string) =>
+  `volumes: [{ name: v, emptyDir: {} }]\nvolumeMounts: [{ name: v, mountPath: ${path} }]`;
+
 describe('the name in passwd and in the path of the home directory', () => {
   it('is the name of the user where that can be', () => {
     expect(['rachel', 'Rachel', 'user@site', 'a.b-c_d', 'a--b'].map(unixName)).toEqual([
@@ -77,6 +80,13 @@ describe('the name in passwd and in the path of the home directory', () => {
     ['home: { schema: initialThenUsername }', '/home/r/rachel'],
     ['home: { prefix: /u/, suffix: lab/x }', '/u/rachel/lab/x'],
     ['home: { schema: image, prefix: /home/jovyan }', '/home/jovyan'],
+    ['home: { schema: image }', '/home/jovyan'],
+    // Where a volume is mounted into the home directory of the images of the Jupyter project, that is the home directory.
+    [`${mountAt('/home/jovyan/work')}`, '/home/jovyan'],
+    [`${mountAt('/home/jovyan')}`, '/home/jovyan'],
+    [`${mountAt('/home/jovyan2')}`, '/home/rachel'],
+    [`home: { schema: username }\n${mountAt('/home/jovyan')}`, '/home/rachel'],
+    [`home: { prefix: /u }\n${mountAt('/home/jovyan')}`, '/u/rachel'],
   ])('makes with %s the home directory %s', (settings, directory) => {
     expect(homeDirectory(configWithLab(settings).lab, { username: 'rachel' })).toBe(directory);
   });

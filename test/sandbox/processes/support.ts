@@ -114,10 +114,14 @@ export async function aPod(client: KubeClient, wish: PodWish = {}): Promise<{ na
 
 export type PodRef = Awaited<ReturnType<typeof aPod>>;
 
-export function podThat(client: KubeClient, ref: PodRef, isWanted: (pod: V1Pod) => boolean): Promise<V1Pod> {
-  return waitFor('the pod to be as wanted', DEADLINE_MS, async () => {
-    const pod = await client.get(Pods, ref);
-    return pod !== undefined && isWanted(pod) ? pod : undefined;
+export async function podThat(client: KubeClient, ref: PodRef, isWanted: (pod: V1Pod) => boolean): Promise<V1Pod> {
+  let seen: V1Pod | undefined;
+  const found = waitFor('the pod to be as wanted', DEADLINE_MS, async () => {
+    seen = await client.get(Pods, ref);
+    return seen !== undefined && isWanted(seen) ? seen : undefined;
+  });
+  return found.catch((cause: unknown) => {
+    throw new Error(`${String(cause)}; it is ${JSON.stringify(seen?.status)}`, { cause });
   });
 }
 
