@@ -14,6 +14,10 @@ import { processEnvironment } from './process-environment.ts';
 
 const PROBE_INTERVAL_MS = 100;
 const PROBE_TIMEOUT_MS = 1_000;
+/** How long a lab that was left behind is waited for: a guard kills what it finds within a second or two. */
+const LEFTOVER_MS = 5_000;
+/** The end of an address of each range that no pod is given. */
+const NOBODYS = '255.253';
 
 /** Containers that are processes of this machine, with nothing around them. */
 export class ProcessContainers implements Containers {
@@ -49,7 +53,7 @@ class ProcessContainer implements PodContainer {
     if (container === undefined) throw notStarted('no command specified');
     const declared = await new ContainerEnvironment(this.#client, pod, this.#podIP, signal).of(container);
     this.#probe = probeOf(pod);
-    await this.#requireFreePort();
+    await this.#requireFreePort(signal);
     const { home, log } = await this.#files(pod);
     try {
       const env = processEnvironment({
@@ -106,11 +110,23 @@ class ProcessContainer implements PodContainer {
     return this.#process;
   }
 
-  /** Whoever listens on every address of the machine would be taken for the lab, and the lab could not listen. */
-  async #requireFreePort(): Promise<void> {
-    if (this.#probe === undefined || !(await listens(this.#podIP, this.#probe.port, PROBE_TIMEOUT_MS))) return;
-    const port = String(this.#probe.port);
-    throw notStarted(`another program of this machine listens on port ${port} of every address`);
+  /**
+   * Whoever listens on every address of the machine would be taken for the lab, and the lab could not listen. Whoever listens on this
+   * address alone is a lab of a sandbox that was killed and had the address before: the guard of that sandbox is about to end it.
+   */
+  async #requireFreePort(signal: AbortSignal): Promise<void> {
+    if (this.#probe === undefined) return;
+    const { port } = this.#probe;
+    const patience = performance.now() + LEFTOVER_MS;
+    while (await listens(this.#podIP, port, PROBE_TIMEOUT_MS)) {
+      if (await listens(this.#podIP.replace(/\d+\.\d+$/, NOBODYS), port, PROBE_TIMEOUT_MS)) {
+        throw notStarted(`another program of this machine listens on port ${String(port)} of every address`);
+      }
+      if (performance.now() > patience) {
+        throw notStarted(`another program of this machine listens on ${this.#podIP}:${String(port)}`);
+      }
+      await sleep(PROBE_INTERVAL_MS, undefined, { signal });
+    }
   }
 
   async #files(pod: V1Pod): Promise<{ home: string; log: LabLog }> {

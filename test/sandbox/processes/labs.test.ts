@@ -1,5 +1,5 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { LocalLabs, startKubelet } from '../../../sandbox/index.ts';
@@ -227,6 +227,21 @@ describe('a local lab that cannot start', () => {
     const { terminated } = stateOf(await podThat(client, ref, isFailed)) ?? {};
     expect(terminated).toMatchObject({ exitCode: 128, reason: 'StartError' });
     expect(terminated?.message).toContain(`exec: "${script}": no such file or directory`);
+  });
+
+  it('waits for a lab that was left behind at its address, and is about to end', async () => {
+    const { client, pod } = await aRunningLab();
+    const next = (pod.status?.podIP ?? '').replace(/\d+$/, (last) => String(Number(last) + 1));
+    const sockets = new Set<Socket>();
+    const left = createServer((socket) => sockets.add(socket));
+    await new Promise<void>((resolve) => left.listen(8888, next, resolve));
+    const asked = new Promise((resolve) => left.once('connection', resolve));
+    const ref = await aPod(client, { namespace: 'lab-grace', username: 'grace' });
+    await asked;
+    for (const socket of sockets) socket.destroy();
+    await new Promise((resolve) => left.close(resolve));
+    const ready = await podThat(client, ref, isReady);
+    expect(ready.status?.podIP).toBe(next);
   });
 
   it('is not mistaken for another program that listens on its port of every address', async () => {
