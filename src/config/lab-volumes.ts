@@ -3,7 +3,7 @@ import { absolutePath } from './absolute-path.ts';
 import { crossCheck } from './cross-check.ts';
 import { dnsLabel, objectName } from './kubernetes.ts';
 import { personal } from './personal.ts';
-import { AN_AMOUNT_OF_MEMORY, memory } from './units.ts';
+import { AMOUNT_OF_MEMORY, memory } from './units.ts';
 
 /** What a server exports, which may be all that it has. */
 const exportedPath = z
@@ -12,6 +12,15 @@ const exportedPath = z
       `${input === undefined ? 'missing: ' : ''}expected an absolute path without . and .., such as /export`,
   })
   .meta({ title: 'path' });
+
+const nfsExport = z.strictObject({
+  server: z
+    .string()
+    .regex(/^[^/\s]+$/, { error: 'expected a host without a path: what it exports is path' })
+    .describe('Host of the NFS server.'),
+  path: exportedPath.describe('Exported path.'),
+  readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
+});
 
 const accessModes = z.array(z.enum(['ReadWriteOnce', 'ReadOnlyMany', 'ReadWriteMany', 'ReadWriteOncePod'])).min(1);
 
@@ -31,17 +40,7 @@ const volumeSources = {
     })
     .exactOptional()
     .describe('A path of the node. Needs Pod Security `privileged`.'),
-  nfs: z
-    .strictObject({
-      server: z
-        .string()
-        .regex(/^[^/\s]+$/, { error: 'expected a host without a path: what it exports is path' })
-        .describe('Host of the NFS server.'),
-      path: exportedPath.describe('Exported path.'),
-      readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
-    })
-    .exactOptional()
-    .describe('An NFS export. Needs Pod Security `baseline`.'),
+  nfs: nfsExport.exactOptional().describe('An NFS export. Needs Pod Security `baseline`.'),
   persistentVolumeClaim: z
     .strictObject({
       accessModes: accessModes.default(['ReadWriteOnce']).describe('Access modes of the claim.'),
@@ -69,21 +68,17 @@ const volumeSources = {
     .check(
       crossCheck(['storage', 'claimName'], ({ storage, claimName }, report) => {
         if (storage !== undefined || claimName !== undefined) return;
-        report(['storage'], `missing: expected ${AN_AMOUNT_OF_MEMORY}, or the claimName of a claim that is there`);
+        report(
+          ['storage'],
+          `missing: expected ${AMOUNT_OF_MEMORY.expected}, or the claimName of a claim that is there`,
+        );
       }),
     )
     .exactOptional()
     .describe('A claim of the lab itself, made in its namespace, or one that is there.'),
   persistentVolume: z
     .strictObject({
-      nfs: z
-        .strictObject({
-          server: z.string().min(1).describe('Host of the NFS server.'),
-          path: exportedPath.describe('Exported path.'),
-          readOnly: z.boolean().exactOptional().describe('Mount the export read-only.'),
-        })
-        .exactOptional()
-        .describe('An NFS export.'),
+      nfs: nfsExport.exactOptional().describe('An NFS export.'),
       csi: z
         .strictObject({
           driver: z.string().min(1).describe('Name of the driver, such as `efs.csi.aws.com`.'),

@@ -67,12 +67,10 @@ export const positiveDuration = measure(parseDuration, {
   least: 1,
   hint: hintDuration,
 });
-/** What is expected where memory or storage is. */
-export const AN_AMOUNT_OF_MEMORY = 'an amount of memory, such as 4Gi, 250M or a number of bytes';
 export const AMOUNT_OF_MEMORY = {
   title: 'memory',
   pattern: MEMORY,
-  expected: AN_AMOUNT_OF_MEMORY,
+  expected: 'an amount of memory, such as 4Gi, 250M or a number of bytes',
 };
 /** Bytes, written `4Gi`, `250M` or as a number of bytes. */
 export const memory = measure(parseMemory, {

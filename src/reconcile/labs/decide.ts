@@ -129,8 +129,9 @@ export function decideOrphan(
   }
   if (pod !== undefined) return { do: 'remove-leftover-pod', pod };
   if (service !== undefined) return { do: 'remove-leftovers', service };
-  if (namespace === undefined) return { do: 'nothing' };
-  return namespace.permanent ? { do: 'nothing' } : { do: 'collect-namespace', namespace, leftover: true };
+  return namespace === undefined || namespace.permanent
+    ? { do: 'nothing' }
+    : { do: 'collect-namespace', namespace, leftover: true };
 }
 
 function decideFailed(intent: ObservedIntent, { failedRetention, clockSkew }: LabTimings, now: number): Decision {

@@ -1,5 +1,7 @@
 import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
+import { claimNameOf } from '../../builder/lab/claims.ts';
+import { personalize } from '../../builder/lab/personalize.ts';
 import type { LabConfig } from '../../config/config.ts';
 import { cleanedPatch, failurePatch } from '../../domain/lab/intent.ts';
 import type { LabSpec } from '../../domain/lab/lab.ts';
@@ -11,7 +13,6 @@ import {
   podNameOf,
   RETAIN_LABEL,
   SPEC_HASH_ANNOTATION,
-  volumeClaimName,
 } from '../../domain/lab/object-names.ts';
 import type { ObservedIntent, ObservedNamespace, WantedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
@@ -187,8 +188,11 @@ export class LabTeardown {
     const claims = `${oneLabSelector(controller, intent.slug)},${RETAIN_LABEL}!=true`;
     const hasClaims = config.volumes.some(({ persistentVolumeClaim: claim }) => claim?.retain === false);
     // Claims from before they were to be kept do not say so themselves.
-    const kept = config.volumes.filter((volume) => volume.persistentVolumeClaim?.retain === true);
-    const fieldSelector = kept.map(({ name }) => `metadata.name!=${volumeClaimName(name)}`).join(',');
+    const { user, servername } = intent.spec;
+    const kept = personalize(config, { user, servername }).volumes.filter(
+      (volume) => volume.persistentVolumeClaim?.retain === true,
+    );
+    const fieldSelector = kept.map((volume) => `metadata.name!=${claimNameOf(volume, intent.spec)}`).join(',');
     await Promise.all([
       // What was written a moment ago may not be in the cache yet: so it goes by label, seen or not.
       pod === undefined ? client.deleteCollection(Pods, where, itsOwn) : undefined,

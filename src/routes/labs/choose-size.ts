@@ -3,8 +3,8 @@ import { LabwrightError } from '../../domain/errors.ts';
 import type { ResourceQuantity } from '../../domain/lab/lab.ts';
 import type { Quota } from '../../domain/user/user.ts';
 import { type Choosing, notOffered } from './choose-image.ts';
+import { PROFILE_LOC } from './resolve-profile.ts';
 
-const PROFILE_LOC = ['body', 'options', 'profile'];
 export const SIZE_LOC = ['body', 'options', 'size'];
 
 export interface ChosenSize {

@@ -28,7 +28,7 @@ export interface ResolvedProfile {
 }
 
 type User = Pick<Chooser, 'groups'>;
-const PROFILE_LOC = ['body', 'options', 'profile'];
+export const PROFILE_LOC = ['body', 'options', 'profile'];
 const NAME = /^[A-Za-z0-9._-]{1,100}$/;
 
 /** The profiles that are offered to a user. */

@@ -182,6 +182,19 @@ describe.concurrent('the claim of a lab in a namespace that labs share', () => {
     await setting.untilPhase(phase);
   });
 
+  it('that is to be kept from now on stays, also where it was made before', async () => {
+    const volumes = (retain: boolean) => [
+      { name: 'home', persistentVolumeClaim: { storage: '1Gi', storageClassName: 'none', retain } },
+      { name: 'scratch', persistentVolumeClaim: { storage: '1Gi', storageClassName: 'none', retain: false } },
+    ];
+    const setting = await clusters.setting({ config: aConfig({ namespaces: 'shared', volumes: volumes(false) }) });
+    await setting.spawn(aLab());
+    await setting.restart({ config: aConfig({ namespaces: 'shared', volumes: volumes(true) }) });
+    await setting.labs.delete(aKey());
+    expect((await claimOf(setting, 'lab-ada-home'))?.metadata).not.toHaveProperty('deletionTimestamp');
+    expect(await claimOf(setting, 'lab-ada-home')).toBeDefined();
+  });
+
   it('that is there is used by all, and never made or removed', async () => {
     const setting = await clusters.setting({ config: withHome({ claimName: 'homes' }) });
     await setting.client.create(PersistentVolumeClaims, {
