@@ -1,7 +1,7 @@
 import type { LabObjects } from '../builder/lab/lab-builder.ts';
 import { listObjects } from '../builder/manifest.ts';
 import { originOf, parseField } from '../builder/lab/origin.ts';
-import { type Config, type LabSizeConfig, profileLayers } from '../config/index.ts';
+import { type Config, defaultOf, type LabSizeConfig, namedSize, profileLayers } from '../config/index.ts';
 import { checkKubernetes } from '../domain/kubernetes/check.ts';
 import type { ChosenProfile } from '../domain/lab/lab.ts';
 import { buildExampleLab } from './example-lab.ts';
@@ -43,7 +43,7 @@ function exampleProfiles({ lab }: Config): ExampleProfile[] {
   return lab.profiles.flatMap(({ name, options }, index) => {
     const key = `lab.profiles[${String(index)}]`;
     const preset = Object.entries(options).flatMap(([option, { choices }]) => {
-      const choice = choices.find((each) => each.default === true) ?? choices[0];
+      const choice = defaultOf(choices);
       return choice === undefined ? [] : [[option, { choice: choice.name }] as const];
     });
     const choices = Object.entries(options).flatMap(([option, { choices: all }]) =>
@@ -54,7 +54,7 @@ function exampleProfiles({ lab }: Config): ExampleProfile[] {
     );
     return [{ key, chosen: undefined }, ...choices].flatMap(({ key: place, chosen }) => {
       const profile = { name, options: Object.fromEntries(chosen === undefined ? preset : [...preset, chosen]) };
-      const named = profileLayers(lab.profiles, profile).findLast(({ size }) => size !== undefined)?.size;
+      const named = namedSize(profileLayers(lab.profiles, profile));
       const size = lab.sizes.find((each) => each.name === (named ?? lab.defaultSize));
       return size === undefined ? [] : [{ key: place, profile, size }];
     });

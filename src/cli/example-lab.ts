@@ -3,6 +3,7 @@ import {
   DEFAULT_NAMESPACE,
   findOverlays,
   layCompute,
+  namedImage,
   profileLayers,
   resolveQuota,
   sizeResources,
@@ -34,10 +35,7 @@ export function buildExampleLab(config: Config, asked: ExampleLab, size: LabSize
   const builder = new LabBuilder(config, config.kubernetes.namespace ?? DEFAULT_NAMESPACE);
   const user = findUser(asked, config);
   const layers = profileLayers(config.lab.profiles, asked.profile);
-  const image = findImage(
-    { image: layers.findLast((layer) => layer.image !== undefined)?.image ?? asked.image },
-    config,
-  );
+  const image = findImage({ image: namedImage(layers) ?? asked.image }, config);
   const compute = layCompute({ ...size, resources: sizeResources(size) }, layers);
   const servicePrefix = `/user/${[user.username, asked.server].filter(Boolean).map(encodeURIComponent).join('/')}/`;
   const lab: LabInput['lab'] = {

@@ -34,10 +34,13 @@ export { mergeLab } from './merge-lab.ts';
 export { type Chooser, findOverlays, isOffered } from './overlays.ts';
 export {
   type Compute,
+  defaultOf,
   layCompute,
   layUnlimited,
   leavesImage,
   leavesSize,
+  namedImage,
+  namedSize,
   type ProfileLayer,
   profileLayers,
 } from './profile-layers.ts';

@@ -25,6 +25,14 @@ export function mergeLab<Lab extends ParsedLab>(lab: Lab, over: LabOverlay): Lab
   return { ...merged, podSecurity: strictestLevel(merged, lab.podSecurity) };
 }
 
+/** `lab` with what each of these has of its own, each over those before it. */
+export function mergeLabs<Lab extends ParsedLab>(
+  lab: Lab,
+  over: readonly { readonly lab?: LabOverlay | undefined }[],
+): Lab {
+  return over.reduce((all, { lab: own }) => (own === undefined ? all : mergeLab(all, own)), lab);
+}
+
 /** Entries of the same key take the place of those before; others follow. */
 function mergeList<T>(list: readonly T[], over: readonly T[] | undefined, keyOf: (entry: T) => string): readonly T[] {
   if (over === undefined) return list;

@@ -75,6 +75,21 @@ export function leavesSize(profile: ProfileConfig): boolean {
   );
 }
 
+/** The profile, or the choice, that is chosen beforehand. */
+export function defaultOf<T extends { readonly default?: true }>(entries: readonly T[]): T | undefined {
+  return entries.find((entry) => entry.default === true) ?? entries[0];
+}
+
+/** The image that the layers come to; undefined where they name none. */
+export function namedImage(layers: readonly ProfileLayer[]): string | undefined {
+  return layers.findLast(({ image }) => image !== undefined)?.image;
+}
+
+/** The name of the size that the layers come to; undefined where they name none. */
+export function namedSize(layers: readonly ProfileLayer[]): string | undefined {
+  return layers.findLast(({ size }) => size !== undefined)?.size;
+}
+
 /** What a lab gets of its node. */
 export interface Compute {
   readonly resources: LabResources;

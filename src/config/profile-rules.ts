@@ -1,9 +1,9 @@
 import type { ParsedLab } from './lab.ts';
 import type { LabOverlay } from './lab-overlay.ts';
 import { crossCheck, type Report } from './cross-check.ts';
-import { mergeLab } from './merge-lab.ts';
+import { mergeLab, mergeLabs } from './merge-lab.ts';
 import { checkOverlay } from './overlays.ts';
-import type { ProfileLayer } from './profile-layers.ts';
+import { defaultOf, type ProfileLayer } from './profile-layers.ts';
 import { fillOverlay, misplacedValues } from './write-in.ts';
 
 interface Whole {
@@ -56,11 +56,11 @@ function checkProfile(whole: Whole, profile: Profile, path: Path, report: Report
 /** The layers of an option, first the one that is chosen beforehand. */
 function layersOf({ choices, writeIn, repository }: Profile['options'][string], path: Path, report: Report): Layer[] {
   const ofChoices = choices.map((over, at): Layer => ({ over, path: [...path, 'choices', at] }));
-  const first = Math.max(
-    0,
-    choices.findIndex((choice) => choice.default === true),
-  );
-  const ordered = [...ofChoices.slice(first, first + 1), ...ofChoices.toSpliced(first, 1)];
+  const first = defaultOf(choices);
+  const ordered = [
+    ...ofChoices.filter(({ over }) => over === first),
+    ...ofChoices.filter(({ over }) => over !== first),
+  ];
   if (repository !== undefined) ordered.push({ over: repository, path: [...path, 'repository'] });
   if (writeIn !== undefined) {
     const { lab } = writeIn;
@@ -88,5 +88,5 @@ function withChosen({ lab: { sizes }, images }: Whole, lab: ParsedLab, { size, i
     ...sizes.filter(({ name }) => name === size),
     ...images.list.filter(({ reference }) => reference === image),
   ];
-  return over.reduce((all, { lab: own }) => (own === undefined ? all : mergeLab(all, own)), lab);
+  return mergeLabs(lab, over);
 }

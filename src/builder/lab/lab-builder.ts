@@ -12,7 +12,7 @@ import type {
   V1ServiceAccount,
 } from '@kubernetes/client-node';
 import type { Config, LabConfig } from '../../config/config.ts';
-import { mergeLab } from '../../config/merge-lab.ts';
+import { mergeLab, mergeLabs } from '../../config/merge-lab.ts';
 import { layUnlimited, profileLayers } from '../../config/profile-layers.ts';
 import { buildInternalUrl, type LabAddressing } from '../../domain/lab/internal-url.ts';
 import type { LabSpec, LabState } from '../../domain/lab/lab.ts';
@@ -137,11 +137,11 @@ export class LabBuilder {
     const names = new Set(lab.overlays);
     const { sizes, defaultSize, profiles } = this.#config;
     const isOwn = lab.profile?.ownSize === true;
-    const over = [
+    const over = mergeLabs(this.#config, [
       ...this.#overlays.filter(({ name }) => names.has(name)),
       ...sizes.filter(({ name }) => !isOwn && name === lab.options.size),
       ...this.#images.filter(({ reference }) => reference === lab.image.reference),
-    ].reduce((all, { lab: own }) => (own === undefined ? all : mergeLab(all, own)), this.#config);
+    ]);
     // Of the size that a profile begins with, what it has no limit of is left.
     const base = isOwn ? sizes.find(({ name }) => name === defaultSize)?.lab?.unlimited : undefined;
     const merged = profileLayers(profiles, lab.profile).reduce<LabConfig>(

@@ -1,5 +1,5 @@
 import type { UserFacts } from '../../auth/user-facts.ts';
-import { type Config, isOffered, leavesImage, type ProfileLayer } from '../../config/index.ts';
+import { type Config, isOffered, leavesImage, namedImage, type ProfileLayer } from '../../config/index.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { parseBuildPath, parseRef, parseRepository } from '../../domain/git/repository.ts';
@@ -32,7 +32,7 @@ export interface ChosenImage {
 export function chooseImage(config: Config, { options, profile, layers, user }: Choosing): ChosenImage {
   const recommended: ImageChoice = { selector: 'image_class', value: 'recommended' };
   if (profile?.source !== undefined) return { ...buildImage(config, profile.source), isNamed: false };
-  const reference = layers.findLast(({ image }) => image !== undefined)?.image;
+  const reference = namedImage(layers);
   if (reference !== undefined) {
     const writtenIn = profile?.writtenIn;
     const listed = config.images.list.find((image) => image.reference === reference);

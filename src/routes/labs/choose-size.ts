@@ -1,4 +1,4 @@
-import { type Config, isOffered, type LabSizeConfig, leavesSize } from '../../config/index.ts';
+import { type Config, isOffered, type LabSizeConfig, leavesSize, namedSize } from '../../config/index.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import type { ResourceQuantity } from '../../domain/lab/lab.ts';
 import type { Quota } from '../../domain/user/user.ts';
@@ -24,7 +24,7 @@ export interface ChosenSize {
  */
 export function chooseSize(config: Config, { options, profile, layers, user }: Choosing): ChosenSize {
   const { sizes, defaultSize } = config.lab;
-  const named = layers.findLast(({ size }) => size !== undefined)?.size;
+  const named = namedSize(layers);
   if (named !== undefined) return { size: findSize(config, named), isNamed: true, isOwn: false, loc: PROFILE_LOC };
   if (profile !== undefined && !leavesSize(profile.profile)) {
     return { size: findSize(config, defaultSize), isNamed: true, isOwn: true, loc: PROFILE_LOC };

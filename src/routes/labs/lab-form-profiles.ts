@@ -5,6 +5,7 @@ import {
   layCompute,
   leavesImage,
   layUnlimited,
+  defaultOf,
   leavesSize,
   type ProfileConfig,
   type ProfileLayer,
@@ -18,7 +19,6 @@ import type { Quota } from '../../domain/user/user.ts';
 import { type Html, markup } from '../pages/html.ts';
 import { fits } from './choose-size.ts';
 import { check, CHOOSE_CHOICE, CHOOSE_PROFILE, describeCompute, note, rowsOf, searched } from './lab-form-parts.ts';
-import { defaultOf } from './resolve-profile.ts';
 import { fieldName, type Part } from './said-options.ts';
 
 /** What was said for an option the last time; undefined when nothing was. */

@@ -1,6 +1,7 @@
 import {
   type Chooser,
   type Config,
+  defaultOf,
   faultOfWriteIn,
   isOffered,
   matchesPattern,
@@ -51,11 +52,6 @@ function offeredOf(profile: ProfileConfig, user: User, areBuilt: boolean): Profi
     return asks ? [[name, offered] as const] : [];
   });
   return { ...profile, options: Object.fromEntries(options) };
-}
-
-/** The one that is chosen beforehand. */
-export function defaultOf<T extends { readonly default?: true }>(entries: readonly T[]): T | undefined {
-  return entries.find((entry) => entry.default === true) ?? entries[0];
 }
 
 /**
