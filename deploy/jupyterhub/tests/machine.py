@@ -13,6 +13,8 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,8 @@ class Machine:
         config = self.folder / "jupyterhub_config.py"
         config.write_text(CONFIG.format(laptop=str(LAPTOP_CONFIG), token=API_TOKEN, **self.ports))
         self.hub = self._run("hub", [sys.executable, "-m", "jupyterhub", "-f", str(config)])
-        until(lambda: accepts(self.ports["public"]) and accepts(self.ports["hub"]), 60)
+        # The hub listens before the proxy has its route: until then the proxy answers with 503.
+        until(lambda: answers(self.ports["public"], "/hub/api/"), 60)
 
     def stop(self) -> None:
         for process in (self.hub, self.labwright):
@@ -132,6 +135,18 @@ def accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def answers(port: int, path: str) -> bool:
+    """Whether a GET without any headers is answered with 200."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def until(condition: Callable[[], Any], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -149,7 +164,7 @@ class Caller:
 
     async def add_user(self, user: str) -> None:
         async with self.session.post(f"{self.api}/users/{user}") as response:
-            assert response.status in {201, 409}
+            assert response.status in {201, 409}, await response.text()
 
     async def start(self, user: str, server: str = "", options: dict[str, Any] | None = None) -> int:
         body = {} if options is None else {"json": {"user_options": options}}
