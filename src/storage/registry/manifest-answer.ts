@@ -10,7 +10,7 @@ export const MANIFEST_TYPES: readonly string[] = [
   'application/vnd.docker.distribution.manifest.v2+json',
 ];
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
+export const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 /** What is asked again with GET: registries that know no HEAD, and answers to it that say too little. */
 export type Reading = { readonly digest: string | null } | 'ask with GET';
@@ -20,7 +20,7 @@ export type Reading = { readonly digest: string | null } | 'ask with GET';
  * in its own words: a proxy in front of it that knows no such path must not make everything be built again.
  *
  * @param context `isHub`: Docker Hub answers 401 for what is not there, also to somebody it knows
- * @throws {BuildProblem}
+ * @throws {RegistryProblem}
  */
 export function readManifestAnswer(
   answer: RegistryAnswer,
@@ -66,7 +66,7 @@ function isManifest(body: Buffer): boolean {
 }
 
 /** Errors in the specification's form, its header, or nothing at all; not a web page. */
-function speaksRegistry({ headers, body }: RegistryAnswer): boolean {
+export function speaksRegistry({ headers, body }: RegistryAnswer): boolean {
   if (body.length === 0 || headers['docker-distribution-api-version'] !== undefined) return true;
   return Array.isArray(parseObject(body)?.['errors']);
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BuildProblem } from '../../../src/domain/build/build.ts';
+import { RegistryProblem } from '../../../src/storage/registry/problems.ts';
 import type { RegistryClient } from '../../../src/storage/registry/registry-client.ts';
 import { canary } from '../../support/canary.ts';
 import { type ClientOptions, makeClient, type Script, ScriptedServer } from './scripted-registry.ts';
@@ -44,13 +44,13 @@ function find(client: RegistryClient, name = 'labs/a:1', signal?: AbortSignal): 
   return client.findDigest(`${registry.host}/${name}`, signal);
 }
 
-async function problemOf(promise: Promise<unknown>): Promise<BuildProblem> {
+async function problemOf(promise: Promise<unknown>): Promise<RegistryProblem> {
   const error: unknown = await promise.then(
     () => undefined,
     (reason: unknown) => reason,
   );
-  expect(error).toBeInstanceOf(BuildProblem);
-  const problem = error as BuildProblem;
+  expect(error).toBeInstanceOf(RegistryProblem);
+  const problem = error as RegistryProblem;
   expect(`${problem.message} ${String(problem.stack)} ${JSON.stringify(problem.cause ?? null)}`).not.toContain(
     PASSWORD,
   );

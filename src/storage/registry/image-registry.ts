@@ -1,0 +1,68 @@
+import PQueue from 'p-queue';
+import { type FoundImage, findImage } from './find-image.ts';
+import { listTags } from './list-tags.ts';
+import type { RegistryConnectionOptions } from './registry-connection.ts';
+import { type ReadTime, RegistryReader } from './registry-reader.ts';
+
+export type { FoundImage } from './find-image.ts';
+export type { RegistrySettings } from './registry-connection.ts';
+
+export interface FindImageOptions {
+  /** What was found last: when the digest is the same, its size and architectures are taken over and no manifest is read. */
+  readonly known?: FoundImage | undefined;
+  readonly signal: AbortSignal;
+}
+
+/** Reads the repositories of one registry. */
+export interface ImageRegistry {
+  /**
+   * All tags of a repository, each once.
+   *
+   * @throws {RegistryProblem} `RegistryRepositoryMissing`, `RegistryDenied`, `RegistryUnavailable`
+   */
+  listTags(repository: string, signal: AbortSignal): Promise<readonly string[]>;
+  /**
+   * The image that a tag or a digest names; null when it is not there.
+   *
+   * @throws {RegistryProblem} `RegistryDenied`, `RegistryUnavailable`
+   */
+  findImage(repository: string, tagOrDigest: string, options: FindImageOptions): Promise<FoundImage | null>;
+  close(): Promise<void>;
+}
+
+/** Works on one registry at the same moment, however many are wanted. */
+const CONCURRENCY = 8;
+/** Longest time of a work with all its questions and pauses, in answers of the configured time. */
+const LISTING_ANSWERS = 30;
+const FINDING_ANSWERS = 6;
+
+/** A registry that speaks the OCI distribution protocol. */
+export class OciRegistry implements ImageRegistry {
+  readonly #reader: RegistryReader;
+  readonly #timeout: number;
+  readonly #queue = new PQueue({ concurrency: CONCURRENCY });
+
+  constructor(options: RegistryConnectionOptions) {
+    this.#reader = new RegistryReader(options);
+    this.#timeout = options.settings.timeout;
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+
+  listTags(repository: string, signal: AbortSignal): Promise<readonly string[]> {
+    return this.#inTurn(LISTING_ANSWERS, signal, (time) => listTags(this.#reader, repository, time));
+  }
+
+  findImage(repository: string, reference: string, { known, signal }: FindImageOptions): Promise<FoundImage | null> {
+    return this.#inTurn(FINDING_ANSWERS, signal, (time) =>
+      findImage(this.#reader, { repository, reference, known }, time),
+    );
+  }
+
+  /** The time begins with the work, not with the waiting for its turn. */
+  #inTurn<T>(answers: number, signal: AbortSignal, work: (time: ReadTime) => Promise<T>): Promise<T> {
+    return this.#queue.add(() => this.#reader.within(answers * this.#timeout, signal, work), { signal });
+  }
+}
