@@ -114,6 +114,24 @@ describe('an alias', () => {
     expect(all[3]?.aliases).toEqual(['recommended', 'w_2077_46', 'w_2077_46-amd64']);
   });
 
+  it('is not what is recommended by the name that it keeps', () => {
+    const all = arrange(
+      { grammar: 'semver', recommended: '4.2.0', kinds: { release: { wanted: 2 } } },
+      'latest=a',
+      '4.2=a',
+      '4.2.0=a',
+      '4.3.0=b',
+      '4.1.0=c',
+    );
+    expect(all.map(({ tag, title, aliasOf, wanted: isWanted }) => [tag, title, aliasOf, isWanted])).toEqual([
+      ['4.2.0', '4.2.0', null, true],
+      ['latest', 'Latest (4.2.0)', '4.2.0', false],
+      ['4.3.0', '4.3.0', null, true],
+      ['4.2', '4.2', null, false],
+      ['4.1.0', '4.1.0', null, false],
+    ]);
+  });
+
   it('names no more than a hundred other tags', () => {
     const tags = Array.from({ length: 5000 }, (_, index) => `1.0.${String(index)}=a`);
     expect(Math.max(...arrange({ grammar: 'semver' }, ...tags).map(({ aliases }) => aliases.length))).toBe(100);
