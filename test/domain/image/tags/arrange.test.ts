@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import type { z } from 'zod';
 import { describe, expect, it } from 'vitest';
 import { arrangeTags, tagsToResolve } from '../../../../src/domain/image/tags/arrange.ts';
@@ -395,5 +396,79 @@ describe('the tags whose digests have to be known', () => {
     const chosen = arrangeTags(known, rulesOf(input), NOW).tags.filter((tag) => tag.wanted);
     expect(chosen).toHaveLength(23);
     expect(chosen.filter((tag) => tag.digest === null)).toEqual([]);
+  });
+});
+
+describe('whatever a repository has', () => {
+  const image = fc.record({
+    tag: fc.oneof(
+      fc.constantFrom(
+        'recommended',
+        'latest',
+        'other',
+        'recommended_c0045',
+        'r22_0_1',
+        'r22_0_0',
+        'd_2077_11_18',
+        'exp_w_2077_46',
+      ),
+      fc
+        .tuple(fc.integer({ min: 1, max: 52 }), fc.constantFrom('', '_c0045.001', '_c0044.001', '_x', '-arm64'))
+        .map(([week, suffix]) => `w_2077_${String(week)}${suffix}`),
+    ),
+    digest: fc.constantFrom(null, digest('a'), digest('b'), digest('c')),
+  });
+  const images = fc.uniqueArray(image, { maxLength: 30, selector: ({ tag }) => tag });
+  const input: fc.Arbitrary<Input> = fc.record(
+    {
+      recommended: fc.constantFrom('recommended', 'r22_0_1'),
+      aliases: fc.subarray(['latest', 'recommended_c0045', 'w_2077_46']),
+      pinned: fc.subarray(['w_2077_1', 'r22_0_0', 'other']),
+      cycle: fc.constant(45),
+      exclude: fc.constant(['.*_x|other']),
+      deprecated: fc.constant(['w_2077_4.*']),
+      kinds: fc.record({ weekly: fc.record({ wanted: fc.nat(3), listed: fc.nat(5) }) }),
+    },
+    { requiredKeys: [] },
+  );
+
+  it('is arranged in the same way however it came', () => {
+    const shuffled = images.chain((all) =>
+      fc.tuple(fc.constant(all), fc.shuffledSubarray(all, { minLength: all.length })),
+    );
+    fc.assert(
+      fc.property(shuffled, input, ([all, others], rules) => {
+        expect(arrangeTags(others, rulesOf(rules), NOW)).toEqual(arrangeTags(all, rulesOf(rules), NOW));
+      }),
+    );
+  });
+
+  it('names only tags of the same image that are offered, and each way round', () => {
+    fc.assert(
+      fc.property(images, input, (all, rules) => {
+        const { tags } = arrangeTags(all, rulesOf(rules), NOW);
+        for (const { tag, digest: own, aliases, aliasOf } of tags) {
+          const others = tags.filter((other) => own !== null && other.digest === own && other.tag !== tag);
+          expect(aliases).toEqual(names(others).sort());
+          expect(aliasOf === null || aliases.includes(aliasOf)).toBe(true);
+          // No alias stands for an alias.
+          expect(tags.find((other) => other.tag === aliasOf)?.aliasOf ?? null).toBeNull();
+        }
+      }),
+    );
+  });
+
+  it('has what is named, recommended first, and lists what is wanted', () => {
+    fc.assert(
+      fc.property(images, input, (all, rules) => {
+        const { tags } = arrangeTags(all, rulesOf(rules), NOW);
+        const { recommended, aliases = [], pinned = [] } = rules;
+        const named = [recommended, ...aliases, ...pinned];
+        const there = new Set(names(tags));
+        expect(names(all).filter((tag) => named.includes(tag) && !there.has(tag))).toEqual([]);
+        expect(tags.slice(1).some((tag) => tag.recommended)).toBe(false);
+        expect(tags.filter((tag) => tag.wanted && !tag.listed)).toEqual([]);
+      }),
+    );
   });
 });
