@@ -6,18 +6,20 @@ import { groupsOf, PATTERN_GROUPS } from '../../domain/image/tags/pattern.ts';
 import type { TagRules } from '../../domain/image/tags/rules.ts';
 import { UNKNOWN } from '../../domain/image/tags/tag.ts';
 import { crossCheck, type Report } from '../cross-check.ts';
+import { TEXT_OR_KEYS } from '../lab-pieces.ts';
 import { positiveDuration } from '../units.ts';
 import { isSlowPattern, writeInPattern } from '../write-in.ts';
 
 export type { TagRules };
 
+const DEFAULT_GRAMMAR = 'semver';
 const tag = z.string().refine(isImageTag, { error: 'expected a tag: letters, digits, _, . and -, at most 128' });
 const tagList = z.array(tag).max(100);
 const pattern = writeInPattern.refine((text) => !isSlowPattern(text), {
   error:
     'expected a regular expression that does not take long over any text: without a repetition inside of another one, such as (a+)+',
 });
-const selection = z.union([pattern, z.array(tag).max(1000)]).meta({ title: 'pattern or tags' });
+const patterns = z.array(pattern).max(20).default([]);
 
 const kindRules = z.strictObject({
   wanted: z
@@ -41,41 +43,34 @@ const kindRules = z.strictObject({
     .describe('The oldest tag of this kind, or the first day (2026-11-30), that is in the menu, or wanted.'),
 });
 
-const patternRules = z
-  .strictObject({
-    pattern: pattern.describe(
-      `Regular expression for the whole tag. Named groups say what is known of it: ${PATTERN_GROUPS.join(', ')}.`,
-    ),
-    kinds: z
-      .array(z.string().regex(/^[a-z][a-z0-9-]*$/, { error: 'expected lower-case letters, digits and -' }))
-      .min(1)
-      .max(20)
-      .optional()
-      .describe('What the group `kind` can be, in the order of menus; only with that group.'),
-  })
-  .check(
-    crossCheck(['pattern', 'kinds'], ({ pattern, kinds }, report) => {
-      const groups = groupsOf(pattern);
-      for (const group of groups.filter((name) => !PATTERN_GROUPS.some((known) => known === name))) {
-        report(['pattern'], `expected one of ${PATTERN_GROUPS.join(', ')} as the name of a group, and not ${group}`);
-      }
-      const hasKinds = groups.includes('kind');
-      if (hasKinds && kinds === undefined) report(['kinds'], 'missing: expected what the group kind can be');
-      if (!hasKinds && kinds !== undefined) report(['pattern'], 'expected a group kind, since kinds are named');
-      if (kinds !== undefined && new Set(kinds).size < kinds.length) report(['kinds'], 'expected each kind once');
-    }),
-  );
+const grammar = z
+  .preprocess(
+    (value) => (typeof value === 'string' ? { name: value } : value),
+    z
+      .strictObject({
+        name: z.enum(GRAMMAR_NAMES, { error: `expected one of ${GRAMMAR_NAMES.join(', ')}` }).optional(),
+        pattern: pattern.optional(),
+        kinds: z
+          .array(z.string().regex(/^[a-z][a-z0-9-]*$/, { error: 'expected lower-case letters, digits and -' }))
+          .min(1)
+          .max(20)
+          .optional(),
+      })
+      .check(crossCheck(['name', 'pattern', 'kinds'], checkGrammar))
+      .transform(({ name, pattern, kinds }): TagRules['grammar'] =>
+        pattern === undefined ? (name ?? DEFAULT_GRAMMAR) : { pattern, kinds },
+      ),
+  )
+  .meta({ title: TEXT_OR_KEYS });
 
 /** Which tags of a repository are offered, and in which order. */
 export const tagRules = z
   .strictObject({
-    grammar: z
-      .union([z.enum(GRAMMAR_NAMES), patternRules], {
-        error: `expected one of ${GRAMMAR_NAMES.join(', ')}, or a pattern`,
-      })
-      .default('semver')
+    grammar: grammar
+      .default(DEFAULT_GRAMMAR)
       .describe(
-        'How tags are read: semantic versions, dates, those of the Rubin Science Platform, or a pattern of your own.',
+        `How tags are read: ${GRAMMAR_NAMES.join(', ')}, or as a \`pattern\`, a regular expression for the whole tag whose named groups ` +
+          `say what is known of it (${PATTERN_GROUPS.join(', ')}); with the group \`kind\`, \`kinds\` is what it can be, in the order of menus.`,
       ),
     recommended: tag.optional().describe('The tag of the image that is recommended: offered first, and always.'),
     aliases: tagList
@@ -93,15 +88,15 @@ export const tagRules = z
       .record(z.string(), kindRules)
       .default({})
       .describe('By kind of tag: `release`, `weekly`, and so on, as the grammar has them, and `unknown`.'),
-    include: selection
-      .optional()
-      .describe(
-        'Only these tags are offered, beside those that are named here: a regular expression for the whole tag, or a list.',
-      ),
-    exclude: selection.optional().describe('These tags are not offered, unless they are named here.'),
-    deprecated: selection
-      .optional()
-      .describe('These tags are marked as deprecated, and not wanted unless they are named here.'),
+    include: patterns.describe(
+      'Only these tags are offered, beside those that are named here: regular expressions for whole tags; all when empty.',
+    ),
+    exclude: patterns.describe(
+      'These tags are not offered, unless they are named here: regular expressions for whole tags.',
+    ),
+    deprecated: patterns.describe(
+      'These tags are marked as deprecated, and not wanted unless they are named here: regular expressions for whole tags.',
+    ),
   })
   .check(
     crossCheck(['grammar', 'cycle'], ({ grammar, cycle }, report) => {
@@ -128,4 +123,24 @@ function checkKinds({ grammar, kinds }: Pick<TagRules, 'grammar' | 'kinds'>, rep
       kind === UNKNOWN ? 'none: tags of this kind have no order that says which is older' : `a tag of the kind ${kind}`;
     report(['kinds', kind, 'since'], `expected ${expected}${isDated ? ', or a day such as 2026-11-30' : ''}`);
   }
+}
+
+interface WrittenGrammar {
+  readonly name?: string | undefined;
+  readonly pattern?: string | undefined;
+  readonly kinds?: readonly string[] | undefined;
+}
+
+function checkGrammar({ name, pattern, kinds }: WrittenGrammar, report: Report): void {
+  if ((name === undefined) === (pattern === undefined))
+    report([], `expected one of ${GRAMMAR_NAMES.join(', ')}, or a pattern`);
+  const groups = pattern === undefined ? [] : groupsOf(pattern);
+  const strange = groups.find((group) => !PATTERN_GROUPS.some((known) => known === group));
+  if (strange !== undefined) {
+    report(['pattern'], `expected one of ${PATTERN_GROUPS.join(', ')} as the name of a group, and not ${strange}`);
+  }
+  const hasKinds = groups.includes('kind');
+  if (hasKinds && kinds === undefined) report(['kinds'], 'missing: expected what the group kind can be');
+  if (!hasKinds && kinds !== undefined) report(['kinds'], 'expected none, or a pattern with a group kind');
+  if (kinds !== undefined && new Set(kinds).size < kinds.length) report(['kinds'], 'expected each kind once');
 }

@@ -26,13 +26,16 @@ export function arrangeTags(tags: readonly TaggedDigest[], rules: TagRules, now:
     rules,
     now,
   );
-  const named = new Map(namedAliases(rules).map((tag, index) => [tag, index]));
+  const places = new Map(namedAliases(rules).map((tag, index) => [tag, index]));
+  const aliases = new Set(rules.aliases);
+  // What is recommended can also be a tag that stays where it is: 4.2.1.
+  const isNamedAlias = ({ tag, kind }: OfferedTag) => aliases.has(tag) || (kind === UNKNOWN && places.has(tag));
   const images = groupBy(offered, digestOf);
   const names = new Map([...images].map(([digest, all]) => [digest, all.map(({ tag }) => tag).sort()]));
   // In the order of the grammar, so that the first tag of an image is the one that its digest stands for.
   const targets = new Map(
     [...images].flatMap(([digest, all]) => {
-      const target = all.find(({ tag, kind }) => kind !== UNKNOWN && !named.has(tag));
+      const target = all.find((tag) => tag.kind !== UNKNOWN && !isNamedAlias(tag));
       return target === undefined ? [] : [[digest, target] as const];
     }),
   );
@@ -41,26 +44,27 @@ export function arrangeTags(tags: readonly TaggedDigest[], rules: TagRules, now:
   const arranged = offered.map((parsed): { readonly place: number; readonly tag: ArrangedTag } => {
     const { tag, kind, title, date, cycle, architecture, isDeprecated } = parsed;
     const digest = digestOf(parsed);
-    const place = named.get(tag);
+    const isAlias = isNamedAlias(parsed);
+    const target = isAlias || kind === UNKNOWN ? targets.get(digest ?? '') : undefined;
+    const place = places.get(tag) ?? (target === undefined ? Infinity : places.size);
     const isRecommended = tag === rules.recommended;
-    const target = place === undefined && kind !== UNKNOWN ? undefined : targets.get(digest ?? '');
-    const isNamed = place !== undefined || pinned.has(tag);
-    const rank = place === undefined ? newest(parsed) : { isWanted: false, isListed: true };
+    const isPinned = pinned.has(tag);
+    const rank = isAlias ? { isWanted: false, isListed: true } : newest(parsed);
     return {
-      place: isRecommended ? -1 : (place ?? (target === undefined ? Infinity : named.size)),
+      place,
       tag: {
         tag,
         kind,
-        title: target === undefined && place === undefined ? title : aliasTitle(parsed, target),
+        title: isAlias || target !== undefined ? aliasTitle(parsed, target) : title,
         date: target === undefined ? date : target.date,
         cycle: target === undefined ? cycle : target.cycle,
         architecture: target === undefined ? architecture : target.architecture,
         digest,
         aliases: othersOf(tag, names.get(digest ?? '')),
         aliasOf: target?.tag ?? null,
-        wanted: isRecommended || pinned.has(tag) || rank.isWanted,
+        wanted: isRecommended || isPinned || rank.isWanted,
         recommended: isRecommended,
-        listed: isNamed || rank.isListed,
+        listed: isRecommended || isPinned || rank.isListed,
         deprecated: isDeprecated,
       },
     };

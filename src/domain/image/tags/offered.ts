@@ -2,7 +2,8 @@ import { matchPattern } from '../../../util/pattern.ts';
 import { isImageTag } from '../image-reference.ts';
 import { dateOf } from './date.ts';
 import { grammarOf } from './grammar.ts';
-import type { TagRules, TagSelection } from './rules.ts';
+import { compareKeys } from './order.ts';
+import type { TagRules } from './rules.ts';
 import type { SortableTag, TagGrammar } from './tag.ts';
 
 /** A tag that is offered, before anything is known of digests. */
@@ -22,19 +23,22 @@ export function offeredTags(tags: Iterable<string>, rules: TagRules, now: number
   const grammar = grammarOf(rules.grammar);
   const unique = [...new Set(tags)].filter(isImageTag);
   const named = new Set([...namedAliases(rules), ...rules.pinned]);
+  const included = rules.include.length === 0 ? undefined : matching(rules.include, unique, false);
   // A tag that a pattern takes too long over is left out.
-  const isIncluded = selected(rules.include, unique, { absent: true, slow: false });
-  const isExcluded = selected(rules.exclude, unique, { absent: false, slow: true });
-  const isDeprecated = selected(rules.deprecated, unique, { absent: false, slow: false });
+  const excluded = matching(rules.exclude, unique, true);
+  const deprecated = matching(rules.deprecated, unique, false);
   const isCurrent = currency(grammar, rules, now);
   return grammar
     .parseAll(unique)
     .filter(
       ({ tag, cycle }) =>
-        named.has(tag) || ((rules.cycle === undefined || cycle === rules.cycle) && isIncluded(tag) && !isExcluded(tag)),
+        named.has(tag) ||
+        ((rules.cycle === undefined || cycle === rules.cycle) &&
+          (included === undefined || included.has(tag)) &&
+          !excluded.has(tag)),
     )
     .sort(grammar.compare)
-    .map((tag) => ({ ...tag, isDeprecated: isDeprecated(tag.tag), isCurrent: isCurrent(tag) }));
+    .map((tag) => ({ ...tag, isDeprecated: deprecated.has(tag.tag), isCurrent: isCurrent(tag) }));
 }
 
 /** The recommended tag and the aliases of the configuration, in the order of menus. */
@@ -42,22 +46,13 @@ export function namedAliases({ recommended, aliases }: TagRules): readonly strin
   return [...new Set([...(recommended === undefined ? [] : [recommended]), ...aliases])];
 }
 
-/** Which of some tags are selected; `absent` and `slow` are the answers without a selection, and for what its pattern took too long over. */
-function selected(
-  selection: TagSelection | undefined,
-  tags: readonly string[],
-  otherwise: { readonly absent: boolean; readonly slow: boolean },
-): (tag: string) => boolean {
-  if (selection === undefined) return () => otherwise.absent;
-  if (typeof selection !== 'string') {
-    const listed = new Set(selection);
-    return (tag) => listed.has(tag);
-  }
-  const matches = matchPattern(selection, tags);
-  const found = new Set(
-    tags.filter((_, index) => (matches[index] === undefined ? otherwise.slow : matches[index] !== null)),
-  );
-  return (tag) => found.has(tag);
+/** The tags that match one of some patterns. `slow` says whether those that a pattern took too long over are among them. */
+function matching(patterns: readonly string[], tags: readonly string[], slow: boolean): ReadonlySet<string> {
+  const found = patterns.flatMap((pattern) => {
+    const matches = matchPattern(pattern, tags);
+    return tags.filter((_, index) => (matches[index] === undefined ? slow : matches[index] !== null));
+  });
+  return new Set(found);
 }
 
 /** Whether the rules of its kind find a tag new enough, and it is for no architecture. */
@@ -75,7 +70,7 @@ function currency(grammar: TagGrammar, { kinds }: TagRules, now: number): (tag: 
 /** Whether a tag is no older than a tag of the same kind, or than a day. */
 function bound(grammar: TagGrammar, kind: string, since: string): (tag: SortableTag) => boolean {
   const oldest = grammar.parse(since);
-  if (oldest.kind === kind) return (tag) => grammar.compare(tag, oldest) <= 0;
+  if (oldest.kind === kind) return (tag) => compareKeys(tag.order, oldest.order) >= 0;
   const day = dateOf(since);
   return ({ date }) => day === null || date === null || date >= day;
 }

@@ -57,8 +57,8 @@ function describe(tag: string, kind: string, { title, version, date: day, cycle,
     date,
     day === undefined ? null : naturalKey(day),
     number,
-    naturalKey(text),
     architectureKey(architecture),
+    naturalKey(text),
   ];
   return { tag, kind, title: title ?? tag, date, cycle: number, architecture, order };
 }

@@ -11,9 +11,10 @@ export interface TagRules {
   readonly cycle?: number | undefined;
   readonly pinned: readonly string[];
   readonly kinds: Readonly<Record<string, KindRules>>;
-  readonly include?: TagSelection | undefined;
-  readonly exclude?: TagSelection | undefined;
-  readonly deprecated?: TagSelection | undefined;
+  /** Regular expressions for whole tags; a tag has to match one of them where there are any. */
+  readonly include: readonly string[];
+  readonly exclude: readonly string[];
+  readonly deprecated: readonly string[];
 }
 
 export interface PatternRules {
@@ -32,9 +33,6 @@ export interface KindRules {
   /** The oldest tag, or the first day; tags without a date are of no day. */
   readonly since?: string | undefined;
 }
-
-/** A regular expression for the whole tag, or a list of tags. */
-export type TagSelection = string | readonly string[];
 
 /** A tag, and the digest of its image where that is known. */
 export interface TaggedDigest {
