@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from './manifest.ts';
+import { parseJson } from './parse-json.ts';
 import { denied, unavailable } from './problems.ts';
 import { isOutage, type RegistryAnswer, retryAfterMs } from './registry-http.ts';
 
@@ -54,7 +55,7 @@ function readFound({ headers, body }: RegistryAnswer, method: 'GET' | 'HEAD', ho
   if (typeof digest === 'string' && DIGEST.test(digest)) return { digest };
   if (method === 'HEAD') return 'ask with GET';
   if (!isManifest(body)) throw unavailable(host, 'answers with something that is no manifest');
-  return { digest: `sha256:${createHash('sha256').update(body).digest('hex')}` };
+  return { digest: sha256(body) };
 }
 
 function isManifest(body: Buffer): boolean {
@@ -72,10 +73,6 @@ export function speaksRegistry({ headers, body }: RegistryAnswer): boolean {
 }
 
 function parseObject(body: Buffer): Record<string, unknown> | undefined {
-  try {
-    const value = JSON.parse(body.toString()) as unknown;
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(body);
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { parseJson } from './parse-json.ts';
 
 /** A manifest, or an index of such, as far as it is read. */
 export type Manifest =
@@ -89,12 +90,4 @@ export function architecturesOf(manifests: readonly Platform[]): readonly string
 /** The architecture that an image's configuration names; null when it names none. */
 export function architectureOf(config: Buffer): string | null {
   return configForm.safeParse(parseJson(config)).data?.architecture ?? null;
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
 }

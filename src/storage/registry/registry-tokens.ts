@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Challenge } from './challenge.ts';
 import type { RegistryCredential } from './docker-config.ts';
+import { parseJson } from './parse-json.ts';
 import { Memo } from '../../util/memo.ts';
 import { denied, foreignTokenServer, unavailable } from './problems.ts';
 import { isOutage, type RegistryAnswer, type RegistryHttp, retryAfterMs } from './registry-http.ts';
@@ -156,12 +157,4 @@ export function deniesPush(token: string): boolean {
 function keyOf({ challenge, repository, credential, push = false }: Omit<TokenRequest, 'signal'>): string {
   const { realm, service } = challenge.parameters;
   return JSON.stringify([realm, service, repository, credential, push]);
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isImageTag } from '../../domain/image/image-reference.ts';
+import { parseJson } from './parse-json.ts';
 
 const form = z.looseObject({ tags: z.array(z.string()).nullish() });
 /** The parts of a Link header (RFC 8288): `<target>; name=value; name="value", <target>`. */
@@ -10,13 +11,7 @@ const HEADER_LENGTH = 8 * 1024;
 
 /** The tags of one page; undefined for what is no such answer. What cannot be a tag is left out. */
 export function readTags(body: Buffer): readonly string[] | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
-  const parsed = form.safeParse(value);
+  const parsed = form.safeParse(parseJson(body));
   return parsed.success ? (parsed.data.tags ?? []).filter(isImageTag) : undefined;
 }
 
