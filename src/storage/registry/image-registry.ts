@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import PQueue from 'p-queue';
 import { type FoundImage, findImage } from './find-image.ts';
 import { listTags } from './list-tags.ts';
@@ -32,6 +33,8 @@ export interface ImageRegistry {
 
 /** Works on one registry at the same moment, however many are wanted. */
 const CONCURRENCY = 8;
+/** Images that are remembered, some 200 bytes each: aliases and tags that move to one that was there before. */
+const LATELY = 2_000;
 /** Longest time of a work with all its questions and pauses, in answers of the configured time. */
 const LISTING_ANSWERS = 30;
 const FINDING_ANSWERS = 6;
@@ -40,6 +43,7 @@ const FINDING_ANSWERS = 6;
 export class OciRegistry implements ImageRegistry {
   readonly #reader: RegistryReader;
   readonly #timeout: number;
+  readonly #lately = new LRUCache<string, FoundImage>({ max: LATELY });
   readonly #queue = new PQueue({ concurrency: CONCURRENCY });
 
   constructor(options: RegistryConnectionOptions) {
@@ -56,9 +60,11 @@ export class OciRegistry implements ImageRegistry {
   }
 
   findImage(repository: string, reference: string, { known, signal }: FindImageOptions): Promise<FoundImage | null> {
-    return this.#inTurn(FINDING_ANSWERS, signal, (time) =>
-      findImage(this.#reader, { repository, reference, known }, time),
-    );
+    return this.#inTurn(FINDING_ANSWERS, signal, async (time) => {
+      const found = await findImage(this.#reader, { repository, reference, known, lately: this.#lately }, time);
+      if (found !== null && found.size !== null && found.architectures !== null) this.#lately.set(found.digest, found);
+      return found;
+    });
   }
 
   /** The time begins with the work, not with the waiting for its turn. */
