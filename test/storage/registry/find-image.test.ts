@@ -130,7 +130,7 @@ describe('an image of one architecture', () => {
 
   it('is found where HEAD is not known, or says nothing', async () => {
     const digest = contents.putImage('labs/a', '1', [7]);
-    for (const status of [405, 200]) {
+    for (const status of [405, 501, 200]) {
       server.answer((seen) => (seen.method === 'HEAD' ? { status } : contents.answer(seen)));
       server.seen.length = 0;
       const known = { digest: OTHER, size: 1, architectures: null };
@@ -227,6 +227,18 @@ describe('a manifest that is not to be trusted', () => {
     );
     expect((await problemOf(find())).message).toContain('more than it should');
   });
+});
+
+it.each([
+  ['../a', '1'],
+  ['labs/a', '../1'],
+  ['labs/a', '1?x'],
+  ['labs/a', 'sha256:1'],
+  ['Labs', '1'],
+  ['', '1'],
+])('is not asked for what is no name of an image: %s, %s', async (repository, reference) => {
+  await expect(registry.findImage(repository, reference, { signal })).rejects.toThrow(TypeError);
+  expect(server.seen).toEqual([]);
 });
 
 describe('a registry that is asked for many images', () => {
