@@ -28,6 +28,8 @@ export interface ImageQuestion {
   readonly reference: string;
   /** What was found last: when the digest is the same, no manifest is read. */
   readonly known: FoundImage | undefined;
+  /** Images that were found lately, by digest: what has the same digest is the same, whatever its tag. */
+  readonly lately: Pick<Map<string, FoundImage>, 'get'>;
 }
 
 /** Configurations with a long history have some 100 kB. */
@@ -35,20 +37,22 @@ const CONFIG_BYTES = 512 * 1024;
 const ACCEPT = MANIFEST_TYPES.join(', ');
 
 /**
- * The image that a tag names; null when it is not there. What is read of it is what has its digest: the manifest of the tag
- * is asked for by digest, and its SHA-256 is checked.
+ * The image that a tag names; null when it is not there. Where something is known of it, HEAD tells whether that still holds;
+ * else its manifest is read at once. Whatever is read has to have the SHA-256 that it is called by.
  *
  * @throws {RegistryProblem}
  */
 export async function findImage(
   reader: RegistryReader,
-  { repository, reference, known }: ImageQuestion,
+  question: ImageQuestion,
   time: ReadTime,
 ): Promise<FoundImage | null> {
-  const named = await askDigest(reader, { repository, reference, known }, time);
+  const { repository, reference, known, lately } = question;
+  const named = await askDigest(reader, question, time);
   if (named === null) return null;
   const { digest } = named;
-  if (digest === known?.digest) return known;
+  const again = digest === known?.digest ? known : lately.get(digest);
+  if (again !== undefined) return again;
   const body = named.body ?? (await readByDigest(reader, repository, digest, time));
   if (body === null) throw unavailable(reader.host, 'does not have the manifest that it has just named');
   const manifest = parseManifest(body);
@@ -71,13 +75,13 @@ export async function findImage(
 /** @returns with the body, where it had to be read to know the digest */
 async function askDigest(
   reader: RegistryReader,
-  { repository, reference, known }: ImageQuestion,
+  { repository, reference, known }: Omit<ImageQuestion, 'lately'>,
   time: ReadTime,
 ): Promise<{ readonly digest: string; readonly body?: Buffer } | null> {
   // The ETag of a manifest is its digest with every registry that has one; others answer in full.
   const condition = known === undefined ? {} : { 'if-none-match': `"${known.digest}"` };
   const path = `/v2/${repository}/manifests/${reference}`;
-  for (const method of ['HEAD', 'GET'] as const) {
+  for (const method of known === undefined ? (['GET'] as const) : (['HEAD', 'GET'] as const)) {
     const read = await reader.read({ method, repository, path, headers: { accept: ACCEPT, ...condition } }, time);
     const { answer } = read;
     if (answer.status === 304 && known !== undefined) return { digest: known.digest };

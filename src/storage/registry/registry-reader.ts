@@ -58,7 +58,8 @@ export class RegistryReader {
       const credential = await this.#connection.credential(request.repository, signal);
       const reply = await this.#connection.ask({ ...request, credential, signal });
       const { status, headers } = reply.answer;
-      if (isOutage(status)) {
+      // Not implemented is what some say to HEAD, and will say again.
+      if (isOutage(status) && status !== 501) {
         throw unavailable(this.host, `answers with ${status}`, { retryAfterMs: retryAfterMs(headers) });
       }
       return { ...reply, hasCredential: credential !== undefined };

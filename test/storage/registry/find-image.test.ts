@@ -65,8 +65,7 @@ describe('an image of one architecture', () => {
   ])('is found with its size and architecture, in the form of %s', async (_form, types) => {
     const digest = contents.putImage('labs/a', '1', [1_000, 20], 'arm64', types);
     expect(await find()).toEqual({ digest, size: 1_020, architectures: ['arm64'] });
-    expect(server.lines.slice(0, 2)).toEqual([`HEAD ${PATH}`, `GET /v2/labs/a/manifests/${digest}`]);
-    expect(server.lines).toHaveLength(3);
+    expect(server.lines).toEqual([`GET ${PATH}`, expect.stringMatching(/^GET \/v2\/labs\/a\/blobs\/sha256:/)]);
   });
 
   it('is found by its digest', async () => {
@@ -96,7 +95,24 @@ describe('an image of one architecture', () => {
     contents.putImage('labs/a', '1', [7]);
     const known = await find();
     const digest = contents.putImage('labs/a', '1', [8]);
+    server.seen.length = 0;
     expect(await find(known ?? undefined)).toEqual({ digest, size: 8, architectures: ['amd64'] });
+    expect(server.lines.slice(0, 2)).toEqual([`HEAD ${PATH}`, `GET /v2/labs/a/manifests/${digest}`]);
+    expect(server.lines).toHaveLength(3);
+  });
+
+  it('is not read again for another tag that names it, now or once that has moved', async () => {
+    contents.putImage('labs/a', '1', [7]);
+    contents.putImage('labs/a', '2', [7]);
+    contents.putImage('labs/a', '3', [8]);
+    const [first, second, third] = [await find(), await find(undefined, '2'), await find(undefined, '3')];
+    expect(second).toEqual(first);
+    contents.putImage('labs/a', '3', [7]);
+    expect(await find(third ?? undefined, '3')).toEqual(first);
+    expect(server.lines.filter((line) => !line.includes('/blobs/'))).toEqual([
+      ...[1, 2, 3].map((tag) => `GET /v2/labs/a/manifests/${tag}`),
+      'HEAD /v2/labs/a/manifests/3',
+    ]);
   });
 
   it('is null when its tag is gone', async () => {
@@ -114,12 +130,12 @@ describe('an image of one architecture', () => {
 
   it('is found where HEAD is not known, or says nothing', async () => {
     const digest = contents.putImage('labs/a', '1', [7]);
-    for (const status of [405, 200]) {
+    for (const status of [405, 501, 200]) {
       server.answer((seen) => (seen.method === 'HEAD' ? { status } : contents.answer(seen)));
       server.seen.length = 0;
-      expect(await find()).toEqual({ digest, size: 7, architectures: ['amd64'] });
+      const known = { digest: OTHER, size: 1, architectures: null };
+      expect(await find(known)).toEqual({ digest, size: 7, architectures: ['amd64'] });
       expect(server.lines.slice(0, 2)).toEqual([`HEAD ${PATH}`, `GET ${PATH}`]);
-      expect(server.lines).toHaveLength(3);
     }
   });
 
@@ -136,7 +152,7 @@ describe('an image of one architecture', () => {
     contents.put('labs/a', '1', OCI.manifest, { schemaVersion: 2, config, layers: [] });
     server.seen.length = 0;
     expect(await find()).toMatchObject({ size: 0, architectures: null });
-    expect(server.lines).toHaveLength(2);
+    expect(server.lines).toHaveLength(1);
   });
 });
 
@@ -153,7 +169,7 @@ describe('an image of several architectures', () => {
     ] as [string, string, number][];
     const digest = putIndex(platforms, types);
     expect(await find()).toEqual({ digest, size: 6, architectures: ['arm64', 'amd64'] });
-    expect(server.lines).toHaveLength(3);
+    expect(server.lines).toHaveLength(2);
   });
 
   it('has the size of the first where none is for linux/amd64', async () => {
@@ -189,9 +205,9 @@ describe('a manifest that is not to be trusted', () => {
       return typeof answer === 'object' && method === 'GET' ? { ...answer, body: `${answer.body} ` } : answer;
     };
     server.answer(spoilt);
-    expect((await problemOf(find())).message).toContain('another digest');
-    server.answer((seen) => (seen.method === 'HEAD' ? { status: 405 } : spoilt(seen)));
-    expect((await problemOf(find())).message).toContain('another digest');
+    for (const known of [undefined, { digest: OTHER, size: 1, architectures: null }]) {
+      expect((await problemOf(find(known))).message).toContain('another digest');
+    }
   });
 
   it.each([
@@ -211,6 +227,18 @@ describe('a manifest that is not to be trusted', () => {
     );
     expect((await problemOf(find())).message).toContain('more than it should');
   });
+});
+
+it.each([
+  ['../a', '1'],
+  ['labs/a', '../1'],
+  ['labs/a', '1?x'],
+  ['labs/a', 'sha256:1'],
+  ['Labs', '1'],
+  ['', '1'],
+])('is not asked for what is no name of an image: %s, %s', async (repository, reference) => {
+  await expect(registry.findImage(repository, reference, { signal })).rejects.toThrow(TypeError);
+  expect(server.seen).toEqual([]);
 });
 
 describe('a registry that is asked for many images', () => {
@@ -244,6 +272,6 @@ describe('a registry that is asked for many images', () => {
     const digest = contents.putImage('labs/a', '1', [7]);
     server.answer((seen) => (server.seen.length % 2 === 1 ? { status } : contents.answer(seen)));
     expect(await find()).toEqual({ digest, size: 7, architectures: ['amd64'] });
-    expect(server.seen).toHaveLength(6);
+    expect(server.seen).toHaveLength(4);
   });
 });

@@ -189,6 +189,11 @@ describe('a listing that is not to be trusted', () => {
 });
 
 describe('a repository that cannot be listed', () => {
+  it.each(['../a', 'a/../../b', 'a?b', 'A', '/a', ''])('has no name that could be one: %s', async (name) => {
+    await expect(open().listTags(name, signal)).rejects.toThrow(TypeError);
+    expect(server.seen).toEqual([]);
+  });
+
   it.each<[string, Script]>([
     ['as a registry says it', { status: 404, body: '{"errors":[{"code":"NAME_UNKNOWN"}]}' }],
     ['without a word', { status: 404 }],
