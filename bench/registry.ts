@@ -19,6 +19,7 @@ const { signal } = new AbortController();
 /** Counts what goes to a registry and comes from it, headers included. */
 class Counter {
   requests = 0;
+  connections = 0;
   bytes = 0;
   readonly #sockets = new Set<Socket>();
   readonly #server;
@@ -26,10 +27,15 @@ class Counter {
   constructor(port: number) {
     this.#server = createServer((from) => {
       const to = connect(port, '127.0.0.1');
+      this.connections += 1;
       for (const socket of [from, to]) {
         this.#sockets.add(socket);
         socket.on('error', () => socket.destroy());
-        socket.on('close', () => (from.destroy(), to.destroy()));
+        socket.on('close', () => {
+          this.#sockets.delete(socket);
+          from.destroy();
+          to.destroy();
+        });
       }
       // The client waits for an answer before it sends the next request.
       from.on('data', (data) => {
@@ -73,7 +79,7 @@ function sayResident(): void {
 }
 
 async function measure<T>(what: string, counter: Counter, work: () => Promise<T>): Promise<T> {
-  [counter.requests, counter.bytes] = [0, 0];
+  [counter.requests, counter.bytes, counter.connections] = [0, 0, 0];
   const before = await heap();
   const began = performance.now();
   const result = await work();
@@ -82,6 +88,7 @@ async function measure<T>(what: string, counter: Counter, work: () => Promise<T>
   const columns = [
     what,
     counter.requests,
+    counter.connections,
     `${(counter.bytes / 1024).toFixed(1)} KiB`,
     `${seconds.toFixed(3)} s`,
     `${kept.toFixed(0)} KiB`,
@@ -118,7 +125,7 @@ async function plain(): Promise<void> {
   say(`${TAGS} tags were pushed in ${((performance.now() - began) / 1000).toFixed(0)} s`);
   const counter = new Counter(server.port);
   const registry = open(server.host, await counter.listen());
-  say('| | requests | received | time | kept on the heap |\n|---|---|---|---|---|');
+  say('| | requests | connections | received | time | kept on the heap |\n|---|---|---|---|---|---|');
   const find = (all: readonly string[], known: readonly (FoundImage | null)[] = []) =>
     Promise.all(all.map((tag, at) => registry.findImage(NAME, tag, { signal, known: known[at] ?? undefined })));
   const tags = await measure(`first list of ${TAGS} tags`, counter, () => registry.listTags(NAME, signal));

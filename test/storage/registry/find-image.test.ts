@@ -1,8 +1,10 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FoundImage, OciRegistry } from '../../../src/storage/registry/image-registry.ts';
 import { RegistryProblem } from '../../../src/storage/registry/problems.ts';
-import { Contents, DOCKER, makeRegistry, OCI } from './image-registry.ts';
-import { type Script, ScriptedServer, type Seen } from './scripted-registry.ts';
+import { Contents, digestOf, DOCKER, makeRegistry, OCI } from './image-registry.ts';
+import { makeClient, type Script, ScriptedServer, type Seen } from './scripted-registry.ts';
 
 const { signal } = new AbortController();
 const PATH = '/v2/labs/a/manifests/1';
@@ -194,6 +196,38 @@ describe('an image of several architectures', () => {
     const manifests = [{ mediaType: OCI.index, digest, size: 1, platform: { os: 'linux', architecture: 'amd64' } }];
     contents.put('labs/a', '1', OCI.index, { schemaVersion: 2, mediaType: OCI.index, manifests });
     expect(await find()).toMatchObject({ size: null, architectures: ['amd64'] });
+  });
+});
+
+describe('a registry that sends a body after HEAD', () => {
+  it('is read all the same', async () => {
+    const manifest = JSON.stringify({ schemaVersion: 2, mediaType: OCI.manifest, layers: [{ size: 5 }] });
+    const rude = createServer((socket) => {
+      socket.on('error', () => socket.destroy());
+      socket.on('data', (data) => {
+        const isHead = data.toString().startsWith('HEAD');
+        const body = isHead ? '<html>' : manifest;
+        const status = isHead ? '404 Not Found' : '200 OK';
+        socket.write(`HTTP/1.1 ${status}\r\ncontent-length: ${body.length}\r\n\r\n${body}`);
+      });
+    }).listen(0, '127.0.0.1');
+    await once(rude, 'listening');
+    const host = `127.0.0.1:${(rude.address() as AddressInfo).port}`;
+    const reader = makeRegistry({ host, url: `http://${host}` }).registry;
+    const builds = makeClient({ host, url: `http://${host}` }).client;
+    const digest = digestOf(manifest);
+    for (let round = 0; round < 5; round += 1) {
+      const known = { digest: OTHER, size: 1, architectures: null };
+      expect(await reader.findImage('labs/a', '1', { known, signal })).toEqual({
+        digest,
+        size: 5,
+        architectures: null,
+      });
+      expect(await builds.findDigest(`${host}/labs/a:1`)).toBe(digest);
+    }
+    await Promise.all([reader.close(), builds.close()]);
+    rude.close();
+    await once(rude, 'close');
   });
 });
 
