@@ -17,6 +17,7 @@ import { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { aborted, sleep } from '../util/sleep.ts';
 import { type BuildStage, type BuildStageOptions, createBuildStage } from './builds.ts';
 import { ConfigFile } from './config-file.ts';
+import { configuredImages, createImages } from './images.ts';
 import { createLabs } from './labs.ts';
 import { leaseElection } from './leadership.ts';
 import type { Runtime } from './cluster.ts';
@@ -56,10 +57,13 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   const shared = { client, controller: own, logger };
   const stage = await buildsFor(config, { ...shared, isLeader: () => manager.isLeader });
   const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
-  for (const parts of [labs, ...(stage === undefined ? [] : [stage])]) {
+  // In the sandbox nothing is pulled: any name of an image will do there.
+  const images =
+    cluster.isShared || config.images.sources.length > 0 ? createImages({ ...shared, config }) : configuredImages();
+  for (const parts of [labs, images, ...(stage === undefined ? [] : [stage])]) {
     manager
       .addCache(...parts.caches)
-      .addComponent(...parts.components)
+      .addComponent(...('components' in parts ? parts.components : []))
       .addController(...parts.controllers);
   }
   if (keys !== undefined) manager.addController(signingKeysController(keys, logger));
@@ -72,6 +76,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   const appFor = (now: Config, by: LabService) =>
     createApp({
       labs: by,
+      images: images.by(now),
       health: () => manager.health(),
       builds: stage?.builds,
       config: now,
@@ -89,6 +94,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
       const app = appFor(next, configured.labs);
       // Only now, when nothing can fail any more, and both in the same moment.
       labs.use(configured);
+      images.use(next);
       server.use(app);
     };
     manager.addComponent(new ConfigFile({ source, config, use, logger }));
@@ -108,7 +114,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   await closed;
   served.resolve();
   await working;
-  await stage?.close();
+  await Promise.all([stage?.close(), images.close()]);
   broken.signal.throwIfAborted();
   for (const each of closing) if (each.status === 'rejected') throw each.reason;
 }

@@ -40,18 +40,23 @@ describe('import nublado', () => {
     ]);
   });
 
-  it('lists the images that are named, and says that no more are found', async () => {
+  it('finds images where Nublado finds them, by the same rules', async () => {
     const { stdout, report } = await runImport('nublado', NUBLADO_VALUES);
-    const repository = 'us-central1-docker.pkg.dev/rubin/sciplat/sciplat-lab';
-    expect(parseConfig(stdout).images.list).toMatchObject([
-      { reference: `${repository}:recommended`, class: 'recommended' },
-      { reference: `${repository}:r29_2_0` },
-    ]);
-    expect(report.remarked).toContainEqual({
-      path: 'controller.config.images.source',
-      to: 'images.list',
-      why: expect.stringContaining('not read from the registry yet') as string,
+    expect(parseConfig(stdout).images).toMatchObject({
+      list: [],
+      sources: [
+        {
+          artifactRegistry: { location: 'us-central1', project: 'rubin', repository: 'sciplat', image: 'sciplat-lab' },
+          tags: {
+            grammar: 'rubin',
+            recommended: 'recommended',
+            pinned: ['r29_2_0'],
+            kinds: { release: { wanted: 1 }, weekly: { wanted: 2, listed: 78 }, daily: { wanted: 3 } },
+          },
+        },
+      ],
     });
+    expect(report.lost.filter(({ path }) => path.includes('.images.'))).toEqual([]);
   });
 
   it('says what became of every value, and drops none', async () => {
@@ -85,7 +90,9 @@ describe('import nublado', () => {
       'images: { source: { type: docker, repository: a/b } }\nlab: { sizes: [{ size: a, resources: { limits: { cpu: 1, memory: 1Gi } } }] }\n',
     );
     const { images, lab } = parseConfig(stdout);
-    expect(images.list).toMatchObject([{ reference: 'docker.io/a/b:recommended' }]);
+    expect(images.sources).toMatchObject([
+      { repository: 'docker.io/a/b', tags: { grammar: 'rubin', recommended: 'recommended' } },
+    ]);
     expect(lab).toMatchObject({
       tmp: { medium: 'memory' },
       home: { prefix: '/home' },

@@ -15,7 +15,7 @@ import type { Config, LabConfig } from '../../config/config.ts';
 import { mergeLab, mergeLabs } from '../../config/merge-lab.ts';
 import { layUnlimited, profileLayers } from '../../config/profile-layers.ts';
 import { buildInternalUrl, type LabAddressing } from '../../domain/lab/internal-url.ts';
-import type { LabSpec, LabState } from '../../domain/lab/lab.ts';
+import type { LabImage, LabSpec, LabState } from '../../domain/lab/lab.ts';
 import { recreateLabState } from '../../domain/lab/lab-state.ts';
 import type { ObservedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
@@ -69,7 +69,7 @@ export interface LabObjects {
 export class LabBuilder {
   readonly #config: LabConfig;
   readonly #overlays: Config['overlays'];
-  readonly #images: Config['images']['list'];
+  readonly #images: Config['images'];
   readonly #baseUrl: string;
   readonly #controller: string;
   readonly #addressing: LabAddressing;
@@ -81,7 +81,7 @@ export class LabBuilder {
   ) {
     this.#config = lab;
     this.#overlays = overlays;
-    this.#images = images.list;
+    this.#images = images;
     this.#baseUrl = baseUrl;
     this.#controller = controller;
     this.#addressing = addressingOf(lab);
@@ -129,6 +129,13 @@ export class LabBuilder {
     };
   }
 
+  /** What its entry in the configuration has of its own. */
+  #settingsOf({ origin, reference }: LabImage) {
+    const { list, sources } = this.#images;
+    const of = origin ?? reference;
+    return [...list.filter((image) => image.reference === of), ...sources.filter(({ name }) => name === of)];
+  }
+
   /**
    * The configuration of one lab: that of all labs, what its user, its size, its image and its profile have of their own, one over the
    * other, and the user in values.
@@ -140,7 +147,7 @@ export class LabBuilder {
     const over = mergeLabs(this.#config, [
       ...this.#overlays.filter(({ name }) => names.has(name)),
       ...sizes.filter(({ name }) => !isOwn && name === lab.options.size),
-      ...this.#images.filter(({ reference }) => reference === lab.image.reference),
+      ...this.#settingsOf(lab.image),
     ]);
     // Of the size that a profile begins with, what it has no limit of is left.
     const base = isOwn ? sizes.find(({ name }) => name === defaultSize)?.lab?.unlimited : undefined;

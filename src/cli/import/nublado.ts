@@ -26,8 +26,10 @@ export function importNublado(root: Source): ImporterResult {
   const url = (baseUrl?.text() ?? BASE_URL).replace(/\/$/, '');
   const image = controllerImage(controller);
   const top = importTop(config);
-  const images = importNubladoImages(config.within('images'));
-  config.at('dropdownMenu')?.remarked('images.list', 'the menu has what is listed, and nothing else');
+  const images = importNubladoImages(
+    config.within('images'),
+    config.at('dropdownMenu') ?? config.at('lab', 'dropdownMenu'),
+  );
   const lab = importNubladoLab(config.within('lab'), image);
   explainRest(config);
   for (const rest of config.unsettled()) rest.lost('there is no setting for it');

@@ -38,8 +38,8 @@ export const tokenHosts = z
 /** Docker Hub answers to other names; references to its images begin with one. */
 const HUB = /^(?:index\.|registry-1\.|registry\.hub\.|hub\.|www\.)?docker\.(?:io|com)$/;
 
-/** Where built images are kept. */
-export const registry = z.strictObject({
+/** How a registry is reached. */
+export const registryAccess = {
   host: registryHost
     .refine((host) => host === 'docker.io' || !HUB.test(host), {
       error: 'expected docker.io, which is the name of Docker Hub',
@@ -51,14 +51,19 @@ export const registry = z.strictObject({
     .optional()
     .describe('Where Labwright reaches its API; `https://<host>` when absent.'),
   insecure: z.boolean().default(false).describe('Plain HTTP, or a certificate that nobody vouches for.'),
+  timeout: positiveDuration.default(10_000).describe('For one answer of the registry.'),
+  tokenHosts,
+};
+
+/** Where built images are kept. */
+export const registry = z.strictObject({
+  ...registryAccess,
   credentials: objectName
     .optional()
     .describe(
       'Secret of the controller with a docker `config.json` (key `config.json` or `.dockerconfigjson`): what Labwright checks ' +
         'with, and builds push with.',
     ),
-  tokenHosts,
-  timeout: positiveDuration.default(10_000).describe('For one answer of the registry.'),
   patience: positiveDuration
     .default(60_000)
     .describe('How long a finished build waits for a registry that does not answer, before it has failed.'),

@@ -5,6 +5,7 @@ import { accountRoutes } from '../pages/account.ts';
 import { auditTrail } from './audit.ts';
 import { binderRoutes } from '../binder/binder.ts';
 import { buildRoutes } from '../builds/builds.ts';
+import { ConfiguredImages } from '../../reconcile/images/configured-images.ts';
 import type { AppEnv, CallLimits } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import { discoveryRoute } from '../labs/discovery.ts';
@@ -13,10 +14,12 @@ import { documentOptions } from '../labs/documented-options.ts';
 import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
 import { keyRoutes } from '../process/jwks.ts';
 import { getLabForm } from '../labs/lab-contract.ts';
+import { imageRoutes } from '../images/images.ts';
 import { labForm } from '../labs/lab-form.ts';
 import { FORM_HANDLERS } from '../labs/lab-form-parts.ts';
 import { LAB_FORM_STYLE } from '../labs/lab-form-style.ts';
 import { labRoutes } from '../labs/labs.ts';
+import { offeringConfig } from '../labs/offered-config.ts';
 import { loginRoutes } from '../pages/login.ts';
 import { callLimits, limitUnrouted } from './requests/rate-limit.ts';
 import { limitDeclaredBody } from './requests/request-limits.ts';
@@ -69,6 +72,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   }
   app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
+  app.route(`${pathPrefix}/spawner/v1`, imageRoutes(deps));
   app.route(`${pathPrefix}/builds/v1`, buildRoutes(deps, isTrusted));
   app.route(root, binderRoutes(deps));
   app.route(root, discoveryRoute(config));
@@ -89,13 +93,16 @@ function trustedBy({ auth }: Config): (address: string | undefined) => boolean {
   return trustedPeers(auth.proxyHeaders?.trustedAddresses ?? []);
 }
 
-function formRoute({ config, identification: { users } }: AppDeps): OpenAPIHono<AppEnv> {
+function formRoute(deps: AppDeps): OpenAPIHono<AppEnv> {
+  const { config, images = new ConfiguredImages(config), warmth } = deps;
+  const { users } = deps.identification;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: FORM_HANDLERS });
+  const offering = offeringConfig(config, () => images.offered());
   return routes.openapi(getLabForm, async (c) => {
     const user = await users.find(c.req.valid('param').username, c.var.identity);
     const { last } = c.req.valid('query');
-    return c.body(labForm(config, { quota: resolveQuota(config, user), user, last }), 200, headers);
+    return c.body(labForm(offering(), { quota: resolveQuota(config, user), user, last, warmth }), 200, headers);
   });
 }
 

@@ -3,13 +3,19 @@ import type { Identification } from '../../auth/identification.ts';
 import type { SigningKeys } from '../../auth/keys/loaded-keys.ts';
 import type { CallLimits } from './context.ts';
 import type { Config } from '../../config/index.ts';
+import type { FindWarmth } from '../../domain/image/warmth.ts';
 import type { BuildService } from '../../reconcile/builds/build-service.ts';
 import type { Health } from '../../reconcile/health.ts';
+import type { ImageService } from '../../reconcile/images/image-service.ts';
 import type { LabService } from '../../reconcile/labs/lab-service.ts';
 
 /** All that the HTTP side needs from the rest of the program. Tests pass values of their own. */
 export interface AppDeps {
   readonly labs: LabService;
+  /** What labs can be started from; by the configuration alone when absent. */
+  readonly images?: ImageService | undefined;
+  /** Which machines have which images; absent where nobody keeps account. */
+  readonly warmth?: FindWarmth | undefined;
   /** Absent where no builds are configured: their routes then say so. */
   readonly builds?: BuildService | undefined;
   /** How each part of the program is; absent where nobody says so. */

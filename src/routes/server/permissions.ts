@@ -43,6 +43,7 @@ export const permissions = {
   deleteServer: { user: 'own', hub: 'any', admin: 'any' },
   followServer: { user: 'own', hub: 'any', admin: 'any' },
   getUserStatus: { user: 'own', admin: 'own' },
+  listImages: { admin: 'any' },
   getLabForm: { user: 'own', hub: 'any', admin: 'any' },
   // A user lists and cancels what is the user's own, and may look at any build whose id the user has: see routes/builds/builds.ts.
   listBuilds: { user: 'own', hub: 'any', admin: 'any' },
