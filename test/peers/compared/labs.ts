@@ -39,7 +39,7 @@ export function observeLab(config: Config, each: Case, env: Readonly<Record<stri
     ),
     files: { [secret?.metadata?.name ?? '']: contents },
     groups,
-    network: reachFacts(
+    beside: reachFacts(
       (networkPolicy ?? buildSharedNetworkPolicy(config.lab, 'labwright'))?.spec?.egress,
       'the lab',
       false,
