@@ -13,11 +13,10 @@ export function importNubladoImages(images: Source): Json {
   const recommended = images.at('recommendedTag');
   source?.remarked('images.list', CATALOGUE);
   recommended?.mapped('images.list[].reference');
-  const named = ['pin', 'aliasTags'].flatMap((key) => {
+  const [pinned, aliases] = ['pin', 'aliasTags'].map((key) => {
     const list = images.at(key);
-    const tags = list?.entries().flatMap(([, tag]) => tag.text() ?? []) ?? [];
     list?.mapped('images.list[].reference');
-    return tags;
+    return list?.entries().flatMap(([, tag]) => tag.text() ?? []) ?? [];
   });
   for (const key of ['numReleases', 'numWeeklies', 'numDailies', 'prepullTimeout']) {
     images.at(key)?.remarked('images.list', PULLS);
@@ -27,8 +26,15 @@ export function importNubladoImages(images: Source): Json {
     .at('dockerCredentialsPath')
     ?.remarked('lab.pullSecret', 'the registry is asked by the machines that pull, with lab.pullSecret');
   const first = recommended?.text() ?? 'recommended';
-  const list = [...new Set([first, ...named])].map((tag) =>
-    compact({ reference: `${repository}:${tag}`, name: tag, class: tag === first ? 'recommended' : undefined }),
+  // Nublado starts what the registry says of a tag; without asking it, only a machine that asks each time has what the tag moved to.
+  const moving = new Set([first, ...(aliases ?? [])]);
+  const list = [...new Set([first, ...(pinned ?? []), ...moving])].map((tag) =>
+    compact({
+      reference: `${repository}:${tag}`,
+      name: tag,
+      class: tag === first ? 'recommended' : undefined,
+      lab: moving.has(tag) ? { imagePullPolicy: 'Always' } : undefined,
+    }),
   );
   return { list };
 }

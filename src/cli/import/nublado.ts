@@ -28,7 +28,9 @@ export function importNublado(root: Source): ImporterResult {
   const top = importTop(config);
   const images = importNubladoImages(config.within('images'));
   config.at('dropdownMenu')?.remarked('images.list', 'the menu has what is listed, and nothing else');
-  const lab = importNubladoLab(config.within('lab'), image);
+  // The hub goes on asking it, too: the value stays there.
+  const repertoireUrl = root.at('global', 'repertoireUrl')?.text() ?? `${url}/repertoire`;
+  const lab = importNubladoLab(config.within('lab'), { image, repertoireUrl });
   explainRest(config);
   for (const rest of config.unsettled()) rest.lost('there is no setting for it');
   if (controller !== undefined && controller !== config) explainController(controller);
