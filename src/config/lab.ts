@@ -29,7 +29,6 @@ export const lab = labSettings
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'sidecars', 'podPatch', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'pullTimeout', 'containerTimeout', 'spawnTimeout'], checkTimeouts),
-    crossCheck(['containerDefaults'], checkContainerDefaults),
     crossCheck([...PERSONAL_KEYS], checkPlaceholders),
   )
   .transform((settings) => ({
@@ -223,10 +222,4 @@ function checkTimeouts(settings: Settings, report: Report): void {
   for (const key of ['schedulingTimeout', 'pullTimeout', 'containerTimeout'] as const) {
     if ((settings[key] ?? 0) > settings.spawnTimeout) report([key], 'expected no more than spawnTimeout');
   }
-}
-
-function checkContainerDefaults({ containerDefaults }: Settings, report: Report): void {
-  const { cpu, cpuRequest, memory, memoryRequest } = containerDefaults;
-  if (cpuRequest > cpu) report(['containerDefaults', 'cpuRequest'], 'expected no more than cpu, the limit');
-  if (memoryRequest > memory) report(['containerDefaults', 'memoryRequest'], 'expected no more than memory, the limit');
 }
