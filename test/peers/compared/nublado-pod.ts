@@ -1,3 +1,4 @@
+import { arrangeTags } from '../../../src/domain/image/tags/arrange.ts';
 import type {
   V1Container,
   V1EnvVar,
@@ -124,7 +125,7 @@ function notebook(site: Site, each: SiteCase): V1Container {
 }
 
 /** What the registry says of each tag. */
-const DIGEST = `sha256:${'5'.repeat(64)}`;
+export const DIGEST = `sha256:${'5'.repeat(64)}`;
 
 function unprivileged({ user }: SiteCase): V1Container['securityContext'] & object {
   return {
@@ -222,7 +223,7 @@ function environment({ lab, repository }: Site, each: SiteCase, given: Given): R
     ...(each.reset ? { RESET_USER_ENV: 'TRUE' } : {}),
     JUPYTER_IMAGE: reference,
     JUPYTER_IMAGE_SPEC: reference,
-    IMAGE_DESCRIPTION: each.tag,
+    IMAGE_DESCRIPTION: displayName(each.tag),
     IMAGE_DIGEST: DIGEST,
     CONTAINER_SIZE: `${capitalize(each.size)} (${shown})`,
     CPU_GUARANTEE: requests.cpu,
@@ -356,4 +357,19 @@ function mountsOf(lab: NubladoLab, isLab: boolean): V1VolumeMount[] {
       path === undefined ? [] : [{ name: 'secrets', mountPath: path, subPath: secretKey, readOnly }],
     ),
   ];
+}
+
+/** What Nublado calls a tag: goldens of its own are in test/domain/image/tags. */
+function displayName(tag: string): string {
+  const rules = {
+    grammar: 'rubin',
+    recommended: tag,
+    aliases: [],
+    pinned: [],
+    kinds: {},
+    include: [],
+    exclude: [],
+    deprecated: [],
+  } as const;
+  return arrangeTags([{ tag, digest: null }], rules, 0).tags[0]?.title ?? tag;
 }

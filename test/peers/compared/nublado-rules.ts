@@ -129,21 +129,6 @@ export const RULES: readonly Rule[] = [
       fact === 'mount /etc/nublado/discovery',
   },
   {
-    name: 'image by its tag',
-    kind: 'neutral',
-    why:
-      'The machine asks the registry what the recommended tag and aliases stand for, at each start of a lab (`imagePullPolicy: Always`); with Nublado the ' +
-      'controller has asked it.',
-    holds: (difference) => {
-      const { fact, theirs, ours } = difference;
-      const isNamed = fact === 'image' || isEnv(difference, 'JUPYTER_IMAGE', 'JUPYTER_IMAGE_SPEC');
-      return (
-        (isNamed && withoutMode(theirs).replace(/@sha256:.*$/, '') === withoutMode(ours)) ||
-        (fact === 'pull policy' && theirs === 'IfNotPresent' && ours === 'Always')
-      );
-    },
-  },
-  {
     name: 'privileged root',
     kind: 'neutral',
     why: 'The container that makes the home directory has the gid 0 as well as the uid, may write into its own file system, and sees /tmp.',
@@ -159,21 +144,5 @@ export const RULES: readonly Rule[] = [
     why: 'An init container that sees what the lab sees is told of its machine, too.',
     holds: ({ of, fact, theirs }) =>
       of === 'before' && theirs === undefined && /^env (?:K8S|KUBERNETES)_NODE_NAME$/.test(fact),
-  },
-  {
-    name: 'digest',
-    kind: 'lost',
-    why:
-      'IMAGE_DIGEST is empty, since the registry is not asked what a tag stands for. An entry of `images.list` whose reference has a digest ' +
-      '(`name:tag@sha256:…`) tells it.',
-    holds: (difference) => isEnv(difference, 'IMAGE_DIGEST') && withoutMode(difference.ours) === '',
-  },
-  {
-    name: 'new images',
-    kind: 'lost',
-    why:
-      'The newest releases, weeklies and dailies of the registry are not in the menu by themselves, and are not pulled before they are needed. ' +
-      'They have to be added to `images.list`.',
-    holds: ({ fact, ours }) => fact === 'newest images' && ours === undefined,
   },
 ];
