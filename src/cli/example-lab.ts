@@ -28,7 +28,7 @@ export type ExampleLab = Pick<
     /** Names of overlays; those that match the user when absent. */
     readonly overlays?: readonly string[];
     /** The profile and what is chosen for its options. */
-    readonly profile?: ChosenProfile;
+    readonly profile?: ChosenProfile | undefined;
   };
 
 /** The objects of a lab, with placeholders where secrets would be. It asks no cluster. */

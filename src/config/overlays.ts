@@ -20,7 +20,7 @@ const overlay = z.strictObject({
     .describe('For whom: whoever is in one of the groups, is one of the users or is an administrator.'),
   lab: overlaySettings.describe(
     `What is different for them: ${PIECE_KEYS.map((key) => `\`${key}\``).join(', ')}. Tables are merged by key; \`volumes\`, ` +
-      '`initContainers` and `sidecars` by name, `volumeMounts` by path; tolerations and spread constraints are added; `podPatch` is merged; ' +
+      '`initContainers` and `sidecars` by name, `extraObjects` by kind and name, `volumeMounts` by path; tolerations and spread constraints are added; `podPatch` is merged; ' +
       'anything else is replaced.',
   ),
 });

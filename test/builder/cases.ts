@@ -180,6 +180,17 @@ volumeMounts: [{ name: homes, mountPath: /home/rachel, subPath: "{escaped_userna
 `),
       { data: { key: base64('key-placeholder') } },
     ),
+    'extra-objects': buildWith(
+      configWithLab(`
+namespaces: shared
+namespace: hub
+serviceAccount: { name: "notebook-{slug}" }
+extraObjects:
+  - { apiVersion: v1, kind: ServiceAccount, metadata: { name: "notebook-{slug}", annotations: { example.org/role: "{username}" } } }
+  - { apiVersion: v1, kind: Secret, metadata: { name: "settings-{slug}" }, data: { plain: dGV4dA== } }
+  - { apiVersion: v1, kind: ConfigMap, metadata: { name: "hello-{slug}" }, data: { text: "Hello {unescaped_username}" } }
+`),
+    ),
     'hostile-unicode': hostile('Ünï çødé/../☃:💥\n'),
     'hostile-long': hostile('x'.repeat(200)),
     'hostile-double-dash': hostile('a--b'),

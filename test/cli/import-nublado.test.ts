@@ -33,11 +33,36 @@ describe('import nublado', () => {
     expect(pod.metadata?.labels).toMatchObject({ 'argocd.argoproj.io/instance': 'nublado-users' });
     // Those of the site stand between those that Nublado runs by itself.
     expect(pod.spec?.initContainers?.map(({ name, image }) => [name, image])).toEqual([
+      ['lab-discovery', 'ghcr.io/example/nublado:9.1'],
       ['nublado-std-inithome', 'ghcr.io/example/nublado:9.1'],
       ['prepare', 'ghcr.io/example/prepare:2'],
       ['nublado-std-landingpage', 'ghcr.io/example/nublado:9.1'],
       ['nublado-std-startup', 'ghcr.io/example/nublado:9.1'],
     ]);
+  });
+
+  it('has Argo CD leave labs alone that carry the label of an application', async () => {
+    const { stdout } = await runImport('nublado', NUBLADO_VALUES);
+    const { namespace, pod } = buildWith(parseConfig(stdout));
+    for (const { metadata } of [namespace ?? {}, pod]) {
+      expect(metadata).toMatchObject({
+        labels: { 'argocd.argoproj.io/instance': 'nublado-users' },
+        annotations: {
+          'argocd.argoproj.io/compare-options': 'IgnoreExtraneous',
+          'argocd.argoproj.io/sync-options': 'Prune=false',
+        },
+      });
+    }
+  });
+
+  it('tells labs of the service discovery of the site, and asks it before each lab', async () => {
+    const { stdout } = await runImport('nublado', NUBLADO_VALUES);
+    const { initContainers, containers } = buildWith(parseConfig(stdout)).pod.spec ?? {};
+    expect(parseConfig(stdout).lab.env).toMatchObject({ REPERTOIRE_BASE_URL: 'https://data.example.org/repertoire' });
+    const directory = { name: 'lab-discovery', mountPath: '/etc/nublado/discovery' };
+    expect(initContainers?.[0]?.volumeMounts).toContainEqual(directory);
+    expect(initContainers?.at(-1)?.volumeMounts).toContainEqual({ ...directory, readOnly: true });
+    expect(containers?.[0]?.volumeMounts).toContainEqual({ ...directory, readOnly: true });
   });
 
   it('finds images where Nublado finds them, by the same rules', async () => {

@@ -1,4 +1,5 @@
 import type {
+  KubernetesObject,
   V1ConfigMap,
   V1LimitRange,
   V1Namespace,
@@ -31,6 +32,7 @@ import {
 import { buildNetworkPolicy } from './network-policy.ts';
 import { buildObjectNames, SPEC_HASH_ANNOTATION } from '../../domain/lab/object-names.ts';
 import type { Occupant } from '../../domain/lab/placeholders.ts';
+import { buildExtraObjects } from './extra-objects.ts';
 import { personalize } from './personalize.ts';
 import { placeOf } from './place.ts';
 import { buildPod } from './pod.ts';
@@ -59,6 +61,8 @@ export interface LabObjects {
   readonly resourceQuota?: V1ResourceQuota;
   readonly networkPolicy?: V1NetworkPolicy;
   readonly service: V1Service;
+  /** What the configuration has each lab made with; Secrets among them are made as those of the lab. */
+  readonly extraObjects?: KubernetesObject[];
   readonly pod: V1Pod;
 }
 
@@ -119,12 +123,14 @@ export class LabBuilder {
       // Where it is was decided when the lab was asked for, whatever the configuration says by now.
       names: buildObjectNames(key, input.lab),
     };
+    const extraObjects = buildExtraObjects(context);
     return {
       ...(input.lab.objectName === undefined ? buildStaying(context) : {}),
       volumeClaims: buildVolumeClaims(context),
       service: buildService(context),
       envSecret: buildEnvSecret(context),
       ...defined({ secret: buildLabSecret(context), pullSecret: buildPullSecret(context) }),
+      ...(extraObjects.length === 0 ? {} : { extraObjects }),
       pod: buildPod(context),
     };
   }

@@ -30,7 +30,9 @@ export function importNublado(root: Source): ImporterResult {
     config.within('images'),
     config.at('dropdownMenu') ?? config.at('lab', 'dropdownMenu'),
   );
-  const lab = importNubladoLab(config.within('lab'), image);
+  // The hub goes on asking it, too: the value stays there.
+  const repertoireUrl = root.at('global', 'repertoireUrl')?.text() ?? `${url}/repertoire`;
+  const lab = importNubladoLab(config.within('lab'), { image, repertoireUrl });
   explainRest(config);
   for (const rest of config.unsettled()) rest.lost('there is no setting for it');
   if (controller !== undefined && controller !== config) explainController(controller);
