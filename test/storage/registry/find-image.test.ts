@@ -130,6 +130,18 @@ describe('an image of one architecture', () => {
     expect(await problemOf(find())).toMatchObject({ reason: 'RegistryUnavailable', transient: true });
   });
 
+  it('is null where Docker Hub does not take its own token', async () => {
+    server.answer(({ url }) =>
+      url.startsWith('/token')
+        ? { status: 200, body: '{"token":"tok"}' }
+        : { status: 401, headers: { 'www-authenticate': `Bearer realm="${server.url}/token"` } },
+    );
+    const hub = makeRegistry({ host: 'docker.io', url: server.url }).registry;
+    expect(await hub.findImage('library/none', '1', { signal })).toBeNull();
+    await hub.close();
+    await expect(find()).rejects.toMatchObject({ reason: 'RegistryDenied', transient: false });
+  });
+
   it('is found where HEAD is not known, or says nothing', async () => {
     const digest = contents.putImage('labs/a', '1', [7]);
     for (const status of [405, 501, 200]) {

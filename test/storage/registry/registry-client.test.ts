@@ -190,6 +190,23 @@ describe('an image that is not there', () => {
     }
   });
 
+  it('is asked for with a token for its own repository, whatever was asked for last', async () => {
+    let status = 200;
+    registry.answer(({ url, headers }) => {
+      if (url.startsWith('/token')) return json({ token: 'tok', expires_in: 300 });
+      if (headers.authorization !== undefined) return status === 200 ? FOUND : { status };
+      const scope = `repository:${url.split('/').slice(2, 4).join('/')}:pull`;
+      return { status: 401, headers: { 'www-authenticate': `Bearer realm="${registry.url}/token",scope="${scope}"` } };
+    });
+    const client = withPassword();
+    await find(client, 'labs/a:1');
+    await find(client, 'labs/b:1');
+    status = 403;
+    expect(await find(client, 'labs/a:1')).toBeNull();
+    const asked = registry.lines.filter((line) => line.startsWith('GET /token'));
+    expect(asked.at(-1)).toBe('GET /token?scope=repository:labs/a:pull,push');
+  });
+
   it('is found where the token for pushing shows it', async () => {
     registry.answer(({ url, headers }) => {
       if (url.startsWith('/token')) return json({ token: url.includes('push') ? 'all' : 'some' });
