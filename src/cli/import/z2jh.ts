@@ -6,6 +6,7 @@ import { HUB_NAMESPACE, importNetwork } from './network.ts';
 import { explainAccount, importOverride } from './override.ts';
 import { importPlacement } from './placement.ts';
 import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
+import { settleFile } from './private-key.ts';
 import { importAmounts, importProfiles, movingPolicy, type ProfilesContext } from './profiles.ts';
 import type { Json, Source, Table } from './source.ts';
 import { importLabMounts, importVolumes, namesOf, type Claims, type Pieces } from './volumes.ts';
@@ -249,7 +250,7 @@ function importFiles(files: Source): Record<string, Json> {
           : { base64: bytes.value }
         : { [/\.ya?ml$/.test(path) ? 'yaml' : 'json']: data.value };
     const octal = mode === undefined ? {} : { mode: `0${Number(mode.value).toString(8)}` };
-    file.mapped(`lab.files[${JSON.stringify(path)}]`);
+    settleFile(file, `lab.files[${JSON.stringify(path)}]`);
     found[path] = 'text' in content && mode === undefined ? content.text : { ...content, ...octal };
   }
   return found;
