@@ -84,6 +84,16 @@ describe('import nublado', () => {
     expect(report.lost.filter(({ path }) => path.includes('.images.'))).toEqual([]);
   });
 
+  it('says where a file of labs holds a private key', async () => {
+    const values = NUBLADO_VALUES.replace('"b = c"', '"-----BEGIN RSA PRIVATE KEY-----"');
+    const { report } = await runImport('nublado', values);
+    expect(report.remarked).toContainEqual({
+      path: 'controller.config.lab.files["/opt/conf/a.cfg"]',
+      to: 'lab.files',
+      why: expect.stringContaining('a private key') as string,
+    });
+  });
+
   it('says what became of every value, and drops none', async () => {
     const { report } = await runImport('nublado', NUBLADO_VALUES);
     expect(untold(NUBLADO_VALUES, report)).toEqual([]);

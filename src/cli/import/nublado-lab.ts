@@ -2,6 +2,7 @@ import { isRecord } from '../../util/is-record.ts';
 import { importCpu } from './amounts.ts';
 import { nubladoInitContainers } from './nublado-init.ts';
 import { compact } from './pod-pieces.ts';
+import { settleFile } from './private-key.ts';
 import type { Json, Source, Table } from './source.ts';
 
 /** Keys whose values are handed on as they are, and what Nublado does without them. */
@@ -11,7 +12,6 @@ const SAME: readonly (readonly [from: string, to: readonly string[], otherwise?:
   ['defaultSize', ['defaultSize']],
   ['deleteTimeout', ['deleteTimeout'], '1m'],
   ['emptyDirSource', ['tmp', 'medium'], 'memory'],
-  ['files', ['files']],
   ['homedirPrefix', ['home', 'prefix'], '/home'],
   ['homedirSchema', ['home', 'schema'], 'username'],
   ['homedirSuffix', ['home', 'suffix']],
@@ -60,6 +60,7 @@ export function importNubladoLab(lab: Source, { image, repertoireUrl }: Beside):
     ...importNames(lab),
     ...made,
     env: importEnv(lab, repertoireUrl),
+    files: importFiles(lab),
     ...importApplication(lab),
     ...importSecrets(lab),
     ...importVolumes(lab, image),
@@ -112,6 +113,12 @@ function importEnv(lab: Source, repertoireUrl: string): Json {
     JUPYTERLAB_CONFIG_DIR: directory?.text() ?? '/opt/lsst/software/jupyterlab',
     ...Object.fromEntries(own),
   };
+}
+
+function importFiles(lab: Source): Json {
+  const files = lab.at('files');
+  for (const [, file] of files?.entries() ?? []) settleFile(file, 'lab.files');
+  return isRecord(files?.value) ? files.value : undefined;
 }
 
 /** By its label Argo CD knows what belongs to an application. */
