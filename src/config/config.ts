@@ -20,6 +20,7 @@ export type VolumeMountConfig = LabConfig['volumeMounts'][number];
 export type InitContainerConfig = LabConfig['initContainers'][number];
 export type CopiedSecretConfig = LabConfig['secrets'][number];
 export type ImageConfig = Config['images']['list'][number];
+export type PrepullConfig = NonNullable<Config['images']['prepull']>;
 export type TokenConfig = Config['auth']['tokens'][number];
 
 /** What a configuration file may contain. */

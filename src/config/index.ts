@@ -12,6 +12,7 @@ export {
   type InitContainerConfig,
   type LabConfig,
   type LabSizeConfig,
+  type PrepullConfig,
   type ProfileConfig,
   type ProfileOptionConfig,
   type TokenConfig,

@@ -7,6 +7,7 @@ import { lab } from './lab.ts';
 import { overlaySettings } from './lab-overlay.ts';
 import { taggedImage } from './lab-pieces.ts';
 import { groupNames } from './lab-size.ts';
+import { prepull } from './images/prepull.ts';
 import { leadership } from './leadership.ts';
 import { limits } from './limits.ts';
 import { dnsLabel } from './kubernetes.ts';
@@ -87,6 +88,11 @@ export const configSchema = z
           .check(uniqueBy('reference'), uniqueBy('class'))
           .describe('Images in the form, in this order.'),
         allowOther: z.boolean().default(false).describe('Let users name any other image.'),
+        prepull: prepull
+          .optional()
+          .describe(
+            'Pull wanted images to the nodes before anybody asks for them (docs/images.md); not done when absent.',
+          ),
       })
       .describe('What labs can run.'),
     quotas: quotas.prefault({}).describe('What users may have at once.'),
