@@ -19,6 +19,7 @@ import { type BuildStage, type BuildStageOptions, createBuildStage } from './bui
 import { ConfigFile } from './config-file.ts';
 import { createLabs } from './labs.ts';
 import { leaseElection } from './leadership.ts';
+import { createPrepull } from './prepull.ts';
 import type { Runtime } from './cluster.ts';
 
 /** How long upstream services may go on answering when the program stops; requests in progress have a little longer. */
@@ -56,12 +57,11 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   const shared = { client, controller: own, logger };
   const stage = await buildsFor(config, { ...shared, isLeader: () => manager.isLeader });
   const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
-  for (const parts of [labs, ...(stage === undefined ? [] : [stage])]) {
-    manager
-      .addCache(...parts.caches)
-      .addComponent(...parts.components)
-      .addController(...parts.controllers);
+  const prepull = createPrepull({ ...shared, config, podName: process.env['POD_NAME'] });
+  for (const parts of [labs, prepull, ...(stage === undefined ? [] : [stage])]) {
+    manager.addCache(...parts.caches).addController(...parts.controllers);
   }
+  manager.addComponent(...labs.components, ...(stage?.components ?? []));
   if (keys !== undefined) manager.addController(signingKeysController(keys, logger));
   const identification = createIdentification(config, {
     logger,
@@ -74,6 +74,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
       labs: by,
       health: () => manager.health(),
       builds: stage?.builds,
+      prepull: prepull.view,
       config: now,
       identification: { ...identification, users: identification.usersOf(now) },
       callLimits: calls,
@@ -89,6 +90,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
       const app = appFor(next, configured.labs);
       // Only now, when nothing can fail any more, and both in the same moment.
       labs.use(configured);
+      prepull.use(next);
       server.use(app);
     };
     manager.addComponent(new ConfigFile({ source, config, use, logger }));

@@ -4,6 +4,7 @@ import type { SigningKeys } from '../../auth/keys/loaded-keys.ts';
 import type { CallLimits } from './context.ts';
 import type { Config } from '../../config/index.ts';
 import type { BuildService } from '../../reconcile/builds/build-service.ts';
+import type { PrepullView } from '../../domain/image/prepull/view.ts';
 import type { Health } from '../../reconcile/health.ts';
 import type { LabService } from '../../reconcile/labs/lab-service.ts';
 
@@ -12,6 +13,8 @@ export interface AppDeps {
   readonly labs: LabService;
   /** Absent where no builds are configured: their routes then say so. */
   readonly builds?: BuildService | undefined;
+  /** Which images are pulled ahead, and where they are; absent where none are. */
+  readonly prepull?: PrepullView | undefined;
   /** How each part of the program is; absent where nobody says so. */
   readonly health?: (() => readonly Health[]) | undefined;
   readonly config: Config;

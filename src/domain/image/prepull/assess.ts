@@ -15,7 +15,7 @@ export interface PrepullSettings {
   /** Share of a node's ephemeral storage that wanted images may take, 0 to 1. */
   readonly diskShare: number;
   /** When in the day pulls may begin; undefined for always. */
-  readonly window: PullWindow | undefined;
+  readonly window?: PullWindow | undefined;
 }
 
 export interface PullWindow {
@@ -50,7 +50,13 @@ export function assessNode(
 ): NodeAssessment {
   const reason = whyNoLabs(node, placement);
   if (reason !== undefined) return { node, isEligible: false, comment: reason, images: [] };
-  const suitable = wanted.filter(({ architectures }) => runsOn(node, architectures));
+  const seen = new Set<string>();
+  const suitable = wanted.filter(({ digest, architectures }) => {
+    // Two tags of one image are one image.
+    const isSuitable = !seen.has(digest) && runsOn(node, architectures);
+    seen.add(digest);
+    return isSuitable;
+  });
   const room = node.ephemeralStorage === null ? Number.POSITIVE_INFINITY : node.ephemeralStorage * diskShare;
   let taken = 0;
   const images: WantedImage[] = [];
