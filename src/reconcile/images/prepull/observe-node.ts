@@ -11,27 +11,31 @@ export interface CachedNode extends Cached {
 const DIGEST = /@(sha256:[0-9a-f]{64})$/;
 
 /** Of a node of ten kilobytes and more, what decides about images: less than one. */
-export function observeNode({ metadata, spec, status }: V1Node, intern: (text: string) => string): CachedNode {
+export function observeNode({ metadata = {}, spec, status }: V1Node, intern: (text: string) => string): CachedNode {
+  const { name = '', uid = '', resourceVersion = '', labels = {}, creationTimestamp = 0 } = metadata;
+  const node = {
+    name,
+    labels: internAll(labels, intern),
+    taints: (spec?.taints ?? []).map(({ key, value = '', effect }) => ({ key, value, effect })),
+    isUnschedulable: spec?.unschedulable ?? false,
+    createdAt: new Date(creationTimestamp).getTime(),
+    ...observeStatus(status ?? {}, intern),
+  };
+  return { uid, resourceVersion, node };
+}
+
+function observeStatus(status: V1NodeStatus, intern: (text: string) => string) {
   return {
-    uid: metadata?.uid ?? '',
-    resourceVersion: metadata?.resourceVersion ?? '',
-    node: {
-      name: metadata?.name ?? '',
-      labels: internAll(metadata?.labels ?? {}, intern),
-      taints: (spec?.taints ?? []).map(({ key, value = '', effect }) => ({ key, value, effect })),
-      isUnschedulable: spec?.unschedulable ?? false,
-      isReady: isTrue(status, 'Ready'),
-      hasDiskPressure: isTrue(status, 'DiskPressure'),
-      ephemeralStorage: parseQuantity(status?.allocatable?.['ephemeral-storage']) ?? null,
-      architecture: status?.nodeInfo?.architecture ?? null,
-      digests: digestsOf(status?.images ?? [], intern),
-      createdAt: new Date(metadata?.creationTimestamp ?? 0).getTime(),
-    },
+    isReady: isTrue(status, 'Ready'),
+    hasDiskPressure: isTrue(status, 'DiskPressure'),
+    ephemeralStorage: parseQuantity(status.allocatable?.['ephemeral-storage']) ?? null,
+    architecture: status.nodeInfo?.architecture ?? null,
+    digests: digestsOf(status.images ?? [], intern),
   };
 }
 
-function isTrue(status: V1NodeStatus | undefined, wanted: string): boolean {
-  return status?.conditions?.find(({ type }) => type === wanted)?.status === 'True';
+function isTrue({ conditions }: V1NodeStatus, wanted: string): boolean {
+  return conditions?.find(({ type }) => type === wanted)?.status === 'True';
 }
 
 function digestsOf(images: readonly V1ContainerImage[], intern: (text: string) => string): Set<string> {
