@@ -39,6 +39,8 @@ interface NodeState extends NodeOptions {
   /** References as pulled, to the digests that they name. */
   readonly images: Map<string, number>;
   readonly conditions: Map<string, object>;
+  /** Pulls so far. */
+  changes: number;
   isReporting: boolean;
   isSilent: boolean;
 }
@@ -101,6 +103,7 @@ export class ImageNodes {
       ...options,
       images: new Map(),
       conditions: new Map(),
+      changes: 0,
       isReporting: false,
       isSilent: false,
     });
@@ -192,6 +195,7 @@ export class ImageNodes {
         pull: (image, where, ends) => this.#pull(pull, image, where, ends),
         onPulled: (image) => {
           node.images.set(image, this.#sizeOf(image));
+          node.changes += 1;
           this.#reportSoon(node);
         },
         signal,
@@ -220,8 +224,12 @@ export class ImageNodes {
     const task = (async () => {
       try {
         await pause(this.#options.statusMs ?? 0, signal);
+        // One after another, as a kubelet does.
+        for (let told = -1; told !== node.changes;) {
+          told = node.changes;
+          await this.#report(node);
+        }
         node.isReporting = false;
-        await this.#report(node);
       } catch (error) {
         if (!signal.aborted && !isKubeError(error, 404)) throw error;
       }

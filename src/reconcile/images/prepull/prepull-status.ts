@@ -20,6 +20,7 @@ interface Picture {
   readonly nodes: readonly PrepullNode[];
 }
 
+const NOTHING: Picture = { warmth: new Map(), nodes: [] };
 /** For how long a picture is shown although nothing has changed: what is remembered becomes too old. Milliseconds. */
 const PICTURE_MS = 10_000;
 
@@ -52,6 +53,7 @@ export class PrepullStatus implements PrepullView {
     const { cache, wanted } = this.#options;
     const [config, images, at] = [this.#options.config(), wanted.wanted(), this.#clock.monotonic()];
     const last = this.#picture;
+    if (!cache.isSynced) return NOTHING;
     const isSame = last?.version === cache.version && last.config === config && this.#wanted === images;
     if (isSame && at - last.at < PICTURE_MS) return last.value;
     const value = this.#draw(config);
@@ -63,7 +65,7 @@ export class PrepullStatus implements PrepullView {
   #draw(config: Config): Picture {
     const { cache, wanted } = this.#options;
     const settings = prepullSettings(config);
-    if (settings === undefined || !cache.isSynced) return { warmth: new Map(), nodes: [] };
+    if (settings === undefined) return NOTHING;
     const images = wanted.wanted();
     const record = cache.record.value;
     const now = this.#clock.now();

@@ -46,6 +46,8 @@ export class Prepuller {
   readonly #starting = new Map<string, string>();
   #plan: { readonly plan: PrepullPlan; readonly key: string; readonly until: number } | undefined;
   #version = 0;
+  /** Makes another plan soon, while this replica leads. */
+  #wake: () => void = () => undefined;
 
   constructor(options: PrepullerOptions) {
     this.#options = options;
@@ -84,6 +86,7 @@ export class Prepuller {
     this.#options.cache.onChange(changed, signal);
     this.#options.wanted.onChange(changed, signal);
     signal.addEventListener('abort', () => clearTimeout(timer), { once: true });
+    this.#wake = changed;
     changed();
   };
 
@@ -91,7 +94,7 @@ export class Prepuller {
   plan(): PrepullPlan {
     const { cache, wanted, config } = this.#options;
     const now = this.#clock.now();
-    const key = `${String(cache.version)} ${String(this.#version)}`;
+    const key = `${String(cache.isSynced)} ${String(cache.version)} ${String(this.#version)}`;
     if (this.#plan !== undefined && this.#plan.key === key && now < this.#plan.until) return this.#plan.plan;
     const settings = prepullSettings(config());
     const plan =
@@ -108,6 +111,7 @@ export class Prepuller {
   /** Another configuration holds from now on. */
   reconfigured(): void {
     this.#version += 1;
+    this.#wake();
   }
 
   async reconcile(node: string, run: Run): Promise<Result | void> {
@@ -160,6 +164,7 @@ export class Prepuller {
     } finally {
       this.#starting.delete(start.node);
       this.#version += 1;
+      this.#wake();
     }
   }
 }
