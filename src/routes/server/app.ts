@@ -1,6 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { trustedPeers } from '../../auth/proxy/trusted-peers.ts';
 import { type Config, resolveQuota } from '../../config/index.ts';
+import { imageNodeRoutes, prepullRoutes } from '../images/prepulls.ts';
 import { accountRoutes } from '../pages/account.ts';
 import { auditTrail } from './audit.ts';
 import { binderRoutes } from '../binder/binder.ts';
@@ -69,6 +70,8 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   }
   app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
+  app.route(`${pathPrefix}/spawner/v1`, prepullRoutes(deps));
+  app.route(`${pathPrefix}/images/v1`, imageNodeRoutes(deps));
   app.route(`${pathPrefix}/builds/v1`, buildRoutes(deps, isTrusted));
   app.route(root, binderRoutes(deps));
   app.route(root, discoveryRoute(config));

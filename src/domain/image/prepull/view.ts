@@ -1,3 +1,5 @@
+import type { WantedImage } from '../wanted-image.ts';
+
 /** Where one wanted image stands over all nodes. */
 export interface Warmth {
   /** Eligible nodes that have it, and those that are to have it and lack it. */
@@ -33,6 +35,8 @@ export interface PrepullNode {
 export interface PrepullView {
   /** Whether the nodes are known: not before the first list of them, and not without the right to see them. */
   readonly isKnown: boolean;
+  /** The images that are pulled ahead, the most important first. */
+  wanted(): readonly WantedImage[];
   /** @returns undefined for an image that is not wanted */
   of(digest: string): Warmth | undefined;
   nodes(): readonly PrepullNode[];

@@ -2,7 +2,7 @@ import type { Config } from '../../../config/index.ts';
 import { assessNode, type NodeAssessment } from '../../../domain/image/prepull/assess.ts';
 import { has } from '../../../domain/image/prepull/record.ts';
 import type { PrepullNode, PrepullView, Warmth } from '../../../domain/image/prepull/view.ts';
-import type { WantedImages } from '../../../domain/image/wanted-image.ts';
+import type { WantedImage, WantedImages } from '../../../domain/image/wanted-image.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
 import type { PrepullCache } from './prepull-cache.ts';
 import { prepullSettings } from './settings.ts';
@@ -39,6 +39,10 @@ export class PrepullStatus implements PrepullView {
 
   get isKnown(): boolean {
     return this.#options.cache.isSynced;
+  }
+
+  wanted(): readonly WantedImage[] {
+    return this.#options.wanted.wanted();
   }
 
   of(digest: string): Warmth | undefined {
