@@ -20,6 +20,7 @@ export { DELAYS, type Delays } from './kubelet/delays.ts';
 export type { BuildScript } from './kubelet/build-script.ts';
 export { type Kubelet, type KubeletOptions, startKubelet } from './kubelet/index.ts';
 export { LocalLabs, LocalLabsError } from './processes/local-labs.ts';
+export { ImageNodes, type ImageNodesOptions, type NodeOptions, PullProblem } from './nodes/index.ts';
 export { startRegistry } from './registry/index.ts';
 export type { SandboxRequest } from './server.ts';
 

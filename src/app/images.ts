@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../config/index.ts';
+import type { WantedImage, WantedImages } from '../domain/image/wanted-image.ts';
 import type { Controller } from '../reconcile/controller.ts';
 import type { Cache } from '../reconcile/health.ts';
 import { ConfiguredImages } from '../reconcile/images/configured-images.ts';
@@ -8,6 +9,7 @@ import { ImageCache } from '../reconcile/images/image-cache.ts';
 import { ImageCatalogue } from '../reconcile/images/image-catalogue.ts';
 import type { ImageService } from '../reconcile/images/image-service.ts';
 import { ImageSources, imageSourcesController } from '../reconcile/images/image-sources.ts';
+import { wantedImages } from '../reconcile/images/offered-images.ts';
 import type { Registries } from '../reconcile/images/read-source.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { Authorities } from '../storage/outbound/authorities.ts';
@@ -30,6 +32,8 @@ export interface ImagePartsOptions {
 export interface ImageParts {
   readonly caches: readonly Cache[];
   readonly controllers: readonly Controller[];
+  /** The images that are to be on the nodes, by the configuration that holds now. */
+  readonly wanted: WantedImages;
   /** The images of another configuration. */
   by(config: Config): ImageService;
   /** From now on, this configuration says what is read. */
@@ -40,17 +44,26 @@ export interface ImageParts {
 /** Wires what reads registries and what knows of it. */
 export function createImages({ client, config, controller, logger, ...given }: ImagePartsOptions): ImageParts {
   let current = config;
+  const wanted = new Wanted();
   const own = new OwnRegistries({ client, controller, logger, config: () => current });
   const registries = given.registries ?? own;
-  const cache = new ImageCache({ client, controller, logger, onChange: (name) => reading.enqueue(name) });
+  const onChange = (name: string) => {
+    reading.enqueue(name);
+    wanted.changed();
+  };
+  const cache = new ImageCache({ client, controller, logger, onChange });
   const sources = new ImageSources({ client, cache, registries, controller, config: () => current });
   const reading = imageSourcesController(sources, cache, logger);
+  const by = (next: Config) => new ImageCatalogue({ config: next, cache, registries, logger });
+  wanted.use(by(config));
   return {
     caches: [cache],
     controllers: [reading],
-    by: (next) => new ImageCatalogue({ config: next, cache, registries, logger }),
+    wanted,
+    by,
     use(next) {
       current = next;
+      wanted.use(by(next));
       for (const name of sources.keys()) reading.enqueue(name);
     },
     close: () => own.close(),
@@ -58,14 +71,43 @@ export function createImages({ client, config, controller, logger, ...given }: I
 }
 
 /** For a cluster in which nothing is pulled: no registry is asked. */
-export function configuredImages(): ImageParts {
+export function configuredImages(config: Config): ImageParts {
+  const wanted = new Wanted();
+  const by = (next: Config) => new ConfiguredImages(next);
+  wanted.use(by(config));
   return {
     caches: [],
     controllers: [],
-    by: (config) => new ConfiguredImages(config),
-    use: () => undefined,
+    wanted,
+    by,
+    use: (next) => wanted.use(by(next)),
     close: () => Promise.resolve(),
   };
+}
+
+/** The wanted images of what is offered now, as far as their digests are known. */
+class Wanted implements WantedImages {
+  readonly #listeners = new Set<() => void>();
+  #images: ImageService | undefined;
+
+  use(images: ImageService): void {
+    this.#images = images;
+    this.changed();
+  }
+
+  changed(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  wanted(): readonly WantedImage[] {
+    return wantedImages(this.#images?.offered() ?? []);
+  }
+
+  onChange(listener: () => void, signal: AbortSignal): void {
+    if (signal.aborted) return;
+    this.#listeners.add(listener);
+    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
+  }
 }
 
 interface OwnRegistriesOptions {

@@ -20,6 +20,7 @@ import { ConfigFile } from './config-file.ts';
 import { configuredImages, createImages } from './images.ts';
 import { createLabs } from './labs.ts';
 import { leaseElection } from './leadership.ts';
+import { createPrepull } from './prepull.ts';
 import type { Runtime } from './cluster.ts';
 
 /** How long upstream services may go on answering when the program stops; requests in progress have a little longer. */
@@ -59,8 +60,11 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
   // In the sandbox nothing is pulled: any name of an image will do there.
   const images =
-    cluster.isShared || config.images.sources.length > 0 ? createImages({ ...shared, config }) : configuredImages();
-  for (const parts of [labs, images, ...(stage === undefined ? [] : [stage])]) {
+    cluster.isShared || config.images.sources.length > 0
+      ? createImages({ ...shared, config })
+      : configuredImages(config);
+  const prepull = createPrepull({ ...shared, config, wanted: images.wanted, podName: process.env['POD_NAME'] });
+  for (const parts of [labs, images, prepull, ...(stage === undefined ? [] : [stage])]) {
     manager
       .addCache(...parts.caches)
       .addComponent(...('components' in parts ? parts.components : []))
@@ -77,6 +81,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
     createApp({
       labs: by,
       images: images.by(now),
+      prepull: prepull.view,
       health: () => manager.health(),
       builds: stage?.builds,
       config: now,
@@ -95,6 +100,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
       // Only now, when nothing can fail any more, and both in the same moment.
       labs.use(configured);
       images.use(next);
+      prepull.use(next);
       server.use(app);
     };
     manager.addComponent(new ConfigFile({ source, config, use, logger }));

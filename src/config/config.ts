@@ -21,6 +21,7 @@ export type InitContainerConfig = LabConfig['initContainers'][number];
 export type CopiedSecretConfig = LabConfig['secrets'][number];
 export type ImagesConfig = Config['images'];
 export type ImageConfig = ImagesConfig['list'][number];
+export type PrepullConfig = NonNullable<ImagesConfig['prepull']>;
 export type ImageSourceConfig = ImagesConfig['sources'][number];
 export type TokenConfig = Config['auth']['tokens'][number];
 

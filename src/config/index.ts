@@ -15,6 +15,7 @@ export {
   type InitContainerConfig,
   type LabConfig,
   type LabSizeConfig,
+  type PrepullConfig,
   type ProfileConfig,
   type ProfileOptionConfig,
   type TokenConfig,

@@ -7,10 +7,11 @@ import { buildConfig, ConfigError, parseConfig, parseInput } from './load.ts';
 const WHILE_RUNNING = ['users', 'images', 'quotas', 'lab', 'overlays', 'limits'] as const;
 
 /**
- * What the program is wired by although it is below one of those keys: where labs are looked for, the keys that tokens are signed
- * with, and the counters of callers.
+ * What the program is wired by although it is below one of those keys: what is watched of nodes, where labs are looked for, the keys
+ * that tokens are signed with, and the counters of callers.
  */
 const AT_START = {
+  images: (key: string) => key === 'prepull',
   lab: (key: string) => ['namespaces', 'namespace', 'token'].includes(key),
   limits: (key: string) => key !== 'labsPerUser',
 } as const;

@@ -4,6 +4,7 @@ import { groupNames } from '../lab-size.ts';
 import { positiveDuration } from '../units.ts';
 import { writeInPattern } from '../write-in.ts';
 import { image } from './image.ts';
+import { prepull } from './prepull.ts';
 import { registryOfImages, source } from './sources.ts';
 
 const MINUTE = 60_000;
@@ -52,6 +53,9 @@ export const images = z
         'Whether labs run the digest that a tag stood for when they were asked for. `required`: no lab starts while its registry cannot say it. ' +
           '`preferred`: then it starts by the tag. `never`: labs run tags, and no registry is asked for digests.',
       ),
+    prepull: prepull
+      .optional()
+      .describe('Pull wanted images to the nodes before anybody asks for them (docs/images.md); not done when absent.'),
     allowOther: z
       .union([z.boolean(), otherImages], { error: 'expected true, false, or groups and pattern' })
       .default(false)

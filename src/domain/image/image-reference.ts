@@ -93,3 +93,8 @@ export function pinned(reference: string, digest: string): string {
   if (parseImageReference(image) === undefined) throw new TypeError('expected an image reference and a digest');
   return image;
 }
+
+/** The reference with its tag, for people, and the digest, which counts. One that has a digest stays as it is. */
+export function pinnedReference(reference: string, digest: string): string {
+  return reference.includes('@') ? reference : `${reference}@${digest}`;
+}

@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config/index.ts';
 import { Problem } from '../../domain/problem.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import { parseImageReference } from '../../domain/image/image-reference.ts';
+import { parseImageReference, pinnedReference } from '../../domain/image/image-reference.ts';
 import type { LabImage } from '../../domain/lab/lab.ts';
 import { withDeadline } from '../../util/deadline.ts';
 import { Memo } from '../../util/memo.ts';
@@ -105,9 +105,8 @@ export class ImageCatalogue implements ImageService {
   }
 }
 
-/** The reference keeps its tag, for people. */
 function pinnedBy(image: LabImage, digest: string): LabImage {
-  return { ...image, reference: `${image.reference}@${digest}`, digest };
+  return { ...image, reference: pinnedReference(image.reference, digest), digest };
 }
 
 function notThere(reference: string): LabwrightError {

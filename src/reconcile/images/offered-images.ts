@@ -1,7 +1,8 @@
 import type { Config, ImageClass, ImageConfig, ImageSourceConfig } from '../../config/index.ts';
 import { LISTED, repositoryOf } from '../../config/index.ts';
 import type { FoundImages } from '../../domain/image/found-images.ts';
-import { parseImageReference } from '../../domain/image/image-reference.ts';
+import { parseImageReference, pinnedReference } from '../../domain/image/image-reference.ts';
+import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import { arrangeTags } from '../../domain/image/tags/arrange.ts';
 import type { ArrangedTag } from '../../domain/image/tags/rules.ts';
 import { known, withoutDigest } from './read-source.ts';
@@ -118,4 +119,20 @@ function offerSource(
       tag,
     };
   });
+}
+
+/** What is to be on the nodes before anybody asks for it, the recommended image first; each image once, whatever its tags. */
+export function wantedImages(offered: readonly OfferedImage[]): readonly WantedImage[] {
+  const wanted = offered.filter(({ isWanted }) => isWanted);
+  const ordered = [...wanted.filter(isRecommended), ...wanted.filter((image) => !isRecommended(image))];
+  const byDigest = new Map<string, WantedImage>();
+  for (const { reference, digest, name = reference, size, architectures } of ordered) {
+    if (digest === null || byDigest.has(digest)) continue;
+    byDigest.set(digest, { reference: pinnedReference(reference, digest), digest, name, size, architectures });
+  }
+  return [...byDigest.values()];
+}
+
+function isRecommended({ classes }: OfferedImage): boolean {
+  return classes.includes('recommended');
 }

@@ -1,6 +1,6 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { parseImageReference } from '../../domain/image/image-reference.ts';
-import type { FindWarmth } from '../../domain/image/warmth.ts';
+import { type FindWarmth, warmthBy } from '../../domain/image/prepull/view.ts';
 import { ConfiguredImages } from '../../reconcile/images/configured-images.ts';
 import type { ImageService, SourceState } from '../../reconcile/images/image-service.ts';
 import type { OfferedImage } from '../../reconcile/images/offered-images.ts';
@@ -10,13 +10,14 @@ import { refuseInvalid } from '../server/errors.ts';
 import { type DetailedImage, type ImageCatalogue, listImages, type SpawnerImages } from './images-contract.ts';
 
 /** Which images labs can be started from, in Nublado's JSON and in one that says how current it is. */
-export function imageRoutes({ config, images = new ConfiguredImages(config), warmth }: AppDeps): OpenAPIHono<AppEnv> {
+export function imageRoutes({ config, images = new ConfiguredImages(config), prepull }: AppDeps): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
-  routes.openapi(listImages, (c) =>
-    c.req.valid('query').detail
+  routes.openapi(listImages, (c) => {
+    const warmth = warmthBy(prepull);
+    return c.req.valid('query').detail
       ? c.json(catalogueOf(images, warmth), 200)
-      : c.json(spawnerImages(images.offered(), warmth), 200),
-  );
+      : c.json(spawnerImages(images.offered(), warmth), 200);
+  });
   return routes;
 }
 

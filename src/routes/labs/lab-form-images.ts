@@ -1,6 +1,6 @@
 import type { LabSizeConfig } from '../../config/index.ts';
 import { htmlPattern, WRITE_IN_LENGTH } from '../../config/index.ts';
-import type { FindWarmth, Warmth } from '../../domain/image/warmth.ts';
+import type { FindWarmth, Warmth } from '../../domain/image/prepull/view.ts';
 import type { OfferedImage } from '../../reconcile/images/offered-images.ts';
 import { capitalize } from '../../util/capitalize.ts';
 import { type Html, markup } from '../pages/html.ts';

@@ -7,7 +7,7 @@ import {
   type ProfileConfig,
 } from '../../config/index.ts';
 import type { Quota } from '../../domain/user/user.ts';
-import type { FindWarmth } from '../../domain/image/warmth.ts';
+import type { FindWarmth } from '../../domain/image/prepull/view.ts';
 import type { OfferedImage } from '../../reconcile/images/offered-images.ts';
 import { capitalize } from '../../util/capitalize.ts';
 import { Html, markup } from '../pages/html.ts';

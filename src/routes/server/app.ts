@@ -1,6 +1,7 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { trustedPeers } from '../../auth/proxy/trusted-peers.ts';
 import { type Config, resolveQuota } from '../../config/index.ts';
+import { warmthBy } from '../../domain/image/prepull/view.ts';
 import { accountRoutes } from '../pages/account.ts';
 import { auditTrail } from './audit.ts';
 import { binderRoutes } from '../binder/binder.ts';
@@ -15,6 +16,7 @@ import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
 import { keyRoutes } from '../process/jwks.ts';
 import { getLabForm } from '../labs/lab-contract.ts';
 import { imageRoutes } from '../images/images.ts';
+import { imageNodeRoutes, prepullRoutes } from '../images/prepulls.ts';
 import { labForm } from '../labs/lab-form.ts';
 import { FORM_HANDLERS } from '../labs/lab-form-parts.ts';
 import { LAB_FORM_STYLE } from '../labs/lab-form-style.ts';
@@ -73,6 +75,8 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
   app.route(`${pathPrefix}/spawner/v1`, imageRoutes(deps));
+  app.route(`${pathPrefix}/spawner/v1`, prepullRoutes(deps));
+  app.route(`${pathPrefix}/images/v1`, imageNodeRoutes(deps));
   app.route(`${pathPrefix}/builds/v1`, buildRoutes(deps, isTrusted));
   app.route(root, binderRoutes(deps));
   app.route(root, discoveryRoute(config));
@@ -94,7 +98,7 @@ function trustedBy({ auth }: Config): (address: string | undefined) => boolean {
 }
 
 function formRoute(deps: AppDeps): OpenAPIHono<AppEnv> {
-  const { config, images = new ConfiguredImages(config), warmth } = deps;
+  const { config, images = new ConfiguredImages(config), prepull } = deps;
   const { users } = deps.identification;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: FORM_HANDLERS });
@@ -102,7 +106,11 @@ function formRoute(deps: AppDeps): OpenAPIHono<AppEnv> {
   return routes.openapi(getLabForm, async (c) => {
     const user = await users.find(c.req.valid('param').username, c.var.identity);
     const { last } = c.req.valid('query');
-    return c.body(labForm(offering(), { quota: resolveQuota(config, user), user, last, warmth }), 200, headers);
+    return c.body(
+      labForm(offering(), { quota: resolveQuota(config, user), user, last, warmth: warmthBy(prepull) }),
+      200,
+      headers,
+    );
   });
 }
 

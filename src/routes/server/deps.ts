@@ -3,8 +3,8 @@ import type { Identification } from '../../auth/identification.ts';
 import type { SigningKeys } from '../../auth/keys/loaded-keys.ts';
 import type { CallLimits } from './context.ts';
 import type { Config } from '../../config/index.ts';
-import type { FindWarmth } from '../../domain/image/warmth.ts';
 import type { BuildService } from '../../reconcile/builds/build-service.ts';
+import type { PrepullView } from '../../domain/image/prepull/view.ts';
 import type { Health } from '../../reconcile/health.ts';
 import type { ImageService } from '../../reconcile/images/image-service.ts';
 import type { LabService } from '../../reconcile/labs/lab-service.ts';
@@ -14,10 +14,10 @@ export interface AppDeps {
   readonly labs: LabService;
   /** What labs can be started from; by the configuration alone when absent. */
   readonly images?: ImageService | undefined;
-  /** Which machines have which images; absent where nobody keeps account. */
-  readonly warmth?: FindWarmth | undefined;
   /** Absent where no builds are configured: their routes then say so. */
   readonly builds?: BuildService | undefined;
+  /** Which images are pulled ahead, and where they are; absent where none are. */
+  readonly prepull?: PrepullView | undefined;
   /** How each part of the program is; absent where nobody says so. */
   readonly health?: (() => readonly Health[]) | undefined;
   readonly config: Config;

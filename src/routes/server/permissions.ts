@@ -45,6 +45,9 @@ export const permissions = {
   getUserStatus: { user: 'own', admin: 'own' },
   listImages: { admin: 'any' },
   getLabForm: { user: 'own', hub: 'any', admin: 'any' },
+  // What nodes are called and what they lack is for administrators.
+  getPrepulls: { admin: 'any' },
+  getImageNodes: { admin: 'any' },
   // A user lists and cancels what is the user's own, and may look at any build whose id the user has: see routes/builds/builds.ts.
   listBuilds: { user: 'own', hub: 'any', admin: 'any' },
   createBuild: { user: 'own', hub: 'any', admin: 'any' },

@@ -32,7 +32,11 @@ describe.concurrent('a lab that was promised on a digest', () => {
 
   it('has the settings of its source, also when the tag is offered no more', async () => {
     const reference = `registry.example/labs/science:1@sha256:${'a'.repeat(64)}`;
-    const source = { name: 'science', repository: 'registry.example/labs/science', lab: { extraLabels: { kind: 'science' } } };
+    const source = {
+      name: 'science',
+      repository: 'registry.example/labs/science',
+      lab: { extraLabels: { kind: 'science' } },
+    };
     const setting = await clusters.setting({ config: aConfig({}, { images: { sources: [source] } }) });
     await setting.labs.create({ ...aLab(), image: { reference, name: '1', digest: '', origin: 'science' } });
     await setting.untilPhase('running');

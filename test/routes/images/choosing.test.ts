@@ -6,6 +6,7 @@ import type { FoundImage, FoundImages } from '../../../src/domain/image/found-im
 import type { ImageService } from '../../../src/reconcile/images/image-service.ts';
 import { offerImages } from '../../../src/reconcile/images/offered-images.ts';
 import type { ErrorBody } from '../../../src/routes/server/errors.ts';
+import { aView } from './view.ts';
 import { aConfig, API, type Caller, fakeLabs, formRequest, testApp } from '../support.ts';
 
 const digest = (text: string) => `sha256:${text.repeat(64)}`;
@@ -175,7 +176,7 @@ describe('the list of images', () => {
     const config = catalogue();
     const warmth = (of: string) =>
       of === OTHER ? { nodes: ['node-1', 'node-2'], missing: [] } : { nodes: ['node-1'], missing: ['node-2'] };
-    return testApp({ config, images: serviceOf(config), warmth }).call(`${API}/images${query}`, { as });
+    return testApp({ config, images: serviceOf(config), prepull: aView(warmth) }).call(`${API}/images${query}`, { as });
   };
 
   it('is Nublado’s for administrators', async () => {

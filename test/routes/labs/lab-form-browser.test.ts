@@ -6,6 +6,7 @@ import '../../support/leaks.ts';
 import type { ImageService } from '../../../src/reconcile/images/image-service.ts';
 import { offerImages } from '../../../src/reconcile/images/offered-images.ts';
 import type { AppDeps } from '../../../src/routes/server/app.ts';
+import { aView } from '../images/view.ts';
 import { aConfig, API, fakeLabs, formRequest, IMAGE, testApp } from '../support.ts';
 
 /** Where Debian puts it; another one can be named in CHROMIUM. */
@@ -345,7 +346,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the images of sources in a browser', () 
     if (of === digest(39)) return { nodes: ['node-1'], missing: ['node-2'], pullMs: 42_000 };
     return { nodes: [], missing: ['node-1', 'node-2'] };
   };
-  const shown = { of, with: { images: service, warmth } };
+  const shown = { of, with: { images: service, prepull: aView(warmth) } };
 
   it('have the ones first that machines have, and say what has to be pulled', async () => {
     const { page, sent } = await open(shown);

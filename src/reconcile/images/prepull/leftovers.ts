@@ -1,0 +1,39 @@
+import type { Logger } from 'pino';
+import { prepullLabels } from '../../../builder/prepull/puller-pod.ts';
+import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
+import { isKubeError } from '../../../storage/kubernetes/kube-error.ts';
+import { ConfigMaps, Pods } from '../../../storage/kubernetes/resources.ts';
+import { RECORD_NAME } from '../../../domain/image/prepull/record-map.ts';
+import { Controller } from '../../controller.ts';
+
+export interface LeftoversOptions {
+  readonly client: KubeClient;
+  /** The controller's own namespace. */
+  readonly controller: string;
+  readonly logger: Logger;
+}
+
+/** Where images are not pulled ahead any more: removes what is left of it, once for each time that this replica becomes leader. */
+export function prepullLeftovers({ client, controller, logger }: LeftoversOptions): Controller {
+  const labelSelector = Object.entries(prepullLabels(controller))
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+  return new Controller({
+    name: 'prepull-leftovers',
+    caches: [],
+    sources: [],
+    keys: () => ['all'],
+    // Once is enough: nobody starts such pods any more.
+    resyncMs: 2 ** 31 - 1,
+    reconcile: async (_key, { signal }) => {
+      try {
+        await client.deleteCollection(Pods, controller, labelSelector, { gracePeriodSeconds: 0, signal });
+        await client.delete(ConfigMaps, { namespace: controller, name: RECORD_NAME }, { signal });
+      } catch (error) {
+        // Without the rights for it, nothing can have been started either.
+        if (!isKubeError(error, 403)) throw error;
+      }
+    },
+    logger,
+  });
+}
