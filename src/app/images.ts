@@ -8,6 +8,7 @@ import { ImageCache } from '../reconcile/images/image-cache.ts';
 import { ImageCatalogue } from '../reconcile/images/image-catalogue.ts';
 import type { ImageService } from '../reconcile/images/image-service.ts';
 import { ImageSources, imageSourcesController } from '../reconcile/images/image-sources.ts';
+import type { ReadyBuilds } from '../reconcile/images/read-builds.ts';
 import type { Registries } from '../reconcile/images/read-source.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { Authorities } from '../storage/outbound/authorities.ts';
@@ -22,6 +23,8 @@ export interface ImagePartsOptions {
   /** The controller's own namespace. */
   readonly controller: string;
   readonly logger: Logger;
+  /** Undefined where nothing is built. */
+  readonly builds?: ReadyBuilds | undefined;
   /** Tests give registries of their own. */
   readonly registries?: Registries;
 }
@@ -38,12 +41,12 @@ export interface ImageParts {
 }
 
 /** Wires what reads registries and what knows of it. */
-export function createImages({ client, config, controller, logger, ...given }: ImagePartsOptions): ImageParts {
+export function createImages({ client, config, controller, logger, builds, ...given }: ImagePartsOptions): ImageParts {
   let current = config;
   const own = new OwnRegistries({ client, controller, logger, config: () => current });
   const registries = given.registries ?? own;
   const cache = new ImageCache({ client, controller, logger, onChange: (name) => reading.enqueue(name) });
-  const sources = new ImageSources({ client, cache, registries, controller, config: () => current });
+  const sources = new ImageSources({ client, cache, registries, builds, controller, config: () => current });
   const reading = imageSourcesController(sources, cache, logger);
   return {
     caches: [cache],

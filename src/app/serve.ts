@@ -56,10 +56,13 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   });
   const shared = { client, controller: own, logger };
   const stage = await buildsFor(config, { ...shared, isLeader: () => manager.isLeader });
-  const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
+  const builds = stage?.builds;
+  const labs = createLabs({ ...shared, config, tokens, builds });
   // In the sandbox nothing is pulled: any name of an image will do there.
   const images =
-    cluster.isShared || config.images.sources.length > 0 ? createImages({ ...shared, config }) : configuredImages();
+    cluster.isShared || config.images.sources.length > 0
+      ? createImages({ ...shared, config, builds })
+      : configuredImages();
   for (const parts of [labs, images, ...(stage === undefined ? [] : [stage])]) {
     manager
       .addCache(...parts.caches)
@@ -78,7 +81,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
       labs: by,
       images: images.by(now),
       health: () => manager.health(),
-      builds: stage?.builds,
+      builds,
       config: now,
       identification: { ...identification, users: identification.usersOf(now) },
       callLimits: calls,
