@@ -123,7 +123,8 @@ function sayImages({ images, builds }: Config): string {
 function saySource(source: ImagesConfig['sources'][number]): string {
   if (source.builds === undefined) return `the tags of ${repositoryOf(source)}`;
   const { newest, repositories } = source.builds;
-  return `the newest ${newest} that were built from each repository that matches ${repositories.join(' or ')}`;
+  const patterns = repositories.map((pattern) => pattern.replaceAll('\\/', '/'));
+  return `the newest ${newest} that were built from each repository that matches ${patterns.join(' or ')}`;
 }
 
 function sayOther(allowOther: ImagesConfig['allowOther']): string[] {
