@@ -178,6 +178,26 @@ describe('a source of images that were built here', () => {
     expect(running.images.offered()).toMatchObject([{ size: null }, { architectures: ['amd64'] }]);
   });
 
+  it('does not offer again what the registry did not have, when it does not answer any more', async () => {
+    const [gone, stays] = [build(1), build(2)];
+    remove(gone);
+    const running = start({ rules: { newest: 5 } });
+    await untilOffered(running, stays);
+    setting.registry.trouble = 'cut';
+    const next = build(3);
+    look(running);
+    await untilOffered(running, next, stays);
+  });
+
+  it('leaves a registry that does not answer alone for the rest of a reading', async () => {
+    const images = Array.from({ length: 20 }, (_, at) => build(at)).reverse();
+    setting.registry.trouble = 'cut';
+    const running = start({ rules: { newest: 20 } });
+    await untilOffered(running, ...images);
+    // Four images at once, each with four attempts.
+    expect(questions().length).toBeLessThanOrEqual(16);
+  });
+
   it('keeps what each of two leaders has seen of the builds', async () => {
     const image = build(1);
     const [one, other] = [start(), start()];
