@@ -10,6 +10,7 @@ import { ImageCatalogue } from '../reconcile/images/image-catalogue.ts';
 import type { ImageService } from '../reconcile/images/image-service.ts';
 import { ImageSources, imageSourcesController } from '../reconcile/images/image-sources.ts';
 import { wantedImages } from '../reconcile/images/offered-images.ts';
+import type { ReadyBuilds } from '../reconcile/images/read-builds.ts';
 import type { Registries } from '../reconcile/images/read-source.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { Authorities } from '../storage/outbound/authorities.ts';
@@ -24,6 +25,8 @@ export interface ImagePartsOptions {
   /** The controller's own namespace. */
   readonly controller: string;
   readonly logger: Logger;
+  /** Undefined where nothing is built. */
+  readonly builds?: ReadyBuilds | undefined;
   /** Tests give registries of their own. */
   readonly registries?: Registries;
 }
@@ -42,7 +45,7 @@ export interface ImageParts {
 }
 
 /** Wires what reads registries and what knows of it. */
-export function createImages({ client, config, controller, logger, ...given }: ImagePartsOptions): ImageParts {
+export function createImages({ client, config, controller, logger, builds, ...given }: ImagePartsOptions): ImageParts {
   let current = config;
   const wanted = new Wanted();
   const own = new OwnRegistries({ client, controller, logger, config: () => current });
@@ -52,7 +55,7 @@ export function createImages({ client, config, controller, logger, ...given }: I
     wanted.changed();
   };
   const cache = new ImageCache({ client, controller, logger, onChange });
-  const sources = new ImageSources({ client, cache, registries, controller, config: () => current });
+  const sources = new ImageSources({ client, cache, registries, builds, controller, config: () => current });
   const reading = imageSourcesController(sources, cache, logger);
   const by = (next: Config) => new ImageCatalogue({ config: next, cache, registries, logger });
   wanted.use(by(config));

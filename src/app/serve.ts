@@ -57,11 +57,12 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   });
   const shared = { client, controller: own, logger };
   const stage = await buildsFor(config, { ...shared, isLeader: () => manager.isLeader });
-  const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
+  const builds = stage?.builds;
+  const labs = createLabs({ ...shared, config, tokens, builds });
   // In the sandbox nothing is pulled: any name of an image will do there.
   const images =
     cluster.isShared || config.images.sources.length > 0
-      ? createImages({ ...shared, config })
+      ? createImages({ ...shared, config, builds })
       : configuredImages(config);
   const prepull = createPrepull({ ...shared, config, wanted: images.wanted, podName: process.env['POD_NAME'] });
   for (const parts of [labs, images, prepull, ...(stage === undefined ? [] : [stage])]) {
@@ -83,7 +84,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
       images: images.by(now),
       prepull: prepull.view,
       health: () => manager.health(),
-      builds: stage?.builds,
+      builds,
       config: now,
       identification: { ...identification, users: identification.usersOf(now) },
       callLimits: calls,

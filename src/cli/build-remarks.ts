@@ -2,15 +2,22 @@ import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replacedVariables } from '../builder/build/build-command.ts';
 import { whyMatchesNothing } from '../domain/git/repository-patterns.ts';
-import type { BuildsConfig, ExecutorConfig } from '../config/index.ts';
+import type { BuildsConfig, Config, ExecutorConfig } from '../config/index.ts';
 
-/** What can be seen from here that will keep builds from running, though the configuration can be used; a sentence each. */
-export async function remarksOnBuilds(builds: BuildsConfig): Promise<string[]> {
+/**
+ * What can be seen from here that will keep builds from running, or their images from being offered, though the configuration can be used; a
+ * sentence each.
+ */
+export async function remarksOnBuilds({
+  builds,
+  images,
+}: Pick<Config, 'images'> & { readonly builds: BuildsConfig }): Promise<string[]> {
   const { executors, repositories, certificateAuthorities } = builds;
   const { allowed, denied } = repositories;
   const patterns = [
     ...allowed.map((source) => [source, false] as const),
     ...denied.map((source) => [source, true] as const),
+    ...images.sources.flatMap((source) => source.builds?.repositories ?? []).map((source) => [source, false] as const),
   ];
   const useless = patterns.flatMap(([source, denies]) => {
     const why = whyMatchesNothing(source, denies);

@@ -28,7 +28,7 @@ export async function checkConfig(file: string, tryInCluster?: TryInCluster): Pr
     const remarks = [
       ...remarksOnUsers(config),
       ...remarksOnLabs(config),
-      ...(builds === undefined ? [] : await remarksOnBuilds(builds)),
+      ...(builds === undefined ? [] : await remarksOnBuilds({ ...config, builds })),
     ];
     const asked =
       tryInCluster === undefined

@@ -80,12 +80,15 @@ function findUser(asked: ExampleLab, { auth, users }: Config): LabUser {
 }
 
 /** The image that is named, or the first of the list; where there are only sources, one of the first that could be there. */
-function findImage({ image }: Pick<ExampleLab, 'image'>, { images }: Config): LabInput['image'] {
+function findImage({ image }: Pick<ExampleLab, 'image'>, { images, builds }: Config): LabInput['image'] {
   const listed = image === undefined ? images.list[0] : images.list.find(({ reference }) => reference === image);
   const [source] = images.sources;
   if (image === undefined && listed === undefined && source !== undefined) {
     const { recommended, pinned, aliases } = source.tags;
-    const reference = `${repositoryOf(source)}:${recommended ?? pinned[0] ?? aliases[0] ?? 'latest'}`;
+    const reference =
+      source.builds === undefined
+        ? `${repositoryOf(source)}:${recommended ?? pinned[0] ?? aliases[0] ?? 'latest'}`
+        : `${builds?.registry.host ?? ''}/${PLACEHOLDER}:latest`;
     return { reference, name: reference, digest: '', origin: source.name };
   }
   const reference = listed?.reference ?? image ?? '';

@@ -114,12 +114,17 @@ function sayImages({ images, builds }: Config): string {
   const list = images.list.map(({ reference, groups }) => `${reference}${sayGroups(groups)}`);
   return [
     ...(list.length === 0 ? [] : [sayList(list)]),
-    ...images.sources.map(
-      (source) => `the tags of ${repositoryOf(source)}${sayGroups(source.groups)} (images.sources)`,
-    ),
+    ...images.sources.map((source) => `${saySource(source)}${sayGroups(source.groups)} (images.sources)`),
     ...sayOther(images.allowOther),
     ...(builds === undefined ? [] : ['those that are built from repositories (builds)']),
   ].join('; ');
+}
+
+function saySource(source: ImagesConfig['sources'][number]): string {
+  if (source.builds === undefined) return `the tags of ${repositoryOf(source)}`;
+  const { newest, repositories } = source.builds;
+  const patterns = repositories.map((pattern) => pattern.replaceAll('\\/', '/'));
+  return `the newest ${newest} that were built from each repository that matches ${patterns.join(' or ')}`;
 }
 
 function sayOther(allowOther: ImagesConfig['allowOther']): string[] {

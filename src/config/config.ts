@@ -39,7 +39,7 @@ export function sizeResources(size: LabSizeConfig): LabResources {
   };
 }
 
-/** The repository of a source as image references name it. */
+/** The repository of a source as image references name it; empty for images that were built here, which have one each. */
 export function repositoryOf({ repository, artifactRegistry }: ImageSourceConfig): string {
   if (artifactRegistry === undefined) return repository ?? '';
   const { location, project, repository: name, image } = artifactRegistry;

@@ -31,6 +31,7 @@ export {
   readConfigFile,
   type ConfigProblem,
 } from './load.ts';
+export { buildsUnreached } from './builds/repositories.ts';
 export { IMAGE_CLASSES, type ImageClass } from './images/image.ts';
 export { LISTED } from './images/sources.ts';
 export { describeHomes, type Homes } from './homes.ts';

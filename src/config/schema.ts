@@ -3,6 +3,7 @@ import { findHubNamespaces } from './hub-namespaces.ts';
 import { builds } from './builds/index.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
+import { checkBuiltImages } from './images/built-images.ts';
 import { images } from './images/index.ts';
 import { leadership } from './leadership.ts';
 import { limits } from './limits.ts';
@@ -68,7 +69,7 @@ export const configSchema = z
     builds: builds.optional().describe('Building images from repositories; none are built when absent.'),
     limits: limits.prefault({}).describe('What callers may take, and what requests may weigh.'),
   })
-  .check(checkOverlays, checkImageSizes, checkProfiles)
+  .check(checkOverlays, checkImageSizes, checkBuiltImages, checkProfiles)
   .transform((config) => {
     const { networkPolicy } = config.lab;
     const hubNamespaces = networkPolicy.hubNamespaces ?? findHubNamespaces(config.auth);

@@ -187,6 +187,21 @@ describe('check-config', () => {
     const { stdout } = await run('check-config', file);
     expect(stdout).toContain('note: the pattern "^git@github\\.com:ada/" of repositories matches nothing');
     expect(stdout.match(/note: the pattern/g)).toHaveLength(1);
+    const images = { sources: [{ name: 'built', builds: { repositories: ['^ftp://example.org/'] } }] };
+    await writeFile(file, JSON.stringify({ ...withBuilds({}), images }));
+    expect((await run('check-config', file)).stdout).toContain(
+      'note: the pattern "^ftp://example.org/" of repositories',
+    );
+  });
+
+  it('renders a lab of an image that was built here, with the settings of its source', async () => {
+    const file = join(folder, 'built.yaml');
+    const builds = { repositories: ['github\\.com/ada/'] };
+    const images = { sources: [{ name: 'built', builds, lab: { env: { FROM: 'built' } } }] };
+    await writeFile(file, JSON.stringify({ ...withBuilds({}), images }));
+    const { stdout } = await run('render', '--config', file, '--user', 'ada');
+    expect(stdout).toMatch(/image: registry\.example(?:\.org)?\/placeholder:latest/);
+    expect(stdout).toContain('FROM');
   });
 
   it('fails with everything that is wrong', async () => {

@@ -103,6 +103,16 @@ describe('the summary of a configuration', () => {
     expect(said).toContain('namespaces    one for each lab, lab-{slug}, kept for 15m after it');
   });
 
+  it('says which repositories images are offered of that were built here', () => {
+    const said = summaryOf({
+      images: { sources: [{ name: 'built', builds: { repositories: ['ada/', 'grace/'] }, groups: ['staff'] }] },
+      builds: { registry: { host: 'example.org' }, builder: { image: 'example.org/builder:1' } },
+    });
+    expect(said).toContain(
+      'images        the newest 5 that were built from each repository that matches ada/ or grace/ for staff (images.sources)',
+    );
+  });
+
   it('says which line asks for which level of Pod Security, also for some users only', () => {
     const text = stringify({
       ...BASE,

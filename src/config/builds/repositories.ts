@@ -11,7 +11,7 @@ const host = z.string().regex(/^(?:\*\.)?[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d{
 });
 
 /** A regular expression over canonical URLs, compiled once. */
-const pattern = z
+export const repositoryPattern = z
   .string()
   .max(1000)
   .transform((text, context) => {
@@ -45,14 +45,14 @@ export const repositories = z.strictObject({
     .default(['gh', 'gl', 'git', 'gist', 'zenodo'])
     .describe('Kinds of repositories: GitHub, GitLab, any Git server, gists, and DOIs of Zenodo.'),
   allowed: z
-    .array(pattern)
+    .array(repositoryPattern)
     .default([])
     .describe(
       'Where there are any, a repository must match one: regular expressions, found anywhere in its URL with or without ' +
         '`.git`; of GitHub also in `owner/name/ref`, as BinderHub has it.',
     ),
   denied: z
-    .array(pattern)
+    .array(repositoryPattern)
     .default([])
     .describe(
       'No repository that matches one of these, in whatever way it can be written, or to which a host sends on; wins over `allowed`.',

@@ -33,7 +33,7 @@ export const images = z
       .array(source)
       .check(uniqueBy('name'))
       .default([])
-      .describe('Repositories whose tags are offered, as the registry lists them.'),
+      .describe('Repositories whose tags are offered, as the registry lists them, and images that were built here.'),
     registries: z
       .array(registryOfImages)
       .check(uniqueBy('host'))

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { parseImageReference } from '../../domain/image/image-reference.ts';
 import { registryAccess } from '../builds/registry.ts';
+import { crossCheck } from '../cross-check.ts';
 import { dnsLabel, objectName } from '../kubernetes.ts';
+import { builtImages } from './built-images.ts';
 import { imageSettings } from './image.ts';
 import { tagRules } from './tag-rules.ts';
 
@@ -24,7 +26,9 @@ const artifactRegistry = z.strictObject({
   image: z.string().min(1).describe('Name of the image in it.'),
 });
 
-/** Images that are found in a registry. */
+const KINDS = ['repository', 'artifactRegistry', 'builds'] as const;
+
+/** Images that are found in a registry, or were built here. */
 export const source = z
   .strictObject({
     name: dnsLabel()
@@ -40,12 +44,23 @@ export const source = z
       .describe(
         'Instead of `repository`: an image in Google Artifact Registry, read with one listing of its own API and the account of the pod.',
       ),
-    tags: tagRules.prefault({}).describe('Which of its tags are offered, and how.'),
+    builds: builtImages
+      .exactOptional()
+      .describe('Instead of `repository`: images that Labwright has built. Needs `builds`.'),
+    tags: tagRules.exactOptional().describe('Which of its tags are offered, and how; not with `builds`.'),
     ...imageSettings,
   })
-  .refine(({ repository, artifactRegistry: google }) => (repository === undefined) !== (google === undefined), {
-    error: 'expected either repository or artifactRegistry',
-  });
+  .check(
+    crossCheck(KINDS, (given, report) => {
+      if (KINDS.filter((kind) => given[kind] !== undefined).length !== 1)
+        report([], 'expected one of repository, artifactRegistry and builds');
+    }),
+    crossCheck(['builds', 'tags'], ({ builds, tags }, report) => {
+      if (builds !== undefined && tags !== undefined)
+        report(['tags'], 'expected none: images that were built here are not chosen by their tags');
+    }),
+  )
+  .transform(({ tags = tagRules.parse({}), ...rest }) => ({ ...rest, tags }));
 
 /** How one registry is asked. */
 export const registryOfImages = z.strictObject({

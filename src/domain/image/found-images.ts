@@ -2,6 +2,7 @@ import { gunzipSync, gzipSync } from 'node:zlib';
 import type { V1ConfigMap } from '@kubernetes/client-node';
 import { isRecord } from '../../util/is-record.ts';
 import { CONTROLLER_LABEL, KIND_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../names.ts';
+import { type BuiltImage, isBuiltImage } from './built-image.ts';
 
 /** What a registry has said of one image. */
 export interface FoundImage {
@@ -31,8 +32,10 @@ export interface FoundImages {
   /** When it was last read, in milliseconds since the epoch; null where no attempt has succeeded. */
   readonly readAt: number | null;
   readonly tags: readonly string[];
-  /** By tag; by reference where it is what the configuration lists. */
+  /** By tag; by reference where it is what the configuration lists, or was built here. */
   readonly images: Readonly<Record<string, FoundImage>>;
+  /** What was built here; absent where the source has something else. */
+  readonly built?: readonly BuiltImage[];
   readonly problem: SourceProblem | null;
 }
 
@@ -105,13 +108,15 @@ export function foundAgain(found: Omit<FoundImage, 'former'>, before: FoundImage
 
 function isFoundImages(value: unknown): value is FoundImages {
   if (!isRecord(value)) return false;
-  const { origin, readAt, tags, images, problem } = value;
+  const { origin, readAt, tags, images, built = [], problem } = value;
   return (
     typeof origin === 'string' &&
     (readAt === null || typeof readAt === 'number') &&
     areTexts(tags) &&
     isRecord(images) &&
     Object.values(images).every(isFoundImage) &&
+    Array.isArray(built) &&
+    built.every(isBuiltImage) &&
     (problem === null || isProblem(problem))
   );
 }

@@ -61,8 +61,8 @@ export class ImageCatalogue implements ImageService {
   sources(): readonly SourceState[] {
     const { config, cache } = this.#options;
     return config.images.sources.map(({ name }) => {
-      const { readAt = null, problem = null, tags = [] } = cache.get(name)?.found ?? {};
-      return { name, readAt, problem, tags: tags.length };
+      const { readAt = null, problem = null, tags = [], built } = cache.get(name)?.found ?? {};
+      return { name, readAt, problem, tags: (built ?? tags).length };
     });
   }
 

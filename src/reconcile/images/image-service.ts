@@ -8,7 +8,7 @@ export interface SourceState {
   /** Milliseconds since the epoch; null where it has never been read. */
   readonly readAt: number | null;
   readonly problem: SourceProblem | null;
-  /** How many tags it has. */
+  /** How many tags it has, or images that were built here. */
   readonly tags: number;
 }
 

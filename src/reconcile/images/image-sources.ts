@@ -13,18 +13,21 @@ import { isKubeError, isOutdated } from '../../storage/kubernetes/kube-error.ts'
 import { ConfigMaps } from '../../storage/kubernetes/resources.ts';
 import { Backoff, jittered } from '../../util/backoff.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
-import { Controller, type Run } from '../controller.ts';
+import { Controller, every, type Run } from '../controller.ts';
 import type { Result } from '../work-queue.ts';
 import type { ImageCache } from './image-cache.ts';
 import { namedImages } from './named-images.ts';
+import { BUILDS_ORIGIN, BuiltImages, type ReadyBuilds } from './read-builds.ts';
 import { originOf, readListed, type Reading, type ReadingOptions, readSource, type Registries } from './read-source.ts';
 
 export interface ImageSourcesOptions {
   readonly client: KubeClient;
   readonly cache: ImageCache;
   readonly registries: Registries;
+  /** Undefined where nothing is built. */
+  readonly builds?: ReadyBuilds | undefined;
   /** The configuration that holds now. */
-  readonly config: () => Pick<Config, 'images' | 'lab'>;
+  readonly config: () => Pick<Config, 'images' | 'lab' | 'builds'>;
   /** The controller's own namespace. */
   readonly controller: string;
   readonly clock?: Clock;
@@ -35,6 +38,8 @@ const FIRST_PAUSE_MS = 15_000;
 /** One reading of thousands of tags over a slow registry. */
 const RUN_TIMEOUT_MS = 3 * 60_000;
 const AT_ONCE = 2;
+/** How often sources of built images look for new ones, in milliseconds: at what this replica knows of builds, and so at no cost. */
+const LOOK_MS = 60_000;
 
 /**
  * Reads the sources of images and writes down what it has found, for every replica: one ConfigMap for each source, one for the images that
@@ -43,6 +48,7 @@ const AT_ONCE = 2;
  * | a source | what happens |
  * |---|---|
  * | was read less than `images.refresh` ago, by whichever replica | nothing until then |
+ * | is of builds, and one of them has become ready | it is due |
  * | is due | it is read, and what was found replaces what was known, if nobody else has done so meanwhile |
  * | cannot be read | what is known stays, with the reason and since when; tried again after a pause that doubles |
  * | is not configured any more | its ConfigMap is removed |
@@ -50,18 +56,26 @@ const AT_ONCE = 2;
 export class ImageSources {
   readonly #options: ImageSourcesOptions;
   readonly #clock: Clock;
+  readonly #built: BuiltImages;
   /** Pauses of sources whose last reading has failed, and when by the monotonic clock each is tried again. */
   readonly #failing = new Map<string, { readonly backoff: Backoff; readonly origin: string; retryAt: number }>();
 
   constructor(options: ImageSourcesOptions) {
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
+    this.#built = new BuiltImages({ builds: options.builds, config: options.config });
   }
 
   keys(): string[] {
     const { config, cache } = this.#options;
     const { images } = config();
     return [...new Set([LISTED, ...images.sources.map(({ name }) => name), ...cache.sources()])];
+  }
+
+  /** Those of images that were built here. */
+  keysOfBuilt(): string[] {
+    const { sources } = this.#options.config().images;
+    return sources.flatMap(({ name, builds }) => (builds === undefined ? [] : [name]));
   }
 
   async reconcile(name: string, { signal, logger }: Run): Promise<Result> {
@@ -73,14 +87,15 @@ export class ImageSources {
     const isSame = cached?.found?.origin === work.origin;
     // What the configuration lists is kept by its names, and a list that has changed is one all the same.
     const before = isSame || name === LISTED ? cached?.found : undefined;
-    const wait = this.#wait(name, work.origin, isSame ? before : undefined);
+    const wait = work.hasNews(before) ? 0 : this.#wait(name, work.origin, isSame ? before : undefined);
     if (wait > 0) return { requeueAfterMs: wait };
     const { registries } = this.#options;
     const reading = await work
       .read({ before, registries, signal, now: this.#clock.now() })
       .catch((failure: unknown): Reading => {
         signal.throwIfAborted();
-        return { tags: before?.tags ?? [], images: before?.images ?? {}, failure };
+        const { tags = [], images: known = {}, built } = before ?? {};
+        return { tags, images: known, ...(built === undefined ? {} : { built }), failure };
       });
     const { failure, ...read } = reading;
     const problem = failure === undefined ? null : this.#problem(name, failure, before, logger);
@@ -100,13 +115,24 @@ export class ImageSources {
       if (references.length === 0) return undefined;
       return {
         origin: references.join(' '),
+        hasNews: () => false,
         read: (options: ReadingOptions) => readListed(references, options),
       };
     }
     const source = whole.images.sources.find((each) => each.name === name);
     if (source === undefined) return undefined;
+    const { builds } = source;
+    if (builds !== undefined) {
+      const built = { name, builds };
+      return {
+        origin: BUILDS_ORIGIN,
+        hasNews: (before: FoundImages | undefined) => this.#built.hasNews(built, before),
+        read: (options: ReadingOptions) => this.#built.read(built, options),
+      };
+    }
     return {
       origin: originOf(source),
+      hasNews: () => false,
       read: (options: ReadingOptions) => readSource(source, options),
     };
   }
@@ -168,6 +194,7 @@ export class ImageSources {
   async #remove(name: string): Promise<Result> {
     const { client, cache, controller } = this.#options;
     this.#failing.delete(name);
+    this.#built.forget(name);
     const cached = cache.get(name);
     if (cached === undefined) return {};
     const ref = { namespace: controller, name: foundImagesName(name) };
@@ -186,7 +213,8 @@ function describe(failure: unknown, since: number): SourceProblem {
 /** @param sources of the configuration that holds now */
 export function imageSourcesController(sources: ImageSources, cache: ImageCache, logger: Logger): Controller {
   return new Controller({
-    ...{ name: 'image-sources', caches: [cache], sources: [], logger },
+    ...{ name: 'image-sources', caches: [cache], logger },
+    sources: [every(LOOK_MS, () => sources.keysOfBuilt())],
     keys: () => sources.keys(),
     reconcile: (name, run) => sources.reconcile(name, run),
     concurrency: AT_ONCE,

@@ -1,13 +1,16 @@
 import type { Config, ImageClass, ImageConfig, ImageSourceConfig } from '../../config/index.ts';
 import { LISTED, repositoryOf } from '../../config/index.ts';
 import type { FoundImages } from '../../domain/image/found-images.ts';
+import { RepositoryPatterns } from '../../domain/git/repository-patterns.ts';
+import { type BuiltImage, nameOfBuilt, newestBuilt } from '../../domain/image/built-image.ts';
 import { parseImageReference, pinnedReference } from '../../domain/image/image-reference.ts';
 import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import { arrangeTags } from '../../domain/image/tags/arrange.ts';
 import type { ArrangedTag } from '../../domain/image/tags/rules.ts';
-import { known, withoutDigest } from './read-source.ts';
+import { known } from './look-up.ts';
+import { withoutDigest } from './read-source.ts';
 
-/** An image that labs can be started from: one of the list, or a tag of a source. */
+/** An image that labs can be started from: one of the list, a tag of a source, or one that was built here. */
 export interface OfferedImage extends ImageConfig {
   /** `registry/repository:tag`, or with a digest where the configuration has one. */
   readonly reference: string;
@@ -85,14 +88,11 @@ function offerSource(
   { taken, now }: { readonly taken: Set<ImageClass>; readonly now: number },
 ): OfferedImage[] {
   if (found === undefined) return [];
-  const { name: origin, title, description, groups, sizes, lab, tags: rules } = source;
-  const settings = {
-    ...(description === undefined ? {} : { description }),
-    ...(groups === undefined ? {} : { groups }),
-    ...(sizes === undefined ? {} : { sizes }),
-    ...(lab === undefined ? {} : { lab }),
-    ...(title === undefined ? {} : { group: title }),
-  };
+  const { name: origin, tags: rules } = source;
+  const settings = settingsOf(source);
+  if (source.builds !== undefined) {
+    return builtOf(found, source.builds).map((built) => ({ ...settings, ...offerBuilt(built, found), origin }));
+  }
   const tagged = found.tags.map((tag) => ({ tag, digest: known(found, tag)?.digest ?? null }));
   return arrangeTags(tagged, rules, now).tags.map((tag) => {
     const looked = known(found, tag.tag);
@@ -135,4 +135,47 @@ export function wantedImages(offered: readonly OfferedImage[]): readonly WantedI
 
 function isRecommended({ classes }: OfferedImage): boolean {
   return classes.includes('recommended');
+}
+
+/** What all images of a source have. */
+function settingsOf({ title, description, groups, sizes, lab }: ImageSourceConfig) {
+  return {
+    ...(description === undefined ? {} : { description }),
+    ...(groups === undefined ? {} : { groups }),
+    ...(sizes === undefined ? {} : { sizes }),
+    ...(lab === undefined ? {} : { lab }),
+    ...(title === undefined ? {} : { group: title }),
+  };
+}
+
+interface OfferedBuilt {
+  readonly image: BuiltImage;
+  readonly isWanted: boolean;
+}
+
+/** Those that the configuration has now: it may have changed since they were written down. */
+function builtOf({ built = [] }: FoundImages, rules: NonNullable<ImageSourceConfig['builds']>): OfferedBuilt[] {
+  const patterns = new RepositoryPatterns({ allowed: rules.repositories, denied: [] });
+  const admitted = built.filter(({ repository }) => patterns.admits(repository, repository.ref));
+  const wanted = new Set(newestBuilt(admitted, rules.wanted));
+  return newestBuilt(admitted, rules.newest).map((image) => ({ image, isWanted: wanted.has(image) }));
+}
+
+function offerBuilt({ image, isWanted }: OfferedBuilt, found: FoundImages) {
+  const { reference } = image;
+  const looked = known(found, reference);
+  return {
+    reference,
+    name: nameOfBuilt(image),
+    class: undefined,
+    digest: parseImageReference(reference)?.digest ?? null,
+    former: [],
+    size: looked?.size ?? null,
+    architectures: looked?.architectures ?? null,
+    classes: [],
+    isWanted,
+    isListed: true,
+    isDeprecated: false,
+    tag: null,
+  };
 }

@@ -1,10 +1,10 @@
-import PQueue from 'p-queue';
 import type { ImageSourceConfig } from '../../config/index.ts';
-import { foundAgain, type FoundImage, type FoundImages } from '../../domain/image/found-images.ts';
-import { type ImageReference, parseImageReference } from '../../domain/image/image-reference.ts';
+import { foundAgain, type FoundImages } from '../../domain/image/found-images.ts';
+import { parseImageReference } from '../../domain/image/image-reference.ts';
 import { arrangeTags, tagsToResolve } from '../../domain/image/tags/arrange.ts';
 import type { ImageRegistry } from '../../storage/registry/image-registry.ts';
 import type { GoogleArtifacts } from '../../storage/registry/google-artifacts.ts';
+import { known, lookUp } from './look-up.ts';
 
 /** Where images are looked up. */
 export interface Registries {
@@ -14,7 +14,7 @@ export interface Registries {
 }
 
 /** What one reading of a source comes to. What could not be looked at is as it was before, and `failure` says why. */
-export interface Reading extends Pick<FoundImages, 'tags' | 'images'> {
+export interface Reading extends Pick<FoundImages, 'tags' | 'images' | 'built'> {
   readonly failure?: unknown;
 }
 
@@ -26,9 +26,6 @@ export interface ReadingOptions {
   readonly now: number;
   readonly signal: AbortSignal;
 }
-
-/** Images that one registry is asked for at once. */
-const AT_ONCE = 4;
 
 /** What a source is read from, in one text: of another origin nothing is kept. */
 export function originOf({ repository, artifactRegistry }: ImageSourceConfig): string {
@@ -69,7 +66,8 @@ export async function readSource(
     ({ tag, wanted, digest }) => wanted && digest === null && !done.has(tag),
   );
   const second = await look(left.map(({ tag }) => tag));
-  return { tags, ...first, ...second, images: { ...first.images, ...second.images } };
+  const failure = first.failure ?? second.failure;
+  return { tags, images: { ...first.images, ...second.images }, ...(failure === undefined ? {} : { failure }) };
 }
 
 /**
@@ -88,43 +86,15 @@ export async function readListed(references: readonly string[], options: Reading
       : [[name, foundAgain({ digest, size: null, architectures: null }, known(before, name))] as const],
   );
   const asked = named.filter(({ reference }) => reference.digest === null);
-  const { images, ...rest } = await lookUp(asked, options);
-  return { tags: [], images: { ...images, ...Object.fromEntries(pinned) }, ...rest };
-}
-
-/** What is known of one image by the name that it has there. */
-export function known(found: FoundImages | undefined, name: string): FoundImage | undefined {
-  return found !== undefined && Object.hasOwn(found.images, name) ? found.images[name] : undefined;
+  const { images, failure } = await lookUp(asked, options);
+  return {
+    ...{ tags: [], images: { ...images, ...Object.fromEntries(pinned) } },
+    ...(failure === undefined ? {} : { failure }),
+  };
 }
 
 /** `registry/repository:tag` of a reference that may have a digest behind it. */
 export function withoutDigest(reference: string): string {
   const at = reference.indexOf('@');
   return at < 0 ? reference : reference.slice(0, at);
-}
-
-/** Some at once. What is not there is not in the answer; what could not be asked for is as before. */
-async function lookUp(
-  wanted: readonly { readonly name: string; readonly reference: ImageReference }[],
-  { before, registries, signal }: Omit<ReadingOptions, 'now'>,
-): Promise<Pick<Reading, 'images' | 'failure'>> {
-  const queue = new PQueue({ concurrency: AT_ONCE });
-  const images = new Map<string, FoundImage>();
-  let failure: unknown;
-  await queue.addAll(
-    wanted.map(({ name, reference }) => async () => {
-      const last = known(before, name);
-      try {
-        const found = await registries
-          .of(reference.registry)
-          .findImage(reference.repository, reference.tag ?? 'latest', { known: last, signal });
-        if (found !== null) images.set(name, foundAgain(found, last));
-      } catch (error) {
-        signal.throwIfAborted();
-        failure ??= error;
-        if (last !== undefined) images.set(name, last);
-      }
-    }),
-  );
-  return { images: Object.fromEntries(images), ...(failure === undefined ? {} : { failure }) };
 }

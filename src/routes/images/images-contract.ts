@@ -55,7 +55,7 @@ const Source = z
   .object({
     name: z.string(),
     read_at: Time.meta({ description: 'When it was last read; null where that has never succeeded.' }),
-    tags: z.int(),
+    tags: z.int().meta({ description: 'How many tags it has, or images that Labwright has built.' }),
     problem: z
       .object({
         reason: z.string(),

@@ -14,13 +14,33 @@ const image = fc.record({
   architectures: fc.option(fc.array(fc.constantFrom('amd64', 'arm64'))),
   former: fc.array(fc.stringMatching(/^sha256:[0-9a-f]{64}$/), { maxLength: 5 }),
 });
-const found: fc.Arbitrary<FoundImages> = fc.record({
-  origin: fc.string(),
-  readAt: fc.option(fc.nat()),
-  tags: fc.array(fc.stringMatching(/^\w[\w.-]{0,127}$/)),
-  images: fc.dictionary(fc.stringMatching(/^\w[\w.-]{0,127}$/), image).map((entries) => ({ ...entries })),
-  problem: fc.option(fc.record({ reason: fc.string(), message: fc.string(), since: fc.nat() })),
+const BUILT = {
+  reference: `registry.example.org/a@${digest('1')}`,
+  repository: { provider: 'gh', url: 'https://github.com/a/b', ref: 'main', commit: 'c' },
+  path: '',
+  builtAt: 1,
+};
+const built = fc.record({
+  reference: fc.stringMatching(/^registry\.example\.org\/[a-z0-9]{1,20}@sha256:[0-9a-f]{64}$/),
+  repository: fc.record({
+    ...{ provider: fc.constantFrom('gh' as const, 'zenodo' as const), url: fc.webUrl() },
+    ...{ ref: fc.string(), commit: fc.string() },
+  }),
+  path: fc.string(),
+  builtAt: fc.nat(),
 });
+const found: fc.Arbitrary<FoundImages> = fc.record(
+  {
+    origin: fc.string(),
+    readAt: fc.option(fc.nat()),
+    tags: fc.array(fc.stringMatching(/^\w[\w.-]{0,127}$/)),
+    images: fc.dictionary(fc.stringMatching(/^\w[\w.-]{0,127}$/), image).map((entries) => ({ ...entries })),
+    // What was written before there were any has none.
+    built: fc.array(built),
+    problem: fc.option(fc.record({ reason: fc.string(), message: fc.string(), since: fc.nat() })),
+  },
+  { requiredKeys: ['origin', 'readAt', 'tags', 'images', 'problem'] },
+);
 
 describe('what was found of images', () => {
   it('is in the ConfigMap what it was before, whatever tags are called', () => {
@@ -50,6 +70,23 @@ describe('what was found of images', () => {
     ['something else', { binaryData: { other: '' } }],
   ])('is not known where somebody has put %s', (_, map) => {
     expect(parseFoundImages(map)).toBeUndefined();
+  });
+
+  it('is known with an image that was built', () => {
+    const whole = { origin: 'builds', readAt: 1, tags: [], images: {}, problem: null, built: [BUILT] as never };
+    expect(parseFoundImages(buildFoundImages('lab', whole, 'labwright'))).toEqual(whole);
+  });
+
+  it.each([
+    ['no list', {}],
+    ['an image without a repository', [{ ...BUILT, repository: undefined }]],
+    ['an image without a digest', [{ ...BUILT, reference: 'registry.example.org/a:1' }]],
+    ['an image of a repository without a URL', [{ ...BUILT, repository: { ...BUILT.repository, url: 'nowhere' } }]],
+    ['an image of a strange kind', [{ ...BUILT, repository: { ...BUILT.repository, provider: 'svn' } }]],
+    ['an image without a time', [{ ...BUILT, builtAt: null }]],
+  ])('is not known where what was built is %s', (_, wrong) => {
+    const whole = { origin: 'builds', readAt: 1, tags: [], images: {}, problem: null, built: wrong as never };
+    expect(parseFoundImages(buildFoundImages('lab', whole, 'labwright'))).toBeUndefined();
   });
 
   it('remembers what a tag stood for before, the last first, five of them', () => {

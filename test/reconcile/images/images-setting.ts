@@ -9,6 +9,7 @@ import {
   parseFoundImages,
 } from '../../../src/domain/image/found-images.ts';
 import type { ImageService } from '../../../src/reconcile/images/image-service.ts';
+import type { ReadyBuilds } from '../../../src/reconcile/images/read-builds.ts';
 import type { LeaderElection } from '../../../src/reconcile/leader.ts';
 import { Manager } from '../../../src/reconcile/manager.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
@@ -82,7 +83,7 @@ export class ImagesSetting {
     return setting;
   }
 
-  config(images: object = {}): Config {
+  config(images: object = {}, builds?: object): Config {
     const { host, url } = this.registry.server;
     return buildConfig({
       baseUrl: 'https://hub.example.org',
@@ -95,14 +96,17 @@ export class ImagesSetting {
         ...images,
       },
       lab: { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }] },
+      ...(builds === undefined
+        ? {}
+        : { builds: { registry: { host }, builder: { image: `${host}/builder:1` }, ...builds } }),
     });
   }
 
-  start(config = this.config(), election?: LeaderElection): RunningImages {
+  start(config = this.config(), election?: LeaderElection, builds?: ReadyBuilds): RunningImages {
     const logs: string[] = [];
     const logger = pino({ level: 'debug' }, { write: (line: string) => void logs.push(line) });
     const client = new KubeClient({ connection: this.cluster.connection() });
-    const parts = createImages({ client, config, controller: this.namespace, logger });
+    const parts = createImages({ client, config, controller: this.namespace, logger, builds });
     const stopping = new AbortController();
     const working = new Manager({ logger, ...(election === undefined ? {} : { election }) })
       .addCache(...parts.caches)
