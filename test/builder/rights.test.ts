@@ -102,7 +102,7 @@ describe('the rights in deploy/kubernetes-shared', () => {
 
 describe('the rights in deploy/kubernetes-prepull', () => {
   it('cover every call of images that are pulled ahead, with one that fails, and of switching that off', async () => {
-    const wanted = images(3);
+    const wanted = images(7);
     const [broken] = wanted;
     const pull = (image: string) =>
       image === broken?.reference ? Promise.reject(new PullProblem('not found')) : Promise.resolve();
@@ -110,6 +110,7 @@ describe('the rights in deploy/kubernetes-prepull', () => {
     setting.start();
     const failed = () => setting.view.of(broken?.digest ?? '')?.failure?.reason;
     await vi.waitFor(() => expect(failed()).toBe('ErrImagePull'), deadline);
+    await vi.waitFor(() => expect(setting.view.of(wanted[6]?.digest ?? '')?.missing).toEqual([]), deadline);
     await setting.untilNoPods();
     await setting.stop();
     setting.start({ off: true });
