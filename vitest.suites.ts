@@ -12,7 +12,7 @@ export const SHARED = {
 export const WORKERS = Math.max(5, availableParallelism());
 
 /**
- * Files that kill processes at every call, put every fault between controller and cluster, run several replicas, drive a browser, or start
+ * Files that kill processes at every call, put every fault between controller and cluster, run several replicas, drive a browser, fill a real registry, or start
  * the whole program with real labs: `npm run test:slow`, in CI as `npm test` is.
  */
 export const SLOW = [
@@ -22,6 +22,7 @@ export const SLOW = [
   'test/**/*-browser.test.ts',
   'test/reconcile/leader-process.test.ts',
   'test/sandbox/processes/**/*.test.ts',
+  'test/storage/registry/real/**/*.test.ts',
   'test/routes/malformed.test.ts',
   'test/routes/attacks*.test.ts',
 ];

@@ -21,6 +21,11 @@ function stopOnSignals(): AbortSignal {
   return stop.signal;
 }
 
+/** Whoever reads has enough of it, as in `labwright schema | head`. */
+function endQuietly(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+}
+
 async function main(args: readonly string[]): Promise<number> {
   const command = parseArguments(args);
   if (command.command !== 'serve') {
@@ -32,6 +37,7 @@ async function main(args: readonly string[]): Promise<number> {
         await connection.close();
       }
     });
+    process.stdout.on('error', endQuietly);
     process.stdout.write(stdout);
     process.stderr.write(stderr);
     return exitCode;

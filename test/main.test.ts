@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
@@ -42,6 +43,16 @@ async function aProgram(slowness: Promise<unknown>) {
     });
   return { program, hub, ask };
 }
+
+it('a command ends quietly where nobody reads all of it', { timeout: 60_000 }, async () => {
+  const program = spawn(process.execPath, [new URL('../src/main.ts', import.meta.url).pathname, 'schema']);
+  closeLater(() => Promise.resolve(void program.kill('SIGKILL')));
+  const complaints: Buffer[] = [];
+  program.stderr.on('data', (chunk: Buffer) => complaints.push(chunk));
+  program.stdout.once('data', () => program.stdout.destroy());
+  const [code] = (await once(program, 'close')) as [number | null];
+  expect([code, Buffer.concat(complaints).toString()]).toEqual([0, '']);
+});
 
 it('the program ends at once where nobody waits', { timeout: 60_000 }, async () => {
   const { program } = await aProgram(Promise.resolve());

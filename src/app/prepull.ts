@@ -1,9 +1,8 @@
 import type { V1OwnerReference, V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { Config } from '../config/index.ts';
-import { parseImageReference } from '../domain/image/image-reference.ts';
 import type { PrepullView } from '../domain/image/prepull/view.ts';
-import type { WantedImage, WantedImages } from '../domain/image/wanted-image.ts';
+import type { WantedImages } from '../domain/image/wanted-image.ts';
 import type { Controller } from '../reconcile/controller.ts';
 import type { Cache } from '../reconcile/health.ts';
 import { prepullLeftovers } from '../reconcile/images/prepull/leftovers.ts';
@@ -21,8 +20,7 @@ export interface PrepullPartsOptions {
   /** The controller's own namespace. */
   readonly controller: string;
   readonly logger: Logger;
-  /** Which images; those of the configuration that name a digest when absent. */
-  readonly wanted?: WantedImages | undefined;
+  readonly wanted: WantedImages;
   /** Name of the pod that this process runs in; undefined outside of a cluster. */
   readonly podName?: string | undefined;
   readonly clock?: Clock;
@@ -46,8 +44,7 @@ export function createPrepull(options: PrepullPartsOptions): PrepullParts {
   }
   let current = options.config;
   const config = () => current;
-  const listed = new ListedImages(current);
-  const wanted = options.wanted ?? listed;
+  const { wanted } = options;
   const owner = new Owner(client, { namespace: controller, name: options.podName });
   const cache = new PrepullCache({ client, controller, logger, owner: () => owner.known });
   const prepuller = new Prepuller({
@@ -61,42 +58,8 @@ export function createPrepull(options: PrepullPartsOptions): PrepullParts {
     use(next) {
       current = next;
       prepuller.reconfigured();
-      listed.use(next);
     },
   };
-}
-
-/** The images of `images.list` that name a digest. */
-class ListedImages implements WantedImages {
-  readonly #listeners = new Set<() => void>();
-  #images: readonly WantedImage[];
-
-  constructor(config: Config) {
-    this.#images = listedImages(config);
-  }
-
-  use(config: Config): void {
-    this.#images = listedImages(config);
-    for (const listener of this.#listeners) listener();
-  }
-
-  wanted(): readonly WantedImage[] {
-    return this.#images;
-  }
-
-  onChange(listener: () => void, signal: AbortSignal): void {
-    this.#listeners.add(listener);
-    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
-  }
-}
-
-function listedImages({ images }: Config): WantedImage[] {
-  return images.list.flatMap(({ reference, name = reference }) => {
-    const digest = parseImageReference(reference)?.digest;
-    return digest === null || digest === undefined
-      ? []
-      : [{ reference, digest, name, size: null, architectures: null }];
-  });
 }
 
 /** What owns the pod of this process: its ReplicaSet, so that what is made here goes with the installation. */

@@ -17,6 +17,7 @@ import { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { aborted, sleep } from '../util/sleep.ts';
 import { type BuildStage, type BuildStageOptions, createBuildStage } from './builds.ts';
 import { ConfigFile } from './config-file.ts';
+import { configuredImages, createImages } from './images.ts';
 import { createLabs } from './labs.ts';
 import { leaseElection } from './leadership.ts';
 import { createPrepull } from './prepull.ts';
@@ -57,11 +58,18 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   const shared = { client, controller: own, logger };
   const stage = await buildsFor(config, { ...shared, isLeader: () => manager.isLeader });
   const labs = createLabs({ ...shared, config, tokens, builds: stage?.builds });
-  const prepull = createPrepull({ ...shared, config, podName: process.env['POD_NAME'] });
-  for (const parts of [labs, prepull, ...(stage === undefined ? [] : [stage])]) {
-    manager.addCache(...parts.caches).addController(...parts.controllers);
+  // In the sandbox nothing is pulled: any name of an image will do there.
+  const images =
+    cluster.isShared || config.images.sources.length > 0
+      ? createImages({ ...shared, config })
+      : configuredImages(config);
+  const prepull = createPrepull({ ...shared, config, wanted: images.wanted, podName: process.env['POD_NAME'] });
+  for (const parts of [labs, images, prepull, ...(stage === undefined ? [] : [stage])]) {
+    manager
+      .addCache(...parts.caches)
+      .addComponent(...('components' in parts ? parts.components : []))
+      .addController(...parts.controllers);
   }
-  manager.addComponent(...labs.components, ...(stage?.components ?? []));
   if (keys !== undefined) manager.addController(signingKeysController(keys, logger));
   const identification = createIdentification(config, {
     logger,
@@ -72,9 +80,10 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   const appFor = (now: Config, by: LabService) =>
     createApp({
       labs: by,
+      images: images.by(now),
+      prepull: prepull.view,
       health: () => manager.health(),
       builds: stage?.builds,
-      prepull: prepull.view,
       config: now,
       identification: { ...identification, users: identification.usersOf(now) },
       callLimits: calls,
@@ -90,6 +99,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
       const app = appFor(next, configured.labs);
       // Only now, when nothing can fail any more, and both in the same moment.
       labs.use(configured);
+      images.use(next);
       prepull.use(next);
       server.use(app);
     };
@@ -110,7 +120,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   await closed;
   served.resolve();
   await working;
-  await stage?.close();
+  await Promise.all([stage?.close(), images.close()]);
   broken.signal.throwIfAborted();
   for (const each of closing) if (each.status === 'rejected') throw each.reason;
 }

@@ -1,17 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { Refusal } from '../cli/index.ts';
+import { EXTRA_LABEL } from '../domain/lab/object-names.ts';
 import { SetupError } from '../domain/setup-error.ts';
 import type { KubeConnection } from '../storage/kubernetes/connection.ts';
 import { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { KubeError } from '../storage/kubernetes/kube-error.ts';
-import * as resources from '../storage/kubernetes/resources.ts';
-
-const BY_KIND = new Map<string, resources.Resource<KubernetesObject>>(
-  Object.values(resources)
-    .filter((value) => typeof value === 'object')
-    .map((resource) => [resource.kind, resource]),
-);
+import { ApiKinds } from '../storage/kubernetes/api-kinds.ts';
+import { Namespaces } from '../storage/kubernetes/resources.ts';
 
 /**
  * Sends the objects of labs or builds to the API server as a dry run: it validates and admits them and stores none. Namespace and
@@ -32,12 +28,12 @@ export async function tryInCluster(
   if (first.kind !== 'Namespace') return tryInside(client, tries, first.metadata?.namespace ?? '');
   const name = `${first.metadata?.name ?? 'lab'}-${randomBytes(4).toString('hex')}`;
   const namespace = placed(first, { name });
-  const refused = await refusalOf(() => client.create(resources.Namespaces, namespace), namespace);
+  const refused = await refusalOf(() => client.create(Namespaces, namespace), namespace);
   if (refused !== undefined) return tries.map(() => [refused]);
   try {
     return await tryInside(client, tries, name);
   } finally {
-    await client.delete(resources.Namespaces, { name });
+    await client.delete(Namespaces, { name });
   }
 }
 
@@ -47,13 +43,20 @@ async function tryInside(
   namespace: string,
 ): Promise<Refusal[][]> {
   const answers: Refusal[][] = [];
+  const kinds = new ApiKinds(client);
   for (const objects of tries) {
     const refusals: Refusal[] = [];
     for (const each of objects) {
-      const resource = BY_KIND.get(each.kind ?? '');
-      if (resource === undefined || each.kind === 'Namespace') continue;
+      if (each.kind === 'Namespace') continue;
+      const resource = await kinds.find(each);
+      const isExtra = each.metadata?.labels?.[EXTRA_LABEL] !== undefined;
+      if (resource === undefined || (isExtra && !resource.namespaced)) {
+        const message = resource === undefined ? 'there is no such kind' : 'objects of this kind are in no namespace';
+        refusals.push({ object: each, causes: [], message: `${message}: ${each.apiVersion ?? ''} ${each.kind ?? ''}` });
+        continue;
+      }
       const object = placed(each, { namespace });
-      const isAccount = each.kind === 'ServiceAccount';
+      const isAccount = each.kind === 'ServiceAccount' && !isExtra;
       if (isAccount && answers.length > 0) continue;
       const dryRun = isAccount ? {} : { dryRun: true, strict: true };
       const refused = await refusalOf(() => client.create(resource, object, dryRun), object);

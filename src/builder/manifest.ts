@@ -14,8 +14,8 @@ export function listObjects(objects: LabObjects): KubernetesObject[] {
     persistentVolumes = [],
     volumeClaims,
   } = objects;
-  const { limitRange, resourceQuota, networkPolicy, service, pod } = objects;
-  const later = [limitRange, resourceQuota, networkPolicy, service, pod];
+  const { limitRange, resourceQuota, networkPolicy, service, extraObjects = [], pod } = objects;
+  const later = [limitRange, resourceQuota, networkPolicy, service, ...extraObjects, pod];
   const first = [namespace, serviceAccount, envSecret, secret, pullSecret, files];
   return [...first, ...persistentVolumes, ...volumeClaims, ...later].filter((object) => object !== undefined);
 }

@@ -25,7 +25,7 @@ Options of serve:
   --port PORT            port to listen on, instead of the configured one
 
 Options of check-config:
-  --cluster              have the configured cluster judge a lab of each size (a dry run, in a namespace that is made for it)
+  --cluster              have the configured cluster judge a lab of each size and of each profile (a dry run, in a namespace that is made for it)
 
 Options of import:
   -f, --file FILE        values, as for Helm; can be repeated, later ones win (required)
@@ -38,6 +38,8 @@ Options of render:
   --user NAME            user the lab is for (required)
   --config FILE          configuration; without it, that of the sandbox
   --server NAME          named server
+  --profile NAME         profile; when absent, the one that is chosen beforehand, and none where --size or --image says what the lab is
+  --option NAME=CHOICE   what is chosen for an option of the profile, or written in; can be repeated
   --size NAME            lab size; the default size when absent
   --image REFERENCE      image; the first of the configuration when absent
   --display-name TEXT    display name of the user
@@ -89,6 +91,9 @@ export interface RenderCommand {
   readonly config: string | undefined;
   readonly user: string;
   readonly server: string;
+  readonly profile: string | undefined;
+  /** What is chosen for options of the profile, by name. */
+  readonly options: Readonly<Record<string, string>>;
   readonly size: string | undefined;
   readonly image: string | undefined;
   readonly displayName: string | undefined;
@@ -236,6 +241,8 @@ function parseRender(args: readonly string[]): RenderCommand {
     config: { type: 'string' },
     user: { type: 'string' },
     server: { type: 'string', default: '' },
+    profile: { type: 'string' },
+    option: { type: 'string', multiple: true, default: [] },
     size: { type: 'string' },
     image: { type: 'string' },
     'display-name': { type: 'string' },
@@ -247,12 +254,14 @@ function parseRender(args: readonly string[]): RenderCommand {
     'reset-user-env': { type: 'boolean', default: false },
   });
   if (values.user === undefined || values.user === '') throw new UsageError('render: expected --user NAME');
-  const { config, user, server, size, image, admin, debug } = values;
+  const { config, user, server, profile, size, image, admin, debug } = values;
   return {
     command: 'render',
     config,
     user,
     server,
+    profile,
+    options: Object.fromEntries(values.option.map(parseOption)),
     size,
     image,
     displayName: values['display-name'],
@@ -297,6 +306,12 @@ function wholeNumber(option: string, text: string, most: number): number {
   const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value <= most)) throw new UsageError(`--${option}: expected a whole number from 0 to ${most}`);
   return value;
+}
+
+function parseOption(text: string): readonly [name: string, choice: string] {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new UsageError('--option: expected NAME=CHOICE');
+  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 function parseGroup(text: string): Group {

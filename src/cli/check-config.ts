@@ -33,7 +33,7 @@ export async function checkConfig(file: string, tryInCluster?: TryInCluster): Pr
     const asked =
       tryInCluster === undefined
         ? ''
-        : ` The cluster takes a lab of each size${triesBuild ? ', and the pod of a build' : ''}.`;
+        : ` The cluster takes a lab of each size${config.lab.profiles.length > 0 ? ' and each profile' : ''}${triesBuild ? ', and the pod of a build' : ''}.`;
     return printed(
       `${file} can be used.${asked}\n${summarize(config, await readFile(file, 'utf8'))}` +
         remarks.map((remark) => `note: ${remark}\n`).join(''),

@@ -1,10 +1,13 @@
 import type { LabObjects } from '../builder/lab/lab-builder.ts';
 import { listObjects } from '../builder/manifest.ts';
 import { originOf, parseField } from '../builder/lab/origin.ts';
-import { type Config, defaultOf, type LabSizeConfig, namedSize, profileLayers } from '../config/index.ts';
+import type { KubernetesObject } from '@kubernetes/client-node';
+import type { Config, LabSizeConfig } from '../config/index.ts';
 import { checkKubernetes } from '../domain/kubernetes/check.ts';
 import type { ChosenProfile } from '../domain/lab/lab.ts';
+import { EXTRA_LABEL } from '../domain/lab/object-names.ts';
 import { buildExampleLab } from './example-lab.ts';
+import { exampleProfiles } from './example-profile.ts';
 import type { Refusal, TryInCluster } from './try-in-cluster.ts';
 
 /** What Kubernetes would refuse of labs of each size, with each overlay and of each profile, by its rules alone: a sentence each, which begins with the key. */
@@ -31,57 +34,45 @@ export function checkLabs(config: Config): string[] {
   return found.length > 0 ? [...new Set(found)] : [...new Set([...overlaid, ...ofProfiles])];
 }
 
-interface ExampleProfile {
-  /** Where it stands in the configuration. */
-  readonly key: string;
-  readonly profile: ChosenProfile;
-  readonly size: LabSizeConfig;
-}
-
-/** Each profile as it is chosen beforehand, and once more with each other choice. */
-function exampleProfiles({ lab }: Config): ExampleProfile[] {
-  return lab.profiles.flatMap(({ name, options }, index) => {
-    const key = `lab.profiles[${String(index)}]`;
-    const preset = Object.entries(options).flatMap(([option, { choices }]) => {
-      const choice = defaultOf(choices);
-      return choice === undefined ? [] : [[option, { choice: choice.name }] as const];
-    });
-    const choices = Object.entries(options).flatMap(([option, { choices: all }]) =>
-      all.map((choice, at) => ({
-        key: `${key}.options.${option}.choices[${String(at)}]`,
-        chosen: [option, { choice: choice.name }] as const,
-      })),
-    );
-    return [{ key, chosen: undefined }, ...choices].flatMap(({ key: place, chosen }) => {
-      const profile = { name, options: Object.fromEntries(chosen === undefined ? preset : [...preset, chosen]) };
-      const named = namedSize(profileLayers(lab.profiles, profile));
-      const size = lab.sizes.find((each) => each.name === (named ?? lab.defaultSize));
-      return size === undefined ? [] : [{ key: place, profile, size }];
-    });
-  });
-}
-
-/** What the cluster itself says of labs of each size. */
+/** What the cluster itself says of labs of each size, and of each profile as it is chosen beforehand. */
 export async function tryLabs(config: Config, tryInCluster: TryInCluster): Promise<string[]> {
-  const { sizes } = config.lab;
+  const tries = [
+    ...config.lab.sizes.map((size) => ({ objects: labOf(config, size), size: size.name, key: undefined })),
+    ...exampleProfiles(config).flatMap(({ key, isPreset, profile, size }) =>
+      isPreset ? [{ objects: labOf(config, size, [], profile), size: size.name, key }] : [],
+    ),
+  ];
   const answers = await tryInCluster(
     config,
-    sizes.map((size) => listObjects(labOf(config, size))),
+    tries.map(({ objects }) => listObjects(objects)),
   );
-  const found = answers.flatMap((refusals, index) => {
-    const size = sizes[index]?.name ?? '';
-    return refusals.flatMap((refusal) => explain(config, refusal, size));
-  });
-  return [...new Set(found)];
+  const said = tries.map(({ size, key }, index) =>
+    (answers[index] ?? []).flatMap((refusal) =>
+      key === undefined ? explain(config, refusal, size) : explainProfile(key, refusal),
+    ),
+  );
+  const ofSizes = said.slice(0, config.lab.sizes.length).flat();
+  // What holds for every lab has been said of the sizes.
+  return [...new Set(ofSizes.length > 0 ? ofSizes : said.flat())];
 }
 
+const refuses = ({ kind }: KubernetesObject) => `the cluster refuses the ${kind ?? 'object'} of a lab`;
+
 function explain(config: Config, { object, causes, message }: Refusal, size: string): string[] {
-  const what = `the cluster refuses the ${object.kind ?? 'object'} of a lab`;
-  if (causes.length === 0) return [`${keyOfMessage(message)}: ${what} of size ${size}: ${message}`];
+  const what = refuses(object);
+  if (causes.length === 0) return [`${keyOfRefusal(config, object, message)}: ${what} of size ${size}: ${message}`];
   return causes.map((cause) => {
     const key = originOf(config.lab, object, parseField(cause.field), size);
     return `${key}: ${what}: ${cause.field}: ${cause.message}`;
   });
+}
+
+/** Its objects are made of more than `lab` alone, so that no key of it can be named. */
+function explainProfile(key: string, { object, causes, message }: Refusal): string[] {
+  const what = `${key}: ${refuses(object)}`;
+  return causes.length === 0
+    ? [`${what}: ${message}`]
+    : causes.map((cause) => `${what}: ${cause.field}: ${cause.message}`);
 }
 
 /** Admission refuses an object as a whole, in words of its own. */
@@ -92,8 +83,9 @@ const ADMISSION: readonly (readonly [pattern: RegExp, key: string])[] = [
   [/exceeded quota|usage per (?:Pod|Container)/, 'lab.sizes'],
 ];
 
-function keyOfMessage(message: string): string {
-  return ADMISSION.find(([pattern]) => pattern.test(message))?.[1] ?? 'lab';
+function keyOfRefusal({ lab }: Config, object: KubernetesObject, message: string): string {
+  const known = ADMISSION.find(([pattern]) => pattern.test(message))?.[1];
+  return known ?? (object.metadata?.labels?.[EXTRA_LABEL] === undefined ? 'lab' : originOf(lab, object, [], ''));
 }
 
 /** A lab of one size, and of a profile if one is named, with all that labs may have. */

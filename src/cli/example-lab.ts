@@ -1,6 +1,7 @@
 import { LabBuilder, type LabInput, type LabObjects } from '../builder/lab/lab-builder.ts';
 import {
   DEFAULT_NAMESPACE,
+  repositoryOf,
   findOverlays,
   layCompute,
   namedImage,
@@ -27,7 +28,7 @@ export type ExampleLab = Pick<
     /** Names of overlays; those that match the user when absent. */
     readonly overlays?: readonly string[];
     /** The profile and what is chosen for its options. */
-    readonly profile?: ChosenProfile;
+    readonly profile?: ChosenProfile | undefined;
   };
 
 /** The objects of a lab, with placeholders where secrets would be. It asks no cluster. */
@@ -78,8 +79,15 @@ function findUser(asked: ExampleLab, { auth, users }: Config): LabUser {
   };
 }
 
+/** The image that is named, or the first of the list; where there are only sources, one of the first that could be there. */
 function findImage({ image }: Pick<ExampleLab, 'image'>, { images }: Config): LabInput['image'] {
   const listed = image === undefined ? images.list[0] : images.list.find(({ reference }) => reference === image);
+  const [source] = images.sources;
+  if (image === undefined && listed === undefined && source !== undefined) {
+    const { recommended, pinned, aliases } = source.tags;
+    const reference = `${repositoryOf(source)}:${recommended ?? pinned[0] ?? aliases[0] ?? 'latest'}`;
+    return { reference, name: reference, digest: '', origin: source.name };
+  }
   const reference = listed?.reference ?? image ?? '';
   return { reference, name: listed?.name ?? reference, digest: /@(sha256:.*)$/.exec(reference)?.[1] ?? '' };
 }

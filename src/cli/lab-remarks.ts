@@ -60,7 +60,10 @@ function sayHomesEnd(schema: Config['lab']['home']['schema'], key: string): stri
 
 /** What any lab mounts, with all overlays, sizes and images. */
 function namesOfMounted({ lab, overlays, images }: Config): ReadonlySet<string> {
-  const all = [lab, ...[...overlays, ...lab.sizes, ...images.list].flatMap((each) => each.lab ?? [])];
+  const all = [
+    lab,
+    ...[...overlays, ...lab.sizes, ...images.list, ...images.sources].flatMap((each) => each.lab ?? []),
+  ];
   return new Set([
     ...(lab.home.volume === undefined ? [] : [lab.home.volume]),
     ...all.flatMap(({ volumeMounts = [], initContainers = [], sidecars = [], podPatch = {} }) => [

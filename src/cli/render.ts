@@ -2,6 +2,7 @@ import { listObjects, writeManifest } from '../builder/manifest.ts';
 import { ConfigError, loadConfig, sandboxConfig, type Config } from '../config/index.ts';
 import type { RenderCommand } from './arguments.ts';
 import { buildExampleLab, PLACEHOLDER } from './example-lab.ts';
+import { chooseExample } from './example-profile.ts';
 import { printed, refused, type CommandResult } from './result.ts';
 
 /** `labwright render`: the objects of a lab as YAML, with placeholders where secrets would be. It asks no cluster. */
@@ -13,11 +14,10 @@ export async function render(command: RenderCommand): Promise<CommandResult> {
     if (error instanceof ConfigError) return refused(error.message);
     throw error;
   }
-  const size = config.lab.sizes.find(({ name }) => name === (command.size ?? config.lab.defaultSize));
-  if (size === undefined) {
-    return refused(`--size: expected one of ${config.lab.sizes.map(({ name }) => name).join(', ')}`, 2);
-  }
-  return printed(writeManifest(listObjects(buildExampleLab(config, command, size))));
+  const chosen = chooseExample(config, command);
+  if (typeof chosen === 'string') return refused(chosen, 2);
+  const { size, profile } = chosen;
+  return printed(writeManifest(listObjects(buildExampleLab(config, { ...command, profile }, size))));
 }
 
 function forTrying(): Config {

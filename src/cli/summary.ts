@@ -2,8 +2,10 @@ import {
   type Config,
   describeHomes,
   findLines,
+  type ImagesConfig,
   knownSources,
   mergeLab,
+  repositoryOf,
   securityDemands,
   writeAmount,
 } from '../config/index.ts';
@@ -111,10 +113,20 @@ function sayProfile({ name, groups, options }: Config['lab']['profiles'][number]
 function sayImages({ images, builds }: Config): string {
   const list = images.list.map(({ reference, groups }) => `${reference}${sayGroups(groups)}`);
   return [
-    sayList(list),
-    ...(images.allowOther ? ['any other that is written in (images.allowOther)'] : []),
+    ...(list.length === 0 ? [] : [sayList(list)]),
+    ...images.sources.map(
+      (source) => `the tags of ${repositoryOf(source)}${sayGroups(source.groups)} (images.sources)`,
+    ),
+    ...sayOther(images.allowOther),
     ...(builds === undefined ? [] : ['those that are built from repositories (builds)']),
   ].join('; ');
+}
+
+function sayOther(allowOther: ImagesConfig['allowOther']): string[] {
+  if (allowOther === false) return [];
+  const { groups, pattern } = allowOther;
+  const matching = pattern === undefined ? '' : ` that matches ${pattern}`;
+  return [`any other${matching} that is written in${sayGroups(groups)} (images.allowOther)`];
 }
 
 function saySize(
@@ -158,7 +170,9 @@ function sayPodSecurity({ lab, overlays, images }: Config, text: string): string
   const over = [
     ...overlays.map((each, index) => ({ over: each.lab, path: ['overlays', index, 'lab'] as Path })),
     ...lab.sizes.map((each, index) => ({ over: each.lab, path: ['lab', 'sizes', index, 'lab'] as Path })),
-    ...images.list.map((each, index) => ({ over: each.lab, path: ['images', 'list', index, 'lab'] as Path })),
+    ...(['list', 'sources'] as const).flatMap((key) =>
+      images[key].map((each, index) => ({ over: each.lab, path: ['images', key, index, 'lab'] as Path })),
+    ),
   ].flatMap(({ over: settings, path }) => {
     if (settings === undefined) return [];
     const { podSecurity } = mergeLab(lab, settings);

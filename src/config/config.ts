@@ -19,8 +19,10 @@ export type VolumeConfig = LabConfig['volumes'][number];
 export type VolumeMountConfig = LabConfig['volumeMounts'][number];
 export type InitContainerConfig = LabConfig['initContainers'][number];
 export type CopiedSecretConfig = LabConfig['secrets'][number];
-export type ImageConfig = Config['images']['list'][number];
-export type PrepullConfig = NonNullable<Config['images']['prepull']>;
+export type ImagesConfig = Config['images'];
+export type ImageConfig = ImagesConfig['list'][number];
+export type PrepullConfig = NonNullable<ImagesConfig['prepull']>;
+export type ImageSourceConfig = ImagesConfig['sources'][number];
 export type TokenConfig = Config['auth']['tokens'][number];
 
 /** What a configuration file may contain. */
@@ -35,4 +37,12 @@ export function sizeResources(size: LabSizeConfig): LabResources {
     limits: { cpu: size.cpu, memory: size.memory },
     requests: { cpu: size.cpuRequest, memory: size.memoryRequest },
   };
+}
+
+/** The repository of a source as image references name it. */
+export function repositoryOf({ repository, artifactRegistry }: ImageSourceConfig): string {
+  if (artifactRegistry === undefined) return repository ?? '';
+  const { location, project, repository: name, image } = artifactRegistry;
+  // A project of a domain, `example.com:labs`, is two parts of the name.
+  return `${location}-docker.pkg.dev/${project.replaceAll(':', '/')}/${name}/${image}`;
 }

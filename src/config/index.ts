@@ -1,6 +1,7 @@
 /** The configuration file: one schema, read once, handed on as a frozen value. */
 export {
   DEFAULT_NAMESPACE,
+  repositoryOf,
   sizeResources,
   type BackendConfig,
   type BuildsConfig,
@@ -9,6 +10,8 @@ export {
   type CopiedSecretConfig,
   type ExecutorConfig,
   type ImageConfig,
+  type ImagesConfig,
+  type ImageSourceConfig,
   type InitContainerConfig,
   type LabConfig,
   type LabSizeConfig,
@@ -28,6 +31,8 @@ export {
   readConfigFile,
   type ConfigProblem,
 } from './load.ts';
+export { IMAGE_CLASSES, type ImageClass } from './images/image.ts';
+export { LISTED } from './images/sources.ts';
 export { describeHomes, type Homes } from './homes.ts';
 export { knownSources } from './known-sources.ts';
 export { type Reload, reloadConfig } from './reload.ts';

@@ -23,6 +23,19 @@ export const qualifiedName = z.string().refine(isQualifiedName, { error: EXPECTE
 
 export const labelValue = z.string().refine(isLabelValue, { error: EXPECTED.labelValue });
 
+/** A key of a label or an annotation of a lab's objects that the configuration may set. */
+export function ownKey(key: typeof qualifiedName) {
+  return key.refine(
+    (name) =>
+      !/^(?:[a-z0-9.-]*\.)?(?:labwright\.dev|pod-security\.kubernetes\.io)\/|^app\.kubernetes\.io\/managed-by$/.test(
+        name,
+      ),
+    {
+      error: 'expected a key that Labwright does not set itself',
+    },
+  );
+}
+
 export const labels = z.record(qualifiedName, labelValue);
 export const annotations = z.record(qualifiedName, z.string());
 

@@ -7,11 +7,13 @@ import {
   labels,
   labelValue,
   objectName,
+  ownKey,
   qualifiedName,
   toleration,
   topologySpreadConstraint,
 } from './kubernetes.ts';
 import { absolutePath } from './absolute-path.ts';
+import { extraObject } from './extra-objects.ts';
 import { envName, initContainer, labFile, sidecar } from './lab-pieces.ts';
 import { volume, volumeMount } from './lab-volumes.ts';
 import { personal } from './personal.ts';
@@ -158,6 +160,13 @@ export const pieces = {
     .default({})
     .describe('Annotations on every object of a lab.'),
   namespaceAnnotations: annotations.default({}).describe('Annotations on the namespace.'),
+  extraObjects: z
+    .array(extraObject)
+    .default([])
+    .describe(
+      'Further objects in the namespace of the lab, as manifests: made before its pod, and removed when it ends (docs/extra-objects.md). Names that begin ' +
+        "with `lab` are Labwright's own. With `namespaces: shared`, names need the user and the server in them.",
+    ),
 };
 
 export type PieceKey = keyof typeof pieces;
@@ -175,16 +184,4 @@ function withoutDefault(schema: z.ZodType): z.ZodType {
   const isWrapped =
     schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional;
   return isWrapped ? withoutDefault(schema.unwrap() as z.ZodType) : schema;
-}
-
-function ownKey(key: typeof qualifiedName) {
-  return key.refine(
-    (name) =>
-      !/^(?:[a-z0-9.-]*\.)?(?:labwright\.dev|pod-security\.kubernetes\.io)\/|^app\.kubernetes\.io\/managed-by$/.test(
-        name,
-      ),
-    {
-      error: 'expected a key that Labwright does not set itself',
-    },
-  );
 }

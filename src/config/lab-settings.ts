@@ -5,6 +5,7 @@ import { pieces } from './lab-overlay.ts';
 import { absolutePath } from './absolute-path.ts';
 import { copiedSecret } from './lab-pieces.ts';
 import { personal } from './personal.ts';
+import { requestRules } from './requests.ts';
 import { labSize } from './lab-size.ts';
 import { profiles } from './profiles.ts';
 import { cpu, duration, memory, positiveDuration } from './units.ts';
@@ -195,6 +196,7 @@ export const labSettings = z.strictObject({
       cpuRequest: cpu.default(0.1).describe('Request of CPU.'),
       memoryRequest: memory.default(128 * 2 ** 20).describe('Request of memory.'),
     })
+    .check(...requestRules())
     .prefault({})
     .describe('LimitRange: what a container in the namespace gets that says nothing. The lab itself always says.'),
   networkPolicy: networkRules.prefault({}).describe('Who may reach the lab and what it may reach.'),

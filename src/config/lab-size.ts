@@ -3,6 +3,7 @@ import { explainResourceName } from '../domain/kubernetes/rules/containers.ts';
 import { crossCheck } from './cross-check.ts';
 import { dnsLabel, qualifiedName } from './kubernetes.ts';
 import { overlaySettings } from './lab-overlay.ts';
+import { requestRules } from './requests.ts';
 import { AMOUNT_OF_CPU, AMOUNT_OF_MEMORY, cpu, labMemory } from './units.ts';
 
 const AMOUNTS = ['cpu', 'memory'] as const;
@@ -41,15 +42,12 @@ export const labSize = z
     crossCheck(['cpu', 'cpuRequest'], (size, report) => {
       if (size.cpu === undefined && size.cpuRequest === undefined)
         report(['cpu'], `missing: expected ${AMOUNT_OF_CPU.expected}`);
-      if ((size.cpuRequest ?? 0) > (size.cpu ?? Infinity))
-        report(['cpuRequest'], 'expected no more than cpu, the limit');
     }),
     crossCheck(['memory', 'memoryRequest'], (size, report) => {
       if (size.memory === undefined && size.memoryRequest === undefined)
         report(['memory'], `missing: expected ${AMOUNT_OF_MEMORY.expected}`);
-      if ((size.memoryRequest ?? 0) > (size.memory ?? Infinity))
-        report(['memoryRequest'], 'expected no more than memory, the limit');
     }),
+    ...requestRules(),
   )
   .transform(({ cpu, memory, cpuRequest = cpu ?? 0, memoryRequest = memory ?? 0, lab, ...size }) => {
     const unlimited = AMOUNTS.filter((key) => (key === 'cpu' ? cpu : memory) === undefined);

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 import { TOKEN_DIRECTORY } from '../domain/lab/lab.ts';
-import { findPlaceholders } from '../domain/lab/placeholders.ts';
 import { repeated } from '../util/repeated.ts';
 import type { DeepReadonly } from '../util/deep-readonly.ts';
 import { crossCheck, type Report } from './cross-check.ts';
 import { labSettings } from './lab-settings.ts';
-import { checkPlaceholders, PERSONAL_KEYS } from './personal.ts';
+import { checkExtraObjects } from './extra-objects.ts';
+import { checkPlaceholders, PERSONAL_KEYS, tellsLabsApart } from './personal.ts';
 import { checkPodSecurity, strictestLevel } from './pod-security.ts';
 
 /** What the rules look at; `lab` before and after its defaults that are computed. */
@@ -24,11 +24,11 @@ export const lab = labSettings
     ),
     crossCheck(['files'], checkFileSizes),
     crossCheck(['namespaces', 'namespace', 'podName', 'volumes', 'serviceAccount'], checkNamespaces),
+    crossCheck(['namespaces', 'podName', 'serviceAccount', 'extraObjects'], checkExtraObjects),
     crossCheck(['topologySpreadConstraints'], checkSpread),
     crossCheck(['env', 'secrets'], checkSecretEnv),
     crossCheck(['volumes', 'initContainers', 'sidecars', 'podPatch', 'podSecurity'], checkPodSecurity),
     crossCheck(['schedulingTimeout', 'pullTimeout', 'containerTimeout', 'spawnTimeout'], checkTimeouts),
-    crossCheck(['containerDefaults'], checkContainerDefaults),
     crossCheck([...PERSONAL_KEYS], checkPlaceholders),
   )
   .transform((settings) => ({
@@ -64,6 +64,7 @@ export function checkPieces(settings: ParsedLab, report: Report): void {
   checkPaths(settings, report);
   checkFileSizes(settings, report);
   checkNamespaces(settings, report);
+  checkExtraObjects(settings, report);
   checkSpread(settings, report);
   checkSecretEnv(settings, report);
   checkPodSecurity({ ...settings, podSecurity: settings.podSecurityLimit }, report);
@@ -198,12 +199,6 @@ function checkNamespaces(settings: Settings, report: Report): void {
   }
 }
 
-function tellsLabsApart(name: string): boolean {
-  const found = findPlaceholders(name).map((each) => each.name);
-  const names = (word: string) => found.some((each) => each.endsWith(word));
-  return found.includes('slug') || names('user_server') || (names('username') && names('servername'));
-}
-
 function checkSpread({ topologySpreadConstraints }: Settings, report: Report): void {
   const kinds = topologySpreadConstraints.map((each) => `${each.topologyKey} ${each.whenUnsatisfiable}`);
   for (const index of repeated(kinds)) {
@@ -227,10 +222,4 @@ function checkTimeouts(settings: Settings, report: Report): void {
   for (const key of ['schedulingTimeout', 'pullTimeout', 'containerTimeout'] as const) {
     if ((settings[key] ?? 0) > settings.spawnTimeout) report([key], 'expected no more than spawnTimeout');
   }
-}
-
-function checkContainerDefaults({ containerDefaults }: Settings, report: Report): void {
-  const { cpu, cpuRequest, memory, memoryRequest } = containerDefaults;
-  if (cpuRequest > cpu) report(['containerDefaults', 'cpuRequest'], 'expected no more than cpu, the limit');
-  if (memoryRequest > memory) report(['containerDefaults', 'memoryRequest'], 'expected no more than memory, the limit');
 }

@@ -1,3 +1,4 @@
+import { extraObjectKey } from './extra-objects.ts';
 import { composePatches } from '../util/merge-patch.ts';
 import type { ParsedLab } from './lab.ts';
 import type { LabOverlay } from './lab-overlay.ts';
@@ -18,6 +19,7 @@ export function mergeLab<Lab extends ParsedLab>(lab: Lab, over: LabOverlay): Lab
     volumeMounts: mergeList(lab.volumeMounts, over.volumeMounts, ({ mountPath }) => mountPath),
     initContainers: mergeList(lab.initContainers, over.initContainers, ({ name }) => name),
     sidecars: mergeList(lab.sidecars, over.sidecars, ({ name }) => name),
+    extraObjects: mergeList(lab.extraObjects, over.extraObjects, extraObjectKey),
     podPatch: composePatches(lab.podPatch, over.podPatch ?? {}) as ParsedLab['podPatch'],
     tolerations: [...lab.tolerations, ...(over.tolerations ?? [])],
     topologySpreadConstraints: [...lab.topologySpreadConstraints, ...(over.topologySpreadConstraints ?? [])],

@@ -20,7 +20,7 @@ const overlay = z.strictObject({
     .describe('For whom: whoever is in one of the groups, is one of the users or is an administrator.'),
   lab: overlaySettings.describe(
     `What is different for them: ${PIECE_KEYS.map((key) => `\`${key}\``).join(', ')}. Tables are merged by key; \`volumes\`, ` +
-      '`initContainers` and `sidecars` by name, `volumeMounts` by path; tolerations and spread constraints are added; `podPatch` is merged; ' +
+      '`initContainers` and `sidecars` by name, `extraObjects` by kind and name, `volumeMounts` by path; tolerations and spread constraints are added; `podPatch` is merged; ' +
       'anything else is replaced.',
   ),
 });
@@ -31,7 +31,12 @@ export const overlays = z.array(overlay).check(uniqueBy('name')).default([]);
 interface Whole {
   readonly lab: ParsedLab;
   readonly overlays: z.output<typeof overlays>;
-  readonly images: { readonly list: readonly { readonly lab?: LabOverlay; readonly sizes?: readonly string[] }[] };
+  readonly images: Readonly<Record<'list' | 'sources', readonly ImageSettings[]>>;
+}
+
+interface ImageSettings {
+  readonly lab?: LabOverlay;
+  readonly sizes?: readonly string[];
 }
 
 /** What is laid over `lab` must make as good a lab as `lab` itself: each alone, and all overlays for users one over the other. */
@@ -46,9 +51,10 @@ export const checkOverlays = crossCheck<Whole>(
     lab.sizes.forEach(({ lab: over }, index) => {
       if (over !== undefined) checkOverlay(over, [mergeLab(lab, over)], ['lab', 'sizes', index, 'lab'], report);
     });
-    images.list.forEach(({ lab: over }, index) => {
-      if (over !== undefined) checkOverlay(over, [mergeLab(lab, over)], ['images', 'list', index, 'lab'], report);
-    });
+    for (const { settings, path } of imagesOf(images)) {
+      if (settings.lab !== undefined)
+        checkOverlay(settings.lab, [mergeLab(lab, settings.lab)], [...path, 'lab'], report);
+    }
   },
 );
 
@@ -71,14 +77,19 @@ export function checkOverlay(
 
 export const checkImageSizes = crossCheck<Whole>(['lab', 'images'], ({ lab, images }, report) => {
   const names = lab.sizes.map(({ name }) => name);
-  images.list.forEach(({ sizes = [] }, index) => {
-    sizes.forEach((size, at) => {
-      if (!names.includes(size)) {
-        report(['images', 'list', index, 'sizes', at], `expected one of the sizes: ${names.join(', ')}`);
-      }
+  for (const { settings, path } of imagesOf(images)) {
+    settings.sizes?.forEach((size, at) => {
+      if (!names.includes(size)) report([...path, 'sizes', at], `expected one of the sizes: ${names.join(', ')}`);
     });
-  });
+  }
 });
+
+/** The settings of images of the list and of sources, with where they stand. */
+function imagesOf(images: Whole['images']) {
+  return (['list', 'sources'] as const).flatMap((key) =>
+    images[key].map((settings, index) => ({ settings, path: ['images', key, index] as const })),
+  );
+}
 
 /** Who somebody is, as far as choices and overlays ask. */
 export interface Chooser {

@@ -19,6 +19,7 @@ export const PERSONAL_KEYS = [
   'extraLabels',
   'extraAnnotations',
   'namespaceAnnotations',
+  'extraObjects',
 ] as const;
 
 type Path = readonly (string | number)[];
@@ -32,6 +33,13 @@ export function personal(text: z.ZodType<string>) {
     const [issue] = text.safeParse(shortestOf(context.value)).error?.issues ?? [];
     if (issue !== undefined) context.issues.push({ code: 'custom', message: issue.message, input: context.value });
   });
+}
+
+/** Whether no two labs have the same in it: by the user and the server. */
+export function tellsLabsApart(text: string): boolean {
+  const found = findPlaceholders(text).map((each) => each.name);
+  const names = (word: string) => found.some((each) => each.endsWith(word));
+  return found.includes('slug') || names('user_server') || (names('username') && names('servername'));
 }
 
 /** Every name in braces must be known, and stand where its value can. */

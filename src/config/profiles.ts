@@ -3,6 +3,7 @@ import { crossCheck, uniqueBy } from './cross-check.ts';
 import { overlaySettings } from './lab-overlay.ts';
 import { taggedImage } from './lab-pieces.ts';
 import { extendedResources, groupNames } from './lab-size.ts';
+import { requestRules } from './requests.ts';
 import { cpu, labMemory } from './units.ts';
 import { writeInImage, writeInPattern } from './write-in.ts';
 
@@ -132,19 +133,6 @@ const profile = z
 
 /** Named combinations of settings, of which users choose one. */
 export const profiles = z.array(profile).check(uniqueBy('name'), atMostOneDefault()).default([]);
-
-function requestRules() {
-  return [
-    crossCheck<{ cpu?: number; cpuRequest?: number }>(['cpu', 'cpuRequest'], (value, report) => {
-      if ((value.cpuRequest ?? 0) > (value.cpu ?? Infinity))
-        report(['cpuRequest'], 'expected no more than cpu, the limit');
-    }),
-    crossCheck<{ memory?: number; memoryRequest?: number }>(['memory', 'memoryRequest'], (value, report) => {
-      if ((value.memoryRequest ?? 0) > (value.memory ?? Infinity))
-        report(['memoryRequest'], 'expected no more than memory, the limit');
-    }),
-  ] as const;
-}
 
 function atMostOneDefault() {
   return z.superRefine<{ default?: true }[]>((entries, context) => {

@@ -1,13 +1,9 @@
 import { z } from 'zod';
-import { uniqueBy } from './cross-check.ts';
 import { findHubNamespaces } from './hub-namespaces.ts';
 import { builds } from './builds/index.ts';
 import { auth, users } from './identity.ts';
 import { lab } from './lab.ts';
-import { overlaySettings } from './lab-overlay.ts';
-import { taggedImage } from './lab-pieces.ts';
-import { groupNames } from './lab-size.ts';
-import { prepull } from './images/prepull.ts';
+import { images } from './images/index.ts';
 import { leadership } from './leadership.ts';
 import { limits } from './limits.ts';
 import { dnsLabel } from './kubernetes.ts';
@@ -31,21 +27,6 @@ const pathPrefix = z
   .transform((path) => path.replace(/\/$/, ''))
   .default('/labwright')
   .describe('Beginning of the paths of the API.');
-
-const image = z.strictObject({
-  reference: taggedImage.describe('Image with tag or digest.'),
-  name: z.string().min(1).optional().describe('Name in the form; the reference when absent.'),
-  description: z.string().min(1).exactOptional().describe('What it is for, in the form.'),
-  groups: groupNames.describe('Groups that may choose it; everybody when absent.'),
-  sizes: z.array(z.string()).min(1).exactOptional().describe('Sizes that it can be used with; all when absent.'),
-  lab: overlaySettings
-    .exactOptional()
-    .describe('Settings of labs of this image, laid over those of the size; as in `overlays[].lab`.'),
-  class: z
-    .enum(['recommended', 'latest-release', 'latest-weekly', 'latest-daily'])
-    .optional()
-    .describe('Image class that stands for this image.'),
-});
 
 /** The whole configuration file. */
 export const configSchema = z
@@ -80,21 +61,7 @@ export const configSchema = z
     leadership: leadership.describe('Which of several replicas reconciles.'),
     auth: auth.describe('Who may call: at least one of these.'),
     users: users.prefault({}).describe('What is known of the users.'),
-    images: z
-      .strictObject({
-        list: z
-          .array(image)
-          .min(1, { error: 'expected at least one image' })
-          .check(uniqueBy('reference'), uniqueBy('class'))
-          .describe('Images in the form, in this order.'),
-        allowOther: z.boolean().default(false).describe('Let users name any other image.'),
-        prepull: prepull
-          .optional()
-          .describe(
-            'Pull wanted images to the nodes before anybody asks for them (docs/images.md); not done when absent.',
-          ),
-      })
-      .describe('What labs can run.'),
+    images: images.describe('What labs can run.'),
     quotas: quotas.prefault({}).describe('What users may have at once.'),
     lab: lab.describe('How labs are made.'),
     overlays: overlays.describe('Other settings of labs for some users, laid over `lab` in this order.'),

@@ -1,15 +1,11 @@
-import { type Context, createContext, Script } from 'node:vm';
 import { z } from 'zod';
 import { parseImageReference } from '../domain/image/image-reference.ts';
+import { compilePattern, testPattern } from '../util/pattern.ts';
 import type { LabOverlay, PieceKey } from './lab-overlay.ts';
 import { labelValue } from './kubernetes.ts';
 
 /** Longest text that is written in: longer than any name of an image in use. */
 export const WRITE_IN_LENGTH = 512;
-/** Most milliseconds that a pattern may take over one text: far more than any takes that is of use. */
-const PATTERN_MS = 100;
-/** How often a pattern is tried that was ended while the machine was busy with something else. */
-const PATTERN_ATTEMPTS = 10;
 const VALUE = '{value}';
 /** The keys of `lab` in whose values `{value}` stands for what was written. No path and no name of anything is made of it. */
 const VALUE_KEYS = ['command', 'args', 'env', 'defaultUrl', 'extraLabels', 'extraAnnotations'] as const;
@@ -20,7 +16,7 @@ export const writeInPattern = z
   .min(1)
   .max(1000)
   .check((context) => {
-    if (compile(context.value) !== undefined) return;
+    if (compilePattern(context.value) !== undefined) return;
     const hint = /\(\?P|\\[AZ]/.test(context.value) ? ': (?P<name>…), \\A and \\Z are of Python alone' : '';
     context.issues.push({
       code: 'custom',
@@ -46,7 +42,7 @@ export const writeInImage = z
  * a text is ended and does not match.
  */
 export function matchesPattern(pattern: string, text: string): boolean {
-  return text.length <= WRITE_IN_LENGTH && runPattern(pattern, text) === true;
+  return text.length <= WRITE_IN_LENGTH && testPattern(pattern, text) === true;
 }
 
 /** Whether a pattern takes too long over some text: it is tried with long runs of the characters that it names. */
@@ -54,43 +50,7 @@ export function isSlowPattern(pattern: string): boolean {
   const characters = new Set([...'a0', ...pattern.replaceAll(/[^\p{L}\p{N}._/:-]/gu, '')]);
   return [...characters]
     .slice(0, 20)
-    .some((character) => runPattern(pattern, `${character.repeat(60)}\n`) === undefined);
-}
-
-/** @returns undefined where it was ended */
-function runPattern(pattern: string, text: string): boolean | undefined {
-  const expression = compile(pattern);
-  if (expression === undefined) return false;
-  context ??= createContext({});
-  Object.assign(context, { expression, text });
-  for (let attempt = 0; attempt < PATTERN_ATTEMPTS; attempt += 1) {
-    const before = process.threadCpuUsage();
-    try {
-      return MATCH.runInContext(context, { timeout: PATTERN_MS }) === true;
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
-      // The limit is one of the clock. What has not had half of that of the processor was not slow, it had to wait.
-      if (process.threadCpuUsage(before).user > (PATTERN_MS * 1000) / 2) return undefined;
-    }
-  }
-  return undefined;
-}
-
-/** Only a script of its own can be ended from outside. */
-const MATCH = new Script('expression.test(text)');
-let context: Context | undefined;
-
-function compile(pattern: string): RegExp | undefined {
-  for (const flags of ['u', '']) {
-    try {
-      // Alone first: a bracket that closes the group would undo the anchors.
-      new RegExp(pattern, flags);
-      return new RegExp(`^(?:${pattern})$`, flags);
-    } catch {
-      // Python lets more be escaped than `u` does.
-    }
-  }
-  return undefined;
+    .some((character) => testPattern(pattern, `${character.repeat(60)}\n`) === undefined);
 }
 
 /** A pattern as the `pattern` of an `<input>` takes it; undefined where a browser could not read it. */

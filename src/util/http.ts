@@ -74,8 +74,8 @@ export async function send(dispatcher: Dispatcher, request: HttpRequest): Promis
       body,
       headersTimeout: 0,
       bodyTimeout: silenceMs,
-      // undici would close the connection after a DELETE with a body, and open another one for the next call.
-      ...(method === 'DELETE' ? { reset: false } : {}),
+      // undici would close the connection after a DELETE with a body, and after every HEAD, and open another one for the next call.
+      ...(method === 'DELETE' || method === 'HEAD' ? { reset: false } : {}),
     });
     return { status: answer.statusCode, headers: answer.headers, body: answer.body };
   } catch (cause) {

@@ -5,6 +5,7 @@ import {
   layCompute,
   parseConfig,
   profileLayers,
+  repositoryOf,
   resolveQuota,
   sizeResources,
   type Config,
@@ -68,11 +69,17 @@ export function aLabInput(config: Config, changes: LabChanges = {}): LabInput {
   const servername = changes.servername ?? '';
   const servicePrefix = `/user/${encodeURIComponent(user.username)}/${servername === '' ? '' : `${encodeURIComponent(servername)}/`}`;
   const size = config.lab.sizes.find(({ name }) => name === (changes.size ?? config.lab.defaultSize))!;
-  const first = config.images.list[0]!;
+  const [source] = config.images.sources;
+  const first = config.images.list[0] ?? {
+    reference: `${repositoryOf(source!)}:${source!.tags.recommended}`,
+    name: undefined,
+  };
   const { reference, name } =
     config.images.list.find((image) => image.reference === changes.image) ??
     (changes.image === undefined ? first : { reference: changes.image, name: undefined });
-  const image = { reference, name: name ?? reference, digest: '' };
+  const isListed = config.images.list.some((image) => image.reference === reference);
+  const origin = isListed || source === undefined ? {} : { origin: source.name };
+  const image = { reference, name: name ?? reference, digest: '', ...origin };
   const lab: LabInput['lab'] = {
     spawnId: '0f6a1c52d3b84e97',
     user,
@@ -172,6 +179,17 @@ volumes: [{ name: homes, persistentVolumeClaim: { claimName: home-nfs } }]
 volumeMounts: [{ name: homes, mountPath: /home/rachel, subPath: "{escaped_username}" }]
 `),
       { data: { key: base64('key-placeholder') } },
+    ),
+    'extra-objects': buildWith(
+      configWithLab(`
+namespaces: shared
+namespace: hub
+serviceAccount: { name: "notebook-{slug}" }
+extraObjects:
+  - { apiVersion: v1, kind: ServiceAccount, metadata: { name: "notebook-{slug}", annotations: { example.org/role: "{username}" } } }
+  - { apiVersion: v1, kind: Secret, metadata: { name: "settings-{slug}" }, data: { plain: dGV4dA== } }
+  - { apiVersion: v1, kind: ConfigMap, metadata: { name: "hello-{slug}" }, data: { text: "Hello {unescaped_username}" } }
+`),
     ),
     'hostile-unicode': hostile('Ünï çødé/../☃:💥\n'),
     'hostile-long': hostile('x'.repeat(200)),

@@ -43,6 +43,7 @@ volumes:
   - { name: kept, persistentVolumeClaim: { storage: 1Gi, retain: true } }
   - { name: lost, persistentVolumeClaim: { storage: 1Gi } }
 ${namespaces === 'shared' ? '' : '  - { name: homes, persistentVolume: { nfs: { server: nfs.example.org, path: /homes } } }'}
+${namespaces === 'shared' ? '' : 'extraObjects: [{ apiVersion: v1, kind: ConfigMap, metadata: { name: settings } }]'}
 `);
 }
 

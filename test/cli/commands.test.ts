@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { V1Container } from '@kubernetes/client-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { explainUsage, parseArguments, runCommand, type CommandResult } from '../../src/cli/index.ts';
@@ -247,6 +248,69 @@ describe('render', () => {
     const secret = objects.find(({ metadata }) => metadata.name === 'lab-secrets');
     const values = Object.values(secret?.data ?? {}).map((value) => Buffer.from(value, 'base64').toString());
     expect(values).toEqual(['placeholder', 'placeholder', 'placeholder']);
+  });
+
+  describe('with profiles', () => {
+    const file = () => join(folder, 'render-profiles.yaml');
+    beforeAll(async () => {
+      const sizes = [
+        { name: 'small', cpu: 1, memory: '1Gi', lab: { env: { SIZE: 'small' } } },
+        { name: 'large', cpu: 4, memory: '8Gi', lab: { env: { SIZE: 'large' } } },
+      ];
+      const machine = {
+        choices: [
+          { name: 'large', size: 'large' },
+          { name: 'own', cpu: 3, memory: '3Gi' },
+        ],
+      };
+      const image = {
+        writeIn: { image: '{value}', pattern: 'example[.]org/[a-z:0-9]+', message: 'An image of ours.' },
+      };
+      const profiles = [
+        { name: 'plain', default: true, image: 'example.org/plain:1' },
+        { name: 'research', options: { machine, image } },
+        { name: 'open' },
+      ];
+      await writeFile(file(), JSON.stringify({ ...withBuilds({}), lab: { sizes, profiles } }));
+    });
+    const of = (...args: string[]) => ['--config', file(), '--user', 'ada', ...args];
+    const seen = async (...args: string[]) => {
+      const objects = await renderedBy(...of(...args));
+      const pod = objects.at(-1)?.spec?.containers?.[0] as V1Container | undefined;
+      const env = objects.find(({ metadata }) => metadata.name === 'lab-env')?.data ?? {};
+      const size = Buffer.from(env['SIZE'] ?? '', 'base64').toString();
+      return [pod?.image, pod?.resources?.limits?.['cpu'], size];
+    };
+
+    it('takes the one that is chosen beforehand, or the one that is asked for, with its options', async () => {
+      expect(await seen()).toEqual(['example.org/plain:1', '1', 'small']);
+      const image = ['--profile', 'research', '--option', 'image=example.org/mine:2'];
+      expect(await seen(...image)).toEqual(['example.org/mine:2', '4', 'large']);
+      expect(await seen(...image, '--option', 'machine=own')).toEqual(['example.org/mine:2', '3', '']);
+      expect(await seen('--profile', 'open', '--size', 'large')).toEqual(['registry.example/lab:1', '4', 'large']);
+      expect(await seen('--image', 'example.org/other:3')).toEqual(['example.org/other:3', '1', 'small']);
+    });
+
+    it.each([
+      [['--profile', 'none'], '--profile: expected one of plain, research, open'],
+      [['--profile', 'research'], '--option: nothing is chosen beforehand for image: expected --option image=TEXT'],
+      [['--profile', 'research', '--option', 'image=elsewhere/a:1'], '--option: image: An image of ours.'],
+      [
+        ['--profile', 'research', '--option', 'disk=1'],
+        '--option: the profile research has no disk; expected machine, image',
+      ],
+      [['--profile', 'research', '--option', 'machine=huge'], '--option: machine: expected one of large, own'],
+      [['--profile', 'research', '--size', 'small'], '--size: expected none: the profile research says it'],
+      [['--profile', 'plain', '--image', 'a/b:1'], '--image: expected none: the profile plain says it'],
+    ])('refuses %j', async (args, message) => {
+      const { exitCode, stderr } = await run('render', ...of(...args));
+      expect([exitCode, stderr]).toEqual([2, `${message}\n`]);
+    });
+  });
+
+  it('refuses profiles where there are none', async () => {
+    const { stderr } = await run('render', '--user', 'ada', '--profile', 'a');
+    expect(stderr).toBe('--profile, --option: expected none, since there are no profiles\n');
   });
 
   it('refuses a size that is not there', async () => {

@@ -33,6 +33,7 @@ describe('import nublado', () => {
     expect(pod.metadata?.labels).toMatchObject({ 'argocd.argoproj.io/instance': 'nublado-users' });
     // Those of the site stand between those that Nublado runs by itself.
     expect(pod.spec?.initContainers?.map(({ name, image }) => [name, image])).toEqual([
+      ['lab-discovery', 'ghcr.io/example/nublado:9.1'],
       ['nublado-std-inithome', 'ghcr.io/example/nublado:9.1'],
       ['prepare', 'ghcr.io/example/prepare:2'],
       ['nublado-std-landingpage', 'ghcr.io/example/nublado:9.1'],
@@ -40,17 +41,56 @@ describe('import nublado', () => {
     ]);
   });
 
-  it('lists the images that are named, and says that no more are found', async () => {
+  it('has Argo CD leave labs alone that carry the label of an application', async () => {
+    const { stdout } = await runImport('nublado', NUBLADO_VALUES);
+    const { namespace, pod } = buildWith(parseConfig(stdout));
+    for (const { metadata } of [namespace ?? {}, pod]) {
+      expect(metadata).toMatchObject({
+        labels: { 'argocd.argoproj.io/instance': 'nublado-users' },
+        annotations: {
+          'argocd.argoproj.io/compare-options': 'IgnoreExtraneous',
+          'argocd.argoproj.io/sync-options': 'Prune=false',
+        },
+      });
+    }
+  });
+
+  it('tells labs of the service discovery of the site, and asks it before each lab', async () => {
+    const { stdout } = await runImport('nublado', NUBLADO_VALUES);
+    const { initContainers, containers } = buildWith(parseConfig(stdout)).pod.spec ?? {};
+    expect(parseConfig(stdout).lab.env).toMatchObject({ REPERTOIRE_BASE_URL: 'https://data.example.org/repertoire' });
+    const directory = { name: 'lab-discovery', mountPath: '/etc/nublado/discovery' };
+    expect(initContainers?.[0]?.volumeMounts).toContainEqual(directory);
+    expect(initContainers?.at(-1)?.volumeMounts).toContainEqual({ ...directory, readOnly: true });
+    expect(containers?.[0]?.volumeMounts).toContainEqual({ ...directory, readOnly: true });
+  });
+
+  it('finds images where Nublado finds them, by the same rules', async () => {
     const { stdout, report } = await runImport('nublado', NUBLADO_VALUES);
-    const repository = 'us-central1-docker.pkg.dev/rubin/sciplat/sciplat-lab';
-    expect(parseConfig(stdout).images.list).toMatchObject([
-      { reference: `${repository}:recommended`, class: 'recommended' },
-      { reference: `${repository}:r29_2_0` },
-    ]);
+    expect(parseConfig(stdout).images).toMatchObject({
+      list: [],
+      sources: [
+        {
+          artifactRegistry: { location: 'us-central1', project: 'rubin', repository: 'sciplat', image: 'sciplat-lab' },
+          tags: {
+            grammar: 'rubin',
+            recommended: 'recommended',
+            pinned: ['r29_2_0'],
+            kinds: { release: { wanted: 1 }, weekly: { wanted: 2, listed: 78 }, daily: { wanted: 3 } },
+          },
+        },
+      ],
+    });
+    expect(report.lost.filter(({ path }) => path.includes('.images.'))).toEqual([]);
+  });
+
+  it('says where a file of labs holds a private key', async () => {
+    const values = NUBLADO_VALUES.replace('"b = c"', '"-----BEGIN RSA PRIVATE KEY-----"');
+    const { report } = await runImport('nublado', values);
     expect(report.remarked).toContainEqual({
-      path: 'controller.config.images.source',
-      to: 'images.list',
-      why: expect.stringContaining('not read from the registry yet') as string,
+      path: 'controller.config.lab.files["/opt/conf/a.cfg"]',
+      to: 'lab.files',
+      why: expect.stringContaining('a private key') as string,
     });
   });
 
@@ -85,7 +125,9 @@ describe('import nublado', () => {
       'images: { source: { type: docker, repository: a/b } }\nlab: { sizes: [{ size: a, resources: { limits: { cpu: 1, memory: 1Gi } } }] }\n',
     );
     const { images, lab } = parseConfig(stdout);
-    expect(images.list).toMatchObject([{ reference: 'docker.io/a/b:recommended' }]);
+    expect(images.sources).toMatchObject([
+      { repository: 'docker.io/a/b', tags: { grammar: 'rubin', recommended: 'recommended' } },
+    ]);
     expect(lab).toMatchObject({
       tmp: { medium: 'memory' },
       home: { prefix: '/home' },

@@ -178,6 +178,22 @@ singleuser:
     expect((await imported(`singleuser: { ${NAMED} }`)).lab.imagePullPolicy).toBe('IfNotPresent');
   });
 
+  it('says where a file of labs holds a private key', async () => {
+    const key = '-----BEGIN OPENSSH PRIVATE KEY-----';
+    const { findings } = await imported(`singleuser:
+  ${NAMED}
+  extraFiles:
+    text: { mountPath: /etc/a, stringData: "first\\n${key}\\n" }
+    bytes: { mountPath: /etc/b, binaryData: ${Buffer.from(key).toString('base64')} }
+    data: { mountPath: /etc/c.json, data: { deep: { key: "${key}" } } }
+    public: { mountPath: /etc/d, stringData: "-----BEGIN CERTIFICATE-----" }
+`);
+    const told = findings.remarked.filter(({ why = '' }) => why.includes('a private key'));
+    expect(told.map(({ path }) => path)).toEqual(
+      ['text', 'bytes', 'data'].map((name) => `singleuser.extraFiles.${name}`),
+    );
+  });
+
   it('sets no limit where the hub sets none', async () => {
     const none = await imported(`singleuser: { ${NAMED}, cpu: { guarantee: 0.05 } }`);
     expect(none.lab.resources).toEqual({ limits: {}, requests: { cpu: '50m', memory: '1Gi' } });

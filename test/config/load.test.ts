@@ -44,7 +44,7 @@ describe('a configuration file', () => {
 
   it('is shipped in examples that all can be used', async () => {
     const files = (await readdir(EXAMPLES)).filter((file) => file.endsWith('.yaml'));
-    expect(files).toEqual(['course.yaml', 'full.yaml', 'minimal.yaml', 'profiles.yaml']);
+    expect(files).toEqual(['course.yaml', 'full.yaml', 'images.yaml', 'minimal.yaml', 'profiles.yaml']);
     await Promise.all(files.map((file) => loadConfig(new URL(file, EXAMPLES).pathname)));
   });
 

@@ -170,7 +170,7 @@ describe('a mistake that people make', () => {
     [
       'images as a list',
       `${HEAD.replace(/images.*\n/, 'images: [{ reference: "a/b:1" }]\n')}lab: { ${SIZES} }\n`,
-      'images: expected keys and values (list, allowOther), and no list',
+      'images: expected keys and values (list, sources, registries, refresh, pin, …), and no list',
     ],
     [
       'an image as text',

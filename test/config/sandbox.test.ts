@@ -7,7 +7,7 @@ describe('the configuration of the sandbox with local labs', () => {
   const config = sandboxConfig({ ...START, localLabs: { uid: 1234, gid: 567 } });
 
   it('has one image, which stands for what is installed on the machine', () => {
-    expect(config.images).toEqual({
+    expect(config.images).toMatchObject({
       list: [{ reference: 'localhost/jupyterlab:local', name: 'JupyterLab of this machine', class: 'recommended' }],
       allowOther: false,
     });

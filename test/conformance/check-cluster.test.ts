@@ -58,6 +58,22 @@ describe('check-config --cluster', () => {
     expect(await left()).toEqual([]);
   });
 
+  it('tries profiles, and further objects of labs', async () => {
+    const extraObjects = [
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data: { a: '{username}' } },
+    ];
+    const fine = await check({ lab: { profiles: [{ name: 'plain' }], extraObjects } });
+    expect(fine.stdout).toContain('The cluster takes a lab of each size and each profile.');
+    const odd = { apiVersion: 'example.org/v1', kind: 'Oddity', metadata: { name: 'odd' } };
+    const unknown = await check({ lab: { extraObjects: [...extraObjects, odd] } });
+    expect(unknown.stderr).toContain(
+      'lab.extraObjects[1]: the cluster refuses the Oddity of a lab of size small: there is no such kind',
+    );
+    const wrong = await check({ lab: { profiles: [{ name: 'odd', lab: { extraObjects: [odd] } }] } });
+    expect(wrong.stderr).toContain('lab.profiles[0]: the cluster refuses the Oddity of a lab: there is no such kind');
+    expect(await left()).toEqual([]);
+  });
+
   it('names the key of what only the cluster can know', async () => {
     const file = join(folder, 'classes.yaml');
     const { exitCode, stderr } = await check({ lab: { priorityClassName: 'no-such-class' }, file });

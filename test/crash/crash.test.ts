@@ -17,6 +17,7 @@ const FIRST_SPAWN = [
   'create networkpolicies',
   'create secrets',
   'create secrets 2',
+  'create configmaps 2',
   'create pods',
 ];
 const NEXT_SPAWN = [
@@ -26,6 +27,7 @@ const NEXT_SPAWN = [
   'create networkpolicies',
   'create secrets',
   'create secrets 2',
+  'create configmaps',
   'create pods',
 ];
 const DELETING = 'patch secrets of the controller';

@@ -56,9 +56,14 @@ async def answers(pairs):
     return [answer(KubeSpawner, *pair) for pair in pairs]
 
 
-if __name__ == "__main__":
+def run(answers):
+    """Prints as JSON what `answers` makes of the JSON on standard input."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(KUBECONFIG, file)
         file.flush()
         os.environ["KUBECONFIG"] = file.name
         print(json.dumps(asyncio.run(answers(json.load(sys.stdin)))))
+
+
+if __name__ == "__main__":
+    run(answers)

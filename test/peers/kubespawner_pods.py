@@ -5,14 +5,10 @@ Standard input: a JSON list of {values, cases}, where `values` are those of the 
 refuses; `secrets` are those that the chart makes for labs, and `env` is what the hub itself tells each server, whatever its spawner is.
 """
 
-import asyncio
 import json
-import os
-import sys
-import tempfile
 from urllib.parse import quote
 
-from kubespawner_names import KUBECONFIG, Orm, User
+from kubespawner_names import Orm, User, run
 
 USER_POOL = [{"matchExpressions": [{"key": "hub.jupyter.org/node-purpose", "operator": "In", "values": ["user"]}]}]
 # Values of `singleuser` that are traits of KubeSpawner under another or the same name.
@@ -220,8 +216,4 @@ async def answers(hubs):
 
 
 if __name__ == "__main__":
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
-        json.dump(KUBECONFIG, file)
-        file.flush()
-        os.environ["KUBECONFIG"] = file.name
-        print(json.dumps(asyncio.run(answers(json.load(sys.stdin)))))
+    run(answers)

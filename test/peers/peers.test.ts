@@ -1,5 +1,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { EventSource } from 'eventsource';
@@ -7,9 +9,12 @@ import { pino } from 'pino';
 import { chromium } from 'playwright-core';
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest';
 import '../support/leaks.ts';
+import { parseConfig } from '../../src/config/index.ts';
 import type { LabEvent } from '../../src/domain/lab/lab.ts';
 import { type RunningServer, startServer } from '../../src/routes/server/server.ts';
 import { sleep } from '../../src/util/sleep.ts';
+import { NUBLADO_VALUES } from '../cli/import-samples.ts';
+import { runImport } from '../cli/importing.ts';
 import { aConfig, aLabState, fakeLabs, testApp, TOKENS } from '../routes/support.ts';
 import { freePort } from '../support/free-port.ts';
 
@@ -92,6 +97,28 @@ describe.skipIf(pythons.length < NUBLADO_VERSIONS)("Nublado's libraries", () => 
         { id: 'a-2', type: 'info', data: '{"message": "Pulling", "progress": 50}' },
         { id: 'a-3', type: 'complete', data: '{"message": "Lab Kubernetes pod started for ada"}' },
       ]);
+    },
+    90_000,
+  );
+
+  it.each(pythons)(
+    'write the file of service discovery before a lab: %s',
+    async (python) => {
+      const url = await labwright();
+      const { stdout } = await runImport('nublado', NUBLADO_VALUES);
+      const container = parseConfig(stdout).lab.initContainers.find(({ name }) => name === 'lab-discovery');
+      const script = container?.command?.at(-2) ?? '';
+      const folder = await mkdtemp(join(tmpdir(), 'labwright-discovery-'));
+      onTestFinished(() => rm(folder, { recursive: true }));
+      const file = join(folder, 'v1.json');
+      const env = { ...process.env, REPERTOIRE_BASE_URL: url };
+      await promisify(execFile)(python, ['-c', script, file], { env, timeout: 60_000 });
+      expect(JSON.parse(await readFile(file, 'utf8'))).toBeTypeOf('object');
+      // Where nothing answers, the lab starts without it.
+      const nowhere = { ...env, REPERTOIRE_BASE_URL: `http://127.0.0.1:${String(await freePort())}` };
+      const { stderr } = await promisify(execFile)(python, ['-c', script, `${file}.none`], { env: nowhere });
+      expect(stderr).toContain('no service discovery');
+      expect(existsSync(`${file}.none`)).toBe(false);
     },
     90_000,
   );

@@ -8,3 +8,7 @@ const withoutControllers = process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver' &&
  * reports these tests as not run.
  */
 export const itNeedsControllers: typeof it = withoutControllers ? (it.skip as unknown as typeof it) : it;
+
+/** `it` for a test of kinds that the sandbox does not have; it is for the real API server. */
+export const itNeedsRealKinds: typeof it =
+  process.env.LABWRIGHT_TEST_CLUSTER === 'apiserver' ? itNeedsControllers : (it.skip as unknown as typeof it);

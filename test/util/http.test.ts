@@ -78,7 +78,10 @@ describe('a question over HTTP', () => {
     expect(await failed(ask(agent, { ...address, signal: NEVER }, LIMIT))).toMatchObject({ reason: 'no answer' });
   });
 
-  it('keeps its connection after whatever was asked, also after a DELETE with a body', async () => {
+  it.each([
+    ['a DELETE with a body', 'DELETE', '{}'],
+    ['a HEAD', 'HEAD', undefined],
+  ] as const)('keeps its connection after whatever was asked, also after %s', async (_what, method, body) => {
     const { host, agent, address } = await start((_, response) => response.end('{}'));
     const sockets = new Set<unknown>();
     host.answer = (request, response) => {
@@ -86,7 +89,8 @@ describe('a question over HTTP', () => {
       response.end('{}');
     };
     for (let count = 0; count < 20; count += 1) {
-      await ask(agent, { ...address, method: count % 2 === 0 ? 'DELETE' : 'POST', signal: NEVER, body: '{}' }, LIMIT);
+      const request = count % 2 === 0 ? { method, body } : ({ method: 'POST', body: '{}' } as const);
+      await ask(agent, { ...address, ...request, signal: NEVER }, LIMIT);
     }
     // The next call may begin before the connection of the last one is free.
     expect(sockets.size).toBeLessThanOrEqual(2);

@@ -1,4 +1,5 @@
 import type {
+  KubernetesObject,
   V1ConfigMap,
   V1LimitRange,
   V1Namespace,
@@ -15,7 +16,7 @@ import type { Config, LabConfig } from '../../config/config.ts';
 import { mergeLab, mergeLabs } from '../../config/merge-lab.ts';
 import { layUnlimited, profileLayers } from '../../config/profile-layers.ts';
 import { buildInternalUrl, type LabAddressing } from '../../domain/lab/internal-url.ts';
-import type { LabSpec, LabState } from '../../domain/lab/lab.ts';
+import type { LabImage, LabSpec, LabState } from '../../domain/lab/lab.ts';
 import { recreateLabState } from '../../domain/lab/lab-state.ts';
 import type { ObservedLab } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
@@ -31,6 +32,7 @@ import {
 import { buildNetworkPolicy } from './network-policy.ts';
 import { buildObjectNames, SPEC_HASH_ANNOTATION } from '../../domain/lab/object-names.ts';
 import type { Occupant } from '../../domain/lab/placeholders.ts';
+import { buildExtraObjects } from './extra-objects.ts';
 import { personalize } from './personalize.ts';
 import { placeOf } from './place.ts';
 import { buildPod } from './pod.ts';
@@ -59,6 +61,8 @@ export interface LabObjects {
   readonly resourceQuota?: V1ResourceQuota;
   readonly networkPolicy?: V1NetworkPolicy;
   readonly service: V1Service;
+  /** What the configuration has each lab made with; Secrets among them are made as those of the lab. */
+  readonly extraObjects?: KubernetesObject[];
   readonly pod: V1Pod;
 }
 
@@ -69,7 +73,7 @@ export interface LabObjects {
 export class LabBuilder {
   readonly #config: LabConfig;
   readonly #overlays: Config['overlays'];
-  readonly #images: Config['images']['list'];
+  readonly #images: Config['images'];
   readonly #baseUrl: string;
   readonly #controller: string;
   readonly #addressing: LabAddressing;
@@ -81,7 +85,7 @@ export class LabBuilder {
   ) {
     this.#config = lab;
     this.#overlays = overlays;
-    this.#images = images.list;
+    this.#images = images;
     this.#baseUrl = baseUrl;
     this.#controller = controller;
     this.#addressing = addressingOf(lab);
@@ -119,14 +123,23 @@ export class LabBuilder {
       // Where it is was decided when the lab was asked for, whatever the configuration says by now.
       names: buildObjectNames(key, input.lab),
     };
+    const extraObjects = buildExtraObjects(context);
     return {
       ...(input.lab.objectName === undefined ? buildStaying(context) : {}),
       volumeClaims: buildVolumeClaims(context),
       service: buildService(context),
       envSecret: buildEnvSecret(context),
       ...defined({ secret: buildLabSecret(context), pullSecret: buildPullSecret(context) }),
+      ...(extraObjects.length === 0 ? {} : { extraObjects }),
       pod: buildPod(context),
     };
+  }
+
+  /** What its entry in the configuration has of its own. */
+  #settingsOf({ origin, reference }: LabImage) {
+    const { list, sources } = this.#images;
+    const of = origin ?? reference;
+    return [...list.filter((image) => image.reference === of), ...sources.filter(({ name }) => name === of)];
   }
 
   /**
@@ -140,7 +153,7 @@ export class LabBuilder {
     const over = mergeLabs(this.#config, [
       ...this.#overlays.filter(({ name }) => names.has(name)),
       ...sizes.filter(({ name }) => !isOwn && name === lab.options.size),
-      ...this.#images.filter(({ reference }) => reference === lab.image.reference),
+      ...this.#settingsOf(lab.image),
     ]);
     // Of the size that a profile begins with, what it has no limit of is left.
     const base = isOwn ? sizes.find(({ name }) => name === defaultSize)?.lab?.unlimited : undefined;

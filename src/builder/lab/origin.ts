@@ -1,5 +1,6 @@
 import type { KubernetesObject } from '@kubernetes/client-node';
 import type { LabConfig } from '../../config/config.ts';
+import { EXTRA_LABEL } from '../../domain/lab/object-names.ts';
 
 type Part = string | number;
 type Path = readonly Part[];
@@ -28,6 +29,7 @@ const BY_KIND: Readonly<Record<string, string>> = {
  */
 export function originOf(config: LabConfig, object: KubernetesObject, path: Path, size: string): string {
   const [top, field, ...rest] = path;
+  if (object.metadata?.labels?.[EXTRA_LABEL] !== undefined) return extraOrigin(config, object, path);
   if (top === 'metadata' && field === 'labels') return 'lab.extraLabels';
   if (top === 'metadata' && field === 'annotations') return 'lab.extraAnnotations';
   switch (object.kind) {
@@ -42,6 +44,13 @@ export function originOf(config: LabConfig, object: KubernetesObject, path: Path
     default:
       return BY_KIND[object.kind ?? ''] ?? 'lab';
   }
+}
+
+/** An entry by its kind, where there is one of that kind: in its name there may be a user. */
+function extraOrigin({ extraObjects }: LabConfig, { kind }: KubernetesObject, path: Path): string {
+  const isOfKind = extraObjects.map((each) => each.kind === kind);
+  const isClear = isOfKind.filter(Boolean).length === 1;
+  return write(['lab', 'extraObjects', ...(isClear ? [isOfKind.indexOf(true), ...path] : [])]);
 }
 
 /** The field of an object as the API server writes it: `spec.containers[0].resources.limits[nvidia.com/gpu]`. */

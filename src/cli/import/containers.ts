@@ -1,13 +1,11 @@
 import { isRecord } from '../../util/is-record.ts';
-import { compact, type Fragment, importEnv, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
+import { compact, type Fragment, importEnv, withPlaceholders } from './pod-pieces.ts';
 import type { Json, Source, Table } from './source.ts';
-import { importMounts, sidecarMounts, type VolumeNames } from './volumes.ts';
+import { importMounts, type Pieces, sidecarMounts } from './volumes.ts';
 
-interface Context {
+interface Context extends Pick<Pieces, 'scheme' | 'volumes'> {
   /** Key of the configuration that they go to. */
   readonly to: string;
-  readonly scheme: SlugScheme;
-  readonly volumes: VolumeNames;
 }
 
 const SETTINGS = ['name', 'image', 'command', 'args', 'imagePullPolicy', 'env', 'volumeMounts', 'securityContext'];

@@ -2,6 +2,7 @@ import { isRecord } from '../../util/is-record.ts';
 import { importCpu } from './amounts.ts';
 import { nubladoInitContainers } from './nublado-init.ts';
 import { compact } from './pod-pieces.ts';
+import { settleFile } from './private-key.ts';
 import type { Json, Source, Table } from './source.ts';
 
 /** Keys whose values are handed on as they are, and what Nublado does without them. */
@@ -11,8 +12,6 @@ const SAME: readonly (readonly [from: string, to: readonly string[], otherwise?:
   ['defaultSize', ['defaultSize']],
   ['deleteTimeout', ['deleteTimeout'], '1m'],
   ['emptyDirSource', ['tmp', 'medium'], 'memory'],
-  ['extraAnnotations', ['extraAnnotations']],
-  ['files', ['files']],
   ['homedirPrefix', ['home', 'prefix'], '/home'],
   ['homedirSchema', ['home', 'schema'], 'username'],
   ['homedirSuffix', ['home', 'suffix']],
@@ -28,8 +27,21 @@ const PASSWD = [
 ] as const;
 const IN_OUR_NAMESPACE = 'it is read from the namespace of Labwright: put it there';
 
+/** With them Argo CD leaves alone what it finds with the label of an application and did not make. */
+const LEFT_ALONE = {
+  'argocd.argoproj.io/compare-options': 'IgnoreExtraneous',
+  'argocd.argoproj.io/sync-options': 'Prune=false',
+};
+
+interface Beside {
+  /** Image of the controller. */
+  readonly image: string;
+  /** Service discovery of the site. */
+  readonly repertoireUrl: string;
+}
+
 /** `lab` of Nublado's controller. */
-export function importNubladoLab(lab: Source, image: string): Json {
+export function importNubladoLab(lab: Source, { image, repertoireUrl }: Beside): Json {
   const made: Record<string, Json> = {};
   for (const [from, [first = '', second], otherwise] of SAME) {
     const found = lab.at(from);
@@ -47,8 +59,9 @@ export function importNubladoLab(lab: Source, image: string): Json {
     sizes: importSizes(lab),
     ...importNames(lab),
     ...made,
-    env: importEnv(lab),
-    extraLabels: importApplication(lab),
+    env: importEnv(lab, repertoireUrl),
+    files: importFiles(lab),
+    ...importApplication(lab),
     ...importSecrets(lab),
     ...importVolumes(lab, image),
     namespaceAnnotations: importAnnotations(lab),
@@ -90,22 +103,35 @@ function importNames(lab: Source): Table {
   return prefix === undefined ? {} : { namespacePrefix: prefix.value };
 }
 
-function importEnv(lab: Source): Json {
+function importEnv(lab: Source, repertoireUrl: string): Json {
   const [env, directory] = [lab.at('env'), lab.at('jupyterlabConfigDir')];
   env?.mapped('lab.env');
   directory?.mapped('lab.env.JUPYTERLAB_CONFIG_DIR');
   const own = env?.entries().map(([key, { value }]) => [key, String(value)] as const) ?? [];
   return {
+    REPERTOIRE_BASE_URL: repertoireUrl,
     JUPYTERLAB_CONFIG_DIR: directory?.text() ?? '/opt/lsst/software/jupyterlab',
     ...Object.fromEntries(own),
   };
 }
 
-/** By that label Argo CD knows what belongs to an application. */
-function importApplication(lab: Source): Json {
-  const application = lab.at('application');
+function importFiles(lab: Source): Json {
+  const files = lab.at('files');
+  for (const [, file] of files?.entries() ?? []) settleFile(file, 'lab.files');
+  return isRecord(files?.value) ? files.value : undefined;
+}
+
+/** By its label Argo CD knows what belongs to an application. */
+function importApplication(lab: Source): Table {
+  const [application, annotations] = [lab.at('application'), lab.at('extraAnnotations')];
   application?.mapped('lab.extraLabels');
-  return application === undefined ? undefined : { 'argocd.argoproj.io/instance': application.value };
+  annotations?.mapped('lab.extraAnnotations');
+  const own = isRecord(annotations?.value) ? annotations.value : {};
+  if (application === undefined) return { extraAnnotations: own };
+  return {
+    extraLabels: { 'argocd.argoproj.io/instance': application.value },
+    extraAnnotations: { ...LEFT_ALONE, ...own },
+  };
 }
 
 function importSecrets(lab: Source): Table {
@@ -124,15 +150,15 @@ function importVolumes(lab: Source, image: string): Table {
   const mounts = importMounts(lab.at('volumeMounts'), 'lab.volumeMounts');
   const home = lab.at('homeVolumeName');
   home?.mapped('lab.volumeMounts');
-  const { startup, containers } = nubladoInitContainers(lab, {
+  const made = nubladoInitContainers(lab, {
     image,
     importMounts,
     home: mounts.filter(({ name }) => name === (home?.text() ?? 'home')),
   });
   return {
-    volumes: [...volumes, startup.volume],
-    volumeMounts: [...mounts, startup.mount],
-    initContainers: containers,
+    volumes: [...volumes, ...made.volumes],
+    volumeMounts: [...mounts, ...made.mounts],
+    initContainers: made.containers,
   };
 }
 

@@ -26,9 +26,13 @@ export function importNublado(root: Source): ImporterResult {
   const url = (baseUrl?.text() ?? BASE_URL).replace(/\/$/, '');
   const image = controllerImage(controller);
   const top = importTop(config);
-  const images = importNubladoImages(config.within('images'));
-  config.at('dropdownMenu')?.remarked('images.list', 'the menu has what is listed, and nothing else');
-  const lab = importNubladoLab(config.within('lab'), image);
+  const images = importNubladoImages(
+    config.within('images'),
+    config.at('dropdownMenu') ?? config.at('lab', 'dropdownMenu'),
+  );
+  // The hub goes on asking it, too: the value stays there.
+  const repertoireUrl = root.at('global', 'repertoireUrl')?.text() ?? `${url}/repertoire`;
+  const lab = importNubladoLab(config.within('lab'), { image, repertoireUrl });
   explainRest(config);
   for (const rest of config.unsettled()) rest.lost('there is no setting for it');
   if (controller !== undefined && controller !== config) explainController(controller);

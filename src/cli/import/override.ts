@@ -1,8 +1,8 @@
 import { type Amounts, importCpu, importMemory } from './amounts.ts';
 import { importInitContainers, importSidecars } from './containers.ts';
-import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
+import { compact, type Fragment, importEnv, join, withPlaceholders } from './pod-pieces.ts';
 import type { Json, Source } from './source.ts';
-import { type Claims, importLabMounts, importVolumes, type VolumeNames } from './volumes.ts';
+import { type Claims, importLabMounts, importVolumes, type Pieces } from './volumes.ts';
 
 /** What a profile or a choice sets of its own. */
 export interface Override {
@@ -13,13 +13,9 @@ export interface Override {
   readonly image: string | undefined;
 }
 
-interface Context {
+interface Context extends Pieces {
   /** Key of the configuration that the pieces go to. */
   readonly to: string;
-  readonly scheme: SlugScheme;
-  /** Names of the volumes of all labs. */
-  readonly volumes: VolumeNames;
-  readonly claims: Claims;
 }
 
 /** Traits of KubeSpawner that are handed on as they are. */

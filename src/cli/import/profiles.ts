@@ -3,17 +3,13 @@ import { writeInPattern } from '../../config/write-in.ts';
 import { plainName } from '../../domain/names.ts';
 import { type Amounts, importCpu, importMemory, profileAmounts } from './amounts.ts';
 import { importOverride, type Override } from './override.ts';
-import { compact, type SlugScheme } from './pod-pieces.ts';
+import { compact } from './pod-pieces.ts';
 import type { Json, Source } from './source.ts';
-import type { Claims, VolumeNames } from './volumes.ts';
+import type { Pieces } from './volumes.ts';
 
-export interface ProfilesContext {
-  readonly scheme: SlugScheme;
+export interface ProfilesContext extends Pieces {
   /** What holds where a profile says nothing. */
   readonly amounts: Amounts;
-  /** Volumes of all labs. */
-  readonly volumes: VolumeNames;
-  readonly claims: Claims;
   /** Pull policy of all labs, where the hub says one. */
   readonly pullPolicy: Json;
 }

@@ -17,6 +17,14 @@ export interface HomesClaim {
   readonly nfs: Table;
 }
 
+/** How volumes and what mounts them are read. */
+export interface Pieces {
+  readonly scheme: SlugScheme;
+  readonly claims: Claims;
+  /** Names of the volumes of all labs. */
+  readonly volumes: VolumeNames;
+}
+
 const VOLUME_SOURCES = ['emptyDir', 'nfs', 'hostPath', 'configMap', 'secret'];
 const CLAIM =
   'claims of the namespace of the hub cannot be mounted from the namespace of a lab: mount what is behind it (lab.volumes[].nfs), or give each ' +
@@ -33,7 +41,7 @@ const KNOWN_FIELDS: Readonly<Record<string, readonly string[]>> = {
 export function importVolumes(
   source: Source,
   to: string,
-  { claims, scheme }: { readonly claims: Claims; readonly scheme: SlugScheme },
+  { claims, scheme }: Pick<Pieces, 'claims' | 'scheme'>,
 ): { fragment: Fragment; names: VolumeNames } {
   const volumes: Table[] = [];
   const patched: Table[] = [];

@@ -6,9 +6,10 @@ import { HUB_NAMESPACE, importNetwork } from './network.ts';
 import { explainAccount, importOverride } from './override.ts';
 import { importPlacement } from './placement.ts';
 import { compact, type Fragment, importEnv, join, type SlugScheme, withPlaceholders } from './pod-pieces.ts';
+import { settleFile } from './private-key.ts';
 import { importAmounts, importProfiles, movingPolicy, type ProfilesContext } from './profiles.ts';
 import type { Json, Source, Table } from './source.ts';
-import { importLabMounts, importVolumes, namesOf, type Claims, type VolumeNames } from './volumes.ts';
+import { importLabMounts, importVolumes, namesOf, type Claims, type Pieces } from './volumes.ts';
 
 const HOME = 'home';
 const HOOKS =
@@ -35,21 +36,19 @@ export function importZ2jh(root: Source, { homes }: ImportOptions): Record<strin
   // Without an export to mount, labs go where their claims are.
   const isShared = homes === undefined;
   const storage = importStorage(singleuser, { scheme, homes });
-  const { claims } = storage;
+  const pieces: Pieces = { scheme, claims: storage.claims, volumes: storage.volumes };
   // Each may add to the patch of the pod, and to tables.
   const lab = join(
     isShared ? importPlace(singleuser, scheme) : {},
     storage.lab,
-    importPieces(singleuser, { scheme, claims, volumes: storage.names }),
+    importPieces(singleuser, pieces),
     importPlacement(root, singleuser),
     importNetwork(singleuser),
-    kubespawner === undefined ? {} : importTraits(kubespawner, { scheme, claims, volumes: storage.names }),
+    kubespawner === undefined ? {} : importTraits(kubespawner, pieces),
   );
-  const { images, sizes, profiles } = importChoices(singleuser, {
-    ...{ scheme, claims, volumes: storage.names, pullPolicy: lab['imagePullPolicy'] },
-  });
+  const { images, sizes, profiles } = importChoices(singleuser, { ...pieces, pullPolicy: lab['imagePullPolicy'] });
   const defaults = { uid: idOf(singleuser, 'uid', 1000), gid: idOf(singleuser, 'fsGid', 100) };
-  const overlays = importAdmins(root, { scheme, claims, volumes: storage.names });
+  const overlays = importAdmins(root, pieces);
   explainHooks(root);
   for (const rest of singleuser.unsettled()) rest.lost('there is no setting for it');
   for (const rest of root.unsettled()) rest.hub();
@@ -64,23 +63,16 @@ export function importZ2jh(root: Source, { homes }: ImportOptions): Record<strin
   };
 }
 
-interface Storage {
+interface Storage extends Pick<Pieces, 'claims' | 'volumes'> {
   readonly lab: Fragment;
-  readonly names: VolumeNames;
-  readonly claims: Claims;
 }
 
-/** How volumes and what mounts them are read. */
-interface Pieces {
-  readonly scheme: SlugScheme;
-  readonly claims: Claims;
-  readonly volumes: VolumeNames;
+/** How the values of the storage are read. */
+interface StorageOptions extends Pick<Pieces, 'scheme'> {
+  readonly homes: ImportOptions['homes'];
 }
 
-function importStorage(
-  singleuser: Source,
-  { scheme, homes }: { scheme: SlugScheme; homes: ImportOptions['homes'] },
-): Storage {
+function importStorage(singleuser: Source, { scheme, homes }: StorageOptions): Storage {
   const storage = singleuser.at('storage');
   const directory = storage?.at('homeMountPath');
   directory?.mapped('lab.home.prefix');
@@ -93,7 +85,7 @@ function importStorage(
   const mountsAt = storage?.at('extraVolumeMounts');
   const own = { home: { schema: 'image', prefix }, volumes: home.volumes, volumeMounts: home.mounts };
   return {
-    names,
+    volumes: names,
     claims,
     lab: join(
       own,
@@ -120,10 +112,8 @@ function importPlace(singleuser: Source, scheme: SlugScheme): Fragment {
   return { namespaces: 'shared', namespace: HUB_NAMESPACE, podName, extraLabels };
 }
 
-interface HomeOptions {
+interface HomeOptions extends StorageOptions {
   readonly prefix: string;
-  readonly scheme: SlugScheme;
-  readonly homes: ImportOptions['homes'];
 }
 
 interface Home {
@@ -260,7 +250,7 @@ function importFiles(files: Source): Record<string, Json> {
           : { base64: bytes.value }
         : { [/\.ya?ml$/.test(path) ? 'yaml' : 'json']: data.value };
     const octal = mode === undefined ? {} : { mode: `0${Number(mode.value).toString(8)}` };
-    file.mapped(`lab.files[${JSON.stringify(path)}]`);
+    settleFile(file, `lab.files[${JSON.stringify(path)}]`);
     found[path] = 'text' in content && mode === undefined ? content.text : { ...content, ...octal };
   }
   return found;

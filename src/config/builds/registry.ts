@@ -18,11 +18,28 @@ const registryHost = z
       'expected the host of a registry without https://, with a port where it needs one, such as registry.example.com:5000',
   });
 
+/** Which token servers see credentials: `storage/registry/token-realm.ts`. */
+export const tokenHosts = z
+  .array(
+    z
+      .string()
+      .max(253)
+      .regex(/^[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?$/, {
+        error: 'expected the name of a host without https:// and without a port, such as sso.example.com',
+      }),
+  )
+  .max(20)
+  .optional()
+  .describe(
+    'Hosts of token servers that are shown its credentials, besides those of its own domain (`gitlab.example.com` for ' +
+      '`registry.example.com`).',
+  );
+
 /** Docker Hub answers to other names; references to its images begin with one. */
 const HUB = /^(?:index\.|registry-1\.|registry\.hub\.|hub\.|www\.)?docker\.(?:io|com)$/;
 
-/** Where built images are kept. */
-export const registry = z.strictObject({
+/** How a registry is reached. */
+export const registryAccess = {
   host: registryHost
     .refine((host) => host === 'docker.io' || !HUB.test(host), {
       error: 'expected docker.io, which is the name of Docker Hub',
@@ -34,13 +51,19 @@ export const registry = z.strictObject({
     .optional()
     .describe('Where Labwright reaches its API; `https://<host>` when absent.'),
   insecure: z.boolean().default(false).describe('Plain HTTP, or a certificate that nobody vouches for.'),
+  timeout: positiveDuration.default(10_000).describe('For one answer of the registry.'),
+  tokenHosts,
+};
+
+/** Where built images are kept. */
+export const registry = z.strictObject({
+  ...registryAccess,
   credentials: objectName
     .optional()
     .describe(
       'Secret of the controller with a docker `config.json` (key `config.json` or `.dockerconfigjson`): what Labwright checks ' +
         'with, and builds push with.',
     ),
-  timeout: positiveDuration.default(10_000).describe('For one answer of the registry.'),
   patience: positiveDuration
     .default(60_000)
     .describe('How long a finished build waits for a registry that does not answer, before it has failed.'),

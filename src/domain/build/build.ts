@@ -1,4 +1,5 @@
 import type { Finding } from '../lab/reasons.ts';
+import { Problem } from '../problem.ts';
 
 /** Where a repository is kept, and so how its refs are resolved. The words are BinderHub's provider prefixes. */
 export type RepositoryProvider = 'gh' | 'gl' | 'git' | 'gist' | 'zenodo';
@@ -147,25 +148,7 @@ export function isBuildOver({ type }: Pick<BuildEvent, 'type'>): boolean {
   return type === 'ready' || type === 'failed' || type === 'cancelled';
 }
 
-/**
- * Something a build needs cannot be had: a ref, a repository, an answer of the registry. Its message is for the person who
- * asked; it holds no credential and nothing of another party's body.
- */
-export class BuildProblem extends Error implements Finding {
+/** A `Problem` with what a build was asked for, or with what it needs. */
+export class BuildProblem extends Problem {
   override readonly name = 'BuildProblem';
-  readonly reason: Finding['reason'];
-  /** Whether the same may succeed later by itself. */
-  readonly transient: boolean;
-  /** Milliseconds after which it makes sense to try again, where somebody has said so. */
-  readonly retryAfterMs: number | undefined;
-
-  constructor(
-    { reason, message }: Finding,
-    options: ErrorOptions & { readonly transient?: boolean; readonly retryAfterMs?: number } = {},
-  ) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
-    this.reason = reason;
-    this.transient = options.transient ?? false;
-    this.retryAfterMs = options.retryAfterMs;
-  }
 }

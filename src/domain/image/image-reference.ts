@@ -19,7 +19,9 @@ const REFERENCE_LENGTH = NAME_LENGTH + 1 + 128 + 1 + 7 + 128;
 const DOMAIN_LABEL = '[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?';
 const DOMAIN = new RegExp(`^(?:${DOMAIN_LABEL}(?:\\.${DOMAIN_LABEL})*|\\[[a-fA-F0-9:]+\\])(?::[0-9]{1,5})?$`);
 const PATH_PART = /^[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*$/;
-const TAG = /^\w[\w.-]{0,127}$/;
+/** A tag, for descriptions of the API. */
+export const IMAGE_TAG = '[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}';
+const TAG = new RegExp(`^${IMAGE_TAG}$`);
 /** A reference with a tag, a digest or both, for descriptions of the API; each of its parts has a bound there. */
 export const TAGGED_REFERENCE = (() => {
   const label = '[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,60}[a-zA-Z0-9])?';
@@ -27,8 +29,7 @@ export const TAGGED_REFERENCE = (() => {
   const inner = String.raw`/[a-z0-9]{1,40}(?:(?:\.|__?|-)[a-z0-9]{1,40}){0,2}`;
   // What has a dot in its first part has a host there.
   const name = String.raw`(?:${label}(?:\.${label}){0,3}(?::[0-9]{1,5})?${inner}|${part})(?:${inner}){0,2}`;
-  const tag = String.raw`:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}`;
-  return `${name}(?:${tag}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})`;
+  return `${name}(?::${IMAGE_TAG}(?:@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})`;
 })();
 const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 
@@ -91,4 +92,9 @@ export function pinned(reference: string, digest: string): string {
   const image = parsed === undefined ? '' : `${parsed.registry}/${parsed.repository}@${digest}`;
   if (parseImageReference(image) === undefined) throw new TypeError('expected an image reference and a digest');
   return image;
+}
+
+/** The reference with its tag, for people, and the digest, which counts. One that has a digest stays as it is. */
+export function pinnedReference(reference: string, digest: string): string {
+  return reference.includes('@') ? reference : `${reference}@${digest}`;
 }

@@ -48,7 +48,7 @@ const IS_LAB_SPEC = object({
   namespace: text,
   objectName: absentOr(text),
   options: object({ size: text, enable_debug: flag, reset_user_env: flag, image: text }),
-  image: object({ reference: text, name: text, digest: text, asked: absentOr(text) }),
+  image: object({ reference: text, name: text, digest: text, asked: absentOr(text), origin: absentOr(text) }),
   overlays: absentOr(list(text)),
   profile: absentOr(object({ name: text, options: record(record(text)), ownSize: absentOr(flag) })),
   source: absentOr(object({ repository: isRecord, ref: text, path: text })),

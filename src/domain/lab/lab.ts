@@ -38,6 +38,8 @@ export interface LabImage {
   readonly digest: string;
   /** The reference that was asked for, where it is not offered any more and this image has taken its place. */
   readonly asked?: string;
+  /** What of the configuration it is of, where that is not `reference`: a source by its name, or an image of the list. */
+  readonly origin?: string;
 }
 
 /** A repository that a lab's image is built from. */

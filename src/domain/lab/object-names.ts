@@ -23,6 +23,8 @@ export const LAB_INTENT_KIND = 'lab-intent';
 export const SPAWN_LABEL = 'labwright.dev/spawn';
 /** Annotation of the namespace: hash over everything that stays in it when the lab ends. */
 export const SPEC_HASH_ANNOTATION = 'labwright.dev/spec-hash';
+/** Label of what the configuration gives labs beside Labwright's own objects. */
+export const EXTRA_LABEL = 'labwright.dev/extra';
 /** Label of a claim that stays, and keeps its namespace, when the lab ends. */
 export const RETAIN_LABEL = 'labwright.dev/retain';
 /** Annotation of a namespace that holds such a claim: it is never collected. */
@@ -61,6 +63,15 @@ export function podNameOf({ objectName = OWN_NAME }: Pick<LabSpec, 'objectName'>
 
 /** The name every pod has that is alone in its namespace. */
 export const OWN_POD_NAME = OWN_NAME;
+
+/**
+ * What the names of Labwright's own objects of a lab are or begin with, as it is written before the user stands in it.
+ *
+ * @param shared `lab.podName`, where labs share a namespace
+ */
+export function ownBaseName(shared: { readonly podName?: string | undefined }): string {
+  return 'podName' in shared ? (shared.podName ?? DEFAULT_POD_NAME) : OWN_NAME;
+}
 
 /** Every name that follows from whom the lab is for and where it is. */
 export interface LabObjectNames {

@@ -65,8 +65,11 @@ const AT_END = /-*(?<![{$])\{([a-z]+(?:_[a-z]+)*)\}$/;
  * one.
  */
 export function fillPlaceholders(template: string, of: Occupant): string {
+  return fill(template, (name) => PLACEHOLDERS.get(name)?.value(of));
+}
+
+function fill(template: string, valueOf: (name: string) => string | undefined): string {
   if (!template.includes('{')) return template;
-  const valueOf = (name: string) => PLACEHOLDERS.get(name)?.value(of);
   const kept = valueOf(AT_END.exec(template)?.[1] ?? '') === '' ? template.replace(AT_END, '') : template;
   return kept.replaceAll(PATTERN, (written, name: string) => valueOf(name) ?? written);
 }
@@ -93,9 +96,9 @@ export function findPlaceholders(template: string): FoundPlaceholder[] {
  * what is written in (`lab.profiles`); elsewhere it is refused as any unknown name.
  */
 export function shortestOf(template: string): string {
-  return template.replaceAll(PATTERN, (written, name: string) => {
+  return fill(template, (name) => {
     const placeholder = PLACEHOLDERS.get(name);
-    if (placeholder === undefined) return name === 'value' ? 'x' : written;
+    if (placeholder === undefined) return name === 'value' ? 'x' : undefined;
     return placeholder.mayBeEmpty === true ? '' : 'x';
   });
 }

@@ -1,6 +1,6 @@
-import type { BuildProblem } from '../../domain/build/build.ts';
 import { type ErrorCode, LabwrightError } from '../../domain/errors.ts';
 import type { Reason } from '../../domain/lab/reasons.ts';
+import type { Problem } from '../../domain/problem.ts';
 
 const RETRY_AFTER_S = 10;
 
@@ -19,7 +19,7 @@ const ANSWERS: Partial<Record<Reason, readonly [ErrorCode, number]>> = {
 };
 
 /** A problem with what was asked for, as an answer to the request. */
-export function answerProblem(problem: BuildProblem): LabwrightError {
+export function answerProblem(problem: Problem): LabwrightError {
   const [code, status] = ANSWERS[problem.reason] ?? (['not_ready', 503] as const);
   const seconds = problem.retryAfterMs === undefined ? RETRY_AFTER_S : Math.ceil(problem.retryAfterMs / 1000);
   return new LabwrightError(code, status, problem.message, {

@@ -1,14 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { BuildPodBuilder } from '../../builder/build/build-pod-builder.ts';
 import { buildObjectName, cancelPatch, isUnderWay } from '../../domain/build/build-intent.ts';
-import {
-  BuildProblem,
-  type BuildEvent,
-  type BuildResult,
-  type BuildSpec,
-  type BuildState,
-} from '../../domain/build/build.ts';
+import type { BuildEvent, BuildResult, BuildSpec, BuildState } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
+import { Problem } from '../../domain/problem.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../util/clock.ts';
 import { withTimeout } from '../../util/abort.ts';
 import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
@@ -113,7 +108,7 @@ export class Builds implements BuildService {
     try {
       return await this.#stateOf(await this.#options.requests.request(request, signal));
     } catch (error) {
-      if (error instanceof BuildProblem) throw answerProblem(error);
+      if (error instanceof Problem) throw answerProblem(error);
       return explainKubeError(error);
     }
   }

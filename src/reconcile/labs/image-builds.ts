@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { BuildProblem, type BuildState } from '../../domain/build/build.ts';
+import { Problem } from '../../domain/problem.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { buildOfLabPatch, imageOfLabPatch } from '../../domain/lab/intent.ts';
 import { awaitsImage, type ObservedIntent } from '../../domain/lab/observed.ts';
@@ -227,18 +228,18 @@ function isWaiting(intent: ObservedIntent | undefined): intent is ObservedIntent
 function mayPass(error: unknown): error is Error {
   if (error instanceof KubeError) return error.isTransient;
   if (!(error instanceof LabwrightError)) return false;
-  const passes = error.cause instanceof BuildProblem ? error.cause.transient : error.status === 503;
+  const passes = error.cause instanceof Problem ? error.cause.transient : error.status === 503;
   return passes || error.status === 429;
 }
 
 /** How long a party outside has asked to be left alone, in milliseconds. */
 function askedPause({ cause }: Error): number {
-  return cause instanceof BuildProblem ? (cause.retryAfterMs ?? 0) : 0;
+  return cause instanceof Problem ? (cause.retryAfterMs ?? 0) : 0;
 }
 
 /** Undefined for what is a fault of ours. */
 function findingOf(error: unknown): Finding | undefined {
   const problem = error instanceof LabwrightError ? error.cause : error;
-  if (problem instanceof BuildProblem) return { reason: problem.reason, message: problem.message };
+  if (problem instanceof Problem) return { reason: problem.reason, message: problem.message };
   return error instanceof LabwrightError ? { reason: 'BuildFailed', message: error.message } : undefined;
 }

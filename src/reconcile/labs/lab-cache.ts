@@ -1,45 +1,23 @@
 import type { CoreV1Event, KubernetesObject, V1Pod, V1Secret } from '@kubernetes/client-node';
-import type { Logger } from 'pino';
-import { parseIntent } from '../../domain/lab/intent.ts';
-import { intentName, LAB_INTENT_KIND, LAB_KIND, OWN_POD_NAME, podNameOf } from '../../domain/lab/object-names.ts';
+import { intentName, OWN_POD_NAME, podNameOf } from '../../domain/lab/object-names.ts';
 import {
   asWanted,
   currentPod,
   type ObservedIntent,
   type ObservedLab,
-  type ObservedNamespace,
-  type ObservedService,
   type WantedLab,
 } from '../../domain/lab/observed.ts';
 import type { ObservedPod } from '../../domain/lab/pod.ts';
-import { CONTROLLER_LABEL, MANAGED_BY, MANAGED_BY_LABEL } from '../../domain/names.ts';
-import { describeOutage } from '../../storage/kubernetes/checks/outage.ts';
-import type { KubeClient } from '../../storage/kubernetes/kube-client.ts';
-import { type Cached, Reflector } from '../../storage/kubernetes/reflector.ts';
-import { Events, Namespaces, Pods, Secrets, Services } from '../../storage/kubernetes/resources.ts';
+import type { Cached } from '../../storage/kubernetes/reflector.ts';
 import { MultiMap } from '../../util/multi-map.ts';
 import type { Source } from '../controller.ts';
-import { type Cache, type Health, type Staleness, stalenessOf } from '../health.ts';
-import { LabScope } from './lab-scope.ts';
-import { labSelector, observeNamespace, observePod, observeService } from './observe.ts';
+import type { Cache, Health, Staleness } from '../health.ts';
+import { LabWatches, type LabWatchesOptions } from './lab-watches.ts';
 
-export interface LabCacheOptions {
-  readonly client: KubeClient;
-  /** The controller's own namespace: where the intents are, and what its objects are labelled with. */
-  readonly controller: string;
-  /** The namespace that labs share, where they do. */
-  readonly sharedNamespace?: string | undefined;
-  readonly logger: Logger;
-}
-
-interface PodEvent extends Cached {
-  readonly event: CoreV1Event;
-}
+export type LabCacheOptions = LabWatchesOptions;
 
 type SlugListener = (slug: string) => void;
 type EventListener = (slug: string, event: CoreV1Event) => void;
-
-const OUTAGE_CHECK_MS = 1_000;
 
 /**
  * The local copy of what the cluster has of labs: four or five watches, however many labs there are.
@@ -52,16 +30,10 @@ const OUTAGE_CHECK_MS = 1_000;
  */
 export class LabCache implements Cache {
   readonly name = 'lab-cache';
-  readonly synced: Promise<void>;
   /** Enqueues a lab's slug whenever one of its objects has changed. */
   readonly changes: Source;
-  readonly #options: LabCacheOptions;
-  readonly #intents: Reflector<V1Secret, ObservedIntent>;
-  readonly #namespaces: Reflector<KubernetesObject, ObservedNamespace>;
-  readonly #pods: Reflector<V1Pod, ObservedPod>;
-  readonly #services: Reflector<KubernetesObject, ObservedService>;
-  readonly #events: Reflector<CoreV1Event, PodEvent>;
-  readonly #scope: LabScope;
+  readonly #controller: string;
+  readonly #watches: LabWatches;
   readonly #listeners = new Set<SlugListener>();
   readonly #eventListeners = new Set<EventListener>();
   /** Names of the namespaces of each lab: more than one only after the configured prefix has changed. */
@@ -75,142 +47,64 @@ export class LabCache implements Cache {
   readonly #seenPods = new Map<string, string>();
 
   constructor(options: LabCacheOptions) {
-    this.#options = options;
-    const { client, controller, sharedNamespace, logger } = options;
-    const labels = `${MANAGED_BY_LABEL}=${MANAGED_BY},${CONTROLLER_LABEL}=${controller}`;
-    this.#scope = new LabScope({ client, sharedNamespace, labels });
+    this.#controller = options.controller;
     this.changes = (enqueue, signal) => subscribe(this.#listeners, enqueue, signal);
-    const changed = (_key: string, now: { slug: string } | undefined, before: { slug: string } | undefined) =>
+    const changed = (now: { slug: string } | undefined, before: { slug: string } | undefined) =>
       this.#changed((now ?? before)?.slug ?? '');
-    this.#intents = new Reflector<V1Secret, ObservedIntent>({
-      client,
-      logger,
-      resource: Secrets,
-      select: { namespace: controller, labelSelector: labSelector(controller, LAB_INTENT_KIND), metadataOnly: true },
-      project: ({ metadata }) => parseIntent(metadata),
-      onChange: (key, now, before) => {
+    this.#watches = new LabWatches(options, {
+      onIntent: (_key, now, before) => {
         if (now === undefined) this.#seenPods.delete(before?.slug ?? '');
         if (before !== undefined) this.#slugsOf.delete(before.spec.user.username, before.slug);
         if (now !== undefined) this.#slugsOf.add(now.spec.user.username, now.slug);
-        changed(key, now, before);
+        changed(now, before);
       },
-    });
-    this.#namespaces = new Reflector<KubernetesObject, ObservedNamespace>({
-      client,
-      logger,
-      resource: Namespaces,
-      select: {
-        labelSelector: labels,
-        metadataOnly: true,
-      },
-      project: observeNamespace,
-      onChange: (key, now, before) => {
+      onNamespace: (key, now, before) => {
         index(this.#namespacesOf, key, now, before);
-        changed(key, now, before);
+        changed(now, before);
       },
-    });
-    this.#pods = new Reflector<V1Pod, ObservedPod>({
-      client,
-      logger,
-      resource: Pods,
-      select: () => ({ ...this.#scope.only, labelSelector: labSelector(controller, LAB_KIND) }),
-      project: observePod,
-      onChange: (key, now, before) => {
+      onPod: (key, now, before) => {
         index(this.#podsOf, key, now, before);
         this.#notePod(now, before);
-        changed(key, now, before);
+        changed(now, before);
       },
-    });
-    this.#services = new Reflector<KubernetesObject, ObservedService>({
-      client,
-      logger,
-      resource: Services,
-      select: {
-        namespace: sharedNamespace ?? controller,
-        labelSelector: labSelector(controller, LAB_KIND),
-        metadataOnly: true,
-      },
-      project: observeService,
-      onChange: (key, now, before) => {
+      onService: (key, now, before) => {
         index(this.#servicesOf, key, now, before);
-        changed(key, now, before);
+        changed(now, before);
       },
+      onEvent: (event) => this.#tell(event),
     });
-    this.#events = new Reflector<CoreV1Event, PodEvent>({
-      client,
-      logger,
-      resource: Events,
-      // Of labs that were made the other way, nothing explains why they do not start.
-      select:
-        sharedNamespace === undefined
-          ? { fieldSelector: `involvedObject.kind=Pod,involvedObject.name=${OWN_POD_NAME}` }
-          : { namespace: sharedNamespace, fieldSelector: 'involvedObject.kind=Pod' },
-      watchOnly: true,
-      project: (event) => ({ uid: '', resourceVersion: '', event }),
-      onChange: (_key, now) => {
-        if (now !== undefined) this.#tell(now.event);
-      },
-    });
-    this.synced = this.#untilSynced();
   }
 
-  /** The watches without which nothing can be said about labs. */
-  get #decisive() {
-    return [
-      this.#intents,
-      this.#pods,
-      ...(this.#scope.seesNamespaces ? [this.#namespaces] : []),
-      ...(this.#options.sharedNamespace === undefined ? [] : [this.#services]),
-    ];
+  get synced(): Promise<void> {
+    return this.#watches.synced;
   }
-
-  async #untilSynced(): Promise<void> {
-    await this.#scope.known;
-    await Promise.all(this.#decisive.map((reflector) => reflector.ready));
-    const unseen = [...this.#intents.values()].find(({ spec }) => !this.#scope.sees(spec));
-    if (unseen === undefined) this.#isSynced = true;
-    else await this.#scope.refuse(unseen);
-  }
-
-  #isSynced = false;
 
   get isSynced(): boolean {
-    return this.#isSynced;
+    return this.#watches.isSynced;
   }
 
   /** Whether what the lab consists of is followed. */
   sees({ spec, damaged }: ObservedIntent): boolean {
-    return damaged || this.#scope.sees(spec);
+    return damaged || this.#watches.scope.sees(spec);
   }
 
   /** Why the cache is not synced or not fresh; undefined while all is well. */
   get lastError(): Error | undefined {
-    const errors = this.#decisive.map(({ lastError }) => lastError);
-    return this.#scope.lastError ?? errors.find((error) => error !== undefined);
+    return this.#watches.lastError;
   }
 
   health(): Health {
-    const staleMs = Math.max(...this.#decisive.map((reflector) => reflector.staleMs));
-    const error = this.lastError ?? this.#events.lastError;
-    const message =
-      this.#scope.refusal?.message ?? (error === undefined ? undefined : `A watch fails: ${error.message}`);
-    const stale = stalenessOf([...this.#decisive, this.#events]);
-    return { component: this.name, ready: this.isSynced, message, staleMs, stale };
+    return this.#watches.health(this.name);
   }
 
   /** What is to be said with each answer about labs; undefined while the cache follows the cluster. */
   get staleness(): Staleness | undefined {
-    return stalenessOf(this.#decisive);
+    return this.#watches.staleness;
   }
 
   /** Follows the cluster until `signal` aborts. Never rejects. */
-  async run(signal: AbortSignal): Promise<void> {
-    const outage = setInterval(() => this.#reportOutage(), OUTAGE_CHECK_MS);
-    const following = [this.#intents.run(signal), this.#events.run(signal)];
-    await this.#scope.find(signal);
-    const rest = this.#decisive.filter((reflector) => reflector !== this.#intents);
-    await Promise.all([...following, ...rest.map((reflector) => reflector.run(signal))]);
-    clearInterval(outage);
+  run(signal: AbortSignal): Promise<void> {
+    return this.#watches.run(signal);
   }
 
   /** Calls the listener with each event of Kubernetes about the pod of a lab's present spawn, until `signal` aborts. */
@@ -221,22 +115,23 @@ export class LabCache implements Cache {
   /** Every lab of which anything is there. */
   slugs(): Set<string> {
     const slugs = new Set(this.#namespacesOf.keys());
-    for (const { slug } of this.#intents.values()) slugs.add(slug);
-    for (const { slug } of this.#pods.values()) slugs.add(slug);
-    for (const { slug } of this.#services.values()) slugs.add(slug);
+    for (const { slug } of this.#watches.intents.values()) slugs.add(slug);
+    for (const { slug } of this.#watches.pods.values()) slugs.add(slug);
+    for (const { slug } of this.#watches.services.values()) slugs.add(slug);
     return slugs;
   }
 
   intents(): IterableIterator<ObservedIntent> {
-    return this.#intents.values();
+    return this.#watches.intents.values();
   }
 
   intentOf(slug: string): ObservedIntent | undefined {
-    const intent = this.#intents.get(this.#intentKey(slug));
+    const intent = this.#watches.intents.get(this.#intentKey(slug));
     if (intent?.damaged !== true) return intent;
     // What it asked for cannot be read: what is there says where it is.
     const there =
-      this.#firstOf(this.#podsOf, this.#pods, slug) ?? this.#firstOf(this.#servicesOf, this.#services, slug);
+      this.#firstOf(this.#podsOf, this.#watches.pods, slug) ??
+      this.#firstOf(this.#servicesOf, this.#watches.services, slug);
     const objectName = there === undefined || there.name === OWN_POD_NAME ? {} : { objectName: there.name };
     const namespace = there?.namespace ?? this.namespaceOf(slug) ?? '';
     return { ...intent, spec: { ...intent.spec, namespace, ...objectName } };
@@ -244,7 +139,7 @@ export class LabCache implements Cache {
 
   /** Every lab that somebody has asked for. */
   *labs(): Generator<WantedLab, void> {
-    for (const { slug } of this.#intents.values()) {
+    for (const { slug } of this.#watches.intents.values()) {
       const lab = asWanted(this.observe(slug));
       if (lab !== undefined) yield lab;
     }
@@ -260,9 +155,9 @@ export class LabCache implements Cache {
     const intent = this.intentOf(slug);
     if (intent === undefined) return this.#observeOrphan(slug);
     const { namespace, objectName } = intent.spec;
-    const pod = this.#pods.get(`${namespace}/${podNameOf(intent.spec)}`);
+    const pod = this.#watches.pods.get(`${namespace}/${podNameOf(intent.spec)}`);
     if (objectName !== undefined) return { intent, namespace: undefined, pod: pod?.slug === slug ? pod : undefined };
-    const found = this.#namespaces.get(namespace);
+    const found = this.#watches.namespaces.get(namespace);
     // Whatever an intent says: a namespace of another lab, and what is in it, is none of this one.
     if (found !== undefined && found.slug !== slug) return { intent, namespace: undefined, pod: undefined };
     return { intent, namespace: found, pod };
@@ -270,13 +165,13 @@ export class LabCache implements Cache {
 
   /** What is there of a lab that nobody has asked for: its pod first, wherever that is. */
   #observeOrphan(slug: string): ObservedLab {
-    const service = this.#firstOf(this.#servicesOf, this.#services, slug);
+    const service = this.#firstOf(this.#servicesOf, this.#watches.services, slug);
     const namespace = this.namespaceOf(slug) ?? '';
-    const own = this.#pods.get(`${namespace}/${OWN_POD_NAME}`);
-    const pod = own ?? this.#firstOf(this.#podsOf, this.#pods, slug);
+    const own = this.#watches.pods.get(`${namespace}/${OWN_POD_NAME}`);
+    const pod = own ?? this.#firstOf(this.#podsOf, this.#watches.pods, slug);
     if (pod !== undefined && pod.namespace !== namespace)
       return { intent: undefined, namespace: undefined, pod, service };
-    return { intent: undefined, namespace: this.#namespaces.get(namespace), pod, service };
+    return { intent: undefined, namespace: this.#watches.namespaces.get(namespace), pod, service };
   }
 
   #firstOf<T extends Cached>(
@@ -299,32 +194,32 @@ export class LabCache implements Cache {
   /** A namespace that a lab has from before: one to be kept for good if there are several. */
   namespaceOf(slug: string): string | undefined {
     const names = [...this.#namespacesOf.get(slug)];
-    return names.find((name) => this.#namespaces.get(name)?.permanent) ?? names[0];
+    return names.find((name) => this.#watches.namespaces.get(name)?.permanent) ?? names[0];
   }
 
   /** Takes the answers of our own calls into the cache, so that what was written is read. */
   observeIntent(intent: V1Secret): void {
-    this.#intents.observe(intent);
+    this.#watches.intents.observe(intent);
   }
 
   observePod(pod: V1Pod): void {
-    this.#pods.observe(pod);
+    this.#watches.pods.observe(pod);
   }
 
   observeNamespace(namespace: KubernetesObject): void {
-    this.#namespaces.observe(namespace);
+    this.#watches.namespaces.observe(namespace);
   }
 
   forgetIntent({ slug, uid }: Pick<ObservedIntent, 'slug' | 'uid'>): void {
-    this.#intents.forget(this.#intentKey(slug), uid);
+    this.#watches.intents.forget(this.#intentKey(slug), uid);
   }
 
   forgetPod({ namespace, name, uid }: Pick<ObservedPod, 'namespace' | 'name' | 'uid'>): void {
-    this.#pods.forget(`${namespace}/${name}`, uid);
+    this.#watches.pods.forget(`${namespace}/${name}`, uid);
   }
 
   #intentKey(slug: string): string {
-    return `${this.#options.controller}/${intentName(slug)}`;
+    return `${this.#controller}/${intentName(slug)}`;
   }
 
   #changed(slug: string): void {
@@ -339,24 +234,10 @@ export class LabCache implements Cache {
 
   #tell(event: CoreV1Event): void {
     const { namespace, name, uid } = event.involvedObject;
-    const pod = this.#pods.get(`${namespace}/${name}`);
+    const pod = this.#watches.pods.get(`${namespace}/${name}`);
     // The pod of an earlier spawn may still be going, and its events are not about the lab that was asked for since.
     if (pod === undefined || uid !== pod.uid || currentPod(this.observe(pod.slug)) !== pod) return;
     for (const listener of this.#eventListeners) listener(pod.slug, event);
-  }
-
-  #outage: string | undefined;
-
-  /** Says once what is wrong while the cache is not synced yet. */
-  #reportOutage(): void {
-    const { client, logger } = this.#options;
-    const refusal = this.#scope.refusal?.message;
-    const sentence = this.isSynced ? undefined : (refusal ?? describeOutage(client.server, this.lastError));
-    if (sentence !== undefined && sentence !== this.#outage) {
-      logger.error(refusal === undefined ? `${sentence} Trying again.` : sentence);
-    }
-    if (sentence === undefined && this.#outage !== undefined) logger.info('The Kubernetes API answers.');
-    this.#outage = sentence;
   }
 }
 

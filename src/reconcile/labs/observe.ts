@@ -11,6 +11,7 @@ import {
 } from '../../domain/lab/pod.ts';
 import {
   ADDRESSING_ANNOTATION,
+  EXTRA_LABEL,
   KEPT_SINCE_ANNOTATION,
   LAB_KIND,
   PERMANENT_ANNOTATION,
@@ -78,10 +79,11 @@ export function observeNamespace({ metadata }: KubernetesObject): ObservedNamesp
   };
 }
 
-/** What is kept of a Service; undefined for one without a lab. */
+/** What is kept of a Service; undefined for one without a lab, and for one that a lab has beside its own. */
 export function observeService({ metadata }: KubernetesObject): ObservedService | undefined {
   const slug = metadata?.labels?.[LAB_LABEL];
   if (metadata?.name === undefined || slug === undefined) return undefined;
+  if (metadata.labels?.[EXTRA_LABEL] !== undefined) return undefined;
   return {
     slug,
     name: metadata.name,

@@ -1,5 +1,5 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
-import type { Config } from '../../config/index.ts';
+import type { Config, ImagesConfig, ImageSourceConfig } from '../../config/index.ts';
 import { parseImageReference } from '../../domain/image/image-reference.ts';
 import type { PrepullView, Warmth } from '../../domain/image/prepull/view.ts';
 import type { WantedImage } from '../../domain/image/wanted-image.ts';
@@ -24,7 +24,13 @@ const NodeImage = z
 const PrepullerStatus = z
   .object({
     config: z.object({
-      source: z.object({ type: z.literal('docker'), registry: z.string(), repository: z.string() }),
+      source: z.union([
+        z.object({ type: z.literal('docker'), registry: z.string(), repository: z.string() }),
+        z.object({
+          ...{ type: z.literal('google'), location: z.string(), project_id: z.string() },
+          ...{ repository: z.string(), image: z.string() },
+        }),
+      ]),
       refresh_interval: z.number(),
       prepull_timeout: z.number(),
       recommended_tag: z.string(),
@@ -47,7 +53,8 @@ const PrepullerStatus = z
   })
   .meta({
     id: 'PrepullerStatus',
-    description: 'As Nublado has it. An image is `prepulled` when no eligible node lacks it.',
+    description:
+      'As Nublado has it, whose configuration is that of one source: here that of the first. An image is `prepulled` when no eligible node lacks it.',
   });
 
 const ImageNodes = z
@@ -114,24 +121,15 @@ export function imageNodeRoutes({ prepull }: Pick<AppDeps, 'prepull'>): OpenAPIH
   return routes.openapi(getImageNodes, (c) => c.json(imageNodes(prepull), 200));
 }
 
-/** How often Nublado looks at its registry unless told, in seconds: Labwright pulls whenever something has changed. */
-const REFRESH_SECONDS = 300;
 const COLD: Warmth = { nodes: [], missing: [] };
 
-function prepullerStatus({ images, baseUrl }: Config, view: PrepullView | undefined): z.infer<typeof PrepullerStatus> {
+function prepullerStatus({ images }: Config, view: PrepullView | undefined): z.infer<typeof PrepullerStatus> {
   const wanted = view?.wanted() ?? [];
-  const first = parseImageReference(wanted[0]?.reference ?? images.list[0]?.reference ?? baseUrl);
   const all = wanted.map((image) => nodeImage(image, view?.of(image.digest) ?? COLD));
   const isDone = view?.isKnown === true;
   const references = new Map(wanted.map((image) => [image.digest, image.reference]));
   return {
-    config: {
-      source: { type: 'docker', registry: first?.registry ?? '', repository: first?.repository ?? '' },
-      refresh_interval: REFRESH_SECONDS,
-      prepull_timeout: (images.prepull?.timeout ?? 0) / 1000,
-      recommended_tag: 'recommended',
-      ...{ num_releases: 0, num_weeklies: 0, num_dailies: 0, cycle: null, pin: [], alias_tags: [] },
-    },
+    config: nubladoConfig(images),
     images: {
       prepulled: all.filter(({ missing }) => isDone && missing.length === 0),
       pending: all.filter(({ missing }) => !isDone || missing.length > 0),
@@ -141,6 +139,31 @@ function prepullerStatus({ images, baseUrl }: Config, view: PrepullView | undefi
       cached: cached.flatMap((digest) => withoutDigest(references.get(digest)) ?? []),
     })),
   };
+}
+
+/** What Nublado would be configured with, as far as its words go. */
+function nubladoConfig({ list, sources, refresh, prepull }: ImagesConfig): z.infer<typeof PrepullerStatus>['config'] {
+  const [first] = sources;
+  const wanted = (kind: string) => first?.tags.kinds[kind]?.wanted ?? 0;
+  return {
+    source: first?.artifactRegistry === undefined ? dockerSource(list, first) : googleSource(first.artifactRegistry),
+    refresh_interval: refresh / 1000,
+    prepull_timeout: (prepull?.timeout ?? 0) / 1000,
+    recommended_tag: first?.tags.recommended ?? 'recommended',
+    ...{ num_releases: wanted('release'), num_weeklies: wanted('weekly'), num_dailies: wanted('daily') },
+    cycle: first?.tags.cycle ?? null,
+    pin: [...(first?.tags.pinned ?? [])],
+    alias_tags: [...(first?.tags.aliases ?? [])],
+  };
+}
+
+function dockerSource(list: ImagesConfig['list'], source: ImageSourceConfig | undefined) {
+  const parsed = parseImageReference(source?.repository ?? list[0]?.reference ?? '');
+  return { type: 'docker' as const, registry: parsed?.registry ?? '', repository: parsed?.repository ?? '' };
+}
+
+function googleSource({ project, ...place }: NonNullable<ImageSourceConfig['artifactRegistry']>) {
+  return { type: 'google' as const, ...place, project_id: project };
 }
 
 function nodeImage(

@@ -1,5 +1,5 @@
 import type { UserFacts } from '../../auth/user-facts.ts';
-import { type Config, isOffered, leavesImage, namedImage, type ProfileLayer } from '../../config/index.ts';
+import { isOffered, leavesImage, matchesPattern, namedImage, type ProfileLayer } from '../../config/index.ts';
 import { BuildProblem } from '../../domain/build/build.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { parseBuildPath, parseRef, parseRepository } from '../../domain/git/repository.ts';
@@ -7,7 +7,8 @@ import { parseImageReference, repositoryName } from '../../domain/image/image-re
 import type { LabImage, LabSource } from '../../domain/lab/lab.ts';
 import type { ImageChoice, LabRequestOptions } from './lab-specification.ts';
 import type { ResolvedProfile } from './resolve-profile.ts';
-import { describe, selectImage } from './select-image.ts';
+import type { OfferedConfig } from './offered-config.ts';
+import { type Choosable, describe, describeOther, selectImage } from './select-image.ts';
 
 /** What image and size are chosen by. */
 export interface Choosing {
@@ -29,16 +30,19 @@ export interface ChosenImage {
  *
  * @throws {LabwrightError} `invalid_docker_reference` (422), `unknown_image` (400), `invalid_repository` (422), `permission_denied` (403)
  */
-export function chooseImage(config: Config, { options, profile, layers, user }: Choosing): ChosenImage {
+export function chooseImage(config: OfferedConfig, { options, profile, layers, user }: Choosing): ChosenImage {
   const recommended: ImageChoice = { selector: 'image_class', value: 'recommended' };
   if (profile?.source !== undefined) return { ...buildImage(config, profile.source), isNamed: false };
   const reference = namedImage(layers);
   if (reference !== undefined) {
     const writtenIn = profile?.writtenIn;
     const listed = config.images.list.find((image) => image.reference === reference);
-    if (writtenIn === undefined) return { image: describe(listed ?? { reference, name: undefined }), isNamed: true };
+    if (writtenIn === undefined) {
+      return { image: listed === undefined ? describeOther(reference) : describe(listed), isNamed: true };
+    }
+    const { list } = config.images;
     const image = selectImage(
-      { ...config.images, allowOther: true },
+      { list, refuseOther: () => null },
       { selector: 'image_list', value: reference },
       writtenIn,
     );
@@ -55,19 +59,32 @@ export function chooseImage(config: Config, { options, profile, layers, user }: 
 }
 
 /** The image that was named, or the repository that it is to be built from. */
-function findImage(config: Config, choice: ImageChoice, user: UserFacts): { image: LabImage; source?: LabSource } {
+function findImage(
+  config: OfferedConfig,
+  choice: ImageChoice,
+  user: UserFacts,
+): { image: LabImage; source?: LabSource } {
   const { images } = config;
   if (choice.selector === 'image_class' || choice.selector === 'image_tag') {
     // These name no image: the first that is offered to the user is meant.
     const list = images.list.filter((image) => isOffered(image, user));
-    return { image: selectImage({ ...images, list }, choice) };
+    return { image: selectImage({ list }, choice) };
   }
-  if (choice.selector !== 'image_repo') return { image: selectImage(images, choice) };
+  if (choice.selector !== 'image_repo') {
+    return { image: selectImage({ list: images.list, ...otherImages(images, user) }, choice) };
+  }
   return buildImage(config, { ...choice, loc: ['body', 'options', 'image_repo'] });
 }
 
+/** Which other images a user may name. */
+function otherImages({ allowOther }: OfferedConfig['images'], user: UserFacts): Pick<Choosable, 'refuseOther'> {
+  if (allowOther === false || !isOffered(allowOther, user)) return {};
+  const { pattern, message = 'Other images have to match a pattern' } = allowOther;
+  return { refuseOther: (reference) => (pattern === undefined || matchesPattern(pattern, reference) ? null : message) };
+}
+
 function buildImage(
-  { builds }: Config,
+  { builds }: OfferedConfig,
   { value, ref, path, loc }: ImageChoice & { readonly loc: readonly string[] },
 ): { image: LabImage; source: LabSource } {
   if (builds === undefined) {
@@ -87,7 +104,7 @@ function buildImage(
  * An image of the list by its groups. One that is not in the list, where any may be named, is not offered either if all that the list has
  * of its repository is for other groups: another spelling, tag or digest is no way around them.
  */
-function isImageOffered(list: Config['images']['list'], { reference }: LabImage, user: UserFacts): boolean {
+function isImageOffered(list: Choosable['list'], { reference }: LabImage, user: UserFacts): boolean {
   const listed = list.find((image) => image.reference === reference);
   if (listed !== undefined) return isOffered(listed, user);
   const name = nameOf(reference);

@@ -1,7 +1,7 @@
-import type { Config } from '../../config/index.ts';
+import { type Config, IMAGE_CLASSES } from '../../config/index.ts';
 import { BUILD_PATH, REF } from '../../domain/git/git-ref.ts';
 import { REPOSITORY } from '../../domain/git/repository-forms.ts';
-import { parseImageReference, TAGGED_REFERENCE } from '../../domain/image/image-reference.ts';
+import { IMAGE_TAG, parseImageReference, TAGGED_REFERENCE } from '../../domain/image/image-reference.ts';
 import type { OpenApiDocument } from '../server/documented-refusals.ts';
 import { USE_DROPDOWN, USE_REPOSITORY } from './lab-specification.ts';
 
@@ -76,7 +76,8 @@ function inListToo(schema: Schema, minItems: number): Schema {
 function choices({ images, builds }: Choices): Schema[] {
   const reference = referenceOf(images);
   const tags = images.list.flatMap(({ reference }) => parseImageReference(reference)?.tag ?? []);
-  const classes = new Set(['recommended', ...images.list.flatMap((image) => image.class ?? [])]);
+  const named = images.list.flatMap((image) => image.class ?? []);
+  const classes = new Set<string>(images.sources.length > 0 ? IMAGE_CLASSES : ['recommended', ...named]);
   const repository = {
     image_repo: pattern(REPOSITORY),
     image_ref: { anyOf: [{ const: '' }, { type: 'string', pattern: REF.source }] },
@@ -92,7 +93,13 @@ function choices({ images, builds }: Choices): Schema[] {
     chosen('image_dropdown', { image_dropdown: reference }),
     ...(isBuilt ? [chosen('image_repo', repository)] : []),
     chosen('image_class', { image_class: { enum: [...classes] } }),
-    ...(tags.length === 0 ? [] : [chosen('image_tag', { image_tag: { enum: [...new Set(tags)] } })]),
+    ...(tags.length === 0 && images.sources.length === 0
+      ? []
+      : [
+          chosen('image_tag', {
+            image_tag: images.sources.length === 0 ? { enum: [...new Set(tags)] } : pattern(IMAGE_TAG),
+          }),
+        ]),
   ];
 }
 
@@ -120,8 +127,9 @@ const SILENT: Schema = { enum: ['', null, [], [''], [null]] };
 /** With a profile no image need be named. */
 const NO_IMAGE: Schema = { properties: Object.fromEntries(SELECTORS.map((name) => [name, SILENT])) };
 
-function referenceOf({ list, allowOther }: Config['images']): Schema {
-  if (allowOther) return pattern(TAGGED_REFERENCE);
+/** What sources have is not known when the document is made. */
+function referenceOf({ list, sources, allowOther }: Config['images']): Schema {
+  if (allowOther !== false || sources.length > 0) return pattern(TAGGED_REFERENCE);
   const references = list.flatMap(({ reference }) => {
     const [tagged = reference, digest] = reference.split('@');
     return digest === undefined || parseImageReference(tagged)?.tag === null ? [reference] : [reference, tagged];

@@ -59,13 +59,13 @@ export function describeCompute({
   const orMore = (what: 'cpu' | 'memory') => (unlimited.includes(what) ? ' or more' : '');
   return [
     ...(cpu === undefined ? [] : [`${String(Number(cpu.toFixed(2)))} CPU${orMore('cpu')}`]),
-    ...(memory === undefined ? [] : [`${roughMemory(memory)} memory${orMore('memory')}`]),
+    ...(memory === undefined ? [] : [`${roughBytes(memory)} memory${orMore('memory')}`]),
     ...extended,
   ].join(', ');
 }
 
 /** Nobody reads bytes. */
-function roughMemory(bytes: number): string {
+export function roughBytes(bytes: number): string {
   const exact = describeMemory(bytes);
   return exact.endsWith(' B') ? `${(bytes / 2 ** 30).toFixed(1)} GiB` : exact;
 }

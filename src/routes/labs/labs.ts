@@ -10,8 +10,10 @@ import { defaultLab, getUserStatus, listLabs, namedLab } from './lab-contract.ts
 import type { LabSpecification } from './lab-specification.ts';
 import { detailedLabState, labState } from './lab-state.ts';
 import { markStale } from '../server/staleness.ts';
+import { ConfiguredImages } from '../../reconcile/images/configured-images.ts';
 import { labPath, publicUrl } from '../server/public-url.ts';
 import { STREAM_HEADERS } from '../server/streams/pulled-stream.ts';
+import { offeringConfig } from './offered-config.ts';
 import { resolveLab } from './resolve-lab.ts';
 
 const EVENT_ID_LENGTH = 256;
@@ -26,6 +28,8 @@ const EVENT_ID_LENGTH = 256;
  */
 export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined) => boolean): OpenAPIHono<AppEnv> {
   const { labs, config } = deps;
+  const images = deps.images ?? new ConfiguredImages(config);
+  const offering = offeringConfig(config, () => images.offered());
   const { users } = deps.identification;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
 
@@ -100,7 +104,9 @@ export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined
     const { identity } = c.var;
     const user = await users.find(key.username, identity);
     const { token, factsMissing } = identity;
-    return resolveLab(config, { key, user, specification, token, factsMissing });
+    const lab = resolveLab(offering(), { key, user, specification, token, factsMissing });
+    const image = await images.pin(lab.image, c.req.raw.signal);
+    return lab.source === undefined ? { ...lab, image, options: { ...lab.options, image: image.reference } } : lab;
   }
 
   function readEvents(key: LabKey, lastEventId: string | undefined, logger: Logger) {

@@ -1,6 +1,5 @@
 import { type UserFacts, requireLabUser } from '../../auth/user-facts.ts';
 import {
-  type Config,
   findOverlays,
   layCompute,
   leavesImage,
@@ -16,6 +15,7 @@ import type { CreateLab } from '../../reconcile/labs/lab-service.ts';
 import { chooseImage } from './choose-image.ts';
 import { chooseSize, fits, SIZE_LOC } from './choose-size.ts';
 import { type LabRequestOptions, type LabSpecification, SERVICE_PREFIX } from './lab-specification.ts';
+import type { OfferedConfig } from './offered-config.ts';
 import { resolveProfile } from './resolve-profile.ts';
 
 export interface LabRequest {
@@ -37,7 +37,10 @@ export interface LabRequest {
  * @throws {LabwrightError} `missing`, `value_error`, `permission_denied`, `invalid_profile`, `invalid_profile_option`,
  * `invalid_docker_reference`, `unknown_image`, `invalid_lab_size`, `insufficient_quota`, `invalid_repository`
  */
-export function resolveLab(config: Config, { key, user, specification, token, factsMissing }: LabRequest): CreateLab {
+export function resolveLab(
+  config: OfferedConfig,
+  { key, user, specification, token, factsMissing }: LabRequest,
+): CreateLab {
   const { options, env } = specification;
   if (config.lab.profiles.length === 0) requireSelectors(options);
   const quota = resolveQuota(config, user);
@@ -81,7 +84,7 @@ export function resolveLab(config: Config, { key, user, specification, token, fa
 }
 
 /** An image may go with some of the sizes only. */
-function requireFittingSize({ images }: Config, image: LabImage, size: string, loc: readonly string[]): void {
+function requireFittingSize({ images }: OfferedConfig, image: LabImage, size: string, loc: readonly string[]): void {
   const sizes = images.list.find(({ reference }) => reference === image.reference)?.sizes;
   if (sizes === undefined || sizes.includes(size)) return;
   const message = `The image goes with the lab sizes ${sizes.join(', ')} only`;

@@ -1,11 +1,12 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
 import { trustedPeers } from '../../auth/proxy/trusted-peers.ts';
 import { type Config, resolveQuota } from '../../config/index.ts';
-import { imageNodeRoutes, prepullRoutes } from '../images/prepulls.ts';
+import { warmthBy } from '../../domain/image/prepull/view.ts';
 import { accountRoutes } from '../pages/account.ts';
 import { auditTrail } from './audit.ts';
 import { binderRoutes } from '../binder/binder.ts';
 import { buildRoutes } from '../builds/builds.ts';
+import { ConfiguredImages } from '../../reconcile/images/configured-images.ts';
 import type { AppEnv, CallLimits } from './context.ts';
 import type { AppDeps } from './deps.ts';
 import { discoveryRoute } from '../labs/discovery.ts';
@@ -14,10 +15,13 @@ import { documentOptions } from '../labs/documented-options.ts';
 import { answerUnrouted, handleError, refuseInvalid } from './errors.ts';
 import { keyRoutes } from '../process/jwks.ts';
 import { getLabForm } from '../labs/lab-contract.ts';
+import { imageRoutes } from '../images/images.ts';
+import { imageNodeRoutes, prepullRoutes } from '../images/prepulls.ts';
 import { labForm } from '../labs/lab-form.ts';
 import { FORM_HANDLERS } from '../labs/lab-form-parts.ts';
 import { LAB_FORM_STYLE } from '../labs/lab-form-style.ts';
 import { labRoutes } from '../labs/labs.ts';
+import { offeringConfig } from '../labs/offered-config.ts';
 import { loginRoutes } from '../pages/login.ts';
 import { callLimits, limitUnrouted } from './requests/rate-limit.ts';
 import { limitDeclaredBody } from './requests/request-limits.ts';
@@ -70,6 +74,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
   }
   app.route(`${pathPrefix}/spawner/v1`, labRoutes(deps, isTrusted));
   app.route(`${pathPrefix}/spawner/v1`, formRoute(deps));
+  app.route(`${pathPrefix}/spawner/v1`, imageRoutes(deps));
   app.route(`${pathPrefix}/spawner/v1`, prepullRoutes(deps));
   app.route(`${pathPrefix}/images/v1`, imageNodeRoutes(deps));
   app.route(`${pathPrefix}/builds/v1`, buildRoutes(deps, isTrusted));
@@ -92,13 +97,20 @@ function trustedBy({ auth }: Config): (address: string | undefined) => boolean {
   return trustedPeers(auth.proxyHeaders?.trustedAddresses ?? []);
 }
 
-function formRoute({ config, identification: { users } }: AppDeps): OpenAPIHono<AppEnv> {
+function formRoute(deps: AppDeps): OpenAPIHono<AppEnv> {
+  const { config, images = new ConfiguredImages(config), prepull } = deps;
+  const { users } = deps.identification;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: FORM_HANDLERS });
+  const offering = offeringConfig(config, () => images.offered());
   return routes.openapi(getLabForm, async (c) => {
     const user = await users.find(c.req.valid('param').username, c.var.identity);
     const { last } = c.req.valid('query');
-    return c.body(labForm(config, { quota: resolveQuota(config, user), user, last }), 200, headers);
+    return c.body(
+      labForm(offering(), { quota: resolveQuota(config, user), user, last, warmth: warmthBy(prepull) }),
+      200,
+      headers,
+    );
   });
 }
 

@@ -6,11 +6,14 @@ import type { Config } from '../../config/index.ts';
 import type { BuildService } from '../../reconcile/builds/build-service.ts';
 import type { PrepullView } from '../../domain/image/prepull/view.ts';
 import type { Health } from '../../reconcile/health.ts';
+import type { ImageService } from '../../reconcile/images/image-service.ts';
 import type { LabService } from '../../reconcile/labs/lab-service.ts';
 
 /** All that the HTTP side needs from the rest of the program. Tests pass values of their own. */
 export interface AppDeps {
   readonly labs: LabService;
+  /** What labs can be started from; by the configuration alone when absent. */
+  readonly images?: ImageService | undefined;
   /** Absent where no builds are configured: their routes then say so. */
   readonly builds?: BuildService | undefined;
   /** Which images are pulled ahead, and where they are; absent where none are. */

@@ -43,6 +43,7 @@ export const permissions = {
   deleteServer: { user: 'own', hub: 'any', admin: 'any' },
   followServer: { user: 'own', hub: 'any', admin: 'any' },
   getUserStatus: { user: 'own', admin: 'own' },
+  listImages: { admin: 'any' },
   getLabForm: { user: 'own', hub: 'any', admin: 'any' },
   // What nodes are called and what they lack is for administrators.
   getPrepulls: { admin: 'any' },

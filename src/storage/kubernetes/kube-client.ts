@@ -24,6 +24,14 @@ export interface ListOptions {
   readonly metadataOnly?: boolean;
 }
 
+/** An entry of the API server's discovery. */
+export interface ApiResource {
+  /** Plural; of a subresource, with its name after a slash. */
+  readonly name: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+}
+
 export interface DeleteOptions extends CallOptions {
   /** Delete only if the object still has this uid. */
   readonly uid?: string;
@@ -349,6 +357,18 @@ export class KubeClient {
       options: { signal },
     };
     return this.#transport.stream(call, signal, NEVER_SILENT);
+  }
+
+  /** What there is of one version of an API, such as `networking.k8s.io/v1`. @throws KubeError 404 when there is no such version */
+  async resources(apiVersion: string, options: CallOptions = {}): Promise<readonly ApiResource[]> {
+    const answer = (await this.#transport.call({
+      method: 'GET',
+      target: { verb: 'get', kind: `kinds of ${apiVersion}` },
+      path: `${apiVersion.includes('/') ? '/apis' : '/api'}/${apiVersion}`,
+      idempotent: true,
+      options,
+    })) as { resources?: readonly ApiResource[] };
+    return answer.resources ?? [];
   }
 
   /** Whether the API server answers at all, with its version. @throws KubeError when it does not. */

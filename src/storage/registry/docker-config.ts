@@ -48,7 +48,7 @@ export class DockerConfig {
  * Reads a docker `config.json`. Credential helpers are programs on somebody's machine: a file that relies on one holds no
  * credential, and is refused.
  *
- * @throws {BuildProblem} `RegistryDenied`; it says why, and quotes nothing of the file
+ * @throws {RegistryProblem} `RegistryDenied`; it says why, and quotes nothing of the file
  */
 export function parseDockerConfig(json: string): DockerConfig {
   const { auths, credHelpers, credsStore } = readFile(json);

@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto';
+import { sha256 } from './manifest.ts';
+import { parseJson } from './parse-json.ts';
 import { denied, unavailable } from './problems.ts';
 import { isOutage, type RegistryAnswer, retryAfterMs } from './registry-http.ts';
 
@@ -10,7 +11,7 @@ export const MANIFEST_TYPES: readonly string[] = [
   'application/vnd.docker.distribution.manifest.v2+json',
 ];
 
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
+export const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 /** What is asked again with GET: registries that know no HEAD, and answers to it that say too little. */
 export type Reading = { readonly digest: string | null } | 'ask with GET';
@@ -20,7 +21,7 @@ export type Reading = { readonly digest: string | null } | 'ask with GET';
  * in its own words: a proxy in front of it that knows no such path must not make everything be built again.
  *
  * @param context `isHub`: Docker Hub answers 401 for what is not there, also to somebody it knows
- * @throws {BuildProblem}
+ * @throws {RegistryProblem}
  */
 export function readManifestAnswer(
   answer: RegistryAnswer,
@@ -54,7 +55,7 @@ function readFound({ headers, body }: RegistryAnswer, method: 'GET' | 'HEAD', ho
   if (typeof digest === 'string' && DIGEST.test(digest)) return { digest };
   if (method === 'HEAD') return 'ask with GET';
   if (!isManifest(body)) throw unavailable(host, 'answers with something that is no manifest');
-  return { digest: `sha256:${createHash('sha256').update(body).digest('hex')}` };
+  return { digest: sha256(body) };
 }
 
 function isManifest(body: Buffer): boolean {
@@ -66,16 +67,12 @@ function isManifest(body: Buffer): boolean {
 }
 
 /** Errors in the specification's form, its header, or nothing at all; not a web page. */
-function speaksRegistry({ headers, body }: RegistryAnswer): boolean {
+export function speaksRegistry({ headers, body }: RegistryAnswer): boolean {
   if (body.length === 0 || headers['docker-distribution-api-version'] !== undefined) return true;
   return Array.isArray(parseObject(body)?.['errors']);
 }
 
 function parseObject(body: Buffer): Record<string, unknown> | undefined {
-  try {
-    const value = JSON.parse(body.toString()) as unknown;
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
+  const value = parseJson(body);
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
 }

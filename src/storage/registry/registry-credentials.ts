@@ -1,9 +1,9 @@
 import type { KubeClient } from '../kubernetes/kube-client.ts';
 import { KubeError } from '../kubernetes/kube-error.ts';
 import { Secrets } from '../kubernetes/resources.ts';
-import { BuildProblem } from '../../domain/build/build.ts';
 import { reread } from '../../util/memo.ts';
 import { parseDockerConfig } from './docker-config.ts';
+import { RegistryProblem } from './problems.ts';
 
 export interface RegistryCredentialsOptions {
   readonly client: KubeClient;
@@ -32,7 +32,7 @@ export class RegistryCredentials {
   /**
    * The text of the file, checked, or null where none is configured. Many who ask at once make one call.
    *
-   * @throws {BuildProblem} `MissingSecret`, `RegistryDenied` for a file that cannot be used, `RegistryUnavailable`
+   * @throws {RegistryProblem} `MissingSecret`, `RegistryDenied` for a file that cannot be used, `RegistryUnavailable`
    * (transient) when the Secret cannot be read at the moment
    */
   read(): Promise<string | null> {
@@ -44,12 +44,12 @@ export class RegistryCredentials {
     const secret = await client.get(Secrets, { namespace, name }).catch((cause: unknown) => {
       if (!(cause instanceof KubeError)) throw cause;
       const message = 'The registry credentials of this site cannot be read at the moment.';
-      throw new BuildProblem({ reason: 'RegistryUnavailable', message }, { cause, transient: true });
+      throw new RegistryProblem({ reason: 'RegistryUnavailable', message }, { cause, transient: true });
     });
     const value = KEYS.map((key) => secret?.data?.[key]).find((each) => each !== undefined);
     if (value === undefined) {
       const message = `The Secret "${name}" with the registry credentials of this site does not exist, or has no config.json. Tell an administrator.`;
-      throw new BuildProblem({ reason: 'MissingSecret', message });
+      throw new RegistryProblem({ reason: 'MissingSecret', message });
     }
     const text = Buffer.from(value, 'base64').toString();
     parseDockerConfig(text);

@@ -13,7 +13,10 @@ import {
 import { Authorities } from '../outbound/authorities.ts';
 import { unavailable } from './problems.ts';
 
-export type RegistryAnswer = HttpAnswer;
+export interface RegistryAnswer extends HttpAnswer {
+  /** Whether it came from another origin than the one that was asked: what it wants to be shown is nothing to it. */
+  readonly isElsewhere: boolean;
+}
 
 export interface RegistryRequest {
   readonly method: 'GET' | 'HEAD' | 'POST';
@@ -67,21 +70,22 @@ export class RegistryHttp {
     return this.#agent.destroy();
   }
 
-  /** @throws {BuildProblem} `RegistryUnavailable`: no answer, or one that leads nowhere */
+  /** @throws {RegistryProblem} `RegistryUnavailable`: no answer, or one that leads nowhere */
   async ask(address: string, options: RegistryRequest): Promise<RegistryAnswer> {
     const first = new URL(address);
     let url = first;
     for (let hop = 0; ; hop += 1) {
-      const answer = await this.#exchange(url, options, url.origin === first.origin);
+      const isElsewhere = url.origin !== first.origin;
+      const answer = await this.#exchange(url, options, !isElsewhere);
       const next = nextHop(url, answer, this.#insecure);
-      if (next === undefined) return answer;
+      if (next === undefined) return { ...answer, isElsewhere };
       if (!options.follow || hop === REDIRECTS) throw unavailable(this.#host, 'redirects where it should answer');
       if (next === 'refused') throw unavailable(this.#host, 'redirects to an address that is not followed');
       url = next;
     }
   }
 
-  async #exchange(url: URL, options: RegistryRequest, mayShow: boolean): Promise<RegistryAnswer> {
+  async #exchange(url: URL, options: RegistryRequest, mayShow: boolean): Promise<HttpAnswer> {
     const { method, body } = options;
     const { authorization, ...others } = options.headers;
     const headers = { ...others, ...(mayShow && authorization !== undefined ? { authorization } : {}) };

@@ -2,8 +2,11 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Challenge } from './challenge.ts';
 import type { RegistryCredential } from './docker-config.ts';
-import { denied, unavailable } from './problems.ts';
+import { parseJson } from './parse-json.ts';
+import { Memo } from '../../util/memo.ts';
+import { denied, foreignTokenServer, unavailable } from './problems.ts';
 import { isOutage, type RegistryAnswer, type RegistryHttp, retryAfterMs } from './registry-http.ts';
+import { belongsTo, readRealm, type RealmRule } from './token-realm.ts';
 
 /** What a token is wanted for. */
 export interface TokenRequest {
@@ -21,6 +24,8 @@ export interface TokensOptions {
   /** How the registry is called in problems. */
   readonly host: string;
   readonly insecure: boolean;
+  /** Which token servers are shown credentials. Anybody's is asked for a token that is for nobody. */
+  readonly realms: RealmRule;
 }
 
 const TOKENS = 500;
@@ -41,13 +46,14 @@ const HEADER_TEXT = /^[\x21-\x7e]+$/;
 
 /**
  * Tokens of a registry's token server, kept while they last. The server is where the challenge says it is, which may be
- * another host: that is how the specification has it, and what every client does. What is asked for is to pull from the
- * one repository.
+ * another host of the registry's domain (`token-realm.ts`). What is asked for is to pull from the one repository.
  */
 export class RegistryTokens {
   readonly #options: TokensOptions;
   /** With the moment, by the monotonic clock, until which each is used. */
   readonly #tokens = new LRUCache<string, { readonly token: string; readonly until: number }>({ max: TOKENS });
+
+  readonly #running = new Memo<string>();
 
   constructor(options: TokensOptions) {
     this.#options = options;
@@ -59,14 +65,24 @@ export class RegistryTokens {
     return found !== undefined && found.until > performance.now() ? found.token : undefined;
   }
 
-  forget(request: Omit<TokenRequest, 'signal'>): void {
-    this.#tokens.delete(keyOf(request));
+  /**
+   * A token in place of one that the registry does not take any more: the one that has come meanwhile, or a new one. Those
+   * who want it at the same moment fetch one.
+   *
+   * @param rejected undefined where none was shown
+   * @throws {RegistryProblem} `RegistryDenied`, or `RegistryUnavailable` for a token server that does not do its work
+   */
+  async renew(request: TokenRequest, rejected: string | undefined): Promise<string> {
+    const kept = this.peek(request);
+    if (kept !== undefined && kept !== rejected) return kept;
+    const key = keyOf(request);
+    this.#tokens.delete(key);
+    return this.#running.get(key, request.signal, (signal) => this.#fetch({ ...request, signal }));
   }
 
-  /** @throws {BuildProblem} `RegistryDenied`, or `RegistryUnavailable` for a token server that does not do its work */
-  async fetch(request: TokenRequest): Promise<string> {
+  async #fetch(request: TokenRequest): Promise<string> {
     const { http, host } = this.#options;
-    const realm = this.#realm(request.challenge);
+    const realm = this.#realm(request);
     const { credential, signal } = request;
     const parameters = parametersOf(request);
     let answer: RegistryAnswer;
@@ -100,14 +116,15 @@ export class RegistryTokens {
   }
 
   /** It must not be sent anything in plain text, unless the whole registry is asked so. */
-  #realm({ parameters }: Challenge): URL {
-    const { realm = '' } = parameters;
-    const url = URL.canParse(realm) ? new URL(realm) : undefined;
-    const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && this.#options.insecure);
-    if (url !== undefined && isSafe && url.username === '' && url.password === '') return url;
-    throw unavailable(this.#options.host, 'wants its token to be fetched from an address that is not safe', {
-      transient: false,
-    });
+  #realm({ challenge, credential }: TokenRequest): URL {
+    const { host, insecure, realms } = this.#options;
+    const realm = readRealm(challenge, insecure);
+    if (realm === undefined) {
+      const why = 'wants its token to be fetched from an address that is not safe';
+      throw unavailable(host, why, { transient: false });
+    }
+    if (credential !== undefined && !belongsTo(realm, realms)) throw foreignTokenServer(host, realm.host);
+    return realm;
   }
 }
 
@@ -140,12 +157,4 @@ export function deniesPush(token: string): boolean {
 function keyOf({ challenge, repository, credential, push = false }: Omit<TokenRequest, 'signal'>): string {
   const { realm, service } = challenge.parameters;
   return JSON.stringify([realm, service, repository, credential, push]);
-}
-
-function parseJson(body: Buffer): unknown {
-  try {
-    return JSON.parse(body.toString());
-  } catch {
-    return undefined;
-  }
 }

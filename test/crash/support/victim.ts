@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
+import { ConfigMaps, Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { until } from '../../reconcile/support/until.ts';
 import { kubeconfigText } from '../../support/api-server.ts';
 import { canary } from '../../support/canary.ts';
@@ -18,6 +18,8 @@ export type Side = 'before' | 'after';
 
 /** A Secret of the controller's namespace that every lab gets a copy of. */
 const SOURCE = 'source';
+/** What the configuration has labs made with. */
+const EXTRA = 'extra';
 /** Every operation under test waits in a call of its own until the process dies. */
 const CONCURRENCY = 128;
 /** After a death another process starts, waits for the Lease to expire, and goes on with dozens of operations at once. */
@@ -58,7 +60,11 @@ export class Victim {
         leadership: LEADERSHIP,
         kubernetes: { namespace: controller, kubeconfig, concurrency: CONCURRENCY, requestTimeout: '60s' },
       },
-      lab: { namespacePrefix: prefix, secrets: [{ secretName: SOURCE, secretKey: 'licence', env: 'LICENCE' }] },
+      lab: {
+        namespacePrefix: prefix,
+        secrets: [{ secretName: SOURCE, secretKey: 'licence', env: 'LICENCE' }],
+        extraObjects: [{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: EXTRA }, data: { of: '{username}' } }],
+      },
       labEnv: (username) => ({ JUPYTERHUB_API_TOKEN: canary(`token-of-${username}`) }),
     });
     const victim = new Victim(cluster, proxy, process, { folder, prefix, controller });
@@ -148,8 +154,17 @@ export class Victim {
     await until(`${username} has no lab`, async () => (await this.api.get(username)) === undefined, PATIENCE_MS);
   }
 
-  snapshot(username: string): Promise<WhatIsLeft> {
+  /** What is there, once the cluster has removed what belonged to a lab that has ended. */
+  async snapshot(username: string): Promise<WhatIsLeft> {
     const namespace = `${this.#prefix}-${username}`;
+    const { client } = this.#cluster;
+    await until('what belonged to a lab is gone with it', async () => {
+      const [owner, owned] = await Promise.all([
+        client.get(Secrets, { namespace, name: 'lab-env' }),
+        client.get(ConfigMaps, { namespace, name: EXTRA }),
+      ]);
+      return (owner === undefined) === (owned === undefined);
+    });
     return snapshot(this.#cluster.client, { namespace, controller: this.#controller, username });
   }
 

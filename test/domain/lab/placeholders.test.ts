@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fillPlaceholders, findPlaceholders, PLACEHOLDER_NAMES } from '../../../src/domain/lab/placeholders.ts';
+import { fillPlaceholders, findPlaceholders, PLACEHOLDER_NAMES, shortestOf } from '../../../src/domain/lab/placeholders.ts';
 import { isIdentityName } from '../../../src/domain/user/identity-name.ts';
 
 const NAMES = fc
@@ -47,6 +47,11 @@ describe('a value with the user in it', () => {
     ['{"user": "{username}"}', '{"user": "ada"}'],
   ])('%s', (template, value) => {
     expect(fill(template, 'ada', 'big-data', 'ada@example.org')).toBe(value);
+  });
+
+  it('is checked as it is without dashes that an empty name leaves', () => {
+    expect(shortestOf('claim-{username}--{servername}')).toBe('claim-x');
+    expect(shortestOf('{servername}')).toBe('');
   });
 
   it('loses the dashes at its end that an empty name leaves, and keeps those that were written', () => {

@@ -1,4 +1,11 @@
-import type { V1Container, V1EnvVar, V1Pod, V1Volume, V1VolumeMount } from '@kubernetes/client-node';
+import type {
+  V1Container,
+  V1EnvVar,
+  V1PersistentVolumeClaim,
+  V1Pod,
+  V1Volume,
+  V1VolumeMount,
+} from '@kubernetes/client-node';
 
 /** The content of a file, however it is kept: data is a file that is written of a table. */
 export type Content = { readonly text: string } | { readonly base64: string } | { readonly data: unknown };
@@ -6,14 +13,16 @@ export type Content = { readonly text: string } | { readonly base64: string } | 
 /** A pod, and what it takes from elsewhere. */
 export interface Observed {
   readonly pod: V1Pod;
-  /** Values of variables by the name of a Secret that all of them are taken from. */
+  /** Values of variables by the name of the Secret or ConfigMap that they are taken from. */
   readonly env: Readonly<Record<string, Readonly<Record<string, string>>>>;
   /** Content of files by the name of the ConfigMap or Secret, and key. */
   readonly files: Readonly<Record<string, Readonly<Record<string, Content>>>>;
   /** Who may choose this. */
   readonly groups: string;
-  /** What it may reach, as facts. */
-  readonly network: readonly (readonly [name: string, value: string])[];
+  /** What is beside the pod, such as what it may reach, as facts. */
+  readonly beside: readonly (readonly [name: string, value: string])[];
+  /** The claims that are made for it. */
+  readonly claims?: readonly V1PersistentVolumeClaim[];
 }
 
 /** What is true of a pod, in words that do not depend on how it is written: value by name. Both are for people to read. */
@@ -33,9 +42,9 @@ const DEFAULTS: Readonly<Record<string, unknown>> = {
 };
 
 export function factsOf(observed: Observed): Facts {
-  const { pod, groups, network } = observed;
+  const { pod, groups, beside: others } = observed;
   const spec = pod.spec ?? { containers: [] };
-  const facts: (readonly [string, unknown])[] = [['groups', groups], ...network];
+  const facts: (readonly [string, unknown])[] = [['groups', groups], ...others];
   for (const kind of ['labels', 'annotations'] as const) {
     for (const [key, value] of Object.entries(pod.metadata?.[kind] ?? {})) facts.push([`${kind} ${key}`, value]);
   }
@@ -87,15 +96,15 @@ function containerFacts(container: V1Container, observed: Observed): [string, un
   for (const [kind, amounts] of Object.entries({ limit: resources.limits ?? {}, request: requests })) {
     for (const [name, amount] of Object.entries(amounts)) facts.push([`${kind} ${name}`, numberOf(amount)]);
   }
-  for (const mount of container.volumeMounts ?? []) facts.push(mountFact(mount, observed));
+  for (const mount of container.volumeMounts ?? []) facts.push(...mountFacts(mount, observed));
   return [...facts, ...securityFacts(container, observed.pod)];
 }
 
 /** As the kubelet does: a variable may name those before it; what it does not know stays as it is. */
 function resolveEnv({ env = [], envFrom = [] }: V1Container, secrets: Observed['env']): Map<string, string> {
   const found = new Map(
-    envFrom.flatMap(({ secretRef }) =>
-      Object.entries(secrets[secretRef?.name ?? ''] ?? { [write(secretRef)]: 'unknown' }),
+    envFrom.flatMap(({ secretRef, configMapRef: ref = secretRef }) =>
+      Object.entries(secrets[ref?.name ?? ''] ?? { [write(ref)]: 'unknown' }),
     ),
   );
   for (const variable of env) {
@@ -103,40 +112,67 @@ function resolveEnv({ env = [], envFrom = [] }: V1Container, secrets: Observed['
     const expanded = value.replaceAll(/\$\$|\$\(([^)]+)\)/g, (written, name?: string) =>
       name === undefined ? '$' : (found.get(name) ?? written),
     );
-    found.set(variable.name, isNothing(variable.valueFrom) ? expanded : `from ${sourceOf(variable)}`);
+    found.set(variable.name, isNothing(variable.valueFrom) ? expanded : sourceOf(variable, secrets));
   }
   return found;
 }
 
-function sourceOf({ valueFrom = {} }: V1EnvVar): string {
+function sourceOf({ valueFrom = {} }: V1EnvVar, secrets: Observed['env']): string {
   const { secretKeyRef: secret, configMapKeyRef: map, fieldRef: field } = valueFrom;
-  if (secret !== undefined) return `Secret ${String(secret.name)}, ${secret.key}`;
-  if (map !== undefined) return `ConfigMap ${String(map.name)}, ${map.key}`;
-  return field === undefined ? write(valueFrom) : field.fieldPath;
+  const known = secrets[secret?.name ?? map?.name ?? '']?.[secret?.key ?? map?.key ?? ''];
+  if (known !== undefined) return known;
+  if (secret !== undefined) return `from Secret ${String(secret.name)}, ${secret.key}`;
+  if (map !== undefined) return `from ConfigMap ${String(map.name)}, ${map.key}`;
+  return `from ${field === undefined ? write(valueFrom) : field.fieldPath}`;
 }
 
-/** A file whose content is known, or a mount: what it leads to. */
-function mountFact(mount: V1VolumeMount, observed: Observed): [string, unknown] {
+/** Files whose content is known, or a mount: what it leads to. */
+function mountFacts(mount: V1VolumeMount, observed: Observed): [string, unknown][] {
   const { name, mountPath, subPath, readOnly, mountPropagation: propagation = 'None' } = mount;
   const volume = observed.pod.spec?.volumes?.find((each) => each.name === name);
   const path = mountPath.replace(/(?<=.)\/$/, '');
-  const file = volume && fileOf(volume, subPath, observed.files);
-  if (file !== undefined) return [`file ${path}`, `mode ${file.mode.toString(8)}: ${readContent(file.content, path)}`];
+  const files = volume && filesOf(volume, observed.files);
+  if (files !== undefined && subPath === undefined) {
+    return files.map((file) => fileFact(`${path}/${file.path}`, file));
+  }
+  const file = files?.find((each) => each.path === subPath);
+  if (file !== undefined) return [fileFact(path, file)];
   const options = [
-    volume === undefined ? 'no volume' : leadsTo(volume),
+    volume === undefined ? 'no volume' : leadsTo(volume, observed.claims ?? []),
     ...(subPath === undefined ? [] : [`below ${subPath}`]),
     readOnly === true ? 'read-only' : 'writable',
     ...(propagation === 'None' ? [] : [propagation]),
   ];
-  return [`mount ${path}`, options.join(', ')];
+  return [[`mount ${path}`, options.join(', ')]];
 }
 
-function fileOf({ configMap, secret }: V1Volume, subPath: string | undefined, files: Observed['files']) {
+interface File {
+  readonly path: string;
+  readonly mode: number;
+  readonly content: Content;
+}
+
+function fileFact(path: string, { mode, content }: File): [string, string] {
+  return [`file ${path}`, `mode ${mode.toString(8)}: ${readContent(content, path)}`];
+}
+
+/** The files of a volume, where it is known what is in it. */
+function filesOf({ configMap, secret, downwardAPI }: V1Volume, files: Observed['files']): File[] | undefined {
+  const { defaultMode: mode = 0o644 } = configMap ?? secret ?? downwardAPI ?? {};
+  if (downwardAPI !== undefined) {
+    return (downwardAPI.items ?? []).map((item) => ({
+      path: item.path,
+      mode,
+      content: { data: { ...item, path: undefined } },
+    }));
+  }
   const kept = files[configMap?.name ?? secret?.secretName ?? ''];
-  const { items = [], defaultMode = 0o644 } = configMap ?? secret ?? {};
-  const item = items.find(({ path }) => path === subPath);
-  const content = kept?.[item?.key ?? subPath ?? ''];
-  return content === undefined ? undefined : { content, mode: item?.mode ?? defaultMode };
+  if (kept === undefined) return undefined;
+  const { items = Object.keys(kept).map((key) => ({ key, path: key })) } = configMap ?? secret ?? {};
+  return items.flatMap(({ key, path, mode: own = mode }: { key: string; path: string; mode?: number }) => {
+    const content = kept[key];
+    return content === undefined ? [] : [{ path, mode: own, content }];
+  });
 }
 
 function readContent(content: Content, path: string): string {
@@ -150,9 +186,13 @@ function readContent(content: Content, path: string): string {
   }
 }
 
-function leadsTo(volume: V1Volume): string {
+function leadsTo(volume: V1Volume, claims: readonly V1PersistentVolumeClaim[]): string {
   const { nfs, persistentVolumeClaim: claim, emptyDir } = volume;
-  if (claim !== undefined) return `claim ${claim.claimName}${claim.readOnly === true ? ' (read-only)' : ''}`;
+  const made = claims.find(({ metadata }) => metadata?.name === claim?.claimName);
+  if (claim !== undefined) {
+    const what = made === undefined ? claim.claimName : `of its own, ${write(made.spec)}`;
+    return `claim ${what}${claim.readOnly === true ? ' (read-only)' : ''}`;
+  }
   if (nfs !== undefined) return `NFS ${nfs.server}:${nfs.path}${nfs.readOnly === true ? ' (read-only)' : ''}`;
   if (emptyDir !== undefined) {
     const { medium, sizeLimit } = emptyDir;

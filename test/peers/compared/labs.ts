@@ -1,12 +1,13 @@
 import { buildSharedNetworkPolicy } from '../../../src/builder/lab/network-policy.ts';
-import type { V1Secret } from '@kubernetes/client-node';
+import type { V1ObjectMeta, V1Secret } from '@kubernetes/client-node';
 import { findOverlays, leavesSize, profileLayers, type Config } from '../../../src/config/index.ts';
 import type { ChosenProfile } from '../../../src/domain/lab/lab.ts';
 import type { LabRequestOptions } from '../../../src/routes/labs/lab-specification.ts';
 import { resolveProfile } from '../../../src/routes/labs/resolve-profile.ts';
 import { aLabInput, buildWith } from '../../builder/cases.ts';
 import { reachFacts } from './network.ts';
-import type { Observed } from './facts.ts';
+import type { LabObjects } from '../../../src/builder/lab/lab-builder.ts';
+import type { Content, Observed } from './facts.ts';
 import { type Case, type Choice, type Profile, profilesOf, slugOfProfile } from './hubs.ts';
 import type { Table } from '../../../src/cli/import/source.ts';
 
@@ -21,30 +22,47 @@ export function observeLab(config: Config, each: Case, env: Readonly<Record<stri
     data: Object.fromEntries(config.lab.secrets.map(({ secretKey }) => [secretKey, ''])),
   };
   const input = aLabInput(config, changes);
-  const { pod, envSecret, secret, networkPolicy } = buildWith(config, {
+  const objects = buildWith(config, {
     ...changes,
     env: { ...env, JUPYTERHUB_SERVICE_PREFIX: input.lab.servicePrefix },
   });
-  // Where labs share a namespace, their files are in the Secret.
-  const contents = Object.fromEntries(
-    Object.entries(secret?.data ?? {}).map(([key, base64]) => {
-      const text = Buffer.from(base64, 'base64').toString();
-      return [key, Buffer.from(text).toString('base64') === base64 ? { text } : { base64 }] as const;
-    }),
-  );
   return {
-    pod,
-    env: Object.fromEntries(
-      [envSecret, ...(secret === undefined ? [] : [secret])].map((one) => [one.metadata?.name ?? '', decode(one)]),
-    ),
-    files: { [secret?.metadata?.name ?? '']: contents },
+    ...whatIsMade(objects),
     groups,
-    network: reachFacts(
-      (networkPolicy ?? buildSharedNetworkPolicy(config.lab, 'labwright'))?.spec?.egress,
+    beside: reachFacts(
+      (objects.networkPolicy ?? buildSharedNetworkPolicy(config.lab, 'labwright'))?.spec?.egress,
       'the lab',
       false,
     ),
   };
+}
+
+/** The pod, and what it takes from the other objects of the lab. */
+export function whatIsMade({ pod, files, ...objects }: LabObjects): Pick<Observed, 'pod' | 'env' | 'files'> {
+  const secrets = [objects.envSecret, objects.secret].filter((secret) => secret !== undefined);
+  const named = <T>(all: readonly { metadata?: V1ObjectMeta }[], contents: (index: number) => T) =>
+    Object.fromEntries(all.map(({ metadata }, index) => [metadata?.name ?? '', contents(index)]));
+  return {
+    pod,
+    env: named(secrets, (index) => decode(secrets[index]!)),
+    files: {
+      // Where labs share a namespace, their files are in the Secret.
+      ...named(secrets, (index) => contentsOf(secrets[index]!.data)),
+      ...named(files === undefined ? [] : [files], () => ({
+        ...Object.fromEntries(Object.entries(files?.data ?? {}).map(([key, text]) => [key, { text }])),
+        ...contentsOf(files?.binaryData),
+      })),
+    },
+  };
+}
+
+function contentsOf(data: Readonly<Record<string, string>> = {}): Record<string, Content> {
+  return Object.fromEntries(
+    Object.entries(data).map(([key, base64]) => {
+      const text = Buffer.from(base64, 'base64').toString();
+      return [key, Buffer.from(text).toString('base64') === base64 ? { text } : { base64 }] as const;
+    }),
+  );
 }
 
 function decode({ data = {} }: V1Secret): Record<string, string> {

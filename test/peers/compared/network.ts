@@ -35,6 +35,16 @@ export function reachFacts(
   return [...places, ...pods];
 }
 
+/** Who may reach it, where no rule names addresses. */
+export function reachedFacts(ingress: readonly NetworkRule[], own: string): [string, string][] {
+  return ingress.flatMap(({ from = [], ports = [] }) =>
+    from.map((peer): [string, string] => [
+      `reached by pods ${labels(peer.podSelector ?? {})} of ${namespaceOf(peer, own)}`,
+      `port ${ports.map(({ port }) => String(port)).join(', ')}`,
+    ]),
+  );
+}
+
 function hasPort({ ports = [] }: NetworkRule, port: number): boolean {
   return ports.length === 0 || ports.some((each) => each.port === undefined || Number(each.port) === port);
 }

@@ -121,9 +121,7 @@ export class PrepullSetting {
       connection: tokenConnection({ server: this.proxy.server, token: this.cluster.token }),
     });
     const logger = pino({ level: 'trace' }, { write: (line: string) => void this.log.push(line) });
-    const whole = this.config();
-    const { list, allowOther } = whole.images;
-    const config = off ? { ...whole, images: { list, allowOther } } : whole;
+    const config = off ? aConfig() : this.config();
     const { podName } = this.#options;
     const parts = createPrepull({ client, config, controller: this.namespace, logger, wanted: this.wanted, podName });
     const manager = new Manager({ logger, ...(election === undefined ? {} : { election }) })

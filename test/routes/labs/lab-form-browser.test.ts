@@ -3,6 +3,10 @@ import { createRequire } from 'node:module';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import '../../support/leaks.ts';
+import type { ImageService } from '../../../src/reconcile/images/image-service.ts';
+import { offerImages } from '../../../src/reconcile/images/offered-images.ts';
+import type { AppDeps } from '../../../src/routes/server/app.ts';
+import { aView } from '../images/view.ts';
 import { aConfig, API, fakeLabs, formRequest, IMAGE, testApp } from '../support.ts';
 
 /** Where Debian puts it; another one can be named in CHROMIUM. */
@@ -81,10 +85,12 @@ afterAll(async () => {
 });
 
 /** The page of a hub with the form in it, and what it sends. */
-async function open(options: BrowserContextOptions & { last?: unknown; of?: ReturnType<typeof aConfig> } = {}) {
-  const { last, of = config, ...context } = options;
+async function open(
+  options: BrowserContextOptions & { last?: unknown; of?: ReturnType<typeof aConfig>; with?: Partial<AppDeps> } = {},
+) {
+  const { last, of = config, with: deps = {}, ...context } = options;
   const query = last === undefined ? '' : `?last=${encodeURIComponent(JSON.stringify(last))}`;
-  const form = await (await testApp({ config: of }).call(`${API}/lab-form/ada${query}`, { as: 'ada' })).text();
+  const form = await (await testApp({ config: of, ...deps }).call(`${API}/lab-form/ada${query}`, { as: 'ada' })).text();
   const opened = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...context });
   onTestFinished(() => opened.close());
   const page = await opened.newPage();
@@ -307,5 +313,92 @@ describe.skipIf(!existsSync(CHROMIUM))('the form of labs in a browser', () => {
           fullPage: true,
         });
     }
+  });
+});
+
+describe.skipIf(!existsSync(CHROMIUM))('the images of sources in a browser', () => {
+  const repository = 'registry.example.org/labs/science';
+  const digest = (at: number) => `sha256:${String(at).padStart(64, '0')}`;
+  const tags = Array.from({ length: 40 }, (_, at) => `${String(at + 1)}.0.0`);
+  const images = Object.fromEntries(
+    tags.map((tag, at) => [tag, { digest: digest(at), size: 3 * 2 ** 30, architectures: null, former: [] }]),
+  );
+  const found = { origin: '', readAt: 0, tags, images, problem: null };
+  const of = aConfig({
+    images: {
+      sources: [
+        {
+          name: 'science',
+          title: 'Science',
+          repository,
+          tags: { recommended: '38.0.0', kinds: { release: { wanted: 3 } }, deprecated: ['[1-9]\\.0\\.0'] },
+        },
+      ],
+      allowOther: false,
+    },
+    builds: { builder: { image: 'example.org/builder:1' }, registry: { host: 'registry.example.org' } },
+  });
+  const offered = offerImages(of, () => found, 0);
+  const service: ImageService = { offered: () => offered, sources: () => [], pin: (image) => Promise.resolve(image) };
+  /** The recommended one is on both machines, the newest on one, the others on none. */
+  const warmth = (of: string) => {
+    if (of === digest(37)) return { nodes: ['node-1', 'node-2'], missing: [] };
+    if (of === digest(39)) return { nodes: ['node-1'], missing: ['node-2'], pullMs: 42_000 };
+    return { nodes: [], missing: ['node-1', 'node-2'] };
+  };
+  const shown = { of, with: { images: service, prepull: aView(warmth) } };
+
+  it('have the ones first that machines have, and say what has to be pulled', async () => {
+    const { page, sent } = await open(shown);
+    const named = await page.locator('.asks-image > .choices > label .name').allTextContents();
+    expect(named).toEqual([
+      'Science: 38.0.0 recommended',
+      'Science: 40.0.0',
+      'Science: 39.0.0',
+      'Further images',
+      'A repository',
+    ]);
+    const notes = (name: RegExp) => page.locator('label', { has: page.getByRole('radio', { name }) }).innerText();
+    expect(await notes(/38\.0\.0/)).not.toMatch(/pulled|machines/);
+    expect(await notes(/40\.0\.0/)).toContain(
+      'Ready on 1 of 2 machines: 3 GiB to download; it took about 42 s before.',
+    );
+    expect(await notes(/39\.0\.0/)).toContain('Has to be pulled first: 3 GiB to download.');
+    await page.getByRole('radio', { name: /40\.0\.0/ }).check();
+    await page.getByRole('button', { name: 'Start' }).click();
+    await expect.poll(() => sent[0]?.get('image_list')).toBe(`${repository}:40.0.0`);
+  });
+
+  it('are found in the menu with the keyboard alone, and the choice is made with it', async () => {
+    const { page, sent } = await open(shown);
+    await page.getByRole('searchbox', { name: 'Search further images' }).focus();
+    await page.keyboard.type('21.0');
+    await page.keyboard.press('Tab');
+    await page.keyboard.press('ArrowDown');
+    expect(await page.getByRole('radio', { name: /Further images/ }).isChecked()).toBe(true);
+    await page.getByRole('button', { name: 'Start' }).click();
+    await expect.poll(() => sent[0]?.get('image_dropdown')).toBe(`${repository}:21.0.0`);
+    expect(sent[0]?.get('image_list')).toBe('use_image_from_dropdown');
+  });
+
+  it('have the last choice chosen beforehand, also one of the menu, and work without script', async () => {
+    const last = { size: ['small'], image_list: ['use_image_from_dropdown'], image_dropdown: [`${repository}:7.0.0`] };
+    const { page, sent } = await open({ ...shown, last, javaScriptEnabled: false });
+    expect(await page.getByRole('radio', { name: /Further images/ }).isChecked()).toBe(true);
+    await page.getByRole('button', { name: 'Start' }).click();
+    await expect.poll(() => sent[0]?.get('image_dropdown')).toBe(`${repository}:7.0.0`);
+  });
+
+  it.each([
+    ['light', 1280],
+    ['dark', 1280],
+    ['light', 390],
+    ['dark', 390],
+  ] as const)('have no violation of accessibility in %s at %i px, and fit', async (colorScheme, width) => {
+    const { page } = await open({ ...shown, colorScheme, viewport: { width, height: 900 } });
+    expect(await violationsOf(page)).toEqual([]);
+    expect(await page.evaluate(FITS)).toBe(true);
+    if (process.env['PICTURES'] !== undefined)
+      await page.screenshot({ path: `${process.env['PICTURES']}/images-${colorScheme}-${width}.png`, fullPage: true });
   });
 });

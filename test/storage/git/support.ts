@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import type { BuildsConfig } from '../../../src/config/index.ts';
 import { repositories } from '../../../src/config/builds/repositories.ts';
-import { BuildProblem } from '../../../src/domain/build/build.ts';
+import { Problem } from '../../../src/domain/problem.ts';
 import { type GitCredential, mostSpecific } from '../../../src/domain/git/git-credential.ts';
 import type { AddressGuard } from '../../../src/storage/outbound/address-guard.ts';
 import { RefResolver } from '../../../src/storage/git/ref-resolver.ts';
@@ -28,11 +28,11 @@ export function resolverOf(
   return { resolver, lines };
 }
 
-export async function problemOf(attempt: Promise<unknown>): Promise<BuildProblem> {
+export async function problemOf(attempt: Promise<unknown>): Promise<Problem> {
   const outcome: unknown = await attempt.then(
     () => new Error('it did not fail'),
     (error: unknown) => error,
   );
-  if (outcome instanceof BuildProblem) return outcome;
+  if (outcome instanceof Problem) return outcome;
   throw outcome;
 }

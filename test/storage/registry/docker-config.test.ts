@@ -75,7 +75,7 @@ describe('a docker config.json', () => {
     try {
       parseDockerConfig(text);
     } catch (error) {
-      expect(error).toMatchObject({ name: 'BuildProblem', reason: 'RegistryDenied', transient: false });
+      expect(error).toMatchObject({ name: 'RegistryProblem', reason: 'RegistryDenied', transient: false });
       message = String((error as Error).stack);
       expect((error as Error).cause).toBeUndefined();
     }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BuildProblem } from '../../../src/domain/build/build.ts';
+import { RegistryProblem } from '../../../src/storage/registry/problems.ts';
 import type { RegistryClient } from '../../../src/storage/registry/registry-client.ts';
 import { canary } from '../../support/canary.ts';
 import { type ClientOptions, makeClient, type Script, ScriptedServer } from './scripted-registry.ts';
@@ -44,13 +44,13 @@ function find(client: RegistryClient, name = 'labs/a:1', signal?: AbortSignal): 
   return client.findDigest(`${registry.host}/${name}`, signal);
 }
 
-async function problemOf(promise: Promise<unknown>): Promise<BuildProblem> {
+async function problemOf(promise: Promise<unknown>): Promise<RegistryProblem> {
   const error: unknown = await promise.then(
     () => undefined,
     (reason: unknown) => reason,
   );
-  expect(error).toBeInstanceOf(BuildProblem);
-  const problem = error as BuildProblem;
+  expect(error).toBeInstanceOf(RegistryProblem);
+  const problem = error as RegistryProblem;
   expect(`${problem.message} ${String(problem.stack)} ${JSON.stringify(problem.cause ?? null)}`).not.toContain(
     PASSWORD,
   );
@@ -188,6 +188,23 @@ describe('an image that is not there', () => {
       });
       expect(await problemOf(find(withPassword()))).toMatchObject({ reason: 'RegistryDenied' });
     }
+  });
+
+  it('is asked for with a token for its own repository, whatever was asked for last', async () => {
+    let status = 200;
+    registry.answer(({ url, headers }) => {
+      if (url.startsWith('/token')) return json({ token: 'tok', expires_in: 300 });
+      if (headers.authorization !== undefined) return status === 200 ? FOUND : { status };
+      const scope = `repository:${url.split('/').slice(2, 4).join('/')}:pull`;
+      return { status: 401, headers: { 'www-authenticate': `Bearer realm="${registry.url}/token",scope="${scope}"` } };
+    });
+    const client = withPassword();
+    await find(client, 'labs/a:1');
+    await find(client, 'labs/b:1');
+    status = 403;
+    expect(await find(client, 'labs/a:1')).toBeNull();
+    const asked = registry.lines.filter((line) => line.startsWith('GET /token'));
+    expect(asked.at(-1)).toBe('GET /token?scope=repository:labs/a:pull,push');
   });
 
   it('is found where the token for pushing shows it', async () => {

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { BuildProblem } from '../../../src/domain/build/build.ts';
+import { RegistryProblem } from '../../../src/storage/registry/problems.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
 import { Namespaces, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { RegistryCredentials } from '../../../src/storage/registry/registry-credentials.ts';
@@ -39,7 +39,7 @@ describe('the credentials of the registry', () => {
   it('are read again once they are old, and at once after a failure', async () => {
     const kept = credentials();
     const fresh = credentials('registry', 0);
-    await expect(kept.read()).rejects.toBeInstanceOf(BuildProblem);
+    await expect(kept.read()).rejects.toBeInstanceOf(RegistryProblem);
     await keep({ 'config.json': FILE });
     expect(await kept.read()).toBe(FILE);
     const next = FILE.replace('ada', 'bob');
@@ -57,7 +57,7 @@ describe('the credentials of the registry', () => {
     const error: unknown = await credentials()
       .read()
       .catch((problem: unknown) => problem);
-    expect(error).toMatchObject({ name: 'BuildProblem', reason, transient: false });
+    expect(error).toMatchObject({ name: 'RegistryProblem', reason, transient: false });
     expect((error as Error).message).toContain(words);
     expect(String((error as Error).stack)).not.toContain(PASSWORD);
   });

@@ -41,3 +41,11 @@ export interface PrepullView {
   of(digest: string): Warmth | undefined;
   nodes(): readonly PrepullNode[];
 }
+
+/** Where an image stands; undefined for one that is not pulled ahead. */
+export type FindWarmth = PrepullView['of'];
+
+/** Undefined where nothing is pulled ahead, and while nothing is known of nodes. */
+export function warmthBy(view: PrepullView | undefined): FindWarmth | undefined {
+  return view?.isKnown === true ? (digest) => view.of(digest) : undefined;
+}

@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import { buildObjectName, type ObservedBuild, progressPatch, resultPatch } from '../../../domain/build/build-intent.ts';
 import type { BuildsConfig } from '../../../config/config.ts';
-import { BuildProblem, type BuildResult } from '../../../domain/build/build.ts';
+import type { BuildResult } from '../../../domain/build/build.ts';
+import { Problem } from '../../../domain/problem.ts';
 import type { Finding } from '../../../domain/lab/reasons.ts';
 import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
 import { isOutdated } from '../../../storage/kubernetes/kube-error.ts';
@@ -27,7 +28,7 @@ export interface BuildFinalizerOptions {
   readonly slotStore: SlotStore;
   readonly pool: ExecutorPool;
   readonly logs: Pick<FinishedLogs, 'save'>;
-  /** Digest of the image in the registry, or null. @throws BuildProblem */
+  /** Digest of the image in the registry, or null. @throws {Problem} */
   readonly findDigest: (image: string, signal?: AbortSignal) => Promise<string | null>;
   readonly logger: Logger;
 }
@@ -77,7 +78,7 @@ export class BuildFinalizer {
       const message = 'The build has ended well, but the registry does not have its image.';
       return await this.fail(all, { reason: 'PushFailed', message });
     } catch (error) {
-      if (!(error instanceof BuildProblem)) throw error;
+      if (!(error instanceof Problem)) throw error;
       if (!error.transient || left <= 0) return this.fail(all, error);
       await this.note(build, { ...build.progress, message: `${error.message} The registry is asked again.` });
       return { requeueAfterMs: Math.min(left, error.retryAfterMs ?? CONFIRM_AGAIN_MS) };

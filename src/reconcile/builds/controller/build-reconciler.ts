@@ -1,5 +1,5 @@
 import { cancelPatch, type ObservedBuild } from '../../../domain/build/build-intent.ts';
-import { BuildProblem } from '../../../domain/build/build.ts';
+import { Problem } from '../../../domain/problem.ts';
 import type { Finding } from '../../../domain/lab/reasons.ts';
 import { type Clock, SYSTEM_CLOCK } from '../../../util/clock.ts';
 import type { Run } from '../../controller.ts';
@@ -16,7 +16,7 @@ import { type BuildDecision, type BuildMemory, decideBuild } from './decide-buil
 export interface BuildReconcilerOptions extends BuildFinalizerOptions {
   readonly operations: BuildOperations;
   readonly following: LogFollowers;
-  /** What a build is given in secret. @throws BuildProblem */
+  /** What a build is given in secret. @throws {Problem} */
   readonly readSecrets: (build: ObservedBuild) => Promise<BuildSecrets>;
   /** How long the log of a build that is over stays where it ran, in milliseconds. */
   readonly logHeldMs: number;
@@ -175,7 +175,7 @@ export class BuildReconciler {
       pool.succeeded(executor.name);
       return { requeueAfterMs: Math.min(again, START_AGAIN_MS) };
     } catch (error) {
-      if (error instanceof BuildProblem && !error.transient) return this.#finalizer.fail(all, error);
+      if (error instanceof Problem && !error.transient) return this.#finalizer.fail(all, error);
       if (!(error instanceof ExecutorUnavailable)) throw error;
       if (executor !== undefined) pool.failed(executor.name, error);
       await this.#options.slotStore.release(build.uid);

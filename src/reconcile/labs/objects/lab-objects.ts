@@ -1,4 +1,4 @@
-import type { KubernetesObject, V1Namespace, V1Pod } from '@kubernetes/client-node';
+import type { KubernetesObject, V1Namespace, V1OwnerReference, V1Pod, V1Secret } from '@kubernetes/client-node';
 import type { LabObjects } from '../../../builder/lab/lab-builder.ts';
 import {
   KEPT_SINCE_ANNOTATION,
@@ -12,6 +12,7 @@ import {
   USERNAME_ANNOTATION,
 } from '../../../domain/lab/object-names.ts';
 import type { ObservedNamespace } from '../../../domain/lab/observed.ts';
+import { ApiKinds } from '../../../storage/kubernetes/api-kinds.ts';
 import { type KubeClient, METADATA_ONLY } from '../../../storage/kubernetes/kube-client.ts';
 import {
   ConfigMaps,
@@ -24,6 +25,7 @@ import {
   Services,
 } from '../../../storage/kubernetes/resources.ts';
 import { isOurs } from '../observe.ts';
+import { ExtraWriter } from './extra-writer.ts';
 import { allEnded, nameTaken, notYet, ObjectWriter } from './object-writer.ts';
 import { SecretWriter } from './secret-writer.ts';
 import { VolumeWriter } from './volume-writer.ts';
@@ -45,7 +47,8 @@ export interface WriteRequest {
 }
 
 /**
- * Makes the objects of a lab, in three steps: the namespace, then everything else at once, then the pod.
+ * Makes the objects of a lab, in three steps: the namespace, then everything else at once, then the pod. What the configuration adds
+ * (`lab.extraObjects`) comes before the pod, as the property of a Secret of the spawn.
  *
  * Every step may have been done before, by this process or one that died. So "already exists" is an answer like others:
  *
@@ -68,6 +71,7 @@ export class LabObjectsWriter {
   readonly #objects: ObjectWriter;
   readonly #volumes: VolumeWriter;
   readonly #secrets: SecretWriter;
+  readonly #extra: ExtraWriter;
 
   constructor(client: KubeClient, controller: string) {
     this.#client = client;
@@ -75,6 +79,7 @@ export class LabObjectsWriter {
     this.#objects = new ObjectWriter(client, controller);
     this.#volumes = new VolumeWriter({ client, controller, objects: this.#objects });
     this.#secrets = new SecretWriter(client, controller);
+    this.#extra = new ExtraWriter({ client, controller, objects: this.#objects, kinds: new ApiKinds(client) });
   }
 
   /**
@@ -86,12 +91,21 @@ export class LabObjectsWriter {
     const written = objects.namespace && (await this.#writeNamespace(request, objects.namespace));
     if (written !== undefined) request.onNamespace(written);
     const isKept = objects.namespace !== undefined && written === undefined;
+    const { extraSecrets, others } = sortExtra(objects);
+    const secrets = this.#secrets.write({ ...request, objects: { ...objects, extraSecrets } });
     await allEnded([
       ...(isKept ? this.#confirmStaying(objects) : this.#ensureStaying(request)),
       this.#volumes.ensure(objects, slug, written),
-      this.#secrets.write(request),
+      secrets,
     ]);
+    const uid = await secrets;
     if (!request.isWanted()) return undefined;
+    if (others.length > 0) {
+      const owner = ownerOf(objects, uid);
+      if (owner === undefined) throw notYet('Secret', objects.envSecret.metadata?.namespace, '');
+      await this.#extra.write(others, { ...request, owner });
+      if (!request.isWanted()) return undefined;
+    }
     const pod = request.noteServiceIp ? await this.#withServiceIp(objects) : objects.pod;
     return this.#writePod(pod, slug);
   }
@@ -169,4 +183,19 @@ export class LabObjectsWriter {
     // A leftover that the watch is about to tell of, or one that has gone since.
     throw notYet('Pod', namespace, name);
   }
+}
+
+/** Secrets are written blindly, and removed by their labels. */
+function sortExtra({ extraObjects = [] }: LabObjects): { extraSecrets: V1Secret[]; others: KubernetesObject[] } {
+  const isSecret = ({ apiVersion, kind }: KubernetesObject) => apiVersion === 'v1' && kind === 'Secret';
+  return {
+    extraSecrets: extraObjects.filter(isSecret),
+    others: extraObjects.filter((object) => !isSecret(object)),
+  };
+}
+
+function ownerOf({ envSecret }: LabObjects, uid: string | undefined): V1OwnerReference | undefined {
+  return uid === undefined
+    ? undefined
+    : { apiVersion: 'v1', kind: 'Secret', name: envSecret.metadata?.name ?? '', uid };
 }

@@ -10,7 +10,9 @@ import { mayBeThere, nameTaken, notYet } from './object-writer.ts';
 export interface SecretsRequest {
   readonly slug: string;
   readonly spawnId: string;
-  readonly objects: Pick<LabObjects, 'envSecret' | 'secret' | 'pullSecret'>;
+  readonly objects: Pick<LabObjects, 'envSecret' | 'secret' | 'pullSecret'> & {
+    readonly extraSecrets: readonly V1Secret[];
+  };
   /** Asked before anything is removed that may belong to another spawn: whether the lab is still wanted, by the API server's word. */
   readonly confirm: () => Promise<boolean>;
 }
@@ -35,24 +37,34 @@ export class SecretWriter {
    * - somebody else.
    *
    * Nothing of this spawn is ever removed, and nothing at all before the API server has said that the spawn is still wanted.
+   *
+   * @returns the uid of the Secret with the environment; undefined when the spawn is not wanted any more
    */
-  async write({ objects, slug, spawnId, confirm }: SecretsRequest): Promise<void> {
-    const { envSecret, secret, pullSecret } = objects;
+  async write({ objects, slug, spawnId, confirm }: SecretsRequest): Promise<string | undefined> {
+    const { envSecret, secret, pullSecret, extraSecrets } = objects;
     const where = envSecret.metadata?.namespace ?? '';
     const ours = oneLabSelector(this.#controller, slug);
-    const secrets = [envSecret, secret, pullSecret].filter((each) => each !== undefined);
-    let taken = await this.#createSecrets(secrets, mayBeThere);
-    if (taken.length === 0 || !(await confirm())) return;
+    const secrets = [envSecret, secret, pullSecret, ...extraSecrets].filter((each) => each !== undefined);
+    const uids = new Map<string, string>();
+    const uid = () => uids.get(envSecret.metadata?.name ?? '');
+    let taken = await this.#createSecrets(secrets, uids, mayBeThere);
+    if (taken.length === 0) return uid();
+    if (!(await confirm())) return undefined;
     await this.#client.deleteCollection(Secrets, where, `${ours},${SPAWN_LABEL}!=${spawnId}`);
     // The right to delete a collection is enough to be told what is in it.
     const look = async () => {
       const found = await this.#client.deleteCollection(Secrets, where, ours, { dryRun: true });
+      const ofSpawn = found.filter(({ metadata }) => metadata?.labels?.[SPAWN_LABEL] === spawnId);
+      for (const { metadata } of ofSpawn) uids.set(metadata?.name ?? '', metadata?.uid ?? '');
       return new Map(found.map(({ metadata }) => [metadata?.name, metadata?.labels?.[SPAWN_LABEL]]));
     };
     // What this spawn has made already needs no room in a quota.
     const made = await look();
-    taken = await this.#createSecrets(taken.filter(({ metadata }) => made.get(metadata?.name ?? '') !== spawnId));
-    if (taken.length === 0) return;
+    taken = await this.#createSecrets(
+      taken.filter(({ metadata }) => made.get(metadata?.name ?? '') !== spawnId),
+      uids,
+    );
+    if (taken.length === 0) return uid();
     // Another replica may have made them between that look and this try.
     const spawnOf = await look();
     for (const { metadata } of taken) {
@@ -61,17 +73,23 @@ export class SecretWriter {
       if (!spawnOf.has(name)) throw nameTaken('Secret', `${where}/${name}`, SECRET_GRACE_MS);
       if (spawnOf.get(name) !== spawnId) throw notYet('Secret', where, name);
     }
+    return uid();
   }
 
-  /** @returns those whose name is taken */
+  /**
+   * @param uids get those that are made, by name
+   * @returns those whose name is taken
+   */
   async #createSecrets(
     secrets: readonly V1Secret[],
+    uids: Map<string, string>,
     isTaken: (error: unknown) => boolean = isAlreadyThere,
   ): Promise<V1Secret[]> {
     const write = (each: V1Secret) => this.#client.create(Secrets, each, METADATA_ONLY);
     const results = await Promise.allSettled(secrets.map(write));
     for (const result of results) {
       if (result.status === 'rejected' && !isTaken(result.reason)) throw result.reason;
+      if (result.status === 'fulfilled') uids.set(result.value.metadata?.name ?? '', result.value.metadata?.uid ?? '');
     }
     return secrets.filter((_, index) => results[index]?.status === 'rejected');
   }

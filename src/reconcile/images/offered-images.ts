@@ -1,0 +1,138 @@
+import type { Config, ImageClass, ImageConfig, ImageSourceConfig } from '../../config/index.ts';
+import { LISTED, repositoryOf } from '../../config/index.ts';
+import type { FoundImages } from '../../domain/image/found-images.ts';
+import { parseImageReference, pinnedReference } from '../../domain/image/image-reference.ts';
+import type { WantedImage } from '../../domain/image/wanted-image.ts';
+import { arrangeTags } from '../../domain/image/tags/arrange.ts';
+import type { ArrangedTag } from '../../domain/image/tags/rules.ts';
+import { known, withoutDigest } from './read-source.ts';
+
+/** An image that labs can be started from: one of the list, or a tag of a source. */
+export interface OfferedImage extends ImageConfig {
+  /** `registry/repository:tag`, or with a digest where the configuration has one. */
+  readonly reference: string;
+  /** What the name stood for when its source was last read; null when that is not known. */
+  readonly digest: string | null;
+  /** Digests that it stood for before. */
+  readonly former: readonly string[];
+  /** Compressed bytes of its layers; null when not known. */
+  readonly size: number | null;
+  readonly architectures: readonly string[] | null;
+  /** Where its settings are: the name of the source, or the reference in the list. */
+  readonly origin: string;
+  /** What the images of its source are called together; absent for those of the list. */
+  readonly group?: string;
+  readonly classes: readonly ImageClass[];
+  /** Offered first, and pulled to machines before anybody asks for it. */
+  readonly isWanted: boolean;
+  /** In the form. Others are started by whoever names them. */
+  readonly isListed: boolean;
+  readonly isDeprecated: boolean;
+  readonly tag: ArrangedTag | null;
+}
+
+/** What is known of a source by its name. */
+type FindSource = (name: string) => FoundImages | undefined;
+
+/** Which class is the newest of which kind of tags. */
+const NEWEST: Readonly<Record<string, ImageClass>> = {
+  release: 'latest-release',
+  weekly: 'latest-weekly',
+  daily: 'latest-daily',
+};
+
+/**
+ * All images that labs can be started from: the list first, then the sources in the order of the configuration, each in the order of its
+ * tags.
+ *
+ * @param now milliseconds since the epoch
+ */
+export function offerImages(
+  { images }: Pick<Config, 'images'>,
+  find: FindSource,
+  now: number,
+): readonly OfferedImage[] {
+  const listed = images.list.map((image) => offerListed(image, find(LISTED)));
+  const taken = new Set(listed.flatMap(({ classes }) => classes));
+  const references = new Set(listed.map(({ reference }) => reference));
+  const found = images.sources.flatMap((source) => offerSource(source, find(source.name), { taken, now }));
+  // What the list names is as it says there.
+  return [...listed, ...found.filter(({ reference }) => !references.has(reference))];
+}
+
+function offerListed(image: ImageConfig, found: FoundImages | undefined): OfferedImage {
+  const { reference } = image;
+  const looked = known(found, withoutDigest(reference));
+  return {
+    ...image,
+    digest: parseImageReference(reference)?.digest ?? looked?.digest ?? null,
+    former: looked?.former ?? [],
+    size: looked?.size ?? null,
+    architectures: looked?.architectures ?? null,
+    origin: reference,
+    classes: image.class === undefined ? [] : [image.class],
+    isWanted: true,
+    isListed: true,
+    isDeprecated: false,
+    tag: null,
+  };
+}
+
+/** @param taken classes that an image has already; those of this source are added */
+function offerSource(
+  source: ImageSourceConfig,
+  found: FoundImages | undefined,
+  { taken, now }: { readonly taken: Set<ImageClass>; readonly now: number },
+): OfferedImage[] {
+  if (found === undefined) return [];
+  const { name: origin, title, description, groups, sizes, lab, tags: rules } = source;
+  const settings = {
+    ...(description === undefined ? {} : { description }),
+    ...(groups === undefined ? {} : { groups }),
+    ...(sizes === undefined ? {} : { sizes }),
+    ...(lab === undefined ? {} : { lab }),
+    ...(title === undefined ? {} : { group: title }),
+  };
+  const tagged = found.tags.map((tag) => ({ tag, digest: known(found, tag)?.digest ?? null }));
+  return arrangeTags(tagged, rules, now).tags.map((tag) => {
+    const looked = known(found, tag.tag);
+    const asked = [
+      ...(tag.recommended ? (['recommended'] as const) : []),
+      ...(NEWEST[tag.kind] === undefined || !tag.wanted ? [] : [NEWEST[tag.kind]]),
+    ];
+    const classes = asked.flatMap((each) => (each === undefined || taken.has(each) ? [] : [each]));
+    for (const each of classes) taken.add(each);
+    return {
+      ...settings,
+      reference: `${repositoryOf(source)}:${tag.tag}`,
+      name: tag.title,
+      class: undefined,
+      digest: tag.digest,
+      former: looked?.former ?? [],
+      size: looked?.size ?? null,
+      architectures: looked?.architectures ?? null,
+      origin,
+      classes,
+      isWanted: tag.wanted,
+      isListed: tag.listed,
+      isDeprecated: tag.deprecated,
+      tag,
+    };
+  });
+}
+
+/** What is to be on the nodes before anybody asks for it, the recommended image first; each image once, whatever its tags. */
+export function wantedImages(offered: readonly OfferedImage[]): readonly WantedImage[] {
+  const wanted = offered.filter(({ isWanted }) => isWanted);
+  const ordered = [...wanted.filter(isRecommended), ...wanted.filter((image) => !isRecommended(image))];
+  const byDigest = new Map<string, WantedImage>();
+  for (const { reference, digest, name = reference, size, architectures } of ordered) {
+    if (digest === null || byDigest.has(digest)) continue;
+    byDigest.set(digest, { reference: pinnedReference(reference, digest), digest, name, size, architectures });
+  }
+  return [...byDigest.values()];
+}
+
+function isRecommended({ classes }: OfferedImage): boolean {
+  return classes.includes('recommended');
+}
