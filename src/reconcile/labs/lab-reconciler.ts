@@ -1,4 +1,3 @@
-import type { V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
 import type { LabBuilder } from '../../builder/lab/lab-builder.ts';
 import type { LabConfig } from '../../config/config.ts';
@@ -18,7 +17,7 @@ import { type Decision, decide, type LabTimings } from './decide.ts';
 import type { LabCache } from './lab-cache.ts';
 import { type LabTokens, tokenSubject } from './lab-service.ts';
 import type { LabTeardown } from './lab-teardown.ts';
-import { LabObjectsWriter } from './objects/lab-objects.ts';
+import { LabObjectsWriter, type WrittenPod } from './objects/lab-objects.ts';
 import { hindranceOf, refusalOf, Refused } from './objects/refusal.ts';
 import type { SourceSecrets } from './objects/source-secrets.ts';
 import { CLEANUP_AGAIN_MS, type Operation, type Operations, subjectOf } from './operations.ts';
@@ -139,7 +138,7 @@ export class LabReconciler {
     const { slug } = intent;
     const spec = labSpecOf(intent);
     const isWanted = () => isCurrent(cache.intentOf(slug), spec.spawnId);
-    let written: V1Pod | undefined;
+    let written: WrittenPod | undefined;
     try {
       const secrets = operation.secrets ?? (await this.#readSecrets(intent));
       if (secrets === undefined) return {};
@@ -156,7 +155,7 @@ export class LabReconciler {
         noteServiceIp: config.internalUrl === 'serviceIp',
       });
       operation.noteAccepted();
-      if (written !== undefined) cache.observePod(written);
+      if (written !== undefined) cache.observePod(written.pod);
     } catch (error) {
       // Whatever the error is about, nothing comes back to a lab that nobody wants any more.
       if (!isWanted()) return teardown.takeBack(intent, undefined);
@@ -169,7 +168,7 @@ export class LabReconciler {
       operation.noteCleanup(null);
       return teardown.fail(intent, refused.finding);
     }
-    if (!isWanted()) return teardown.takeBack(intent, written);
+    if (!isWanted()) return teardown.takeBack(intent, written?.isNew === true ? written.pod : undefined);
     const { clockSkew } = this.#options.timings;
     const look = { hasPod: true, clockSkew, now: this.#clock.now(), at: this.#clock.monotonic() };
     return { requeueAfterMs: Math.max(0, operation.timeLeft(intent, look)) };

@@ -11,6 +11,7 @@ import {
   KEPT_SINCE_ANNOTATION,
   PERMANENT_ANNOTATION,
   podNameOf,
+  SPAWN_LABEL,
   RETAIN_LABEL,
   SPEC_HASH_ANNOTATION,
 } from '../../domain/lab/object-names.ts';
@@ -143,13 +144,23 @@ export class LabTeardown {
    * Removes what was made of a spawn that had ended before its objects were written: at the hands of another replica, which
    * could not see the writes that were still under way here. A spawn that has ended is never wanted again.
    *
-   * @param pod if it was made
+   * A lab whose intent somebody has removed looks the same, but for its pod: an intent goes when its pod has gone, so that a pod
+   * of another replica is one of a lab that runs, and is adopted. All of it stays.
+   *
+   * @param pod if it was made here
    * @throws KubeError
    */
   async takeBack(intent: ObservedIntent, pod: V1Pod | undefined): Promise<Result> {
     const { client, controller, logger } = this.#options;
     const { slug, spec } = intent;
     const { namespace } = spec;
+    if (pod === undefined && (await this.#hasLostIntent(intent))) {
+      logger.info(
+        { lab: slug },
+        'the intent of a lab was removed while its objects were written, and its pod is there',
+      );
+      return {};
+    }
     logger.info({ lab: slug }, 'a lab has ended while its objects were written: removing them');
     const made = oneSpawnSelector(controller, slug, spec.spawnId);
     const name = podNameOf(spec);
@@ -159,6 +170,17 @@ export class LabTeardown {
       pod === undefined ? undefined : this.#deletePod({ namespace, name }, { uid: pod.metadata?.uid ?? '' }),
     ]);
     return {};
+  }
+
+  /** Whether the lab has no intent, by the API server's word, and a pod that nobody ends. */
+  async #hasLostIntent({ name, spec }: ObservedIntent): Promise<boolean> {
+    const { client, controller } = this.#options;
+    const [intent, pod] = await Promise.all([
+      client.get(Secrets, { namespace: controller, name }, METADATA_ONLY),
+      client.get(Pods, { namespace: spec.namespace, name: podNameOf(spec) }, METADATA_ONLY),
+    ]);
+    if (intent !== undefined || pod === undefined) return false;
+    return pod.metadata?.deletionTimestamp === undefined && pod.metadata?.labels?.[SPAWN_LABEL] === spec.spawnId;
   }
 
   async #deleteIntent(intent: ObservedIntent, only: { uid: string; resourceVersion?: string }): Promise<void> {

@@ -1,6 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fillPlaceholders, findPlaceholders, PLACEHOLDER_NAMES, shortestOf } from '../../../src/domain/lab/placeholders.ts';
+import {
+  fillPlaceholders,
+  findPlaceholders,
+  PLACEHOLDER_NAMES,
+  shortestOf,
+} from '../../../src/domain/lab/placeholders.ts';
 import { isIdentityName } from '../../../src/domain/user/identity-name.ts';
 
 const NAMES = fc

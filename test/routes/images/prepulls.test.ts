@@ -36,7 +36,7 @@ describe('GET …/spawner/v1/prepulls', () => {
     expect(answer.status).toBe(200);
     expect(await answer.json()).toEqual({
       config: {
-        source: { type: 'docker', registry: 'quay.io', repository: 'jupyter/lab' },
+        source: { type: 'docker', registry: 'quay.io', repository: 'jupyter/minimal-notebook' },
         ...{ refresh_interval: 300, prepull_timeout: 0, recommended_tag: 'recommended' },
         ...{ num_releases: 0, num_weeklies: 0, num_dailies: 0, cycle: null, pin: [], alias_tags: [] },
       },

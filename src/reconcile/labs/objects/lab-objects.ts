@@ -46,6 +46,12 @@ export interface WriteRequest {
   readonly noteServiceIp: boolean;
 }
 
+export interface WrittenPod {
+  readonly pod: V1Pod;
+  /** False where another replica has made it. */
+  readonly isNew: boolean;
+}
+
 /**
  * Makes the objects of a lab, in three steps: the namespace, then everything else at once, then the pod. What the configuration adds
  * (`lab.extraObjects`) comes before the pod, as the property of a Secret of the spawn.
@@ -83,10 +89,10 @@ export class LabObjectsWriter {
   }
 
   /**
-   * @returns the pod; undefined when the lab was not wanted any more
+   * @returns the pod, and whether it is this call that has made it; undefined when the lab was not wanted any more
    * @throws Refused when it can never work, KubeError when it may work later
    */
-  async write(request: WriteRequest): Promise<V1Pod | undefined> {
+  async write(request: WriteRequest): Promise<WrittenPod | undefined> {
     const { objects, slug } = request;
     const written = objects.namespace && (await this.#writeNamespace(request, objects.namespace));
     if (written !== undefined) request.onNamespace(written);
@@ -172,13 +178,13 @@ export class LabObjectsWriter {
     return { ...pod, metadata: { ...pod.metadata, annotations } };
   }
 
-  async #writePod(pod: V1Pod, slug: string): Promise<V1Pod> {
+  async #writePod(pod: V1Pod, slug: string): Promise<WrittenPod> {
     const { namespace, name = '' } = pod.metadata ?? {};
     const { created, found } = await this.#objects.createOrFind(Pods, pod);
-    if (created !== undefined) return created;
+    if (created !== undefined) return { pod: created, isNew: true };
     if (found !== undefined && !isOurs(found, this.#controller, slug)) throw nameTaken('Pod', `${namespace}/${name}`);
     if (found?.metadata?.labels?.[SPAWN_LABEL] === pod.metadata?.labels?.[SPAWN_LABEL] && found !== undefined) {
-      return found;
+      return { pod: found, isNew: false };
     }
     // A leftover that the watch is about to tell of, or one that has gone since.
     throw notYet('Pod', namespace, name);
