@@ -15,6 +15,8 @@ import { KubeClient } from '../../src/storage/kubernetes/kube-client.ts';
 import { Namespaces, Secrets } from '../../src/storage/kubernetes/resources.ts';
 import { startCluster, type TestCluster } from '../support/cluster.ts';
 import type { KubeRequest } from '../support/cluster-requests.ts';
+import { PullProblem } from '../../sandbox/index.ts';
+import { images, PrepullSetting } from '../reconcile/images/setting.ts';
 import { aLabInput, aUser, configWithLab } from './cases.ts';
 
 interface Rule {
@@ -99,6 +101,36 @@ describe('the rights in deploy/kubernetes-shared', () => {
   });
 });
 
+describe('the rights in deploy/kubernetes-prepull', () => {
+  it('cover every call of images that are pulled ahead, with one that fails, and of switching that off', async () => {
+    const wanted = images(7);
+    const [broken] = wanted;
+    const pull = (image: string) =>
+      image === broken?.reference ? Promise.reject(new PullProblem('not found')) : Promise.resolve();
+    const setting = await PrepullSetting.create(cluster, { nodes: 1, wanted, world: { pull }, podName: 'labwright-0' });
+    setting.start();
+    const failed = () => setting.view.of(broken?.digest ?? '')?.failure?.reason;
+    await vi.waitFor(() => expect(failed()).toBe('ErrImagePull'), deadline);
+    await vi.waitFor(() => expect(setting.view.of(wanted[6]?.digest ?? '')?.missing).toEqual([]), deadline);
+    await setting.untilNoPods();
+    await setting.stop();
+    setting.start({ off: true });
+    await vi.waitFor(async () => expect(await setting.record()).toBeUndefined(), deadline);
+    const calls = setting.proxy.requests.all.map((request) => ({ ...request, name: nameOf(request) }));
+    await setting.close();
+    const everywhere = await rulesOf('ClusterRole', '../kubernetes-prepull/rbac.yaml');
+    const atHome = await rulesOf('Role', '../kubernetes-prepull/rbac.yaml');
+    const refused = calls.filter(
+      (request) =>
+        !isCovered(request, everywhere) && !(request.namespace === setting.namespace && isCovered(request, atHome)),
+    );
+    expect(refused.map(({ verb, resource, name }) => `${verb} ${resource} ${name}`)).toEqual([]);
+    expect(calls.map(({ verb }) => verb)).toEqual(
+      expect.arrayContaining(['create', 'delete', 'deletecollection', 'update']),
+    );
+  });
+});
+
 async function makeSources(namespace: string): Promise<void> {
   await cluster.client.create(Namespaces, { metadata: { name: namespace } });
   await cluster.client.create(Secrets, { metadata: { name: 'source', namespace }, data: { key: base64('value') } });
@@ -179,6 +211,12 @@ function request(config: Config, user: LabUser): CreateLab {
   const { options, image, resources, extendedResources, servicePrefix } = lab;
   const quota = { cpu: 4, memory: 2 ** 34, spawn: true };
   return { key, user, options, image, resources, extendedResources, quota, secrets, servicePrefix };
+}
+
+/** A list of the one object that a field selector names is authorized as that object. */
+function nameOf({ name, url }: KubeRequest): string {
+  const fields = new URL(url, 'http://cluster').searchParams.get('fieldSelector') ?? '';
+  return name || (/^metadata\.name=([^,]+)$/.exec(fields)?.[1] ?? '');
 }
 
 function isCovered({ path, resource, name, subresource, verb }: KubeRequest, rules: readonly Rule[]): boolean {

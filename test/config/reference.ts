@@ -36,7 +36,7 @@ where the address is that of the schema: a path or a URL. A chart whose values h
 
 While Labwright runs, it looks every two seconds whether the file has changed, also as a mounted ConfigMap. New values of \`users\`, \`images\`, \`quotas\`,
 \`lab\`, \`overlays\` and \`limits.labsPerUser\` hold from then on: for forms, for labs that are asked for, and for how labs are ended. Labs that run are left as they
-are, and requests and event streams in progress go on. All other keys, and \`lab.namespaces\`, \`lab.namespace\` and \`lab.token\`, take effect at the
+are, and requests and event streams in progress go on. All other keys, and \`images.prepull\`, \`lab.namespaces\`, \`lab.namespace\` and \`lab.token\`, take effect at the
 next start. The log says which top-level keys have changed and what waits for a start; if the rest of the file cannot be used without that, all of it waits.
 
 A file that \`check-config\` would refuse, or that cannot be read, is refused: the configuration before goes on. The log has one error with

@@ -16,11 +16,11 @@ export interface PrepullStatusOptions {
 }
 
 interface Picture {
+  readonly images: readonly WantedImage[];
   readonly warmth: ReadonlyMap<string, Warmth>;
   readonly nodes: readonly PrepullNode[];
 }
 
-const NOTHING: Picture = { warmth: new Map(), nodes: [] };
 /** For how long a picture is shown although nothing has changed: what is remembered becomes too old. Milliseconds. */
 const PICTURE_MS = 10_000;
 
@@ -30,11 +30,12 @@ export class PrepullStatus implements PrepullView {
   readonly #clock: Clock;
   #picture:
     { readonly value: Picture; readonly version: number; readonly config: Config; readonly at: number } | undefined;
-  #wanted: readonly unknown[] = [];
 
   constructor(options: PrepullStatusOptions) {
     this.#options = options;
     this.#clock = options.clock ?? SYSTEM_CLOCK;
+    // As long as the process lives. To ask what is wanted takes longer than to answer from a picture of it.
+    options.wanted.onChange(() => (this.#picture = undefined), new AbortController().signal);
   }
 
   get isKnown(): boolean {
@@ -42,7 +43,7 @@ export class PrepullStatus implements PrepullView {
   }
 
   wanted(): readonly WantedImage[] {
-    return this.#options.wanted.wanted();
+    return this.#current.images;
   }
 
   of(digest: string): Warmth | undefined {
@@ -54,23 +55,22 @@ export class PrepullStatus implements PrepullView {
   }
 
   get #current(): Picture {
-    const { cache, wanted } = this.#options;
-    const [config, images, at] = [this.#options.config(), wanted.wanted(), this.#clock.monotonic()];
+    const { cache } = this.#options;
+    const [config, at] = [this.#options.config(), this.#clock.monotonic()];
     const last = this.#picture;
-    if (!cache.isSynced) return NOTHING;
-    const isSame = last?.version === cache.version && last.config === config && this.#wanted === images;
+    if (!cache.isSynced) return this.#draw(config);
+    const isSame = last?.version === cache.version && last.config === config;
     if (isSame && at - last.at < PICTURE_MS) return last.value;
     const value = this.#draw(config);
     this.#picture = { value, version: cache.version, config, at };
-    this.#wanted = images;
     return value;
   }
 
   #draw(config: Config): Picture {
     const { cache, wanted } = this.#options;
     const settings = prepullSettings(config);
-    if (settings === undefined) return NOTHING;
     const images = wanted.wanted();
+    if (settings === undefined || !cache.isSynced) return { images, warmth: new Map(), nodes: [] };
     const record = cache.record.value;
     const now = this.#clock.now();
     const assessed = cache.nodes
@@ -103,7 +103,7 @@ export class PrepullStatus implements PrepullView {
         ...(pullMs === undefined ? {} : { pullMs }),
       });
     }
-    return { warmth, nodes };
+    return { images, warmth, nodes };
   }
 }
 

@@ -135,11 +135,12 @@ export class Prepuller {
     const { cache, wanted } = this.#options;
     const now = this.#clock.now();
     const nodes = new Map(cache.nodes.map((each) => [each.name, each]));
+    const images = wanted.wanted();
     await cache.record.change((record) =>
-      pruneRecord(recordOutcomes(record, node, outcomes, { now }), nodes, wanted.wanted(), now),
+      pruneRecord(recordOutcomes(record, node, outcomes, { now }), nodes, images, now),
     );
     for (const { digest, failure } of outcomes) {
-      const image = wanted.wanted().find((each) => each.digest === digest)?.reference;
+      const image = images.find((each) => each.digest === digest)?.reference;
       if (failure !== undefined) logger.warn({ node, image, ...failure }, 'an image could not be pulled ahead');
       else logger.debug({ node, image }, 'an image is on a node');
     }
