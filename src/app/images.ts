@@ -9,7 +9,6 @@ import { ImageCache } from '../reconcile/images/image-cache.ts';
 import { ImageCatalogue } from '../reconcile/images/image-catalogue.ts';
 import type { ImageService } from '../reconcile/images/image-service.ts';
 import { ImageSources, imageSourcesController } from '../reconcile/images/image-sources.ts';
-import { wantedImages } from '../reconcile/images/offered-images.ts';
 import type { ReadyBuilds } from '../reconcile/images/read-builds.ts';
 import type { Registries } from '../reconcile/images/read-source.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
@@ -103,7 +102,7 @@ class Wanted implements WantedImages {
   }
 
   wanted(): readonly WantedImage[] {
-    return wantedImages(this.#images?.offered() ?? []);
+    return this.#images?.wanted() ?? [];
   }
 
   onChange(listener: () => void, signal: AbortSignal): void {

@@ -237,6 +237,20 @@ describe('import z2jh', () => {
     ]);
   });
 
+  it('pulls images ahead where the chart was told to, and says what that needs', async () => {
+    const base = 'singleuser: { image: { name: quay.io/example/lab, tag: "1" } }\n';
+    const on = await run(`${base}prePuller: { hook: { enabled: false }, continuous: { enabled: true } }\n`);
+    expect(parseConfig(on.stdout).images.prepull).toBeDefined();
+    expect(on.report.remarked).toContainEqual({
+      path: 'prePuller.continuous.enabled',
+      to: 'images.prepull',
+      why: expect.stringContaining('deploy/kubernetes-prepull') as string,
+    });
+    const off = await run(`${base}prePuller: { hook: { enabled: false }, continuous: { enabled: false } }\n`);
+    expect(parseConfig(off.stdout).images.prepull).toBeUndefined();
+    expect(parseConfig((await run(base)).stdout).images.prepull).toBeUndefined();
+  });
+
   it('says what became of every value, and drops none', async () => {
     const { report, stderr } = await run(VALUES);
     expect(untold(VALUES, report)).toEqual([]);

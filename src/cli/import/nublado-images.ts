@@ -24,9 +24,11 @@ export function importNubladoImages(images: Source, menu: Source | undefined): J
   const cycle = text('cycle');
   const refresh = images.at('refreshInterval');
   refresh?.mapped('images.refresh');
-  images
-    .at('prepullTimeout')
-    ?.remarked('images.prepull.timeout', 'how long one machine may take over a few images, and not over one');
+  const timeout = images.at('prepullTimeout');
+  timeout?.remarked(
+    'images.prepull.timeout',
+    'images are pulled ahead whenever a machine lacks one; it needs the rights in deploy/kubernetes-prepull',
+  );
   images
     .at('dockerCredentialsPath')
     ?.remarked(
@@ -41,10 +43,11 @@ export function importNubladoImages(images: Source, menu: Source | undefined): J
     cycle: cycle === undefined ? undefined : Number(cycle),
     kinds: importKinds(images, menu),
   });
-  return compact({
+  return {
     sources: [compact({ name: NAME, ...importSource(images.at('source')), tags })],
-    refresh: refresh?.text(),
-  });
+    ...compact({ refresh: refresh?.text() }),
+    prepull: compact({ timeout: timeout?.text() }),
+  };
 }
 
 function importSource(source: Source | undefined): Table {

@@ -57,10 +57,31 @@ export function importZ2jh(root: Source, { homes }: ImportOptions): Record<strin
     baseUrl: 'https://hub.example.org',
     auth: { serviceAccounts: { hub: [`${HUB_NAMESPACE}/hub`] } },
     users: { defaults },
-    images: { list: images },
+    images: { list: images, ...importPrepull(root) },
     lab: { sizes, ...compact({ profiles, ...lab }) },
     ...(overlays.length === 0 ? {} : { overlays }),
   };
+}
+
+/** The chart pulls images ahead unless it is told not to; whoever says that it is to has thought of it. */
+function importPrepull(root: Source): Table {
+  const enabled = ['hook', 'continuous'].flatMap((key) => root.at('prePuller', key, 'enabled') ?? []);
+  const isOn = enabled.some(({ value }) => value === true);
+  for (const found of enabled) {
+    if (isOn) {
+      found.remarked(
+        'images.prepull',
+        'the images of the list and of profiles are pulled while Labwright runs, whenever a node lacks one; it needs the rights in deploy/kubernetes-prepull',
+      );
+    } else found.mapped();
+  }
+  root
+    .at('prePuller', 'extraImages')
+    ?.lost(
+      'only images of labs are pulled ahead; those of init containers and sidecars come when the first lab of a node needs them',
+      true,
+    );
+  return isOn ? { prepull: {} } : {};
 }
 
 interface Storage extends Pick<Pieces, 'claims' | 'volumes'> {

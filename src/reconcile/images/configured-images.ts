@@ -1,7 +1,8 @@
 import type { Config } from '../../config/index.ts';
+import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import type { LabImage } from '../../domain/lab/lab.ts';
 import type { ImageService, SourceState } from './image-service.ts';
-import { type OfferedImage, offerImages } from './offered-images.ts';
+import { type OfferedImage, offerImages, wantedImages } from './offered-images.ts';
 
 /** The images of the configuration where no registry is asked: a cluster that pulls nothing. Tags stay tags. */
 export class ConfiguredImages implements ImageService {
@@ -15,6 +16,10 @@ export class ConfiguredImages implements ImageService {
 
   offered(): readonly OfferedImage[] {
     return this.#offered;
+  }
+
+  wanted(): readonly WantedImage[] {
+    return wantedImages(this.#offered);
   }
 
   sources(): readonly SourceState[] {

@@ -1,19 +1,23 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
-import type { Config } from '../../config/index.ts';
+import { type Config, LISTED } from '../../config/index.ts';
 import { Problem } from '../../domain/problem.ts';
 import { LabwrightError } from '../../domain/errors.ts';
 import { parseImageReference, pinnedReference } from '../../domain/image/image-reference.ts';
+import type { FoundImages } from '../../domain/image/found-images.ts';
+import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import type { LabImage } from '../../domain/lab/lab.ts';
 import { withDeadline } from '../../util/deadline.ts';
 import { Memo } from '../../util/memo.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { ImageService, SourceState } from './image-service.ts';
-import { type OfferedImage, offerImages } from './offered-images.ts';
-import type { Registries } from './read-source.ts';
+import { known } from './look-up.ts';
+import { imagesOfProfiles } from './named-images.ts';
+import { type OfferedImage, offerImages, wantedImages } from './offered-images.ts';
+import { type Registries, withoutDigest } from './read-source.ts';
 
 export interface ImageCatalogueOptions {
-  readonly config: Pick<Config, 'images'>;
+  readonly config: Pick<Config, 'images' | 'lab'>;
   readonly cache: ImageCache;
   readonly registries: Registries;
   readonly logger: Logger;
@@ -58,6 +62,11 @@ export class ImageCatalogue implements ImageService {
     return this.#offered.images;
   }
 
+  wanted(): readonly WantedImage[] {
+    const { config, cache } = this.#options;
+    return wantedImages(this.offered(), namedByProfiles(config, cache.get(LISTED)?.found));
+  }
+
   sources(): readonly SourceState[] {
     const { config, cache } = this.#options;
     return config.images.sources.map(({ name }) => {
@@ -73,13 +82,18 @@ export class ImageCatalogue implements ImageService {
     // Where nothing is pinned, a lab must not say which digest it runs either.
     if (pin === 'never') return { ...image, digest: '' };
     if (image.digest !== '') return pinnedBy(image, image.digest);
-    const found = await this.#find(image.reference, signal);
+    const found = this.#known(image.reference) ?? (await this.#find(image.reference, signal));
     if (found === null) throw notThere(image.reference);
     if (found !== undefined) return pinnedBy(image, found);
     if (pin === 'preferred') return image;
     const message =
       'The registry of this image does not say at the moment which image the tag stands for. Try again in a moment.';
     throw new LabwrightError('registry_unavailable', 503, message, { retryAfter: PAUSE_MS / 1000 });
+  }
+
+  /** The digest of an image that a profile names. */
+  #known(reference: string): string | undefined {
+    return known(this.#options.cache.get(LISTED)?.found, reference)?.digest;
   }
 
   /** @returns null when the registry says that it is not there, undefined when it does not say */
@@ -107,6 +121,16 @@ export class ImageCatalogue implements ImageService {
 
 function pinnedBy(image: LabImage, digest: string): LabImage {
   return { ...image, reference: pinnedReference(image.reference, digest), digest };
+}
+
+/** The images that profiles name beside the list, as far as they have been looked up. */
+function namedByProfiles(config: Pick<Config, 'lab'>, found: FoundImages | undefined): WantedImage[] {
+  return imagesOfProfiles(config).flatMap((name) => {
+    const looked = known(found, withoutDigest(name));
+    if (looked === undefined) return [];
+    const { digest, size, architectures } = looked;
+    return [{ reference: pinnedReference(name, digest), digest, name, size, architectures }];
+  });
 }
 
 function notThere(reference: string): LabwrightError {

@@ -1,5 +1,6 @@
 import type { LabImage } from '../../domain/lab/lab.ts';
 import type { SourceProblem } from '../../domain/image/found-images.ts';
+import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import type { OfferedImage } from './offered-images.ts';
 
 /** How current what is known of one source is. */
@@ -16,6 +17,8 @@ export interface SourceState {
 export interface ImageService {
   /** In the order of menus; the same array until something changes. */
   offered(): readonly OfferedImage[];
+  /** What is to be on the nodes before anybody asks for it, the most important first, as far as its digest is known. */
+  wanted(): readonly WantedImage[];
   sources(): readonly SourceState[];
   /**
    * The image by its digest, which cannot change any more.

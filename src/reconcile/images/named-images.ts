@@ -2,8 +2,12 @@ import type { Config, ProfileConfig } from '../../config/index.ts';
 
 /** The images that the configuration names: those of the list, and those of profiles and their choices. */
 export function namedImages({ images, lab }: Pick<Config, 'images' | 'lab'>): string[] {
-  const named = [...images.list.map(({ reference }) => reference), ...lab.profiles.flatMap(imagesOf)];
-  return [...new Set(named)];
+  return [...new Set([...images.list.map(({ reference }) => reference), ...imagesOfProfiles({ lab })])];
+}
+
+/** Those of profiles and their choices, each once. */
+export function imagesOfProfiles({ lab }: Pick<Config, 'lab'>): string[] {
+  return [...new Set(lab.profiles.flatMap(imagesOf))];
 }
 
 function imagesOf(profile: ProfileConfig): string[] {

@@ -121,8 +121,15 @@ function offerSource(
   });
 }
 
-/** What is to be on the nodes before anybody asks for it, the recommended image first; each image once, whatever its tags. */
-export function wantedImages(offered: readonly OfferedImage[]): readonly WantedImage[] {
+/**
+ * What is to be on the nodes before anybody asks for it, the recommended image first; each image once, whatever its tags.
+ *
+ * @param named further images, which the configuration names itself
+ */
+export function wantedImages(
+  offered: readonly OfferedImage[],
+  named: readonly WantedImage[] = [],
+): readonly WantedImage[] {
   const wanted = offered.filter(({ isWanted }) => isWanted);
   const ordered = [...wanted.filter(isRecommended), ...wanted.filter((image) => !isRecommended(image))];
   const byDigest = new Map<string, WantedImage>();
@@ -130,6 +137,7 @@ export function wantedImages(offered: readonly OfferedImage[]): readonly WantedI
     if (digest === null || byDigest.has(digest)) continue;
     byDigest.set(digest, { reference: pinnedReference(reference, digest), digest, name, size, architectures });
   }
+  for (const image of named) if (!byDigest.has(image.digest)) byDigest.set(image.digest, image);
   return [...byDigest.values()];
 }
 

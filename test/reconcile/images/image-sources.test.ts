@@ -130,6 +130,25 @@ describe('a source of images', () => {
   });
 });
 
+describe('an image that a profile names', () => {
+  it('is looked up and wanted as those of the list are, and nobody asks for it when it is started', async () => {
+    const [listed, chosen] = ['1.0.0', '2.0.0'].map((tag) => setting.registry.push(tag));
+    const name = setting.registry.reference('2.0.0');
+    const config = setting.config(
+      { sources: [], list: [{ reference: setting.registry.reference('1.0.0') }] },
+      undefined,
+      { profiles: [{ name: 'gpu', options: { image: { choices: [{ name: 'a', image: name }] } } }] },
+    );
+    const { images } = setting.start(config);
+    await until('both are known', () => images.wanted().length === 2);
+    expect(images.wanted().map(({ digest }) => digest)).toEqual([listed, chosen]);
+    const asked = setting.registry.server.seen.length;
+    const pinned = await images.pin({ reference: name, name, digest: '' }, signal);
+    expect(pinned.reference).toBe(`${name}@${chosen}`);
+    expect(setting.registry.server.seen).toHaveLength(asked);
+  });
+});
+
 describe('an image of the list', () => {
   const listed = (pin = 'preferred') =>
     setting.config({ sources: [], list: [{ reference: setting.registry.reference('1.0.0') }], pin });

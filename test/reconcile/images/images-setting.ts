@@ -83,7 +83,7 @@ export class ImagesSetting {
     return setting;
   }
 
-  config(images: object = {}, builds?: object): Config {
+  config(images: object = {}, builds?: object, lab: object = {}): Config {
     const { host, url } = this.registry.server;
     return buildConfig({
       baseUrl: 'https://hub.example.org',
@@ -95,7 +95,7 @@ export class ImagesSetting {
         registries: [{ host, url, insecure: true, timeout: '2s' }],
         ...images,
       },
-      lab: { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }] },
+      lab: { sizes: [{ name: 'small', cpu: 1, memory: '1Gi' }], ...lab },
       ...(builds === undefined
         ? {}
         : { builds: { registry: { host }, builder: { image: `${host}/builder:1` }, ...builds } }),

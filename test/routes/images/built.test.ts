@@ -36,6 +36,7 @@ function appWith(config: Config) {
   };
   const offered = offerImages(config, (name) => (name === 'built' ? found : undefined), 0);
   const images: ImageService = {
+    wanted: () => [],
     offered: () => offered,
     sources: () => [{ name: 'built', readAt: 1, problem: null, tags: 2 }],
     pin: (image) => Promise.resolve(image),

@@ -49,6 +49,7 @@ function serviceOf(config: Config, others: Record<string, string> = {}): ImageSe
   const offered = offerImages(config, (name) => (name === 'science' ? SCIENCE : undefined), Date.UTC(2026, 10, 30));
   return {
     offered: () => offered,
+    wanted: () => [],
     sources: () => [{ name: 'science', readAt: SCIENCE.readAt, problem: null, tags: SCIENCE.tags.length }],
     pin(image) {
       const known = image.digest === '' ? others[image.reference] : image.digest;

@@ -339,7 +339,12 @@ describe.skipIf(!existsSync(CHROMIUM))('the images of sources in a browser', () 
     builds: { builder: { image: 'example.org/builder:1' }, registry: { host: 'registry.example.org' } },
   });
   const offered = offerImages(of, () => found, 0);
-  const service: ImageService = { offered: () => offered, sources: () => [], pin: (image) => Promise.resolve(image) };
+  const service: ImageService = {
+    offered: () => offered,
+    wanted: () => [],
+    sources: () => [],
+    pin: (image) => Promise.resolve(image),
+  };
   /** The recommended one is on both machines, the newest on one, the others on none. */
   const warmth = (of: string) => {
     if (of === digest(37)) return { nodes: ['node-1', 'node-2'], missing: [] };
