@@ -105,7 +105,12 @@ export class ControllerProcess {
         ],
       },
       users: { defaults: { uid: 1000, gid: 1000 } },
-      images: { list: [{ reference: options.image, name: 'Lab', class: 'recommended' }], allowOther: true },
+      images: {
+        list: [{ reference: options.image, name: 'Lab', class: 'recommended' }],
+        allowOther: true,
+        // Most images of tests are in no registry.
+        pin: 'never',
+      },
       lab: { sizes: [size], ...options.lab },
       ...options.config,
     };

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { prepullLabels } from '../../../builder/prepull/puller-pod.ts';
-import type { KubeClient } from '../../../storage/kubernetes/kube-client.ts';
+import { type KubeClient, METADATA_ONLY } from '../../../storage/kubernetes/kube-client.ts';
 import { isKubeError } from '../../../storage/kubernetes/kube-error.ts';
 import { ConfigMaps, Pods } from '../../../storage/kubernetes/resources.ts';
 import { RECORD_NAME } from '../../../domain/image/prepull/record-map.ts';
@@ -27,8 +27,14 @@ export function prepullLeftovers({ client, controller, logger }: LeftoversOption
     resyncMs: 2 ** 31 - 1,
     reconcile: async (_key, { signal }) => {
       try {
+        const ref = { namespace: controller, name: RECORD_NAME };
+        // Where images were never pulled ahead nothing is written.
+        if ((await client.get(ConfigMaps, ref, { ...METADATA_ONLY, signal })) !== undefined) {
+          await client.delete(ConfigMaps, ref, { signal });
+        }
+        const { items } = await client.list(Pods, { namespace: controller, labelSelector, signal });
+        if (items.length === 0) return;
         await client.deleteCollection(Pods, controller, labelSelector, { gracePeriodSeconds: 0, signal });
-        await client.delete(ConfigMaps, { namespace: controller, name: RECORD_NAME }, { signal });
       } catch (error) {
         // Without the rights for it, nothing can have been started either.
         if (!isKubeError(error, 403)) throw error;
