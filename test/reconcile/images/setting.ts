@@ -8,7 +8,7 @@ import type { LeaderElection } from '../../../src/reconcile/leader.ts';
 import { Manager } from '../../../src/reconcile/manager.ts';
 import { tokenConnection } from '../../../src/storage/kubernetes/connection.ts';
 import { KubeClient } from '../../../src/storage/kubernetes/kube-client.ts';
-import { ConfigMaps, Namespaces, Nodes, Pods } from '../../../src/storage/kubernetes/resources.ts';
+import { ConfigMaps, Namespaces, Nodes, Pods, ServiceAccounts } from '../../../src/storage/kubernetes/resources.ts';
 import { ImageNodes, type ImageNodesOptions, type NodeOptions } from '../../../sandbox/index.ts';
 import type { TestCluster } from '../../support/cluster.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
@@ -79,6 +79,11 @@ export class PrepullSetting {
   static async create(cluster: TestCluster, options: PrepullSettingOptions): Promise<PrepullSetting> {
     const setting = new PrepullSetting(cluster, await FaultProxy.start(cluster.direct), options);
     await cluster.client.create(Namespaces, { metadata: { name: setting.namespace } });
+    // No pod can be made before that; a controller of the cluster makes it.
+    if (cluster.kind === 'apiserver') {
+      const account = { namespace: setting.namespace, name: 'default' };
+      await until('the account of pods is there', () => cluster.client.get(ServiceAccounts, account));
+    }
     const { nodes } = options;
     const all = typeof nodes === 'number' ? Array.from({ length: nodes }, (_, at) => ({ name: String(at) })) : nodes;
     setting.nodes = await ImageNodes.start({

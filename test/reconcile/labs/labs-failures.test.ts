@@ -2,6 +2,7 @@ import type { V1Pod } from '@kubernetes/client-node';
 import { randomUUID } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '../../../sandbox/index.ts';
+import { parseIntent } from '../../../src/domain/lab/intent.ts';
 import { Events, Pods, Secrets } from '../../../src/storage/kubernetes/resources.ts';
 import { type Setting, useCluster } from '../support/controller.ts';
 import { aConfig, aKey, aLab } from '../support/labs.ts';
@@ -149,6 +150,11 @@ describe.concurrent('a lab that runs', () => {
     await setting.setPodStatus({ conditions });
     await setting.client.delete(Pods, setting.podRef());
     expect(await setting.untilPhase('failed')).toMatchObject({ reason: 'NodeLost' });
+    // A pod that goes before anybody has written down what became of the lab was deleted, as far as anybody can tell.
+    await until('its failure is written down', async () => {
+      const intent = await setting.client.get(Secrets, setting.intentRef());
+      return parseIntent(intent?.metadata)?.failure?.reason === 'NodeLost';
+    });
     // Nobody on that node confirms the end of the pod; somebody else has to.
     await setting.client.delete(Pods, setting.podRef(), { gracePeriodSeconds: 0 });
     await setting.untilCleaned();

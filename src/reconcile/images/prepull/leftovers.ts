@@ -28,13 +28,12 @@ export function prepullLeftovers({ client, controller, logger }: LeftoversOption
     reconcile: async (_key, { signal }) => {
       try {
         const ref = { namespace: controller, name: RECORD_NAME };
+        const record = await client.get(ConfigMaps, ref, { ...METADATA_ONLY, signal });
         // Where images were never pulled ahead nothing is written.
-        if ((await client.get(ConfigMaps, ref, { ...METADATA_ONLY, signal })) !== undefined) {
-          await client.delete(ConfigMaps, ref, { signal });
-        }
         const { items } = await client.list(Pods, { namespace: controller, labelSelector, signal });
-        if (items.length === 0) return;
+        if (record === undefined && items.length === 0) return;
         await client.deleteCollection(Pods, controller, labelSelector, { gracePeriodSeconds: 0, signal });
+        await client.delete(ConfigMaps, ref, { signal });
       } catch (error) {
         // Without the rights for it, nothing can have been started either.
         if (!isKubeError(error, 403)) throw error;
