@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../config/index.ts';
-import type { WantedImage, WantedImages } from '../domain/image/wanted-image.ts';
+import type { WantedImages } from '../domain/image/wanted-image.ts';
 import type { Controller } from '../reconcile/controller.ts';
 import type { Cache } from '../reconcile/health.ts';
 import { ConfiguredImages } from '../reconcile/images/configured-images.ts';
@@ -11,6 +11,7 @@ import type { ImageService } from '../reconcile/images/image-service.ts';
 import { ImageSources, imageSourcesController } from '../reconcile/images/image-sources.ts';
 import type { ReadyBuilds } from '../reconcile/images/read-builds.ts';
 import type { Registries } from '../reconcile/images/read-source.ts';
+import { Wanted } from '../reconcile/images/wanted.ts';
 import type { KubeClient } from '../storage/kubernetes/kube-client.ts';
 import { Authorities } from '../storage/outbound/authorities.ts';
 import { GoogleArtifacts } from '../storage/registry/google-artifacts.ts';
@@ -26,6 +27,8 @@ export interface ImagePartsOptions {
   readonly logger: Logger;
   /** Undefined where nothing is built. */
   readonly builds?: ReadyBuilds | undefined;
+  /** Digests of what the labs run that there are; none are counted when absent. */
+  readonly labs?: () => Iterable<string>;
   /** Tests give registries of their own. */
   readonly registries?: Registries;
 }
@@ -44,9 +47,10 @@ export interface ImageParts {
 }
 
 /** Wires what reads registries and what knows of it. */
-export function createImages({ client, config, controller, logger, builds, ...given }: ImagePartsOptions): ImageParts {
+export function createImages(options: ImagePartsOptions): ImageParts {
+  const { client, config, controller, logger, builds, labs = () => [], ...given } = options;
   let current = config;
-  const wanted = new Wanted();
+  const wanted = new Wanted({ labs, mostUsed: () => current.images.prepull?.mostUsed ?? 0 });
   const own = new OwnRegistries({ client, controller, logger, config: () => current });
   const registries = given.registries ?? own;
   const onChange = (name: string) => {
@@ -74,7 +78,7 @@ export function createImages({ client, config, controller, logger, builds, ...gi
 
 /** For a cluster in which nothing is pulled: no registry is asked. */
 export function configuredImages(config: Config): ImageParts {
-  const wanted = new Wanted();
+  const wanted = new Wanted({ labs: () => [], mostUsed: () => 0 });
   const by = (next: Config) => new ConfiguredImages(next);
   wanted.use(by(config));
   return {
@@ -85,31 +89,6 @@ export function configuredImages(config: Config): ImageParts {
     use: (next) => wanted.use(by(next)),
     close: () => Promise.resolve(),
   };
-}
-
-/** The wanted images of what is offered now, as far as their digests are known. */
-class Wanted implements WantedImages {
-  readonly #listeners = new Set<() => void>();
-  #images: ImageService | undefined;
-
-  use(images: ImageService): void {
-    this.#images = images;
-    this.changed();
-  }
-
-  changed(): void {
-    for (const listener of this.#listeners) listener();
-  }
-
-  wanted(): readonly WantedImage[] {
-    return this.#images?.wanted() ?? [];
-  }
-
-  onChange(listener: () => void, signal: AbortSignal): void {
-    if (signal.aborted) return;
-    this.#listeners.add(listener);
-    signal.addEventListener('abort', () => this.#listeners.delete(listener), { once: true });
-  }
 }
 
 interface OwnRegistriesOptions {

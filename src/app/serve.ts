@@ -62,7 +62,7 @@ export async function serve(runtime: Runtime, signal: AbortSignal): Promise<void
   // In the sandbox nothing is pulled: any name of an image will do there.
   const images =
     cluster.isShared || config.images.sources.length > 0
-      ? createImages({ ...shared, config, builds })
+      ? createImages({ ...shared, config, builds, labs: () => labs.labs.list().map(({ spec }) => spec.image.digest) })
       : configuredImages(config);
   const prepull = createPrepull({ ...shared, config, wanted: images.wanted, podName: process.env['POD_NAME'] });
   for (const parts of [labs, images, prepull, ...(stage === undefined ? [] : [stage])]) {

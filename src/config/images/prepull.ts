@@ -34,6 +34,14 @@ export const prepull = z.strictObject({
     .default(10)
     .describe('Nodes that pull at once. On each node one image is pulled at a time.'),
   perRegistry: z.int().min(1).max(1000).default(5).describe('How many of them pull from the same registry.'),
+  mostUsed: z
+    .int()
+    .min(0)
+    .max(100)
+    .default(0)
+    .describe(
+      'How many of the images that most labs run at the moment are pulled ahead, too, though no source wants them.',
+    ),
   timeout: duration
     .refine((ms) => ms >= MINUTE, { error: 'expected a minute at least' })
     .default(30 * MINUTE)

@@ -133,12 +133,26 @@ export function wantedImages(
   const wanted = offered.filter(({ isWanted }) => isWanted);
   const ordered = [...wanted.filter(isRecommended), ...wanted.filter((image) => !isRecommended(image))];
   const byDigest = new Map<string, WantedImage>();
-  for (const { reference, digest, name = reference, size, architectures } of ordered) {
-    if (digest === null || byDigest.has(digest)) continue;
-    byDigest.set(digest, { reference: pinnedReference(reference, digest), digest, name, size, architectures });
+  for (const image of [...ordered.flatMap(asWanted), ...named]) {
+    if (!byDigest.has(image.digest)) byDigest.set(image.digest, image);
   }
-  for (const image of named) if (!byDigest.has(image.digest)) byDigest.set(image.digest, image);
   return [...byDigest.values()];
+}
+
+/** The offered images that most labs run, the most used first. @param labs digests, one for each lab */
+export function mostUsed(offered: readonly OfferedImage[], labs: Iterable<string>, count: number): WantedImage[] {
+  if (count === 0) return [];
+  const uses = new Map<string, number>();
+  for (const digest of labs) uses.set(digest, (uses.get(digest) ?? 0) + 1);
+  const used = offered.filter(({ digest }) => digest !== null && uses.has(digest)).flatMap(asWanted);
+  const once = wantedImages([], used);
+  return once.toSorted((one, other) => (uses.get(other.digest) ?? 0) - (uses.get(one.digest) ?? 0)).slice(0, count);
+}
+
+/** Not an image whose digest is not known: a tag alone could be another image tomorrow. */
+function asWanted({ reference, digest, name = reference, size, architectures }: OfferedImage): WantedImage[] {
+  if (digest === null) return [];
+  return [{ reference: pinnedReference(reference, digest), digest, name, size, architectures }];
 }
 
 function isRecommended({ classes }: OfferedImage): boolean {
