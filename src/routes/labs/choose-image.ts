@@ -79,7 +79,7 @@ function findImage(
 /** Which other images a user may name. */
 function otherImages({ allowOther }: OfferedConfig['images'], user: UserFacts): Pick<Choosable, 'refuseOther'> {
   if (allowOther === false || !isOffered(allowOther, user)) return {};
-  const { pattern, message = 'Other images have to match a pattern' } = allowOther;
+  const { pattern, message = 'images that fit a pattern' } = allowOther;
   return { refuseOther: (reference) => (pattern === undefined || matchesPattern(pattern, reference) ? null : message) };
 }
 

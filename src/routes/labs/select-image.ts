@@ -77,7 +77,11 @@ function findReference({ list, refuseOther }: Choosable, text: string, loc: read
   if (why === null) return describeOther(text);
   const present = findPresent(list, wanted);
   if (present !== undefined) return { ...describe(present), asked: text };
-  return notFound(`Docker reference "${text}" not found${why === undefined ? '' : `: ${why}`}`, loc);
+  const fault = `Docker reference "${text}" not found`;
+  return notFound(
+    why === undefined ? fault : `${fault} among the images offered here. What else may be named: ${why}`,
+    loc,
+  );
 }
 
 function findAgreeing(list: Choosable['list'], wanted: ImageReference): OfferedImage | undefined {
