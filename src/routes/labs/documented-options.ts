@@ -3,7 +3,7 @@ import { BUILD_PATH, REF } from '../../domain/git/git-ref.ts';
 import { REPOSITORY } from '../../domain/git/repository-forms.ts';
 import { IMAGE_TAG, parseImageReference, TAGGED_REFERENCE } from '../../domain/image/image-reference.ts';
 import type { OpenApiDocument } from '../server/documented-refusals.ts';
-import { USE_DROPDOWN, USE_REPOSITORY } from './lab-specification.ts';
+import { USE_DROPDOWN, USE_NAME, USE_REPOSITORY } from './lab-specification.ts';
 
 interface Schema {
   readonly [keyword: string]: unknown;
@@ -87,6 +87,14 @@ function choices({ images, builds }: Choices): Schema[] {
   return [
     chosen('image_list', { image_list: reference }, ['image_dropdown', 'image_repo']),
     chosen('image_dropdown', { image_list: { const: USE_DROPDOWN }, image_dropdown: reference }, ['image_repo']),
+    ...(images.allowOther === false
+      ? []
+      : [
+          chosen('image_name', { image_list: { const: USE_NAME }, image_name: reference }, [
+            'image_dropdown',
+            'image_repo',
+          ]),
+        ]),
     ...(isBuilt
       ? [chosen('image_repo', { image_list: { const: USE_REPOSITORY }, ...repository }, ['image_dropdown'])]
       : []),
@@ -107,7 +115,7 @@ function choices({ images, builds }: Choices): Schema[] {
  * @param said what this choice says; `image_ref` and `image_path` need not be there
  * @param ignored selectors that may say anything
  */
-function chosen(selector: Selector, said: Properties, ignored: readonly Selector[] = []): Schema {
+function chosen(selector: Selector | 'image_name', said: Properties, ignored: readonly Selector[] = []): Schema {
   const properties = Object.fromEntries(
     Object.entries(said).map(([name, schema]) => {
       const isOptional = name === 'image_ref' || name === 'image_path';

@@ -4,8 +4,8 @@ import type { FindWarmth, Warmth } from '../../domain/image/prepull/view.ts';
 import type { OfferedImage } from '../../reconcile/images/offered-images.ts';
 import { capitalize } from '../../util/capitalize.ts';
 import { type Html, markup } from '../pages/html.ts';
-import { check, CHOOSE_DROPDOWN, note, roughBytes, rowsOf, searched } from './lab-form-parts.ts';
-import { type LabRequestOptions, USE_DROPDOWN, USE_REPOSITORY } from './lab-specification.ts';
+import { check, CHOOSE_DROPDOWN, CHOOSE_IMAGE, note, roughBytes, rowsOf, searched } from './lab-form-parts.ts';
+import { type LabRequestOptions, USE_DROPDOWN, USE_NAME, USE_REPOSITORY } from './lab-specification.ts';
 import type { OfferedConfig } from './offered-config.ts';
 
 /** With more than these, the others are in a menu. */
@@ -30,18 +30,18 @@ export function imageChoices(options: ImagesOptions): Html {
   const { first, further } = arrange(list, warmth);
   const before = last?.image?.value;
   const at = first.findIndex((image) => isSame(image, before));
-  const later = further.some((image) => isSame(image, before));
+  const isLater = further.some((image) => isSame(image, before));
   const built = areBuilt && last?.image?.selector === 'image_repo' ? last.image : undefined;
-  const isNamed = at < 0 && other !== false && last?.image !== undefined && isReference(last.image.selector);
-  const isOther = built === undefined && (later || isNamed);
-  const chosen = built !== undefined || isOther ? -1 : Math.max(0, at);
+  const isReferred = last?.image !== undefined && isReference(last.image.selector);
+  const isNamed = at < 0 && !isLater && other !== false && isReferred;
+  const chosen = built !== undefined || isLater || isNamed ? -1 : Math.max(0, at);
   const shown = first.map((image, index) => imageChoice(image, { sizes, warmth }, index === chosen));
-  return markup`<fieldset class="asks-image">
+  return markup`<fieldset class="asks-image" onchange="${CHOOSE_IMAGE}">
 <legend>Image</legend>
 <div class="choices">
-${shown}${other !== false || further.length > 0 ? otherImages(further, { ...options, chosen: isOther ? before : undefined }) : null}${
-    areBuilt ? repository(built) : null
-  }</div>
+${shown}${further.length === 0 ? null : furtherImages(further, { warmth, chosen: isLater ? before : undefined })}${
+    other === false ? null : anotherImage(other, isNamed ? before : undefined)
+  }${areBuilt ? repository(built) : null}</div>
 </fieldset>
 `;
 }
@@ -132,8 +132,9 @@ function withSizes({ sizes: only }: OfferedImage, sizes: readonly LabSizeConfig[
 /** That a lab may have to wait for its image, and what is known of how long. */
 function coldness(image: OfferedImage, find: FindWarmth | undefined): string | undefined {
   const warmth = warmthOf(image, find);
-  if (find === undefined || isWarm(warmth)) return undefined;
-  const { nodes = [], missing = [], pullMs } = warmth ?? {};
+  // Of an image that is not pulled ahead, it is not known which machines have it.
+  if (warmth === undefined || isWarm(warmth)) return undefined;
+  const { nodes, missing, pullMs } = warmth;
   const size = image.size === null ? [] : [`${roughBytes(image.size)} to download`];
   const time = pullMs === undefined ? [] : [`it took about ${roughTime(pullMs)} before`];
   const details = [...size, ...time].join('; ');
@@ -149,25 +150,23 @@ function roughTime(ms: number): string {
   return seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
 }
 
-/** What does not fit the list: a menu of the further images, or a text field where any image is allowed. */
-function otherImages(
+/** A menu of what does not fit the list. */
+function furtherImages(
   images: readonly OfferedImage[],
-  { other, warmth, chosen }: ImagesOptions & { readonly chosen: string | undefined },
+  { warmth, chosen }: Pick<ImagesOptions, 'warmth'> & { readonly chosen: string | undefined },
 ): Html {
   const option = (image: OfferedImage) =>
     markup`<option value="${image.reference}"${isSame(image, chosen) ? markup` selected` : null}>${entryOf(image, warmth)}</option>`;
-  const field =
-    other === false
-      ? searched(
-          markup`<select name="image_dropdown" aria-label="Further images"${rowsOf(images.length)} onchange="${CHOOSE_DROPDOWN}">${grouped(images, option)}</select>`,
-          images.length,
-          'further images',
-        )
-      : nameField(other, images.map(option), chosen);
+  const select = markup`<select name="image_dropdown" aria-label="Further images"${rowsOf(images.length)}${needed(chosen !== undefined)} onchange="${CHOOSE_DROPDOWN}">${grouped(images, option)}</select>`;
   return markup`<label><input type="radio" name="image_list" value="${USE_DROPDOWN}"${check(chosen !== undefined)}>
-<span class="text"><span class="name">${other === false ? 'Further images' : 'Another image'}</span>
-${field}</span></label>
+<span class="text"><span class="name">Further images</span>
+${searched(select, images.length, 'further images')}</span></label>
 `;
+}
+
+/** For the script: what has to be filled in where the radio button beside it is the chosen one, as it `is` beforehand. */
+function needed(is: boolean): Html {
+  return markup` data-needed${is ? markup` required` : null}`;
 }
 
 /** One line of a menu. */
@@ -187,17 +186,20 @@ function grouped(images: readonly OfferedImage[], option: (image: OfferedImage) 
   });
 }
 
-function nameField(
-  { pattern, message }: Exclude<ImagesOptions['other'], false>,
-  options: readonly Html[],
-  chosen: string | undefined,
-): Html {
+/** An image that the user names, whatever is offered. */
+function anotherImage({ pattern, message }: Exclude<ImagesOptions['other'], false>, chosen: string | undefined): Html {
+  const isChosen = chosen !== undefined;
   const html = pattern === undefined ? undefined : htmlPattern(pattern);
-  return markup`<input type="text" name="image_dropdown" list="labwright-images" maxlength="${pattern === undefined ? 600 : WRITE_IN_LENGTH}" autocomplete="off"
-spellcheck="false" aria-label="Image reference" placeholder="registry.example.org/name:tag" value="${chosen}"${
-    html === undefined ? null : markup` pattern="${html}"`
-  }${message === undefined ? null : markup` title="${message}" aria-describedby="labwright-images--hint"`} oninput="${CHOOSE_DROPDOWN}">
-${message === undefined ? null : markup`<span class="note" id="labwright-images--hint">${message}</span>`}<datalist id="labwright-images">${options}</datalist>`;
+  const checked =
+    html === undefined ? null : markup` data-pattern="${html}"${isChosen ? markup` pattern="${html}"` : null}`;
+  return markup`<label><input type="radio" name="image_list" value="${USE_NAME}"${check(isChosen)}>
+<span class="text"><span class="name">Another image</span>
+<input type="text" name="image_name" maxlength="${pattern === undefined ? 600 : WRITE_IN_LENGTH}" autocomplete="off"
+spellcheck="false" aria-label="Image reference" placeholder="registry.example.org/name:tag" value="${chosen}"${needed(isChosen)}${checked}${
+    message === undefined ? null : markup` title="${message}" aria-describedby="labwright-image-name--hint"`
+  } oninput="${CHOOSE_DROPDOWN}">
+${message === undefined ? null : markup`<span class="note" id="labwright-image-name--hint">${message}</span>`}</span></label>
+`;
 }
 
 /** An image that is built: where from, and optionally which branch and which directory. */
@@ -216,6 +218,8 @@ ${repositoryField('image_repo', 'Repository', 'https://github.com/owner/name, or
 
 function repositoryField(name: string, label: string, placeholder: string, value: string | undefined): Html {
   return markup`<input type="text" name="${name}" maxlength="1024" autocomplete="off" spellcheck="false"
-aria-label="${label}" placeholder="${placeholder}"${value === undefined ? null : markup` value="${value}"`} oninput="${CHOOSE_DROPDOWN}">
+aria-label="${label}" placeholder="${placeholder}"${value === undefined ? null : markup` value="${value}"`}${
+    name === 'image_repo' ? needed(value !== undefined) : null
+  } oninput="${CHOOSE_DROPDOWN}">
 `;
 }

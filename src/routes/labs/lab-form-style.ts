@@ -28,7 +28,7 @@ export const LAB_FORM_STYLE = `
 }
 .labwright-form label:hover { background: var(--soft); }
 .labwright-form label:has(input:checked) { border-color: var(--accent); box-shadow: inset 0 0 0 1px var(--accent); }
-.labwright-form label:has(input:focus-visible) { outline: 2px solid var(--accent); outline-offset: 2px; }
+.labwright-form label:has(> input:focus-visible) { outline: 2px solid var(--accent); outline-offset: 2px; }
 .labwright-form input[type="radio"], .labwright-form input[type="checkbox"] {
   accent-color: var(--accent); flex: none; height: 1rem; margin: .22rem 0 0; width: 1rem;
 }
@@ -70,7 +70,7 @@ export const LAB_FORM_STYLE = `
   background: var(--bs-body-bg, #fff); border: 1px solid var(--line); border-radius: .375rem; color: inherit;
   font: inherit; margin-top: .4rem; padding: .35rem .5rem; width: 100%;
 }
-.labwright-form input:user-invalid { border-color: #c62828; }
+.labwright-form input:user-invalid, .labwright-form select:user-invalid { border-color: #c62828; }
 .labwright-form select:focus-visible, .labwright-form input:focus-visible { outline: 2px solid var(--accent); outline-offset: 1px; }
 @media (max-width: 30rem) { .labwright-form .profile .options { padding-left: .8rem; } }
 .labwright-form .badge-recommended {

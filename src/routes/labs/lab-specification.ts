@@ -10,6 +10,8 @@ const flag = z
 export const USE_DROPDOWN = 'use_image_from_dropdown';
 /** Value of `image_list` that says: look at `image_repo`. */
 export const USE_REPOSITORY = 'use_image_from_repository';
+/** Value of `image_list` that says: look at `image_name`. */
+export const USE_NAME = 'use_image_by_name';
 const IMAGE_CLASSES = ['recommended', 'latest-release', 'latest-weekly', 'latest-daily'] as const;
 export const SERVICE_PREFIX = 'JUPYTERHUB_SERVICE_PREFIX';
 
@@ -65,9 +67,12 @@ export const LabRequestOptions = z
       enable_debug: formField('enable_debug', flag.default(false)).meta({ description: 'Set DEBUG in the lab.' }),
       reset_user_env: formField('reset_user_env', flag.default(false)).meta({ description: 'Set RESET_USER_ENV.' }),
       image_list: formField('image_list', selector).meta({
-        description: `A reference, \`${USE_DROPDOWN}\`, or \`${USE_REPOSITORY}\`.`,
+        description: `A reference, \`${USE_DROPDOWN}\`, \`${USE_NAME}\`, or \`${USE_REPOSITORY}\`.`,
       }),
       image_dropdown: formField('image_dropdown', selector).meta({ description: 'A reference; `image_list` wins.' }),
+      image_name: formField('image_name', selector).meta({
+        description: `A reference that somebody has written; it counts where \`image_list\` is \`${USE_NAME}\`.`,
+      }),
       image_class: formField('image_class', z.enum(IMAGE_CLASSES, expecting(oneOf(IMAGE_CLASSES))).optional()).meta({
         description: 'The image of a class.',
       }),
@@ -86,10 +91,10 @@ export const LabRequestOptions = z
   )
   .catchall(z.unknown())
   .transform((all, context) => {
-    const { image_list, image_dropdown, image_class, image_tag, image_repo, image_ref, image_path, ...options } = all;
-    const { profile, profile_options, size, enable_debug, reset_user_env, ...others } = options;
+    const { image_list, image_dropdown, image_name, image_class, image_tag, image_repo, ...options } = all;
+    const { image_ref, image_path, profile, profile_options, size, enable_debug, reset_user_env, ...others } = options;
     const known = { profile, profileOptions: profile_options, size, enable_debug, reset_user_env, others };
-    const image = choose({ ...chosen({ image_list, image_dropdown, image_repo }), image_class, image_tag });
+    const image = choose({ ...chosen({ image_list, image_dropdown, image_repo }, image_name), image_class, image_tag });
     if (typeof image !== 'string') {
       return { ...known, image: image && { ...image, ref: image_ref, path: image_path } };
     }
@@ -100,7 +105,7 @@ export const LabRequestOptions = z
     id: 'LabRequestOptions',
     description:
       'Values, or lists of one as a form sends them. Exactly one image selector, where `image_list` decides over ' +
-      '`image_dropdown` and `image_repo`, which forms always send; none is needed with a profile that names the image. Options of a profile may ' +
+      '`image_dropdown`, `image_name` and `image_repo`, which forms always send; none is needed with a profile that names the image. Options of a profile may ' +
       'also be said as the form sends them (`profile-option-PROFILE--OPTION`), and by their names alone. Other keys are ignored.',
   });
 
@@ -131,9 +136,13 @@ export const LabSpecification = z
 export type LabSpecification = z.output<typeof LabSpecification>;
 
 /** A form sends all of its fields, whichever was chosen: where `image_list` says anything, it decides between them. */
-function chosen({ image_list, image_dropdown, image_repo }: SelectorValues): SelectorValues {
+function chosen(
+  { image_list, image_dropdown, image_repo }: SelectorValues,
+  image_name: string | undefined,
+): SelectorValues {
   if (image_list === undefined) return { image_dropdown, image_repo };
   if (image_list === USE_DROPDOWN) return { image_dropdown };
+  if (image_list === USE_NAME) return { image_dropdown: image_name };
   if (image_list === USE_REPOSITORY) return { image_repo };
   return { image_list };
 }

@@ -78,7 +78,7 @@ async function mistypedImage(scene: HubScene): Promise<void> {
   await as(people, 'eve', async (eve) => {
     await eve.login();
     await eve.page.goto(`${hub.url}/hub/spawn/eve`);
-    await eve.page.fill('input[name=image_dropdown]', scene.cluster.labImage.replace('lab:1', 'lap:1'));
+    await eve.page.fill('input[name=image_name]', scene.cluster.labImage.replace('lab:1', 'lap:1'));
     await eve.page.click('#spawn_form [type=submit]');
     const { ms } = await timed(() => eve.page.getByText('Choose another image').first().waitFor({ timeout: LONG_MS }));
     await eve.picture('mistyped-image');

@@ -151,6 +151,7 @@ describe('the environment', () => {
 describe('the image', () => {
   it.each([
     ['a listed reference', { image_list: IMAGE }, IMAGE],
+    ['one that was written', { image_list: 'use_image_by_name', image_name: IMAGE, image_dropdown: 'x/y:z' }, IMAGE],
     ['a menu entry', { image_list: 'use_image_from_dropdown', image_dropdown: IMAGE }, IMAGE],
     ['a list entry and the menu that browsers always send', { image_list: IMAGE, image_dropdown: 'x/y:z' }, IMAGE],
     ['a class', { image_class: 'recommended' }, IMAGE],

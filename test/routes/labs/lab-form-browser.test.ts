@@ -223,6 +223,24 @@ describe.skipIf(!existsSync(CHROMIUM))('the form of labs in a browser', () => {
     expect((await createFrom(sent[0])).lab?.profile).toMatchObject({ name: 'gpu' });
   });
 
+  it('is not kept from being sent by an image that stands with another profile', async () => {
+    const named = aConfig({
+      images: { list: config.images.list, allowOther: { pattern: 'quay\\.io/.+' } },
+      lab: {
+        sizes: [{ name: 'small', cpu: 1, memory: '2Gi' }],
+        profiles: [
+          { name: 'free', title: 'Free' },
+          { name: 'gpu', title: 'A GPU', image: IMAGE },
+        ],
+      },
+    });
+    const { page, sent } = await open({ of: named });
+    await page.getByRole('textbox', { name: 'Image reference' }).fill('wrong');
+    await page.getByRole('radio', { name: /A GPU/ }).check();
+    await page.getByRole('button', { name: 'Start' }).click();
+    await expect.poll(() => sent[0]?.get('profile')).toBe('gpu');
+  });
+
   it('builds from a repository', async () => {
     const { page, sent } = await open();
     await page.getByRole('listbox', { name: 'Image', exact: true }).selectOption('repository-choice');
@@ -379,6 +397,88 @@ describe.skipIf(!existsSync(CHROMIUM))('the images of sources in a browser', () 
     await page.getByRole('button', { name: 'Start' }).click();
     await expect.poll(() => sent[0]?.get('image_dropdown')).toBe(`${repository}:21.0.0`);
     expect(sent[0]?.get('image_list')).toBe('use_image_from_dropdown');
+  });
+
+  it('are searched by what their source is called, too, and a source without a match is not shown', async () => {
+    const [science] = of.images.sources;
+    if (science === undefined) throw new Error('there is no source');
+    const tools = { ...science, name: 'tools', title: 'Tools' };
+    const both = { ...of, images: { ...of.images, sources: [science, tools] } };
+    const ofTools = { ...found, tags: ['7.0.0-tool'], images: {} };
+    const all = offerImages(both, (name) => (name === 'tools' ? ofTools : found), 0);
+    const { page } = await open({ of: both, with: { ...shown.with, images: { ...service, offered: () => all } } });
+    const groups = () =>
+      page.evaluate<string[]>('[...document.querySelectorAll("optgroup:not([hidden])")].map(({ label }) => label)');
+    expect(await groups()).toEqual(['Science', 'Tools']);
+    await page.getByRole('searchbox').fill('science 21.0');
+    expect(await groups()).toEqual(['Science']);
+    expect(await page.locator('option:not([hidden])').allTextContents()).toEqual(['21.0.0']);
+    expect(await page.getByRole('status').textContent()).toMatch(/^1 of /);
+  });
+
+  it('are not said to be missing on machines where that is not known', async () => {
+    const { page } = await open({ of, with: { images: service, prepull: aView(() => undefined) } });
+    expect(await page.getByRole('radio', { name: /38\.0\.0/ }).count()).toBe(1);
+    expect(await page.getByText(/pulled|machines/).count()).toBe(0);
+  });
+
+  it('have one frame of focus, around what has it', async () => {
+    const { page } = await open(shown);
+    await page.getByRole('searchbox').focus();
+    const outline = (css: string) =>
+      page.evaluate<string>(`getComputedStyle(document.querySelector('${css}')).outlineStyle`);
+    expect(await outline('[type=search]')).toBe('solid');
+    expect(await outline('label:has([type=search])')).toBe('none');
+  });
+
+  describe('where others may be named, within a pattern', () => {
+    const within = { pattern: 'quay\\.io/[a-z/]+:[a-z0-9.]+', message: 'An image of quay.io.' };
+    const named = { of: { ...of, images: { ...of.images, allowOther: within } }, with: shown.with };
+    const start = (page: Page) => page.getByRole('button', { name: 'Start' }).click();
+
+    it('are in the menu all the same, and the pattern is not for them', async () => {
+      const { page, sent } = await open(named);
+      await page.getByRole('listbox', { name: 'Further images' }).selectOption(`${repository}:21.0.0`);
+      await start(page);
+      await expect.poll(() => sent[0]?.get('image_dropdown')).toBe(`${repository}:21.0.0`);
+      expect(sent[0]?.get('image_list')).toBe('use_image_from_dropdown');
+    });
+
+    it('are started whatever stands in the field for others', async () => {
+      const { page, sent } = await open(named);
+      await page.getByRole('textbox', { name: 'Image reference' }).fill('wrong');
+      await start(page);
+      expect(sent).toEqual([]);
+      await page.getByRole('radio', { name: /38\.0\.0/ }).check();
+      await start(page);
+      await expect.poll(() => sent[0]?.get('image_list')).toBe(`${repository}:38.0.0`);
+    });
+
+    it('are not started in place of one that has not been said', async () => {
+      const { page, sent } = await open(named);
+      for (const name of [/Further images/, /Another image/, /A repository/]) {
+        await page.getByRole('radio', { name }).check();
+        await start(page);
+      }
+      expect(sent).toEqual([]);
+      await page.getByRole('textbox', { name: 'Repository' }).fill('ada/notebooks');
+      await start(page);
+      await expect.poll(() => sent.length).toBe(1);
+    });
+
+    it.each([
+      ['use_image_by_name', { image_name: ['quay.io/a/b:1'] }],
+      ['use_image_from_dropdown', { image_dropdown: ['quay.io/a/b:1'] }],
+    ])('leave a written one chosen beforehand, said with %s', async (said, last) => {
+      const { page, sent } = await open({ ...named, last: { size: ['small'], image_list: [said], ...last } });
+      expect(await page.getByRole('radio', { name: /Another image/ }).isChecked()).toBe(true);
+      await start(page);
+      await expect.poll(() => sent[0]?.get('image_name')).toBe('quay.io/a/b:1');
+    });
+
+    it('have no violation of accessibility', async () => {
+      expect(await violationsOf((await open(named)).page)).toEqual([]);
+    });
   });
 
   it('have the last choice chosen beforehand, also one of the menu, and work without script', async () => {

@@ -123,8 +123,8 @@ describe('the lab form', () => {
 
   it('has a text field where any image is allowed', async () => {
     const form = await formOf(aConfig({ images: { list: [{ reference: IMAGE }], allowOther: true } }));
-    expect(form).toMatch(/<input type="text" name="image_dropdown"/);
-    expect(fieldsOf(form)).toContain('image_list=use_image_from_dropdown');
+    expect(form).toMatch(/<input type="text" name="image_name"/);
+    expect(fieldsOf(form)).toContain('image_list=use_image_by_name');
   });
 
   it('escapes what the configuration says', async () => {
