@@ -160,7 +160,10 @@ describe('another image', () => {
     expect(taken.lab?.image.reference).toBe(`${other}@${NEW}`);
     const outside = await name(config, 'registry.example.org/public/lab:2');
     expect(outside.status).toBe(400);
-    expect(outside.body.detail[0]?.msg).toContain('Images of the private registry only.');
+    expect(outside.body.detail[0]?.msg).toBe(
+      'Docker reference "registry.example.org/public/lab:2" not found among the images offered here. ' +
+        'What else may be named: Images of the private registry only.',
+    );
     const bob = await name(config, other, 'bob');
     expect(bob.status).toBe(400);
     expect(bob.body.detail[0]?.type).toBe('unknown_image');

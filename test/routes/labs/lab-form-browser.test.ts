@@ -421,6 +421,12 @@ describe.skipIf(!existsSync(CHROMIUM))('the images of sources in a browser', () 
     expect(await page.getByRole('status').textContent()).toMatch(/^1 of /);
   });
 
+  it('are not said to be missing on machines where that is not known', async () => {
+    const { page } = await open({ of, with: { images: service, prepull: aView(() => undefined) } });
+    expect(await page.getByRole('radio', { name: /38\.0\.0/ }).count()).toBe(1);
+    expect(await page.getByText(/pulled|machines/).count()).toBe(0);
+  });
+
   it('have one frame of focus, around what has it', async () => {
     const { page } = await open(shown);
     await page.getByRole('searchbox').focus();
