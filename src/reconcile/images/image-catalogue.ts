@@ -12,7 +12,7 @@ import { Memo } from '../../util/memo.ts';
 import type { ImageCache } from './image-cache.ts';
 import type { ImageService, SourceState } from './image-service.ts';
 import { known } from './look-up.ts';
-import { imagesOfProfiles } from './named-images.ts';
+import { imagesOfProfiles, namedImages } from './named-images.ts';
 import { type OfferedImage, offerImages, wantedImages } from './offered-images.ts';
 import { type Registries, withoutDigest } from './read-source.ts';
 
@@ -82,13 +82,22 @@ export class ImageCatalogue implements ImageService {
     // Where nothing is pinned, a lab must not say which digest it runs either.
     if (pin === 'never') return { ...image, digest: '' };
     if (image.digest !== '') return pinnedBy(image, image.digest);
-    const found = this.#known(image.reference) ?? (await this.#find(image.reference, signal));
+    // Where the leader has just asked in vain for what the configuration names, a create does not wait for the same.
+    const isMute = pin === 'preferred' && this.#isMute(image.reference);
+    const found = this.#known(image.reference) ?? (isMute ? undefined : await this.#find(image.reference, signal));
     if (found === null) throw notThere(image.reference);
     if (found !== undefined) return pinnedBy(image, found);
     if (pin === 'preferred') return image;
     const message =
       'The registry of this image does not say at the moment which image the tag stands for. Try again in a moment.';
     throw new LabwrightError('registry_unavailable', 503, message, { retryAfter: PAUSE_MS / 1000 });
+  }
+
+  /** Whether the last reading of what the configuration names has failed, and has not found this image either. */
+  #isMute(reference: string): boolean {
+    const { config, cache } = this.#options;
+    const problem = cache.get(LISTED)?.found?.problem ?? null;
+    return problem !== null && namedImages(config).includes(reference);
   }
 
   /** The digest of an image that a profile names. */

@@ -106,7 +106,10 @@ function common({ labImage, hubApiUrl, tokens }: SiteFacts) {
       jupyterhub: { apiUrl: hubApiUrl, tokenFile: '/etc/labwright/service-token' },
     },
     users: { defaults: IDS },
-    images: { list: [{ reference: labImage, name: 'JupyterLab', class: 'recommended' }] },
+    images: {
+      list: [{ reference: labImage, name: 'JupyterLab', class: 'recommended' }],
+      registries: [{ host: labImage.replace(/\/.*/, ''), insecure: true }],
+    },
   };
 }
 

@@ -188,6 +188,17 @@ describe('an image of the list', () => {
     });
   });
 
+  it('runs by its tag at once where the leader has just asked in vain', async () => {
+    setting.registry.trouble = { status: 500, body: '' };
+    const { images } = setting.start(listed());
+    await until('the leader has asked', async () => (await setting.stored('listed'))?.problem ?? undefined);
+    await until('it is known', async () => {
+      const asked = setting.registry.server.seen.length;
+      expect(await images.pin(image(), signal)).toEqual(image());
+      return setting.registry.server.seen.length === asked;
+    });
+  });
+
   it('runs by its tag where nothing is pinned, and nobody is asked', async () => {
     setting.registry.push('1.0.0');
     const { images } = setting.start(listed('never'));
