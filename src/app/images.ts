@@ -60,7 +60,14 @@ export function createImages(options: ImagePartsOptions): ImageParts {
   const cache = new ImageCache({ client, controller, logger, onChange });
   const sources = new ImageSources({ client, cache, registries, builds, controller, config: () => current });
   const reading = imageSourcesController(sources, cache, logger);
-  const by = (next: Config) => new ImageCatalogue({ config: next, cache, registries, logger });
+  let made: { readonly config: Config; readonly images: ImageService } | undefined;
+  // Routes and what is pulled ahead have the same, so that it is arranged once.
+  const by = (next: Config) => {
+    if (made?.config !== next) {
+      made = { config: next, images: new ImageCatalogue({ config: next, cache, registries, logger }) };
+    }
+    return made.images;
+  };
   wanted.use(by(config));
   return {
     caches: [cache],

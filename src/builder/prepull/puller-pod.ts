@@ -27,6 +27,13 @@ export function prepullLabels(controller: string): Record<string, string> {
   return { [MANAGED_BY_LABEL]: MANAGED_BY, [KIND_LABEL]: PREPULL_KIND, [CONTROLLER_LABEL]: controller };
 }
 
+/** Selects them, and the record of what they have done. */
+export function prepullSelector(controller: string): string {
+  return Object.entries(prepullLabels(controller))
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
+}
+
 /** One name for each node, so that there are never two puller pods on it. */
 export function pullerName(node: string): string {
   return `prepull-${slugOf(node)}`;

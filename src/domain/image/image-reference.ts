@@ -98,3 +98,9 @@ export function pinned(reference: string, digest: string): string {
 export function pinnedReference(reference: string, digest: string): string {
   return reference.includes('@') ? reference : `${reference}@${digest}`;
 }
+
+/** `registry/repository:tag` of a reference that may have a digest behind it. */
+export function withoutDigest(reference: string): string {
+  const at = reference.indexOf('@');
+  return at < 0 ? reference : reference.slice(0, at);
+}

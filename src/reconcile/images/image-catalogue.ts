@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { type Config, LISTED } from '../../config/index.ts';
 import { Problem } from '../../domain/problem.ts';
 import { LabwrightError } from '../../domain/errors.ts';
-import { parseImageReference, pinnedReference } from '../../domain/image/image-reference.ts';
+import { parseImageReference, pinnedReference, withoutDigest } from '../../domain/image/image-reference.ts';
 import type { FoundImages } from '../../domain/image/found-images.ts';
 import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import type { LabImage } from '../../domain/lab/lab.ts';
@@ -14,7 +14,7 @@ import type { ImageService, SourceState } from './image-service.ts';
 import { known } from './look-up.ts';
 import { imagesOfProfiles, namedImages } from './named-images.ts';
 import { type OfferedImage, offerImages, wantedImages } from './offered-images.ts';
-import { type Registries, withoutDigest } from './read-source.ts';
+import type { Registries } from './read-source.ts';
 
 export interface ImageCatalogueOptions {
   readonly config: Pick<Config, 'images' | 'lab'>;

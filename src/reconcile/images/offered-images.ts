@@ -3,12 +3,11 @@ import { LISTED, repositoryOf } from '../../config/index.ts';
 import type { FoundImages } from '../../domain/image/found-images.ts';
 import { RepositoryPatterns } from '../../domain/git/repository-patterns.ts';
 import { type BuiltImage, nameOfBuilt, newestBuilt } from '../../domain/image/built-image.ts';
-import { parseImageReference, pinnedReference } from '../../domain/image/image-reference.ts';
+import { parseImageReference, pinnedReference, withoutDigest } from '../../domain/image/image-reference.ts';
 import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import { arrangeTags } from '../../domain/image/tags/arrange.ts';
 import type { ArrangedTag } from '../../domain/image/tags/rules.ts';
 import { known } from './look-up.ts';
-import { withoutDigest } from './read-source.ts';
 
 /** An image that labs can be started from: one of the list, a tag of a source, or one that was built here. */
 export interface OfferedImage extends ImageConfig {
@@ -141,7 +140,6 @@ export function wantedImages(
 
 /** The offered images that most labs run, the most used first. @param labs digests, one for each lab */
 export function mostUsed(offered: readonly OfferedImage[], labs: Iterable<string>, count: number): WantedImage[] {
-  if (count === 0) return [];
   const uses = new Map<string, number>();
   for (const digest of labs) uses.set(digest, (uses.get(digest) ?? 0) + 1);
   const used = offered.filter(({ digest }) => digest !== null && uses.has(digest)).flatMap(asWanted);
@@ -155,7 +153,7 @@ function asWanted({ reference, digest, name = reference, size, architectures }: 
   return [{ reference: pinnedReference(reference, digest), digest, name, size, architectures }];
 }
 
-function isRecommended({ classes }: OfferedImage): boolean {
+export function isRecommended({ classes }: OfferedImage): boolean {
   return classes.includes('recommended');
 }
 

@@ -1,6 +1,6 @@
 import type { ImageSourceConfig } from '../../config/index.ts';
 import { foundAgain, type FoundImages } from '../../domain/image/found-images.ts';
-import { parseImageReference } from '../../domain/image/image-reference.ts';
+import { parseImageReference, withoutDigest } from '../../domain/image/image-reference.ts';
 import { arrangeTags, tagsToResolve } from '../../domain/image/tags/arrange.ts';
 import type { ImageRegistry } from '../../storage/registry/image-registry.ts';
 import type { GoogleArtifacts } from '../../storage/registry/google-artifacts.ts';
@@ -91,10 +91,4 @@ export async function readListed(references: readonly string[], options: Reading
     ...{ tags: [], images: { ...images, ...Object.fromEntries(pinned) } },
     ...(failure === undefined ? {} : { failure }),
   };
-}
-
-/** `registry/repository:tag` of a reference that may have a digest behind it. */
-export function withoutDigest(reference: string): string {
-  const at = reference.indexOf('@');
-  return at < 0 ? reference : reference.slice(0, at);
 }

@@ -11,13 +11,14 @@ export interface WantedOptions {
 
 /**
  * The images that are to be on the nodes: those that sources and the configuration want, and those that most labs run. What labs run is
- * counted when something of the images changes, which is with each reading of a registry at the latest.
+ * counted anew when something of the images has changed, which is with each reading of a registry at the latest.
  */
 export class Wanted implements WantedImages {
   readonly #options: WantedOptions;
   readonly #listeners = new Set<() => void>();
   #images: ImageService | undefined;
-  #wanted: readonly WantedImage[] = [];
+  /** Undefined since the last change: only who pulls ahead asks. */
+  #wanted: readonly WantedImage[] | undefined;
 
   constructor(options: WantedOptions) {
     this.#options = options;
@@ -29,15 +30,20 @@ export class Wanted implements WantedImages {
   }
 
   changed(): void {
-    if (this.#images === undefined) return;
-    const { labs, mostUsed: count } = this.#options;
-    const used = mostUsed(this.#images.offered(), labs(), count());
-    this.#wanted = wantedImages([], [...this.#images.wanted(), ...used]);
+    this.#wanted = undefined;
     for (const listener of this.#listeners) listener();
   }
 
   wanted(): readonly WantedImage[] {
-    return this.#wanted;
+    return (this.#wanted ??= this.#find());
+  }
+
+  #find(): readonly WantedImage[] {
+    if (this.#images === undefined) return [];
+    const { labs, mostUsed: howMany } = this.#options;
+    const count = howMany();
+    const used = count === 0 ? [] : mostUsed(this.#images.offered(), labs(), count);
+    return wantedImages([], [...this.#images.wanted(), ...used]);
   }
 
   onChange(listener: () => void, signal: AbortSignal): void {

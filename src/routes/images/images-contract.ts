@@ -1,4 +1,5 @@
 import { createRoute, z } from '@hono/zod-openapi';
+import { Detail } from '../server/flag-query.ts';
 import { secured } from '../server/permissions.ts';
 import { json } from '../server/responses.ts';
 
@@ -71,14 +72,6 @@ export const ImageCatalogue = z
   .object({ sources: z.array(Source), images: z.array(DetailedImage) })
   .meta({ id: 'ImageCatalogue' });
 export type ImageCatalogue = z.output<typeof ImageCatalogue>;
-
-const Detail = z.object({
-  detail: z
-    .enum(['true', 'false'], { error: 'Input should be a valid boolean' })
-    .default('false')
-    .transform((value) => value === 'true')
-    .meta({ param: { name: 'detail', in: 'query' }, description: 'Everything that is known.' }),
-});
 
 export const listImages = createRoute({
   ...secured('listImages'),

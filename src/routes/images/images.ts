@@ -1,16 +1,15 @@
 import { OpenAPIHono } from '@hono/zod-openapi';
-import { parseImageReference } from '../../domain/image/image-reference.ts';
-import { type FindWarmth, warmthBy } from '../../domain/image/prepull/view.ts';
-import { ConfiguredImages } from '../../reconcile/images/configured-images.ts';
+import { parseImageReference, withoutDigest } from '../../domain/image/image-reference.ts';
+import { type FindWarmth, isWarm, warmthBy } from '../../domain/image/prepull/view.ts';
 import type { ImageService, SourceState } from '../../reconcile/images/image-service.ts';
 import type { OfferedImage } from '../../reconcile/images/offered-images.ts';
 import type { AppEnv } from '../server/context.ts';
-import type { AppDeps } from '../server/deps.ts';
+import type { WithImages } from '../server/deps.ts';
 import { refuseInvalid } from '../server/errors.ts';
 import { type DetailedImage, type ImageCatalogue, listImages, type SpawnerImages } from './images-contract.ts';
 
 /** Which images labs can be started from, in Nublado's JSON and in one that says how current it is. */
-export function imageRoutes({ config, images = new ConfiguredImages(config), prepull }: AppDeps): OpenAPIHono<AppEnv> {
+export function imageRoutes({ images, prepull }: WithImages): OpenAPIHono<AppEnv> {
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   routes.openapi(listImages, (c) => {
     const warmth = warmthBy(prepull);
@@ -37,7 +36,7 @@ function spawnerImages(offered: readonly OfferedImage[], warmth: FindWarmth | un
 
 function imageOf(image: OfferedImage, find: FindWarmth | undefined): SpawnerImages['all'][number] {
   const { reference, name, digest, tag } = image;
-  const tagged = reference.replace(/@.*$/, '');
+  const tagged = withoutDigest(reference);
   const known = digest === null ? undefined : find?.(digest);
   return {
     reference: tagged,
@@ -45,7 +44,7 @@ function imageOf(image: OfferedImage, find: FindWarmth | undefined): SpawnerImag
     name: name ?? tagged,
     ...(digest === null ? {} : { digest }),
     aliases: [...(tag?.aliases ?? [])],
-    prepulled: known !== undefined && known.nodes.length > 0 && known.missing.length === 0,
+    prepulled: isWarm(known),
   };
 }
 

@@ -1,6 +1,6 @@
 import { createRoute, OpenAPIHono, z } from '@hono/zod-openapi';
 import type { Config, ImagesConfig, ImageSourceConfig } from '../../config/index.ts';
-import { parseImageReference } from '../../domain/image/image-reference.ts';
+import { parseImageReference, withoutDigest } from '../../domain/image/image-reference.ts';
 import type { PrepullView, Warmth } from '../../domain/image/prepull/view.ts';
 import type { WantedImage } from '../../domain/image/wanted-image.ts';
 import type { AppEnv } from '../server/context.ts';
@@ -127,7 +127,7 @@ function prepullerStatus({ images }: Config, view: PrepullView | undefined): z.i
   const wanted = view?.wanted() ?? [];
   const all = wanted.map((image) => nodeImage(image, view?.of(image.digest) ?? COLD));
   const isDone = view?.isKnown === true;
-  const references = new Map(wanted.map((image) => [image.digest, image.reference]));
+  const references = new Map(wanted.map((image) => [image.digest, withoutDigest(image.reference)]));
   return {
     config: nubladoConfig(images),
     images: {
@@ -136,7 +136,7 @@ function prepullerStatus({ images }: Config, view: PrepullView | undefined): z.i
     },
     nodes: (view?.nodes() ?? []).map(({ name, eligible, comment, cached }) => ({
       ...{ name, eligible, comment },
-      cached: cached.flatMap((digest) => withoutDigest(references.get(digest)) ?? []),
+      cached: cached.flatMap((digest) => references.get(digest) ?? []),
     })),
   };
 }
@@ -172,7 +172,7 @@ function nodeImage(
 ): z.infer<typeof NodeImage> {
   const tag = parseImageReference(reference)?.tag ?? '';
   return {
-    reference: withoutDigest(reference) ?? '',
+    reference: withoutDigest(reference),
     tag,
     name,
     digest,
@@ -180,10 +180,6 @@ function nodeImage(
     nodes: [...nodes],
     missing: [...missing],
   };
-}
-
-function withoutDigest(reference: string | undefined): string | undefined {
-  return reference?.replace(/@.*$/, '');
 }
 
 function imageNodes(view: PrepullView | undefined): z.infer<typeof ImageNodes> {

@@ -5,6 +5,7 @@ import { LabEventFrame } from './lab-event-stream.ts';
 import { DetailedLabState, LabState } from './lab-state.ts';
 import { LabRequestOptions, LabSpecification } from './lab-specification.ts';
 import { type SecuredOperation, secured } from '../server/permissions.ts';
+import { Detail, flagQuery } from '../server/flag-query.ts';
 import { limitStreams } from '../server/requests/rate-limit.ts';
 import { limitBody } from '../server/requests/request-limits.ts';
 import { events, json, page } from '../server/responses.ts';
@@ -14,25 +15,13 @@ const defaultServer = z.object({ username }).transform(({ username }): LabKey =>
 const namedServer = z
   .object({ username, server: identityName.meta({ example: 'gpu' }) })
   .transform(({ username, server }): LabKey => ({ username, servername: server }));
-const Detail = z.object({
-  detail: z
-    .enum(['true', 'false'], { error: 'Input should be a valid boolean' })
-    .default('false')
-    .transform((value) => value === 'true')
-    .meta({ param: { name: 'detail', in: 'query' }, description: 'Everything that is known.' }),
-});
 
 const Force = z.object({
-  force: z
-    .enum(['true', 'false'], { error: 'Input should be a valid boolean' })
-    .default('false')
-    .transform((value) => value === 'true')
-    .meta({
-      param: { name: 'force', in: 'query' },
-      description:
-        'For administrators: take the pod out of the records of the cluster without waiting for its machine. On a machine that is only cut off it ' +
-        'runs on, and writes to its volumes beside the next lab.',
-    }),
+  force: flagQuery(
+    'force',
+    'For administrators: take the pod out of the records of the cluster without waiting for its machine. On a machine that is only cut off it ' +
+      'runs on, and writes to its volumes beside the next lab.',
+  ),
 });
 
 const unknown = { 404: json(ErrorBody, 'No such lab') };

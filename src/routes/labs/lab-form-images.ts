@@ -1,7 +1,8 @@
 import type { LabSizeConfig } from '../../config/index.ts';
 import { htmlPattern, WRITE_IN_LENGTH } from '../../config/index.ts';
-import type { FindWarmth, Warmth } from '../../domain/image/prepull/view.ts';
-import type { OfferedImage } from '../../reconcile/images/offered-images.ts';
+import { type FindWarmth, isWarm, type Warmth } from '../../domain/image/prepull/view.ts';
+import { withoutDigest } from '../../domain/image/image-reference.ts';
+import { isRecommended, type OfferedImage } from '../../reconcile/images/offered-images.ts';
 import { capitalize } from '../../util/capitalize.ts';
 import { type Html, markup } from '../pages/html.ts';
 import { check, CHOOSE_DROPDOWN, CHOOSE_IMAGE, note, roughBytes, rowsOf, searched } from './lab-form-parts.ts';
@@ -75,23 +76,15 @@ function nameOf({ origin }: OfferedImage, tag: string): string {
 }
 
 function isSame({ reference }: OfferedImage, before: string | undefined): boolean {
-  return before !== undefined && (reference === before || reference === before.replace(/@.*$/, ''));
+  return before !== undefined && (reference === before || reference === withoutDigest(before));
 }
 
 function isReference(selector: string): boolean {
   return selector === 'image_list' || selector === 'image_dropdown';
 }
 
-function isRecommended({ classes }: OfferedImage): boolean {
-  return classes.includes('recommended');
-}
-
 function warmthOf({ digest }: OfferedImage, warmth: FindWarmth | undefined): Warmth | undefined {
   return digest === null ? undefined : warmth?.(digest);
-}
-
-function isWarm(warmth: Warmth | undefined): boolean {
-  return warmth !== undefined && warmth.nodes.length > 0 && warmth.missing.length === 0;
 }
 
 interface Shown {

@@ -1,3 +1,4 @@
+import { IMAGE_CLASSES } from '../../config/index.ts';
 import { z } from '@hono/zod-openapi';
 import { expecting, refusal } from '../server/errors.ts';
 
@@ -12,7 +13,6 @@ export const USE_DROPDOWN = 'use_image_from_dropdown';
 export const USE_REPOSITORY = 'use_image_from_repository';
 /** Value of `image_list` that says: look at `image_name`. */
 export const USE_NAME = 'use_image_by_name';
-const IMAGE_CLASSES = ['recommended', 'latest-release', 'latest-weekly', 'latest-daily'] as const;
 export const SERVICE_PREFIX = 'JUPYTERHUB_SERVICE_PREFIX';
 
 /** Longest text of an option; the longest image reference that can be valid is shorter. */

@@ -3,14 +3,13 @@ import type { Logger } from 'pino';
 import { LabwrightError } from '../../domain/errors.ts';
 import type { LabKey } from '../../domain/lab/lab.ts';
 import type { AppContext, AppEnv } from '../server/context.ts';
-import type { AppDeps } from '../server/deps.ts';
+import type { WithImages } from '../server/deps.ts';
 import { refuseInvalid } from '../server/errors.ts';
 import { eventStream } from './lab-event-stream.ts';
 import { defaultLab, getUserStatus, listLabs, namedLab } from './lab-contract.ts';
 import type { LabSpecification } from './lab-specification.ts';
 import { detailedLabState, labState } from './lab-state.ts';
 import { markStale } from '../server/staleness.ts';
-import { ConfiguredImages } from '../../reconcile/images/configured-images.ts';
 import { labPath, publicUrl } from '../server/public-url.ts';
 import { STREAM_HEADERS } from '../server/streams/pulled-stream.ts';
 import { offeringConfig } from './offered-config.ts';
@@ -26,9 +25,8 @@ const EVENT_ID_LENGTH = 256;
  *
  * @param isTrusted whether an address may say under which host the caller knows us
  */
-export function labRoutes(deps: AppDeps, isTrusted: (address: string | undefined) => boolean): OpenAPIHono<AppEnv> {
-  const { labs, config } = deps;
-  const images = deps.images ?? new ConfiguredImages(config);
+export function labRoutes(deps: WithImages, isTrusted: (address: string | undefined) => boolean): OpenAPIHono<AppEnv> {
+  const { labs, config, images } = deps;
   const offering = offeringConfig(config, () => images.offered());
   const { users } = deps.identification;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });

@@ -8,7 +8,7 @@ import { binderRoutes } from '../binder/binder.ts';
 import { buildRoutes } from '../builds/builds.ts';
 import { ConfiguredImages } from '../../reconcile/images/configured-images.ts';
 import type { AppEnv, CallLimits } from './context.ts';
-import type { AppDeps } from './deps.ts';
+import type { AppDeps, WithImages } from './deps.ts';
 import { discoveryRoute } from '../labs/discovery.ts';
 import { documentRefusals, type OpenApiDocument } from './documented-refusals.ts';
 import { documentOptions } from '../labs/documented-options.ts';
@@ -42,7 +42,8 @@ export type { AppDeps } from './deps.ts';
  * The whole HTTP side, made of values: nothing is read from the environment and nothing is opened, so a test calls it
  * with `app.request()`.
  */
-export function createApp(deps: AppDeps): OpenAPIHono<AppEnv> {
+export function createApp(given: AppDeps): OpenAPIHono<AppEnv> {
+  const deps: WithImages = { ...given, images: given.images ?? new ConfiguredImages(given.config) };
   const { config, identification, logger, signing } = deps;
   const { pathPrefix } = config;
   const app = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid, getPath: rawPath });
@@ -97,8 +98,8 @@ function trustedBy({ auth }: Config): (address: string | undefined) => boolean {
   return trustedPeers(auth.proxyHeaders?.trustedAddresses ?? []);
 }
 
-function formRoute(deps: AppDeps): OpenAPIHono<AppEnv> {
-  const { config, images = new ConfiguredImages(config), prepull } = deps;
+function formRoute(deps: WithImages): OpenAPIHono<AppEnv> {
+  const { config, images, prepull } = deps;
   const { users } = deps.identification;
   const routes = new OpenAPIHono<AppEnv>({ defaultHook: refuseInvalid });
   const headers = pageHeaders({ style: LAB_FORM_STYLE, handlers: FORM_HANDLERS });

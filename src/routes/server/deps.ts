@@ -9,6 +9,9 @@ import type { Health } from '../../reconcile/health.ts';
 import type { ImageService } from '../../reconcile/images/image-service.ts';
 import type { LabService } from '../../reconcile/labs/lab-service.ts';
 
+/** With the images in any case. */
+export type WithImages = AppDeps & { readonly images: ImageService };
+
 /** All that the HTTP side needs from the rest of the program. Tests pass values of their own. */
 export interface AppDeps {
   readonly labs: LabService;

@@ -49,3 +49,8 @@ export type FindWarmth = PrepullView['of'];
 export function warmthBy(view: PrepullView | undefined): FindWarmth | undefined {
   return view?.isKnown === true ? (digest) => view.of(digest) : undefined;
 }
+
+/** Whether every node that is to have it has it. */
+export function isWarm(warmth: Warmth | undefined): boolean {
+  return warmth !== undefined && warmth.nodes.length > 0 && warmth.missing.length === 0;
+}

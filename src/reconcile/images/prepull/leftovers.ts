@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { prepullLabels } from '../../../builder/prepull/puller-pod.ts';
+import { prepullSelector } from '../../../builder/prepull/puller-pod.ts';
 import { type KubeClient, METADATA_ONLY } from '../../../storage/kubernetes/kube-client.ts';
 import { isKubeError } from '../../../storage/kubernetes/kube-error.ts';
 import { ConfigMaps, Pods } from '../../../storage/kubernetes/resources.ts';
@@ -15,9 +15,7 @@ export interface LeftoversOptions {
 
 /** Where images are not pulled ahead any more: removes what is left of it, once for each time that this replica becomes leader. */
 export function prepullLeftovers({ client, controller, logger }: LeftoversOptions): Controller {
-  const labelSelector = Object.entries(prepullLabels(controller))
-    .map(([key, value]) => `${key}=${value}`)
-    .join(',');
+  const labelSelector = prepullSelector(controller);
   return new Controller({
     name: 'prepull-leftovers',
     caches: [],

@@ -1,6 +1,6 @@
 import type { V1Node, V1OwnerReference, V1Pod } from '@kubernetes/client-node';
 import type { Logger } from 'pino';
-import { prepullLabels } from '../../../builder/prepull/puller-pod.ts';
+import { prepullLabels, prepullSelector } from '../../../builder/prepull/puller-pod.ts';
 import type { PullNode } from '../../../domain/image/prepull/node.ts';
 import { observePuller, type Puller } from '../../../domain/image/prepull/puller.ts';
 import { NO_RECORD, type PrepullRecord } from '../../../domain/image/prepull/record.ts';
@@ -52,12 +52,9 @@ export class PrepullCache implements Cache {
         if (!isSameNode(now?.node, before?.node)) this.#changed();
       },
     });
-    const labelSelector = Object.entries(labels)
-      .map(([key, value]) => `${key}=${value}`)
-      .join(',');
     this.#pullers = new Reflector<V1Pod, Puller>({
       ...{ client, logger, resource: Pods, maxDelayMs: LONGEST_DELAY_MS },
-      select: { namespace: controller, labelSelector },
+      select: { namespace: controller, labelSelector: prepullSelector(controller) },
       project: observePuller,
       onChange: () => this.#changed(),
     });
